@@ -1,0 +1,88 @@
+# Every target sets up what it needs. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# The project's own tools come first, for sub-processes too: SAM CLI builds with the python3.13 that it finds on PATH.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
+
+# uv from PATH, else one of our own in .uv, made with nothing but python3 and its venv module.
+UV := $(or $(shell command -v uv),.uv/bin/uv)
+UV_PIN := $(shell sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements-dev.txt)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.uv/bin/uv:
+	@python3 -m venv .uv || { echo "python3 has no venv module: install uv (or Debian's python3-venv) and try again" >&2; exit 1; }
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "$(UV_PIN)"
+
+# $(call environment,folder,requirements): an environment that holds exactly the hashed requirements, bytecode included.
+define environment
+@test -x $(1)/bin/python || $(UV) venv --quiet $(1)
+@VIRTUAL_ENV=$(1) $(UV) pip sync --quiet --require-hashes --compile-bytecode $(2)
+endef
+
+.venv/.ready: requirements-dev.txt pyproject.toml | $(filter .uv/bin/uv,$(UV))
+	$(call environment,.venv,requirements-dev.txt)
+	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.lab-venv/.ready: lab/requirements.txt | $(filter .uv/bin/uv,$(UV))
+	$(call environment,.lab-venv,lab/requirements.txt)
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.ready .lab-venv/.ready ## Make both environments: the project's and the emulator's
+
+.PHONY: demo
+demo: setup ## Deploy both accounts to the local AWS, watch the schedule fire, see who may do what
+	@python -m lab demo
+
+.PHONY: lab
+lab: setup ## Leave the local two-account AWS running and print what to export (Ctrl-C stops it)
+	@python -m lab
+
+.PHONY: test
+test: setup ## Run every test that this machine can run; the others skip with the reason
+	@python -m pytest
+
+.PHONY: check
+check: setup ## Format, lint, types, templates: what CI checks before the tests
+	@ruff format --check .
+	@ruff check .
+	@mypy
+	@sam validate --lint --config-env account-a
+	@sam validate --lint --config-env account-b
+
+.PHONY: format
+format: setup ## Format the code and mend what the linter can
+	@ruff format .
+	@ruff check --fix .
+
+.PHONY: build
+build: setup ## Build both stacks with SAM
+	@sam build --config-env account-a
+	@sam build --config-env account-b
+
+.PHONY: deploy-a deploy-b
+deploy-a deploy-b: deploy-%: setup ## Build and deploy one account's stack; ARGS="--parameter-overrides …" on the first time
+	@sam build --config-env account-$*
+	@sam deploy --config-env account-$* $(ARGS)
+
+.PHONY: lock
+lock: setup ## Pin the newest dependencies that fit, with hashes
+	@$(call compile,dev,requirements-dev.txt,--universal)
+	@$(call compile,lab,lab/requirements.txt,--universal)
+	@$(call compile,orders,functions/orders/requirements.txt,--constraints requirements-dev.txt)
+	@$(call compile,caller,functions/caller/requirements.txt,--constraints requirements-dev.txt)
+compile = $(UV) pip compile --quiet --upgrade --no-header --no-annotate --generate-hashes --python-version 3.13 \
+	$(3) pyproject.toml --group $(1) --output-file $(2)
+
+.PHONY: clean
+clean: ## Remove everything that was built or installed here
+	@rm -rf .aws-sam .venv .lab-venv .uv build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

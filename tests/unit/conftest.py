@@ -1,0 +1,25 @@
+"""Unit tests open no socket and see the environment that Lambda gives a function."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_socket import disable_socket, enable_socket  # type: ignore[import-untyped]
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets():  # type: ignore[no-untyped-def]  # noqa: ANN202
+    disable_socket(allow_unix_socket=True)
+    yield
+    enable_socket()
+
+
+@pytest.fixture(autouse=True)
+def _lambda_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "POWERTOOLS_METRICS_NAMESPACE": "CrossAccountApi",
+    }.items():
+        monkeypatch.setenv(name, value)
