@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
-from pytest_socket import disable_socket, enable_socket  # type: ignore[import-untyped]
+from pytest_socket import disable_socket, enable_socket
 
 
 @pytest.fixture(autouse=True)
-def _no_sockets():  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _no_sockets() -> Iterator[None]:
     disable_socket(allow_unix_socket=True)
     yield
     enable_socket()
