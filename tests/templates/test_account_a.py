@@ -120,7 +120,7 @@ def test_workloads_need_the_external_id_and_a_session_name_that_is_bound_to_thei
         "Principal": {"AWS": ["222222222222", "333333333333"]},
         "Action": "sts:AssumeRole",
         "Condition": {
-            "StringEquals": {"aws:PrincipalType": "AssumedRole", "sts:ExternalId": "external-id"},
+            "StringEquals": {"aws:PrincipalType": "AssumedRole", "sts:ExternalId": ["external-id"]},
             "StringLike": {"sts:RoleSessionName": ["${aws:PrincipalAccount}-*"]},
             "ArnLike": {"aws:PrincipalArn": ["arn:*:*::*:*"]},
         },
@@ -142,6 +142,11 @@ def test_mfa_can_be_waived_and_changes_nothing_else() -> None:
     waived = trust(RequireMfaForUsers="false")
     del people["Condition"]["Bool"]
     assert waived == [workloads, people]
+
+
+def test_the_external_id_can_be_changed_without_an_interruption() -> None:
+    for statement in trust(ExternalId="new-id", PreviousExternalId="old-id"):
+        assert statement["Condition"]["StringEquals"]["sts:ExternalId"] == ["new-id", "old-id"]
 
 
 def test_the_account_wide_logs_role_is_set_only_when_asked_for(resources: dict[str, Any]) -> None:
@@ -226,7 +231,7 @@ def test_the_backend_is_given_its_tables_and_its_executor(resources: dict[str, A
         "ORDERS_TABLE": "OrdersTable",
         "IDEMPOTENCY_TABLE": "IdempotencyTable",
         "EXECUTOR_ROLE_ID": "ExecutorRole.RoleId",
-        "POWERTOOLS_SERVICE_NAME": "orders",
+        "POWERTOOLS_SERVICE_NAME": "stack-a",
         "POWERTOOLS_METRICS_NAMESPACE": "CrossAccountApi",
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }

@@ -41,7 +41,7 @@ def test_the_caller_is_given_the_other_sides_outputs_under_the_same_names(resour
         "EXECUTOR_ROLE_ARN": "arn:aws:iam::111111111111:role/executor",
         "EXTERNAL_ID": "external-id",
         "SESSION_NAME": "222222222222-stack-b",
-        "POWERTOOLS_SERVICE_NAME": "caller",
+        "POWERTOOLS_SERVICE_NAME": "stack-b",
         "POWERTOOLS_METRICS_NAMESPACE": "CrossAccountApi",
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }
