@@ -1,0 +1,1 @@
+"""The lab: both accounts on a laptop, without any AWS account."""

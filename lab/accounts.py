@@ -1,0 +1,94 @@
+"""The lab's accounts, and the AWS configuration by which SAM CLI, boto3 and people reach them."""
+
+from __future__ import annotations
+
+import os
+from configparser import RawConfigParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials
+
+REGION = "eu-west-1"
+ACCOUNT_A = "account-a"
+ACCOUNT_B = "account-b"
+ACCOUNT_C = "account-c"
+ACCOUNT_IDS = {ACCOUNT_A: "111111111111", ACCOUNT_B: "222222222222", ACCOUNT_C: "333333333333"}
+
+
+def write_accounts(config_file: Path, endpoint: str) -> None:
+    """Write an AWS configuration with one profile for each account.
+
+    The emulator takes an account's id as an access key of that account's root, which no policy stops: right for
+    deploying, never for showing who is refused.
+
+    Args:
+        config_file: The file to write.
+        endpoint: URL of the emulator.
+    """
+    write_profile(config_file, "default", region=REGION, endpoint_url=endpoint)
+    for profile, account_id in ACCOUNT_IDS.items():
+        write_profile(
+            config_file,
+            profile,
+            region=REGION,
+            endpoint_url=endpoint,
+            aws_access_key_id=account_id,
+            aws_secret_access_key="test",  # noqa: S106 - the emulator's
+        )
+
+
+def write_profile(config_file: Path, profile: str, **settings: str) -> None:
+    """Add a profile to an AWS configuration, or replace it.
+
+    Args:
+        config_file: The file to change.
+        profile: Name of the profile.
+        **settings: Its settings, as in https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html.
+    """
+    config = RawConfigParser()
+    config.read(config_file)
+    config[profile if profile == "default" else f"profile {profile}"] = settings
+    with config_file.open("w") as file:
+        config.write(file)
+
+
+def environment(config_file: Path) -> dict[str, str]:
+    """Return the environment variables that lead any AWS tool to an AWS configuration, and to nothing else.
+
+    Args:
+        config_file: The AWS configuration.
+
+    Returns:
+        Environment variables.
+    """
+    return {
+        "AWS_CONFIG_FILE": str(config_file),
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def session(config_file: Path, who: str | Credentials) -> boto3.Session:
+    """Make a session that knows nothing but an AWS configuration, whatever the machine's user has set.
+
+    Args:
+        config_file: The AWS configuration.
+        who: Name of a profile, or the credentials of a user or a role session.
+
+    Returns:
+        The session.
+    """
+    core = botocore.session.Session()
+    core.set_config_variable("config_file", str(config_file))
+    core.set_config_variable("profile", who if isinstance(who, str) else "default")
+    # Loopback is never behind a proxy, and a lab shows the first answer, not the one after retries.
+    core.set_default_client_config(Config(proxies={}, read_timeout=120, retries={"total_max_attempts": 1}))
+    if isinstance(who, str):
+        return boto3.Session(botocore_session=core)
+    return boto3.Session(who.access_key, who.secret_key, who.token, botocore_session=core)

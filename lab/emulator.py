@@ -1,0 +1,85 @@
+"""The emulator of AWS: MiniStack, on loopback, with every signature and policy enforced."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from lab.process import running, tail
+
+_PROGRAM = Path(__file__).parents[1] / ".lab-venv/bin/ministack"
+_READY_SECONDS = 30.0
+
+# The group ends when the emulator ends, and when the pipe on standard input closes: then the lab's process was killed, and
+# nobody else is left to remove its folder.
+_SUPERVISE = '("$0"; kill -KILL 0) & cat >/dev/null; rm -rf "$1"; kill -KILL 0'
+
+
+class EmulatorError(Exception):
+    """The emulator is not installed or did not start."""
+
+
+@contextmanager
+def emulator(folder: Path, *, api_account: str, program: Path = _PROGRAM) -> Iterator[str]:
+    """Run the emulator on a free port of the loopback interface.
+
+    Args:
+        folder: An empty folder, the only place that the emulator writes to.
+        api_account: Id of the account to which unsigned requests are attributed: only there are they refused as on AWS.
+        program: The emulator's program, in an environment of its own because it pins another botocore than SAM CLI.
+
+    Yields:
+        The endpoint URL.
+
+    Raises:
+        EmulatorError: The emulator is not installed, ended, or was not ready within 30 seconds.
+    """
+    if not program.exists():
+        raise EmulatorError(f"{program} is missing: run `make setup`")
+    port = _free_port()
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    # Nothing of the user's environment reaches the emulator, because its functions inherit what it has.
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(folder),
+        "TMPDIR": str(temporary),
+        "STATE_DIR": str(folder / "state"),
+        "AUTH": "true",
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_ACCOUNT_ID": api_account,
+        # What it would otherwise open or look for besides its port.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "DOCKER_HOST": "unix:///nonexistent",
+    }
+    log = folder / "emulator.log"
+    with running(["sh", "-c", _SUPERVISE, program, folder], cwd=folder, env=environment, log=log) as process:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not _is_ready(port):
+            if process.poll() is not None:
+                raise EmulatorError(f"the emulator ended while it started:\n{tail(log)}")
+            if time.monotonic() > deadline:
+                raise EmulatorError(f"the emulator was not ready within {_READY_SECONDS:.0f} s:\n{tail(log)}")
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _is_ready(port: int) -> bool:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=1)) as connection, suppress(OSError, HTTPException):
+        connection.request("GET", "/_ministack/ready")
+        return connection.getresponse().status == 200
+    return False
