@@ -12,7 +12,7 @@ from lab.lab import Lab
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_aws_configuration() -> None:
-    """Take away the user's own AWS settings; tests against real accounts name their profiles by variables of their own."""
+    """Take away the user's own AWS settings; tests against real accounts have variables of their own."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
@@ -21,6 +21,6 @@ def _no_aws_configuration() -> None:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Both stacks, deployed. It is shared: who changes a stack or counts what is in a queue starts a lab of their own."""
+    """Both stacks, deployed. It is shared: who changes a stack or counts what is in a queue starts another."""
     with Lab.start() as lab:
         yield lab
