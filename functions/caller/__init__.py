@@ -1,0 +1,1 @@
+"""Account B's caller: makes signed calls to the API in account A."""

@@ -1,0 +1,208 @@
+"""Signed requests to the API: one attempt, and as many more as make sense."""
+
+import os
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Any, Protocol
+
+import requests
+import urllib3
+from botocore.credentials import ReadOnlyCredentials
+from requests_aws4auth import AWS4Auth
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from caller.answer import Answer, read_answer
+from caller.call import Call
+from caller.errors import (
+    ApiError,
+    CallerError,
+    DeadlineError,
+    ExpiredSessionError,
+    GarbledAnswerError,
+    InProgressError,
+    RefusedError,
+    ServerError,
+    ThrottledError,
+    UnreachableError,
+)
+from caller.transport import new_session
+
+WORKERS = 32
+"""How many calls are made at the same time at most, each with a connection of its own."""
+
+_ATTEMPTS = 6
+_BACKOFF = wait_random_exponential(multiplier=0.5, max=10)
+_CONNECT_SECONDS = 3.0
+_READ_SECONDS = 30.0
+"""More than the 29 seconds after which API Gateway answers for a backend that does not."""
+_SHORTEST_ATTEMPT = 2.0
+"""Seconds: with less than this left, a cold backend could do the work and nobody would hear of it."""
+
+_TRANSIENT = (UnreachableError, GarbledAnswerError, ThrottledError, InProgressError, ServerError)
+_MAYBE_REVOKED = ("AccessDeniedException", "InvalidSignatureException")
+
+
+class Credentials(Protocol):
+    """Where the credentials for signing come from."""
+
+    def frozen(self) -> ReadOnlyCredentials:
+        """Return credentials that no renewal changes while a request is signed with them."""
+
+    def renew(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
+        """Leave a session that the API refused, and tell whether there is now another one to try."""
+
+
+@dataclass
+class Tally:
+    """What one call took, however it ended.
+
+    Attributes:
+        attempts: How many requests were sent.
+        throttled: How many of them were answered with 429.
+        renewed: Whether the session was refused and replaced.
+        failure: What went wrong last.
+    """
+
+    attempts: int = 0
+    throttled: int = 0
+    renewed: bool = False
+    failure: CallerError | None = None
+
+
+class ApiClient:
+    """Makes calls to one API. Safe to use by several threads.
+
+    Args:
+        api_url: The API's address, as `settings.parse_api_url` returns it.
+        api_region: The region to sign for.
+        credentials: Where the credentials come from.
+        session: The connections to use; unless given, a new session with one connection per worker.
+    """
+
+    def __init__(
+        self, api_url: str, api_region: str, credentials: Credentials, session: requests.Session | None = None
+    ) -> None:
+        self._api_url = api_url
+        self._api_region = api_region
+        self._credentials = credentials
+        self._session = session or new_session(api_url, WORKERS)
+
+    def send(self, call: Call, deadline: float, *, correlation_id: str = "", tally: Tally | None = None) -> Answer:
+        """Make a call, again if need be, until it is answered or there is no sense in going on.
+
+        Connection failures, incomplete answers, 429 and 5xx are tried again, after what `Retry-After` asks for and a
+        pause with full jitter. So is 409 with `Retry-After`, by which the backend says that it is still at work on the
+        same idempotency key. A refused session is replaced once. Nothing else is tried again.
+
+        Args:
+            call: The call. It survives repetition: POST and PATCH carry an idempotency key.
+            deadline: When to have finished, in seconds of `time.monotonic`.
+            correlation_id: What ties the API's logs to the origin of this call.
+            tally: Filled while the call is made, for those who want to know even if it fails.
+
+        Returns:
+            The answer, always 2xx.
+
+        Raises:
+            ApiError: The API answered something else; the type says what.
+            UnreachableError: There was no complete answer.
+            AnswerError: There was one that cannot be used.
+            DeadlineError: There was no time for another attempt.
+            AssumeRoleError: There are no credentials.
+
+        See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+        """
+        tally = tally or Tally()
+
+        def pause(state: RetryCallState) -> float:
+            asked = tally.failure.retry_after if isinstance(tally.failure, ApiError) else None
+            return (asked or 0.0) + _BACKOFF(state)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(_TRANSIENT),
+            wait=pause,
+            before_sleep=lambda state: _require_time(deadline, tally, pause=state.upcoming_sleep),
+            stop=stop_after_attempt(_ATTEMPTS),
+            sleep=sleep,
+            reraise=True,
+        )
+        return retrying(self._attempt, call, deadline, correlation_id, tally)
+
+    def _attempt(self, call: Call, deadline: float, correlation_id: str, tally: Tally) -> Answer:
+        _require_time(deadline, tally)
+        credentials = self._credentials.frozen()
+        _require_time(deadline, tally)
+        request = self._signed(call, credentials)
+        request.headers.update(_headers(call, correlation_id))
+        tally.attempts += 1
+        try:
+            return self._exchange(request, deadline - monotonic(), tally.attempts)
+        except RefusedError as error:
+            if tally.renewed or not self._renew(credentials, error):
+                raise
+            tally.failure = error
+        except CallerError as error:
+            tally.throttled += isinstance(error, ThrottledError)
+            tally.failure = error
+            raise
+        tally.renewed = True
+        return self._attempt(call, deadline, correlation_id, tally)
+
+    def _exchange(self, request: requests.PreparedRequest, seconds: float, attempts: int) -> Answer:
+        timeout: Any = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS, total=seconds)
+        try:
+            with self._session.send(request, stream=True, allow_redirects=False, timeout=timeout) as response:
+                return read_answer(response, attempts)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise UnreachableError(f"{type(error).__name__}: {_root(error)}") from error
+
+    def _signed(self, call: Call, credentials: ReadOnlyCredentials) -> requests.PreparedRequest:
+        """Return a new request, signed over method, URL, body, host, date and session token.
+
+        Any other header is added afterwards: TLS protects it, and nothing odd in it can break the signature.
+
+        See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+        """
+        request = requests.Request(call.method, self._api_url + call.target, data=call.body).prepare()
+        AWS4Auth(
+            credentials.access_key,
+            credentials.secret_key,
+            self._api_region,
+            "execute-api",
+            session_token=credentials.token,
+            include_hdrs=("host", "x-amz-*"),
+        )(request)
+        return request
+
+    def _renew(self, credentials: ReadOnlyCredentials, refusal: RefusedError) -> bool:
+        expired = isinstance(refusal, ExpiredSessionError)
+        return (expired or refusal.code in _MAYBE_REVOKED) and self._credentials.renew(credentials, expired=expired)
+
+
+def _headers(call: Call, correlation_id: str) -> list[tuple[str, str]]:
+    """Return the headers that are not signed, the caller's own after those that it may replace."""
+    optional = (
+        ("X-Amzn-Trace-Id", os.environ.get("_X_AMZN_TRACE_ID")),
+        ("X-Correlation-Id", correlation_id),
+        ("Idempotency-Key", call.idempotency_key),
+        ("Content-Type", call.body and "application/json"),
+    )
+    return [
+        ("Accept", "application/json"),
+        ("User-Agent", "cross-account-api"),
+        *((name, str(value)) for name, value in optional if value),
+        *call.headers,
+    ]
+
+
+def _require_time(deadline: float, tally: Tally, *, pause: float = 0.0) -> None:
+    left = deadline - monotonic()
+    if left < pause + _SHORTEST_ATTEMPT:
+        raise DeadlineError(left, pause, tally.attempts, tally.failure) from tally.failure
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return what went wrong first: unlike all that was raised because of it, it names no URL."""
+    while error.__context__:
+        error = error.__context__
+    return error
