@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import requests
 import urllib3
 from botocore.credentials import ReadOnlyCredentials
+from requests.structures import CaseInsensitiveDict
 from requests_aws4auth import AWS4Auth
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -133,7 +134,7 @@ class ApiClient:
         credentials = self._credentials.frozen()
         _require_time(deadline, tally)
         request = self._signed(call, credentials)
-        request.headers.update(_headers(call, correlation_id))
+        request.headers.update(unsigned_headers(call, correlation_id))
         tally.attempts += 1
         try:
             return self._exchange(request, deadline - monotonic(), tally.attempts)
@@ -179,20 +180,22 @@ class ApiClient:
         return (expired or refusal.code in _MAYBE_REVOKED) and self._credentials.renew(credentials, expired=expired)
 
 
-def _headers(call: Call, correlation_id: str) -> list[tuple[str, str]]:
-    """Return the headers that are not signed, the caller's own after those that it may replace."""
-    optional = (
-        ("X-Amzn-Trace-Id", os.environ.get("_X_AMZN_TRACE_ID")),
-        ("X-Correlation-Id", correlation_id),
-        ("Idempotency-Key", call.idempotency_key),
-        ("Content-Type", call.body and "application/json"),
-    )
-    return [
-        ("Accept", "application/json"),
-        ("User-Agent", "cross-account-api"),
-        *((name, str(value)) for name, value in optional if value),
-        *call.headers,
-    ]
+def unsigned_headers(call: Call, correlation_id: str) -> CaseInsensitiveDict[str]:
+    """Return the headers that are added to a signed request.
+
+    Args:
+        call: The call; its headers replace `Accept` and `Content-Type`.
+        correlation_id: What ties the API's logs to the origin of this call; may be empty.
+    """
+    headers = {
+        "Accept": "application/json",
+        "Content-Type": "application/json" if call.body is not None else None,
+        "Idempotency-Key": call.idempotency_key,
+        "User-Agent": "cross-account-api",
+        "X-Amzn-Trace-Id": os.environ.get("_X_AMZN_TRACE_ID"),
+        "X-Correlation-Id": correlation_id,
+    }
+    return CaseInsensitiveDict([*((name, value) for name, value in headers.items() if value), *call.headers])
 
 
 def _require_time(deadline: float, tally: Tally, *, pause: float = 0.0) -> None:
