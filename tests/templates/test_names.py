@@ -1,0 +1,41 @@
+"""One noun, four casings: output and parameter (ApiUrl), environment variable (API_URL), setting (api_url)."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from caller.settings import Settings as CallerSettings
+from orders.settings import Settings as OrdersSettings
+from tests.support.templates import Side, resolved, source
+
+
+def snake(pascal: str) -> str:
+    return re.sub("(?<!^)(?=[A-Z])", "_", pascal).lower()
+
+
+def variables(side: Side, function: str) -> dict[str, str]:
+    found: dict[str, str] = resolved(side)["Resources"][function]["Properties"]["Environment"]["Variables"]
+    return {name: value for name, value in found.items() if not name.startswith("POWERTOOLS_")}
+
+
+@pytest.mark.parametrize(
+    ("side", "function", "settings"), [("a", "OrdersFunction", OrdersSettings), ("b", "CallerFunction", CallerSettings)]
+)
+def test_every_variable_is_a_setting_and_every_setting_a_variable(side: Side, function: str, settings: type) -> None:
+    assert {name.lower() for name in variables(side, function)} == {item.name for item in dataclasses.fields(settings)}
+
+
+def test_what_account_a_puts_out_goes_by_one_name_to_the_callers_settings() -> None:
+    shared = set(source("a")["Outputs"]) & set(source("b")["Parameters"])
+    assert shared == {"ApiUrl", "ExecutorRoleArn", "ExternalId"}
+    assert {snake(name).upper() for name in shared} <= set(variables("b", "CallerFunction"))
+    assert {snake(name) for name in shared} <= {item.name for item in dataclasses.fields(CallerSettings)}
+
+
+def test_the_functions_accept_what_their_templates_give_them() -> None:
+    settings = CallerSettings.from_environment({**variables("b", "CallerFunction"), "AWS_REGION": "eu-west-1"})
+    assert settings.api_url == "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1"
+    assert settings.session_name == "222222222222-stack-b"
