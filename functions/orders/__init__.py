@@ -1,0 +1,1 @@
+"""Account A's backend of the API: each consumer account keeps its own orders."""

@@ -1,0 +1,280 @@
+"""The orders in DynamoDB."""
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
+from uuid import UUID, uuid5
+
+from orders.errors import IdempotencyKeyReusedError, InvalidCursorError, OrderNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, QueryInputTypeDef
+
+# Made once at random, as the namespace of "<consumer account id>/<idempotency key>" (RFC 9562, section 5.5). With
+# another one, a key that is replayed would make a second order.
+_ORDER_IDS = UUID("4f8c1d52-7f5e-4f0c-9a55-0f6d6b1f4c5e")
+
+_ORDER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CREATED_AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+
+
+class Status(StrEnum):
+    """What has become of an order."""
+
+    ACCEPTED = "accepted"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """What a consumer asks for.
+
+    Args:
+        account_id: The consumer's account id.
+        idempotency_key: What the consumer calls this request, so that it is done once however often it arrives.
+        sku: What to order.
+        quantity: How many.
+    """
+
+    account_id: str
+    idempotency_key: str
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order.
+
+    Args:
+        order_id: A UUID that is the same whenever the same consumer uses the same idempotency key.
+        sku: What was ordered.
+        quantity: How many.
+        status: What has become of it.
+        created_at: When it was accepted, as UTC in ISO 8601 with microseconds; sorts by time.
+    """
+
+    order_id: str
+    sku: str
+    quantity: int
+    status: Status
+    created_at: str
+
+    @classmethod
+    def accept(cls, request: OrderRequest) -> Self:
+        """Make the order that fulfils a request.
+
+        Args:
+            request: The request.
+
+        Returns:
+            The order, accepted now.
+        """
+        return cls(
+            order_id=str(uuid5(_ORDER_IDS, f"{request.account_id}/{request.idempotency_key}")),
+            sku=request.sku,
+            quantity=request.quantity,
+            status=Status.ACCEPTED,
+            created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a consumer's orders.
+
+    Args:
+        orders: The orders, newest first.
+        next_cursor: Where the next page begins; None after the last.
+    """
+
+    orders: list[Order]
+    next_cursor: str | None
+
+
+class OrderStore:
+    """The orders of all consumers; every operation sees those of one.
+
+    Every method raises botocore's exceptions when DynamoDB does not do its part.
+
+    Args:
+        client: A DynamoDB client.
+        table: Name of the table. Its key is `consumer`, `order_id`; its indexes are `ByCreation` (`consumer`,
+            `created_at`) and `ByStatus` (`consumer_status`, `created_at`), both with all attributes.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def put(self, account_id: str, order: Order) -> Order:
+        """Store an order, once.
+
+        The condition makes a repeated write harmless, whatever repeats it: the SDK, the consumer, or a function that
+        died before it could note that the order is written.
+
+        Args:
+            account_id: The consumer's account id.
+            order: The order.
+
+        Returns:
+            The order as it is stored: the given one, or the earlier one with the same id.
+
+        Raises:
+            IdempotencyKeyReusedError: The earlier one has another content.
+        """
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item={
+                    "consumer": {"S": account_id},
+                    "order_id": {"S": order.order_id},
+                    "sku": {"S": order.sku},
+                    "quantity": {"N": str(order.quantity)},
+                    "status": {"S": order.status},
+                    "created_at": {"S": order.created_at},
+                    "consumer_status": {"S": _consumer_status(account_id, order.status)},
+                },
+                ConditionExpression="attribute_not_exists(order_id)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            stored = _order(error.response["Item"])  # type: ignore[typeddict-item]  # as ALL_OLD asks
+            if (stored.sku, stored.quantity) != (order.sku, order.quantity):
+                raise IdempotencyKeyReusedError from None
+            return stored
+        return order
+
+    def get(self, account_id: str, order_id: str) -> Order:
+        """Read an order, as the last write left it.
+
+        Args:
+            account_id: The consumer's account id.
+            order_id: The order's id.
+
+        Returns:
+            The order.
+
+        Raises:
+            OrderNotFoundError: The consumer has no such order.
+        """
+        answer = self._client.get_item(TableName=self._table, Key=_key(account_id, order_id), ConsistentRead=True)
+        if "Item" not in answer:
+            raise OrderNotFoundError
+        return _order(answer["Item"])
+
+    def page(self, account_id: str, *, limit: int, status: Status | None = None, cursor: str | None = None) -> Page:
+        """Read some orders, newest first. An order shows up here a moment after it was written.
+
+        Only the position comes from the cursor. Whose orders are read, and of which status, does not, so a cursor that
+        was made for another consumer or another query discloses nothing.
+        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
+
+        Args:
+            account_id: The consumer's account id.
+            limit: The most orders to read.
+            status: Which orders to read; all if not given.
+            cursor: The `next_cursor` of the page before; the first page if not given.
+
+        Returns:
+            The page. It may be empty even though the page before had a cursor.
+
+        Raises:
+            InvalidCursorError: The cursor is malformed.
+        """
+        if status is None:
+            index, attribute, value = "ByCreation", "consumer", account_id
+        else:
+            index, attribute, value = "ByStatus", "consumer_status", _consumer_status(account_id, status)
+        query: QueryInputTypeDef = {
+            "TableName": self._table,
+            "IndexName": index,
+            "KeyConditionExpression": f"{attribute} = :value",
+            "ExpressionAttributeValues": {":value": {"S": value}},
+            "ScanIndexForward": False,
+            "Limit": limit,
+        }
+        if cursor is not None:
+            created_at, order_id = _position(cursor)
+            query["ExclusiveStartKey"] = {
+                **_key(account_id, order_id),
+                attribute: {"S": value},
+                "created_at": {"S": created_at},
+            }
+        answer = self._client.query(**query)
+        orders = [_order(item) for item in answer["Items"]]
+        return Page(orders, next_cursor=_cursor(orders[-1]) if "LastEvaluatedKey" in answer else None)
+
+    def cancel(self, account_id: str, order_id: str) -> Order:
+        """Cancel an order; a cancelled one stays as it is.
+
+        Args:
+            account_id: The consumer's account id.
+            order_id: The order's id.
+
+        Returns:
+            The cancelled order.
+
+        Raises:
+            OrderNotFoundError: The consumer has no such order.
+        """
+        try:
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key=_key(account_id, order_id),
+                ConditionExpression="attribute_exists(order_id)",
+                UpdateExpression="SET #status = :status, consumer_status = :consumer_status",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues={
+                    ":status": {"S": Status.CANCELLED},
+                    ":consumer_status": {"S": _consumer_status(account_id, Status.CANCELLED)},
+                },
+                ReturnValues="ALL_NEW",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            raise OrderNotFoundError from None
+        return _order(answer["Attributes"])
+
+
+def _key(account_id: str, order_id: str) -> "dict[str, AttributeValueTypeDef]":
+    if not _ORDER_ID.fullmatch(order_id):
+        raise OrderNotFoundError
+    return {"consumer": {"S": account_id}, "order_id": {"S": order_id}}
+
+
+def _consumer_status(account_id: str, status: Status) -> str:
+    return f"{account_id}#{status}"
+
+
+def _order(item: "Mapping[str, AttributeValueTypeDef]") -> Order:
+    return Order(
+        order_id=item["order_id"]["S"],
+        sku=item["sku"]["S"],
+        quantity=int(item["quantity"]["N"]),
+        status=Status(item["status"]["S"]),
+        created_at=item["created_at"]["S"],
+    )
+
+
+def _cursor(order: Order) -> str:
+    position = json.dumps([order.created_at, order.order_id], separators=(",", ":"))
+    return base64.urlsafe_b64encode(position.encode()).decode()
+
+
+def _position(cursor: str) -> tuple[str, str]:
+    try:
+        match json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True)):
+            case [str(created_at), str(order_id)] if _CREATED_AT.fullmatch(created_at) and _ORDER_ID.fullmatch(
+                order_id
+            ):
+                return created_at, order_id
+    except (ValueError, RecursionError):
+        pass
+    raise InvalidCursorError
