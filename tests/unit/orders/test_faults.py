@@ -1,0 +1,162 @@
+"""What a consumer is told when this side fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyInconsistentStateError
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
+
+from orders.errors import as_api_error
+from tests.unit.orders.support import Answer, Api
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from tests.unit.orders.conftest import Faults
+
+ORDER_PATH = "/orders/00000000-0000-5000-8000-000000000000"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request, and a call to DynamoDB that it makes."""
+
+    method: str
+    path: str
+    operation: str
+    table: str = "orders"
+
+    def send(self, api: Api) -> Answer:
+        body = '{"sku": "ABC-1"}' if self.method == "POST" else None
+        return api(self.method, self.path, body, headers={"Idempotency-Key": ["key"]})
+
+
+CALLS = {
+    "claim": Call("POST", "/orders", "PutItem", "idempotency"),
+    "create": Call("POST", "/orders", "PutItem"),
+    "record": Call("POST", "/orders", "UpdateItem", "idempotency"),
+    "list": Call("GET", "/orders", "Query"),
+    "get": Call("GET", ORDER_PATH, "GetItem"),
+    "cancel": Call("DELETE", ORDER_PATH, "UpdateItem"),
+}
+every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+URL = {"endpoint_url": "https://dynamodb.example"}
+
+
+@every_call
+@pytest.mark.parametrize(
+    "error",
+    [
+        (400, "ProvisionedThroughputExceededException"),
+        (400, "ThrottlingException"),
+        (400, "RequestLimitExceeded"),
+        (500, "InternalServerError"),
+        (503, "ServiceUnavailable"),
+    ],
+)
+def test_throttles_and_server_errors_are_temporary(
+    api: Api, faults: Faults, error: tuple[int, str], call: Call
+) -> None:
+    faults.answer(call.operation, *error, call.table)
+    answer = call.send(api)
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert answer.headers["Retry-After"] == ["1"]
+    assert "internal detail" not in str(answer)
+
+
+@every_call
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionClosedError(**URL),
+        ConnectTimeoutError(**URL),
+        EndpointConnectionError(**URL),
+        ReadTimeoutError(**URL),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_lost_connection_is_temporary(api: Api, faults: Faults, error: Exception, call: Call) -> None:
+    faults.fail(call.operation, error, call.table)
+    answer = call.send(api)
+    assert (answer.status, answer.code) == (503, "unavailable")
+
+
+@every_call
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"])
+def test_anything_else_is_an_internal_error(api: Api, faults: Faults, code: str, call: Call) -> None:
+    faults.answer(call.operation, 400, code, call.table)
+    answer = call.send(api)
+    assert (answer.status, answer.code) == (500, "internal_error")
+    assert "Retry-After" not in answer.headers
+    assert "internal detail" not in str(answer)
+
+
+@pytest.mark.parametrize(("code", "status"), [("AccessDeniedException", 500), ("ThrottlingException", 503)])
+def test_a_failure_is_logged_and_counted(
+    api: Api,
+    faults: Faults,
+    logged: Callable[[], list[dict[str, Any]]],
+    counted: Callable[[], dict[str, float]],
+    *,
+    code: str,
+    status: int,
+) -> None:
+    faults.answer("GetItem", 400, code)
+    answer = CALLS["get"].send(api)
+    failure, request = logged()
+    assert (failure["level"], failure["message"], failure["error_code"]) == ("ERROR", "request failed", answer.code)
+    assert code in failure["exception"]
+    assert (request["level"], request["status"]) == ("INFO", status)
+    assert counted() == {"RequestFailed": 1}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("secret detail"), NoCredentialsError(), KeyError("secret detail")])
+def test_an_unexpected_exception_tells_nothing(
+    api: Api, faults: Faults, logged: Callable[[], list[dict[str, Any]]], error: Exception
+) -> None:
+    faults.fail("GetItem", error)
+    answer = CALLS["get"].send(api)
+    assert (answer.status, answer.code) == (500, "internal_error")
+    assert "secret detail" not in str(answer)
+    assert str(error) in logged()[0]["exception"]
+
+
+def test_a_failed_order_can_be_tried_again_at_once(api: Api, dynamodb: DynamoDBClient, faults: Faults) -> None:
+    faults.answer("PutItem", 400, "ThrottlingException", "orders")
+    assert api.order("key").status == 503
+    faults.clear()
+    assert api.order("key").status == 201
+    assert dynamodb.scan(TableName="orders")["Count"] == 1
+
+
+def test_an_order_whose_record_cannot_be_released_is_temporary_too(api: Api, faults: Faults) -> None:
+    faults.answer("PutItem", 400, "ThrottlingException", "orders")
+    faults.answer("DeleteItem", 400, "ThrottlingException", "idempotency")
+    assert api.order("key").status == 503
+
+
+def test_a_record_that_changes_under_our_hands_is_temporary() -> None:
+    assert as_api_error(IdempotencyInconsistentStateError("changed")).status == 503
+
+
+def test_a_fault_that_passes_is_not_seen(api: Api, faults: Faults) -> None:
+    faults.lose_response("Query", ReadTimeoutError(**URL))
+    assert api.orders().status == 200
+
+
+def test_dynamodb_is_waited_for_less_than_the_function_lives(dynamodb: DynamoDBClient) -> None:
+    config = dynamodb.meta.config
+    attempts = config.retries["total_max_attempts"]  # type: ignore[attr-defined]
+    longest_call = attempts * (config.connect_timeout + config.read_timeout) + 1  # type: ignore[attr-defined]
+    assert 2 * longest_call < 15

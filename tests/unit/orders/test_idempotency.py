@@ -1,0 +1,180 @@
+"""One idempotency key, one order: whatever repeats, coincides, dies or gets lost."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
+from botocore.exceptions import ReadTimeoutError
+
+from orders.store import Order, OrderRequest, OrderStore
+from tests.unit.orders.support import Api, B, C, Context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from tests.unit.orders.conftest import Faults
+
+REQUEST = OrderRequest(account_id=B, idempotency_key="key", sku="ABC-1", quantity=1)
+
+
+class Killed(BaseException):
+    """Lambda ends the function in the middle of a line."""
+
+
+def stored(dynamodb: DynamoDBClient) -> int:
+    return dynamodb.scan(TableName="orders")["Count"]
+
+
+def forget(dynamodb: DynamoDBClient) -> None:
+    """Lose all idempotency records, as their expiry does in the end."""
+    for record in dynamodb.scan(TableName="idempotency")["Items"]:
+        dynamodb.delete_item(TableName="idempotency", Key={"id": record["id"]})
+
+
+def let_time_pass(dynamodb: DynamoDBClient) -> None:
+    """Let the functions that are in progress have had all their time."""
+    for record in dynamodb.scan(TableName="idempotency")["Items"]:
+        ends_ms = int(record["in_progress_expiration"]["N"])
+        assert ends_ms / 1000 - time.time() == pytest.approx(15, abs=5)
+        dynamodb.put_item(TableName="idempotency", Item=record | {"in_progress_expiration": {"N": "1"}})
+
+
+def test_the_same_request_gets_the_same_order(
+    api: Api, dynamodb: DynamoDBClient, counted: Callable[[], dict[str, float]]
+) -> None:
+    first = api.order("key")
+    for answer in (api.order("key"), api.order("key", quantity=1)):
+        assert (answer.status, answer.body) == (201, first.body)
+    assert stored(dynamodb) == 1
+    assert counted() == {"OrderAccepted": 1, "OrderReplayed": 2, "RequestServed": 3}
+
+
+@pytest.mark.parametrize("other", [{"sku": "ABC-2"}, {"quantity": 2}])
+@pytest.mark.parametrize("record_lost", [False, True])
+def test_another_request_with_the_same_key_is_refused(
+    api: Api, dynamodb: DynamoDBClient, other: dict[str, Any], record_lost: bool
+) -> None:
+    first = api.order("key")
+    if record_lost:
+        forget(dynamodb)
+    answer = api.order("key", **other)
+    assert (answer.status, answer.code) == (422, "idempotency_key_reused")
+    assert api.order("key").body == first.body
+    assert stored(dynamodb) == 1
+
+
+def test_other_keys_and_consumers_get_other_orders(api: Api, dynamodb: DynamoDBClient) -> None:
+    answers = [api.order("key"), api.order("KEY"), api.order("key "), api.order("key", account=C)]
+    assert len({answer.body["order_id"] for answer in answers}) == stored(dynamodb) == 4
+
+
+def test_a_lost_record_makes_no_second_order(
+    api: Api, dynamodb: DynamoDBClient, counted: Callable[[], dict[str, float]]
+) -> None:
+    first = api.order("key")
+    forget(dynamodb)
+    again = api.order("key")
+    assert (again.status, again.body) == (201, first.body)
+    assert stored(dynamodb) == 1
+    assert counted() == {"OrderAccepted": 1, "OrderReplayed": 1, "RequestServed": 2}
+
+
+def test_a_record_outlives_every_queue(api: Api, dynamodb: DynamoDBClient) -> None:
+    api.order("key")
+    (record,) = dynamodb.scan(TableName="idempotency")["Items"]
+    days = (int(record["expiration"]["N"]) - time.time()) / (24 * 60 * 60)
+    assert days == pytest.approx(15, abs=0.01)
+    assert record["id"]["S"].startswith("orders#")
+    assert len(record["id"]["S"].removeprefix("orders#")) == 64  # SHA-256
+
+
+def test_a_simultaneous_request_is_told_to_wait(api: Api, dynamodb: DynamoDBClient, faults: Faults) -> None:
+    during: list[Any] = []
+
+    def meanwhile() -> None:
+        faults.clear()
+        during.append(api.order("key"))
+
+    faults.hook("PutItem", meanwhile)
+    api.order("key")
+    assert (during[0].status, during[0].code) == (409, "order_in_progress")
+    assert during[0].headers["Retry-After"] == ["1"]
+    assert api.order("key").status == 201
+    assert stored(dynamodb) == 1
+
+
+def test_threads_place_one_order(orders: ModuleType, dynamodb: DynamoDBClient) -> None:
+    orders.idempotency.register_lambda_context(Context())
+    # The first call configures Powertools' persistence, which is not made for threads.
+    orders.place(request=replace(REQUEST, idempotency_key="first"))
+    start = Barrier(8)
+
+    def place(_: int) -> Any:
+        start.wait()
+        try:
+            return orders.place(request=REQUEST)
+        except IdempotencyAlreadyInProgressError:
+            return None
+
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(place, range(8)))
+    assert len({tuple(sorted(order.items())) for order in outcomes if order}) == 1
+    assert stored(dynamodb) == 2
+
+
+def test_threads_store_one_order_without_any_record(dynamodb: DynamoDBClient) -> None:
+    store, start = OrderStore(dynamodb, "orders"), Barrier(8)
+
+    def put(_: int) -> Order:
+        start.wait()
+        return store.put(B, Order.accept(REQUEST))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(put, range(8)))) == 1
+    assert stored(dynamodb) == 1
+
+
+@pytest.mark.parametrize("at", [("PutItem", "orders"), ("UpdateItem", "idempotency")], ids=["before", "after"])
+def test_a_killed_function_leaves_one_order_in_the_end(
+    orders: ModuleType, dynamodb: DynamoDBClient, faults: Faults, at: tuple[str, str]
+) -> None:
+    operation, table = at
+    orders.idempotency.register_lambda_context(Context())
+    faults.fail(operation, Killed(), table)
+    with pytest.raises(Killed):
+        orders.place(request=REQUEST)
+    faults.clear()
+
+    api = Api(orders.handler)
+    assert api.order("key").status == 409
+    let_time_pass(dynamodb)
+    answer = api.order("key")
+    assert answer.status == 201
+    assert api("GET", f"/orders/{answer.body['order_id']}").body == answer.body
+    assert stored(dynamodb) == 1
+
+
+def test_a_lost_response_makes_no_second_order(
+    api: Api, dynamodb: DynamoDBClient, faults: Faults, counted: Callable[[], dict[str, float]]
+) -> None:
+    forget(dynamodb)
+    faults.lose_response("PutItem", ReadTimeoutError(endpoint_url="https://dynamodb.example"), table="orders")
+    answer = api.order("key")
+    assert answer.status == 201
+    assert stored(dynamodb) == 1
+    assert counted() == {"OrderAccepted": 1, "RequestServed": 1}
+
+
+def test_a_replay_tells_of_the_order_as_it_was_accepted(api: Api) -> None:
+    first = api.order("key")
+    api("DELETE", f"/orders/{first.body['order_id']}")
+    assert api.order("key").body == first.body

@@ -1,0 +1,146 @@
+"""Every line says whose request it belongs to, and none says more than it may."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.orders.conftest import ENVIRONMENT
+from tests.unit.orders.support import Api, load_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from tests.unit.orders.conftest import Faults
+
+SECRETS = ("EXAMPLE-SESSION-TOKEN", "EXAMPLE-SIGNATURE", "ASIAEXAMPLECONSUMERB", "SECRET-SKU")
+
+
+@pytest.fixture
+def event_with_secrets() -> dict[str, Any]:
+    event = load_event("create-order")
+    event["headers"]["Authorization"] = "AWS4-HMAC-SHA256 Signature=EXAMPLE-SIGNATURE"
+    event["multiValueHeaders"]["Authorization"] = [event["headers"]["Authorization"]]
+    event["body"] = '{"sku": "SECRET-SKU"}'
+    return event
+
+
+def test_one_line_tells_of_a_request(api: Api, logged: Callable[[], list[dict[str, Any]]]) -> None:
+    event = load_event("get-order")
+    api.send(event)
+    (line,) = logged()
+    assert line["duration_ms"] > 0
+    assert (
+        line
+        | {
+            "level": "INFO",
+            "service": "orders",
+            "message": "request",
+            "route": "GET /orders/{order_id}",
+            "status": 404,
+            "error_code": "order_not_found",
+            "consumer_account": "222222222222",
+            "session_name": "222222222222-orders-caller",
+            "request_id": event["requestContext"]["requestId"],
+            "correlation_id": "nightly-orders-3",
+            "user_arn": event["requestContext"]["identity"]["userArn"],
+            "function_name": "OrdersFunction",
+        }
+        == line
+    )
+
+
+def test_every_line_names_consumer_and_request(
+    api: Api, faults: Faults, logged: Callable[[], list[dict[str, Any]]]
+) -> None:
+    faults.fail("GetItem", RuntimeError())
+    event = load_event("get-order")
+    api.send(event)
+    lines = logged()
+    assert len(lines) == 2
+    for line in lines:
+        assert line["consumer_account"] == "222222222222"
+        assert line["session_name"] == "222222222222-orders-caller"
+        assert line["request_id"] == event["requestContext"]["requestId"]
+        assert line["correlation_id"] == "nightly-orders-3"
+
+
+def test_a_refused_caller_is_named(api: Api, logged: Callable[[], list[dict[str, Any]]]) -> None:
+    arn = "arn:aws:iam::111111111111:user/admin"
+    api("GET", "/whoami", identity={"caller": "AIDAEXAMPLEUSERID1234", "userArn": arn})
+    (line,) = logged()
+    assert (line["status"], line["error_code"], line["user_arn"]) == (403, "forbidden", arn)
+
+
+def test_nothing_stays_from_one_request_to_the_next(api: Api, logged: Callable[[], list[dict[str, Any]]]) -> None:
+    api.send(load_event("other-consumer"))
+    api("GET", "/whoami", identity={"caller": None})
+    api("GET", "/whoami")
+    refused, served = logged()[1:]
+    assert not {"consumer_account", "session_name"} & set(refused)
+    assert "error_code" not in served
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["job-1"], "job-1"),
+        (["x" * 128], "x" * 128),
+        (["x" * 129], None),
+        ([""], None),
+        (["a\nb"], None),
+        (["é"], None),
+    ],
+)
+def test_the_correlation_id_is_the_consumers_or_the_request_id(
+    api: Api, logged: Callable[[], list[dict[str, Any]]], given: list[str], expected: str | None
+) -> None:
+    answer = api("GET", "/whoami", headers={"X-Correlation-Id": given})
+    assert logged()[0]["correlation_id"] == (expected or answer.body["request_id"])
+
+
+def test_no_secret_is_logged(
+    api: Api, log: io.StringIO, capsys: pytest.CaptureFixture[str], faults: Faults, event_with_secrets: dict[str, Any]
+) -> None:
+    api.send(event_with_secrets)
+    api.send(event_with_secrets | {"body": '{"sku": "SECRET-SKU", "x": 1}'})
+    faults.fail("PutItem", RuntimeError(), "idempotency")
+    api.send(event_with_secrets)
+    output = log.getvalue() + "".join(capsys.readouterr())
+    assert "RuntimeError" in output
+    assert not [secret for secret in SECRETS if secret in output]
+
+
+@pytest.mark.filterwarnings("ignore:POWERTOOLS_DEV")
+def test_no_setting_makes_it_log_events(
+    orders: ModuleType,
+    dynamodb: DynamoDBClient,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    event_with_secrets: dict[str, Any],
+) -> None:
+    talkative = {
+        "POWERTOOLS_SERVICE_NAME": "talkative",
+        "POWERTOOLS_LOG_LEVEL": "DEBUG",
+        "POWERTOOLS_LOGGER_LOG_EVENT": "true",
+        "POWERTOOLS_DEV": "true",
+        "POWERTOOLS_METRICS_DISABLED": "false",
+    }
+    for name, value in (ENVIRONMENT | talkative).items():
+        monkeypatch.setenv(name, value)
+    assert orders.__spec__
+    spec = importlib.util.spec_from_file_location("talkative", orders.__spec__.origin)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert Api(module.handler).send(event_with_secrets).status == 201
+    output = "".join(capsys.readouterr())
+    assert '"service":"talkative"' in output
+    assert not [secret for secret in SECRETS if secret in output]

@@ -1,0 +1,203 @@
+"""What is refused before anything is done, and what is not."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from orders.errors import InvalidCursorError
+from orders.store import OrderStore
+from tests.unit.orders.support import Api, B
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+KEY = {"Idempotency-Key": ["key"]}
+IN_TEST = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+
+
+def cursor_of(position: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (None, "the body must be a JSON object such as"),
+        ("", "the body must be a JSON object such as"),
+        ("no JSON", "the body must be a JSON object such as"),
+        ('{"sku": "a"', "the body must be a JSON object such as"),
+        ('\ufeff{"sku": "a"}', "the body must be a JSON object such as"),
+        ('["a"]', "the body must be a JSON object such as"),
+        ('"a"', "the body must be a JSON object such as"),
+        ("null", "the body must be a JSON object such as"),
+        ("[" * 100_000, "the body must be a JSON object such as"),
+        ("{}", "field sku is missing"),
+        ('{"quantity": 1}', "field sku is missing"),
+        ('{"sku": "a", "price": 1}', 'field "price" is unknown; allowed are sku and quantity'),
+        ('{"SKU": "a"}', 'field "SKU" is unknown'),
+        ('{"sku": "a", "sku": "b"}', 'field "sku" is given more than once'),
+        ('{"sku": {"a": 1, "a": 2}}', 'field "a" is given more than once'),
+        ('{"sku": null}', "field sku must be 1 to 64 letters, digits, dots, _ or -, not null"),
+        ('{"sku": 1}', "or -, not 1"),
+        ('{"sku": ""}', 'or -, not ""'),
+        ('{"sku": "a b"}', 'or -, not "a b"'),
+        ('{"sku": "a\\n"}', 'or -, not "a\\n"'),
+        ('{"sku": "\\ud800"}', 'or -, not "\\ud800"'),
+        ('{"sku": "é"}', 'or -, not "\\u00e9"'),
+        (json.dumps({"sku": "a" * 65}), f'or -, not "{"a" * 65}"'),
+        (json.dumps({"sku": "a" * 1_000_000}), f'or -, not "{"a" * 76}...'),
+        ('{"sku": "a", "quantity": 0}', "field quantity must be a whole number from 1 to 1000, not 0"),
+        ('{"sku": "a", "quantity": 1001}', "to 1000, not 1001"),
+        ('{"sku": "a", "quantity": -1}', "to 1000, not -1"),
+        ('{"sku": "a", "quantity": 1.0}', "to 1000, not 1.0"),
+        ('{"sku": "a", "quantity": 1e400}', "to 1000, not Infinity"),
+        ('{"sku": "a", "quantity": NaN}', "to 1000, not NaN"),
+        ('{"sku": "a", "quantity": true}', "to 1000, not true"),
+        ('{"sku": "a", "quantity": "1"}', 'to 1000, not "1"'),
+        ('{"sku": "a", "quantity": null}', "to 1000, not null"),
+        (f'{{"sku": "a", "quantity": {"9" * 5000}}}', "the body must be a JSON object such as"),
+    ],
+)
+def test_a_bad_body_is_refused(api: Api, dynamodb: DynamoDBClient, body: str | None, message: str) -> None:
+    answer = api("POST", "/orders", body, headers=KEY)
+    assert (answer.status, answer.code) == (400, "invalid_body")
+    assert message in answer.message
+    assert len(answer.message) < 250
+    assert dynamodb.scan(TableName="orders")["Count"] == dynamodb.scan(TableName="idempotency")["Count"] == 0
+
+
+@pytest.mark.parametrize("body", ["%%%", "gA==", base64.b64encode(b"\xff\xfe").decode(), "a"])
+def test_a_bad_binary_body_is_refused(api: Api, body: str) -> None:
+    answer = api("POST", "/orders", body, headers=KEY, base64=True)
+    assert (answer.status, answer.code) == (400, "invalid_body")
+
+
+def test_a_binary_body_is_decoded(api: Api) -> None:
+    answer = api("POST", "/orders", base64.b64encode(b'{"sku": "ABC-1"}').decode(), headers=KEY, base64=True)
+    assert (answer.status, answer.body["sku"]) == (201, "ABC-1")
+
+
+@pytest.mark.parametrize("sku", ["a", "A.b_c-9", "a" * 64])
+@pytest.mark.parametrize("quantity", [1, 1000])
+def test_the_bounds_are_allowed(api: Api, sku: str, quantity: int) -> None:
+    answer = api.order("key", sku, quantity=quantity)
+    assert (answer.status, answer.body["sku"], answer.body["quantity"]) == (201, sku, quantity)
+
+
+@IN_TEST
+@example(b'{"sku": "a"}')
+@given(
+    st.binary(max_size=40)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["sku", "quantity", "x"]), inner, max_size=3)
+        ),
+        max_leaves=6,
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_any_body_is_an_order_or_refused(api: Api, body: bytes) -> None:
+    key = {"Idempotency-Key": [base64.b16encode(body).decode()[:200] or "empty"]}
+    answer = api("POST", "/orders", base64.b64encode(body).decode(), headers=key, base64=True)
+    assert answer.status == 201 or (answer.status, answer.code) == (400, "invalid_body")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}]
+    + [
+        {"Idempotency-Key": values}
+        for values in ([""], ["a" * 256], ["é"], ["a\n"], ["a\tb"], ["a\x7f"], ["a", "a"], ["a", "b"])
+    ],
+)
+def test_a_bad_idempotency_key_is_refused(api: Api, headers: dict[str, list[str]]) -> None:
+    answer = api("POST", "/orders", '{"sku": "a"}', headers=headers or None)
+    assert (answer.status, answer.code) == (400, "invalid_idempotency_key")
+    assert "Idempotency-Key must be given once, as 1 to 255 printable ASCII characters" in answer.message
+
+
+@pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key", "IDEMPOTENCY-KEY"])
+@pytest.mark.parametrize("key", ["k", "k" * 255, "arn:aws:scheduler:eu-west-1:2:schedule/<a>/b {c} \"d\" 'e' \\ ~"])
+def test_an_idempotency_key_is_any_printable_text(api: Api, name: str, key: str) -> None:
+    first = api("POST", "/orders", '{"sku": "a"}', headers={name: [key]})
+    assert first.status == 201
+    assert api.order(key, "a").body == first.body
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"page": ["2"]}, 'query parameter "page" is unknown; allowed are status, limit and cursor'),
+        ({"Limit": ["2"]}, 'query parameter "Limit" is unknown'),
+        ({"limit": ["1", "1"]}, "query parameter limit must be given once, not 2 times"),
+        ({"limit": ["0"]}, 'query parameter limit must be a whole number from 1 to 100, not "0"'),
+        ({"limit": ["101"]}, 'not "101"'),
+        ({"limit": ["-1"]}, 'not "-1"'),
+        ({"limit": ["1.5"]}, 'not "1.5"'),
+        ({"limit": [""]}, 'not ""'),
+        ({"limit": ["٣"]}, "not "),
+        ({"limit": ["9" * 5000]}, "..."),
+        ({"status": [""]}, 'query parameter status must be accepted or cancelled, not ""'),
+        ({"status": ["ACCEPTED"]}, 'not "ACCEPTED"'),
+        ({"status": ["accepted#"]}, 'not "accepted#"'),
+        ({"status": ["accepted", "cancelled"]}, "status must be given once, not 2 times"),
+    ],
+)
+def test_a_bad_query_is_refused(api: Api, query: dict[str, list[str]], message: str) -> None:
+    answer = api("GET", "/orders", query=query)
+    assert (answer.status, answer.code) == (400, "invalid_query")
+    assert message in answer.message
+
+
+@pytest.mark.parametrize("limit", ["1", "99", "100"])
+def test_a_limit_is_1_to_100(api: Api, limit: str) -> None:
+    assert api.orders(limit=limit).status == 200
+
+
+INSTANT, ORDER_ID = "2026-01-15T08:00:00.000000Z", "00000000-0000-5000-8000-000000000000"
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        "a b",
+        "é",
+        "AAAA",
+        base64.urlsafe_b64encode(b"\xff").decode(),
+        base64.urlsafe_b64encode(b"[" * 100_000).decode(),
+        cursor_of([INSTANT]),
+        cursor_of([INSTANT, ORDER_ID, B]),
+        cursor_of({"created_at": INSTANT, "order_id": ORDER_ID}),
+        cursor_of([INSTANT, ""]),
+        cursor_of(["", ORDER_ID]),
+        cursor_of([1, 2]),
+        cursor_of([INSTANT, ORDER_ID + "\n"]),
+        cursor_of([INSTANT, ORDER_ID]) + "!",
+        cursor_of([INSTANT, ORDER_ID]).rstrip("=") + "\n",
+    ],
+)
+def test_a_bad_cursor_is_refused(api: Api, cursor: str) -> None:
+    answer = api.orders(cursor=cursor)
+    assert (answer.status, answer.code) == (400, "invalid_cursor")
+
+
+@IN_TEST
+@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
+def test_any_other_text_is_no_cursor(dynamodb: DynamoDBClient, text: str) -> None:
+    with pytest.raises(InvalidCursorError):
+        OrderStore(dynamodb, "orders").page(B, limit=1, cursor=text)
+
+
+@IN_TEST
+@given(st.datetimes().map(lambda instant: instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ").zfill(27)), st.uuids())
+def test_any_position_is_a_cursor(dynamodb: DynamoDBClient, created_at: str, order_id: object) -> None:
+    page = OrderStore(dynamodb, "orders").page(B, limit=1, cursor=cursor_of([created_at, str(order_id)]))
+    assert (page.orders, page.next_cursor) == ([], None)
