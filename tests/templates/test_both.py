@@ -31,7 +31,12 @@ PHYSICAL_NAMES = {
     "TopicName",
     "UserName",
 }
-NAMED_BY_REFERENCE = {"AWS::Lambda::Permission", "AWS::Lambda::EventSourceMapping", "AWS::Lambda::EventInvokeConfig"}
+NAMED_BY_REFERENCE = {
+    "AWS::Lambda::EventInvokeConfig",
+    "AWS::Lambda::EventSourceMapping",
+    "AWS::Lambda::Permission",
+    "AWS::Logs::MetricFilter",
+}
 
 
 def statements(template: dict[str, Any]) -> list[dict[str, Any]]:
