@@ -1,7 +1,7 @@
 """Everything that the lab does otherwise than AWS, each with its reason.
 
-The templates stay right for AWS. Where the emulator differs, the lab passes a parameter, or does through a service's own
-API what the emulator's CloudFormation leaves out.
+The templates stay right for AWS. Where the emulator differs, the lab passes a parameter, or does through a service's
+own API what the emulator's CloudFormation leaves out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def provider_parameters(consumers: Iterable[str]) -> dict[str, str]:
         Template parameters.
     """
     return {
-        "Architecture": host_architecture(),
+        **_parameters_of_both(),
         # The default is a policy variable, which never matches here. A literal pattern cannot tell two consumers apart.
         "ConsumerSessionName": ",".join(f"{ACCOUNT_IDS[consumer]}-*" for consumer in consumers),
         # No session here has authenticated with MFA.
@@ -44,7 +44,7 @@ def consumer_parameters(url: str) -> dict[str, str]:
     Returns:
         Template parameters.
     """
-    return {"Architecture": host_architecture(), "ApiUrl": url}
+    return {**_parameters_of_both(), "ApiUrl": url}
 
 
 def api_url(endpoint: str, outputs: Mapping[str, str]) -> str:
@@ -58,11 +58,6 @@ def api_url(endpoint: str, outputs: Mapping[str, str]) -> str:
         The base URL, stage included.
     """
     return f"{endpoint}/_aws/execute-api/{outputs['ApiId']}{urlsplit(outputs['ApiUrl']).path}"
-
-
-def host_architecture() -> str:
-    """Return the architecture of this machine, on which the functions run here, as Lambda calls it."""
-    return "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 
 
 def complete_consumer(session: boto3.Session, outputs: Mapping[str, str]) -> None:
@@ -84,3 +79,12 @@ def complete_consumer(session: boto3.Session, outputs: Mapping[str, str]) -> Non
         UUID=mapping["UUID"],
         ScalingConfig={"MaximumConcurrency": int(mapping["ScalingConfig"]["MaximumConcurrency"])},
     )
+
+
+def _parameters_of_both() -> dict[str, str]:
+    return {
+        # The functions run on this machine.
+        "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
+        # It knows no AWS::Logs::QueryDefinition.
+        "SaveLogQueries": "false",
+    }

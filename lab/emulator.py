@@ -14,8 +14,8 @@ from lab.process import running, tail
 _PROGRAM = Path(__file__).parents[1] / ".lab-venv/bin/ministack"
 _READY_SECONDS = 30.0
 
-# The group ends when the emulator ends, and when the pipe on standard input closes: then the lab's process was killed, and
-# nobody else is left to remove its folder.
+# The group ends when the emulator ends, and when the pipe on standard input closes: then the lab's process was killed,
+# and nobody else is left to remove its folder.
 _SUPERVISE = '("$0"; kill -KILL 0) & cat >/dev/null; rm -rf "$1"; kill -KILL 0'
 
 
