@@ -1,0 +1,88 @@
+"""After a deployment: both stacks work together, and what must be refused is refused.
+
+    ACCOUNT_B_PROFILE=account-b python -m pytest tests/deployed
+
+The profile must be a role session of account B that may describe the stack, invoke CallerFunction and assume the
+executor role. Nothing is changed in either account.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+
+from caller.settings import find_api_region, parse_api_url
+
+
+@pytest.fixture(scope="module")
+def account_id(session: boto3.Session) -> str:
+    return session.client("sts").get_caller_identity()["Account"]
+
+
+def assume_executor(session: boto3.Session, stack: dict[str, str], account_id: str, external_id: str) -> Credentials:
+    given = session.client("sts").assume_role(
+        RoleArn=stack["ExecutorRoleArn"], RoleSessionName=f"{account_id}-smoke-test", ExternalId=external_id
+    )["Credentials"]
+    return Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+
+
+@pytest.fixture(scope="module")
+def executor(session: boto3.Session, stack: dict[str, str], account_id: str) -> Credentials:
+    return assume_executor(session, stack, account_id, stack["ExternalId"])
+
+
+def request(
+    session: boto3.Session, stack: dict[str, str], method: str, path: str, who: Credentials | None
+) -> requests.Response:
+    """Send a request, signed by botocore, which shares no code with the caller's signer; unsigned if by nobody."""
+    url = parse_api_url(stack["ApiUrl"])
+    signed = AWSRequest(method, url + path)
+    if who:
+        region = find_api_region(url, stack["ApiRegion"], session.region_name)
+        SigV4Auth(who, "execute-api", region).add_auth(signed)
+    return requests.request(method, url + path, headers=dict(signed.headers), timeout=35, allow_redirects=False)
+
+
+def test_a_signed_call_is_answered(
+    session: boto3.Session, stack: dict[str, str], account_id: str, executor: Credentials
+) -> None:
+    answer = request(session, stack, "GET", "/whoami", executor)
+    assert (answer.status_code, answer.json()["account_id"]) == (200, account_id)
+
+
+def test_the_function_calls_as_its_own_account(session: boto3.Session, stack: dict[str, str], account_id: str) -> None:
+    invoked = session.client("lambda").invoke(
+        FunctionName=stack["CallerFunctionName"], Payload=json.dumps({"path": "/whoami"})
+    )
+    answer: dict[str, Any] = json.loads(invoked["Payload"].read())
+    assert answer.get("status") == 200, answer
+    assert answer["body"]["account_id"] == account_id
+
+
+def test_an_unsigned_call_is_refused(session: boto3.Session, stack: dict[str, str]) -> None:
+    answer = request(session, stack, "GET", "/whoami", None)
+    assert (answer.status_code, answer.headers["x-amzn-errortype"]) == (403, "MissingAuthenticationTokenException")
+
+
+def test_a_route_that_is_not_granted_is_refused(
+    session: boto3.Session, stack: dict[str, str], executor: Credentials
+) -> None:
+    answer = request(session, stack, "DELETE", f"/orders/{uuid4()}", executor)
+    assert (answer.status_code, answer.headers["x-amzn-errortype"]) == (403, "AccessDeniedException")
+
+
+def test_another_external_id_is_refused(
+    session: boto3.Session, stack: dict[str, str], account_id: str, executor: Credentials
+) -> None:
+    assert executor.token, "the right external id must be accepted, or a refusal proves nothing"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        assume_executor(session, stack, account_id, f"not-{stack['ExternalId']}")

@@ -1,0 +1,54 @@
+"""The smoke test for real accounts, run against the lab: it passes on what works, and fails on what does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lab.accounts import ACCOUNT_B, REGION, write_profile
+from lab.lab import Lab, Statement
+from tests.support.templates import PROJECT
+
+
+def smoke_test(lab: Lab, name: str, *statements: Statement) -> subprocess.CompletedProcess[str]:
+    """Run tests/deployed as a new role of account B with the given statements and a right to look and invoke."""
+    looking = {
+        "Effect": "Allow",
+        "Action": ["cloudformation:DescribeStacks", "lambda:InvokeFunction"],
+        "Resource": "*",
+    }
+    who = lab.role(ACCOUNT_B, name, looking, *statements)
+    write_profile(
+        lab.config_file,
+        name,
+        region=REGION,
+        endpoint_url=lab.endpoint,
+        aws_access_key_id=who.access_key,
+        aws_secret_access_key=who.secret_key,
+        aws_session_token=str(who.token),
+    )
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/deployed", "-p", "no:cacheprovider", "--color=no"],
+        cwd=PROJECT,
+        env=os.environ | {"AWS_CONFIG_FILE": str(lab.config_file), "ACCOUNT_B_PROFILE": name, "NO_PROXY": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_smoke_test_passes_on_stacks_that_work(lab: Lab) -> None:
+    run = smoke_test(lab, "smoke", lab.may_assume_executor())
+    assert run.returncode == 0, run.stdout
+    assert " 5 passed in " in run.stdout
+
+
+def test_the_smoke_test_fails_where_the_role_cannot_be_assumed(lab: Lab) -> None:
+    run = smoke_test(lab, "smoke-without-role")
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "2 passed" in run.stdout
+    assert "3 errors" in run.stdout
