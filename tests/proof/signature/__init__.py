@@ -1,0 +1,1 @@
+"""Proof of the signature: an independent verifier judges what the caller really sends."""

@@ -1,0 +1,294 @@
+"""Signature Version 4 from the receiving side, written from AWS's specification alone.
+
+It shares no code with the signers that it judges, and is itself held to AWS's published cases. Text is Latin-1
+throughout: one character for each byte on the wire, and back.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import BinaryIO
+from urllib.parse import quote, unquote
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far a request's date may be from the receiver's."""
+
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256 +Credential=(?P<access_key>[^/,]+)/(?P<date>[^/,]+)/(?P<region>[^/,]+)/(?P<service>[^/,]+)/"
+    r"(?P<terminator>[^/,]+), *SignedHeaders=(?P<signed_headers>[^,]+), *Signature=(?P<signature>[^,]+)"
+)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it stood on the wire.
+
+    Attributes:
+        method: The method.
+        target: Path and query, undecoded.
+        headers: Names in lower case and values without the blanks around them, in the order received.
+        body: The body.
+    """
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = b""
+
+    def values(self, name: str) -> list[str]:
+        """Return all values of a header.
+
+        Args:
+            name: The header's name, in lower case.
+        """
+        return [value for given, value in self.headers if given == name]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the receiver knows of one access key.
+
+    Attributes:
+        secret_key: Its secret.
+        token: The session token that must come with it; None for a long-term key.
+        expires: When the session ends; None if it does not.
+    """
+
+    secret_key: str
+    token: str | None = None
+    expires: datetime | None = None
+
+
+class RefusedError(Exception):
+    """The request is not accepted.
+
+    Args:
+        code: The error type that API Gateway answers with.
+        reason: What is wrong.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+
+
+def receive(stream: BinaryIO) -> Request | None:
+    """Read one HTTP/1.1 request (RFC 9112), strictly: what two readers could take differently is an error.
+
+    Args:
+        stream: The connection.
+
+    Returns:
+        The request, or None if the connection ended before one began.
+
+    Raises:
+        ValueError: It is malformed, ambiguous or cut short.
+    """
+    line = stream.readline()
+    if not line:
+        return None
+    method, _, rest = _line(line).partition(" ")
+    target, _, version = rest.rpartition(" ")
+    if not _TOKEN.fullmatch(method) or not target.startswith("/") or version != "HTTP/1.1":
+        raise ValueError(f"request line {line!r}")
+    headers = _headers(stream)
+    request = Request(method, target, headers)
+    if request.values("transfer-encoding"):
+        raise ValueError("a body of unknown length")
+    match request.values("content-length"):
+        case []:
+            return request
+        case [length] if re.fullmatch("[0-9]+", length):
+            body = stream.read(int(length))
+            if len(body) < int(length):
+                raise ValueError(f"{len(body)} bytes of a body of {length}")
+            return Request(method, target, headers, body)
+        case lengths:
+            raise ValueError(f"content-length {lengths}")
+
+
+def canonical_request(request: Request, signed_headers: Sequence[str]) -> str:
+    """Bring a request into the form that is hashed for its signature.
+
+    Args:
+        request: The request.
+        signed_headers: Names of the headers to include, in lower case.
+
+    Returns:
+        The canonical request.
+    """
+    path, _, query = request.target.partition("?")
+    return "\n".join(
+        [
+            request.method,
+            _encoded(_normalized(path), safe="/"),
+            _canonical_query(query),
+            *(f"{name}:{_canonical_value(request.values(name))}" for name in signed_headers),
+            "",
+            ";".join(signed_headers),
+            hashlib.sha256(request.body).hexdigest(),
+        ]
+    )
+
+
+def string_to_sign(canonical: str, date: str, scope: str) -> str:
+    """Return what the signature is made over.
+
+    Args:
+        canonical: The canonical request.
+        date: Value of `X-Amz-Date`.
+        scope: Date, region, service and `aws4_request`, with slashes between.
+    """
+    return "\n".join(["AWS4-HMAC-SHA256", date, scope, hashlib.sha256(canonical.encode("latin-1")).hexdigest()])
+
+
+def signature(secret_key: str, scope: str, text: str) -> str:
+    """Sign a text.
+
+    Args:
+        secret_key: The secret.
+        scope: What the key is derived for: date, region, service and `aws4_request`, with slashes between.
+        text: The string to sign.
+
+    Returns:
+        The signature in hexadecimal digits.
+    """
+    key = b"AWS4" + secret_key.encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode("latin-1"), "sha256")
+    return hmac.digest(key, text.encode("latin-1"), "sha256").hex()
+
+
+def verify(request: Request, keys: Mapping[str, Credentials], *, region: str, service: str, now: datetime) -> str:
+    """Judge a request as the named service in the named region would.
+
+    Args:
+        request: The request.
+        keys: The access keys that exist, and what belongs to them.
+        region: The receiver's region.
+        service: The receiver's service name.
+        now: The receiver's time.
+
+    Returns:
+        The access key that signed it.
+
+    Raises:
+        RefusedError: The signature is missing, incomplete, wrong, of another scope or time, or its session is over.
+    """
+    if not request.values("authorization"):
+        raise RefusedError("MissingAuthenticationTokenException", "no Authorization header")
+    authorization = _AUTHORIZATION.fullmatch(_only(request, "authorization"))
+    if not authorization:
+        raise RefusedError("IncompleteSignatureException", "malformed Authorization header")
+    signed_headers = authorization["signed_headers"].split(";")
+    _check_signed_headers(request, signed_headers)
+
+    date = _only(request, "x-amz-date")
+    _check_date(date, now)
+    scope = f"{date[:8]}/{region}/{service}/aws4_request"
+    given = "/".join(authorization.group("date", "region", "service", "terminator"))
+    if given != scope:
+        raise RefusedError("InvalidSignatureException", f"scope {given} instead of {scope}")
+
+    access_key = authorization["access_key"]
+    credentials = keys.get(access_key)
+    if credentials is None or request.values("x-amz-security-token") != [credentials.token] * bool(credentials.token):
+        raise RefusedError("UnrecognizedClientException", "no such access key, or not with this session token")
+
+    for digest in request.values("x-amz-content-sha256"):
+        if digest != hashlib.sha256(request.body).hexdigest():
+            raise RefusedError("InvalidSignatureException", "X-Amz-Content-Sha256 is not the body's")
+    text = string_to_sign(canonical_request(request, signed_headers), date, scope)
+    if not hmac.compare_digest(
+        signature(credentials.secret_key, scope, text).encode(), authorization["signature"].encode("latin-1")
+    ):
+        raise RefusedError("InvalidSignatureException", "the signature does not match")
+    if credentials.expires is not None and credentials.expires <= now:
+        raise RefusedError("ExpiredTokenException", "the session is over")
+    return access_key
+
+
+def _line(line: bytes) -> str:
+    if not line.endswith(b"\r\n"):
+        raise ValueError(f"line {line!r}")
+    return line[:-2].decode("latin-1")
+
+
+def _headers(stream: BinaryIO) -> tuple[tuple[str, str], ...]:
+    headers: list[tuple[str, str]] = []
+    while line := _line(stream.readline()):
+        name, colon, value = line.partition(":")
+        if line[0] in " \t" and headers:
+            # A folded line (RFC 9112, section 5.2). No sender makes them any more, but AWS's cases have one.
+            folded, before = headers.pop()
+            headers.append((folded, f"{before} {line.strip(' \t')}"))
+        elif colon and _TOKEN.fullmatch(name):
+            headers.append((name.lower(), value.strip(" \t")))
+        else:
+            raise ValueError(f"header {line!r}")
+    return tuple(headers)
+
+
+def _only(request: Request, name: str) -> str:
+    match request.values(name):
+        case [value]:
+            return value
+        case values:
+            raise RefusedError("IncompleteSignatureException", f"{len(values)} headers {name} instead of one")
+
+
+def _check_signed_headers(request: Request, signed_headers: list[str]) -> None:
+    if signed_headers != sorted(set(signed_headers)) or any(not request.values(name) for name in signed_headers):
+        raise RefusedError("InvalidSignatureException", "SignedHeaders unsorted, repeated or not in the request")
+    required = {"host"} | {name for name, _ in request.headers if name.startswith("x-amz-")}
+    if not required <= set(signed_headers):
+        raise RefusedError("InvalidSignatureException", f"unsigned: {sorted(required - set(signed_headers))}")
+    _only(request, "host")
+
+
+def _check_date(date: str, now: datetime) -> None:
+    try:
+        # strptime is more lenient than the format.
+        if not re.fullmatch("[0-9]{8}T[0-9]{6}Z", date):
+            raise ValueError
+        moment = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise RefusedError("IncompleteSignatureException", f"X-Amz-Date {date!r}") from None
+    if abs(now - moment) > CLOCK_SKEW:
+        raise RefusedError("InvalidSignatureException", f"signed at {moment:%FT%T}, received at {now:%FT%T}")
+
+
+def _encoded(text: str, *, safe: str = "") -> str:
+    return quote(text.encode("latin-1"), safe=safe)
+
+
+def _normalized(path: str) -> str:
+    """Remove what RFC 3986, section 5.2.4, calls dot segments, and empty segments, as every service but S3 does."""
+    segments: list[str] = []
+    for segment in path.split("/"):
+        if segment == "..":
+            del segments[-1:]
+        elif segment not in {"", "."}:
+            segments.append(segment)
+    is_folder = path.rpartition("/")[2] in {"", ".", ".."}
+    return "/" + "/".join(segments) + ("/" if segments and is_folder else "")
+
+
+def _canonical_query(query: str) -> str:
+    pairs = (item.partition("=") for item in query.split("&") if item)
+    decoded = ((unquote(name, "latin-1"), unquote(value, "latin-1")) for name, _, value in pairs)
+    return "&".join(
+        f"{name}={value}" for name, value in sorted((_encoded(name), _encoded(value)) for name, value in decoded)
+    )
+
+
+def _canonical_value(values: Sequence[str]) -> str:
+    return ",".join(re.sub(" +", " ", value) for value in values)

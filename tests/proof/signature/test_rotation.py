@@ -1,0 +1,115 @@
+"""Many threads, credentials that change under them, midnight: not one signature is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+import pytest
+import time_machine
+
+from caller.api import ApiClient
+from caller.api import Credentials as CallerCredentials
+from caller.call import Call
+from caller.credentials import ExecutorCredentials
+from caller.settings import Settings
+from caller.transport import new_session
+from tests.proof.signature.conftest import FixedCredentials
+from tests.proof.signature.gateway import Gateway
+from tests.proof.signature.loopback import serve
+from tests.proof.signature.sigv4 import Credentials
+from tests.proof.signature.sts import OWN_KEY, OWN_SECRET, REGION, Sts
+
+THREADS = 16
+CALLS = [
+    Call.parse({"path": "/whoami"}),
+    Call.parse({"path": "/orders", "query": {"status": "accepted", "limit": 10, "cursor": "a+b/c=="}}),
+    Call.parse({"path": "/orders/é 1;v=1"}),
+    Call.parse({"path": "/orders", "method": "POST", "idempotency_key": "k", "body": {"sku": "ABC-1", "quantity": 2}}),
+]
+
+
+@pytest.fixture
+def gateway() -> Gateway:
+    return Gateway({})
+
+
+@pytest.fixture
+def api_url(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("NO_PROXY", "*")
+    with serve(gateway) as port:
+        gateway.regions[f"127.0.0.1:{port}"] = REGION
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+@contextmanager
+def sessions_of(sts: Sts, api_url: str) -> Iterator[ExecutorCredentials]:
+    """Give the caller's own credentials, with STS on loopback."""
+    with serve(sts) as port, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{port}")
+        environment.setenv("AWS_DEFAULT_REGION", REGION)
+        environment.setenv("AWS_ACCESS_KEY_ID", OWN_KEY)
+        environment.setenv("AWS_SECRET_ACCESS_KEY", OWN_SECRET)
+        role = "arn:aws:iam::111111111111:role/executor"
+        yield ExecutorCredentials(Settings(api_url, REGION, role, "external-id", "222222222222-stack"))
+
+
+def call_many_times(
+    api_url: str, credentials: CallerCredentials, calls: int, meanwhile: Callable[[], None] = lambda: None
+) -> None:
+    """Make calls from many threads, and change something 20 times a second until all are answered."""
+
+    def work() -> None:
+        for number in range(calls // THREADS):
+            client.send(CALLS[number % len(CALLS)], monotonic() + 30)
+
+    with closing(new_session(api_url, THREADS)) as session, ThreadPoolExecutor(THREADS) as pool:
+        client = ApiClient(api_url, REGION, credentials, session)
+        workers = [pool.submit(work) for _ in range(THREADS)]
+        while wait(workers, timeout=0.05).not_done:
+            meanwhile()
+        for worker in workers:
+            worker.result()
+
+
+def test_sessions_that_are_renewed_all_the_time(api_url: str, gateway: Gateway) -> None:
+    # botocore renews a session in its last 15 minutes.
+    sts = Sts(gateway.keys, lifetime=timedelta(minutes=15, seconds=1))
+    with sessions_of(sts, api_url) as credentials:
+        call_many_times(api_url, credentials, 8000)
+    assert gateway.verdicts == {"accepted": 8000}, gateway.refusals
+    assert sts.refusals == []
+    assert len(sts.issued) >= 3
+
+
+def test_sessions_that_end_early_are_replaced(api_url: str, gateway: Gateway) -> None:
+    sts = Sts(gateway.keys, lifetime=timedelta(hours=1))
+
+    def end_session() -> None:
+        # Not before all threads have it: a caller whose new session is refused as well rightly gives up.
+        for key, uses in list(gateway.uses.items()):
+            if uses >= 20 * THREADS and gateway.keys[key].expires is None:
+                gateway.keys[key] = replace(gateway.keys[key], expires=datetime.now(UTC))
+
+    with sessions_of(sts, api_url) as credentials:
+        call_many_times(api_url, credentials, 4000, end_session)
+    assert gateway.verdicts.keys() == {"accepted", "ExpiredTokenException"}, gateway.refusals
+    assert gateway.verdicts["accepted"] == 4000
+    assert len(sts.issued) >= 4
+
+
+def test_midnight(api_url: str, gateway: Gateway) -> None:
+    gateway.keys["AKIDEXAMPLE"] = Credentials("secret", "token")
+    with time_machine.travel("2027-12-31T23:59:59.98Z", tick=True) as clock:
+        call_many_times(
+            api_url,
+            FixedCredentials("AKIDEXAMPLE", "secret", "token"),
+            8000,
+            lambda: clock.move_to("2027-12-31T23:59:59.98Z"),
+        )
+    assert gateway.verdicts == {"accepted": 8000}, gateway.refusals
+    assert gateway.days.keys() == {"20271231", "20280101"}
