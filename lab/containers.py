@@ -1,0 +1,357 @@
+"""A lab whose functions run in containers of the real Lambda runtime, and `sam local` against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import docker
+from botocore.config import Config
+from botocore.credentials import Credentials
+from samtranslator.yaml_helper import yaml_parse
+
+from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS, REGION
+from lab.lab import STACK_NAMES, Lab
+from lab.process import running, tail
+from lab.runtime import RuntimeImage, engine, runtime_image
+from lab.sam import SamError
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef
+
+ACCOUNTS = {"OrdersFunction": ACCOUNT_A, "CallerFunction": ACCOUNT_B}
+
+# Docker Desktop's name for this machine; other engines are told.
+_HOST = "host.docker.internal"
+_CA_FILE = "lab-ca.pem"
+_START_SECONDS = 60
+_STOP_SECONDS = 20
+
+type Step = Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What came of a `sam local invoke`.
+
+    Attributes:
+        payload: What the function returned, or Lambda's form of its error; None if nothing came.
+        log: What the function, the runtime and SAM CLI logged.
+    """
+
+    payload: Any
+    log: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether the function failed; SAM CLI's exit code does not tell."""
+        return self.payload is None or (isinstance(self.payload, dict) and "errorType" in self.payload)
+
+
+@dataclass
+class ContainerLab:
+    """A lab whose functions run in containers, and which containers reach.
+
+    Attributes:
+        lab: The lab, deployed.
+        image: What the functions run in.
+    """
+
+    lab: Lab
+    image: RuntimeImage
+
+    @classmethod
+    @contextmanager
+    def start(cls, *, step: Step = lambda _: nullcontext()) -> Iterator[Self]:
+        """Start a lab and deploy both stacks; leave no process, file or container behind.
+
+        Args:
+            step: Makes a context manager around each step, from a description of it.
+
+        Yields:
+            The lab.
+
+        Raises:
+            RuntimeImageError: There is no Docker engine, or no image.
+            EmulatorError: The emulator did not start.
+            SamError: A stack could not be built or deployed.
+        """
+        with ExitStack() as stack:
+            client = engine()
+            stack.callback(client.close)
+            with step("find or make the image of the Lambda runtime"):
+                image = runtime_image(client)
+            settings = {
+                "LAMBDA_STRICT": "1",
+                "MINISTACK_IMAGE_PREFIX": image.prefix,
+                "DOCKER_HOST": os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"),
+            }
+            host = _bridge_address(client) or "127.0.0.1"
+            lab = stack.enter_context(Lab.start(deployed=False, step=step, host=host, settings=settings))
+            # By this label its emulator knows the containers that it starts.
+            label = f"ministack.instance={socket.gethostname()}:{urlsplit(lab.endpoint).port}"
+            stack.callback(_remove_containers, client, label)
+            self = cls(lab, image)
+            with step(f"sam deploy --config-env {ACCOUNT_A}"):
+                lab.deploy(ACCOUNT_A)
+            with step(f"sam deploy --config-env {ACCOUNT_B}"):
+                lab.deploy(ACCOUNT_B, ApiUrl=self.as_seen_inside(lab.api_url))
+            yield self
+
+    def as_seen_inside(self, url: str) -> str:
+        """Return the URL by which containers reach what this machine reaches by another.
+
+        Args:
+            url: A URL of this machine.
+        """
+        parts = urlsplit(url)
+        return parts._replace(netloc=f"{_HOST}:{parts.port}").geturl()
+
+    def template(self, function: str, variants: Mapping[str, Mapping[str, Any]]) -> Path:
+        """Write a template for `sam local` with a function as it is built and deployed, and variants of it.
+
+        `sam local` knows neither the stack's other resources nor its account, so the environment variables come from
+        the deployed function. Those that lead to the emulator are added: it passes on none that no template declares.
+
+        Args:
+            function: Its logical id.
+            variants: Properties that differ, by the variant's logical id; `Environment` adds to the variables.
+
+        Returns:
+            The template.
+        """
+        account = ACCOUNTS[function]
+        build = self.lab.sam.folder / ".aws-sam" / account / "build"
+        properties = yaml_parse((build / "template.yaml").read_text())["Resources"][function]["Properties"]
+        deployed = self.configuration(function)
+        common = {
+            "CodeUri": str(build / function),
+            "Handler": properties["Handler"],
+            "Runtime": properties["Runtime"],
+            "MemorySize": properties["MemorySize"],
+            "Timeout": properties["Timeout"],
+            "Architectures": deployed["Architectures"],
+        }
+        # The only folder of this machine that the container sees.
+        shutil.copy(self.lab.ca_file, build / function / _CA_FILE)
+        variables = deployed["Environment"]["Variables"] | {
+            "AWS_ENDPOINT_URL": self.as_seen_inside(self.lab.endpoint),
+            "AWS_CA_BUNDLE": f"/var/task/{_CA_FILE}",
+        }
+        resources = {
+            name: {
+                "Type": "AWS::Serverless::Function",
+                "Properties": {
+                    **common,
+                    **differing,
+                    "Environment": {"Variables": {**variables, **differing.get("Environment", {})}},
+                },
+            }
+            for name, differing in variants.items()
+        }
+        path = self.lab.folder / f"local-{'-'.join(variants)}.json"
+        path.write_text(json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": resources}))
+        return path
+
+    def configuration(self, function: str) -> FunctionConfigurationResponseTypeDef:
+        """Return how a function is deployed.
+
+        Args:
+            function: Its logical id.
+        """
+        account = ACCOUNTS[function]
+        session = self.lab.session(account)
+        resource = session.client("cloudformation").describe_stack_resource(
+            StackName=STACK_NAMES[account], LogicalResourceId=function
+        )
+        name = resource["StackResourceDetail"]["PhysicalResourceId"]
+        return session.client("lambda").get_function_configuration(FunctionName=name)
+
+    def role_session(self, function: str) -> Credentials:
+        """Assume a function's own role, so that `sam local` may do what the function may, and no more.
+
+        Only Lambda is trusted with it; in the lab, the account's root is added.
+
+        Args:
+            function: Its logical id.
+        """
+        account = ACCOUNTS[function]
+        role = self.configuration(function)["Role"]
+        session = self.lab.session(account)
+        trust = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT_IDS[account]}, "Action": "sts:AssumeRole"}
+        session.client("iam").update_assume_role_policy(
+            RoleName=role.rpartition("/")[2],
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+        )
+        given = session.client("sts").assume_role(RoleArn=role, RoleSessionName=function)["Credentials"]
+        return Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+
+    def invoke(
+        self,
+        function: str,
+        event: Path,
+        *arguments: str,
+        properties: Mapping[str, Any] | None = None,
+        log: int | None = subprocess.PIPE,
+    ) -> Invocation:
+        """Run `sam local invoke` on a function as it is built and deployed.
+
+        Args:
+            function: Its logical id.
+            event: A file with the event.
+            *arguments: Further arguments of the command.
+            properties: Properties that differ, as in `template`.
+            log: Where the log goes, as `subprocess` takes it; None shows it as it comes.
+
+        Returns:
+            What came of it.
+
+        Raises:
+            SamError: The command itself failed.
+        """
+        command = self._command("invoke", self.template(function, {function: properties or {}}))
+        process = subprocess.run(
+            [*command, function, "--event", event.resolve(), *arguments],
+            env=self._environment(function),
+            cwd=self.lab.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            check=False,
+        )
+        if process.returncode:
+            raise SamError(f"sam local invoke {function} failed ({process.returncode}):\n{process.stderr or ''}")
+        return Invocation(json.loads(process.stdout or "null"), process.stderr or "")
+
+    @contextmanager
+    def start_lambda(
+        self, function: str, variants: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> Iterator[LambdaClient]:
+        """Keep warm containers of a function behind `sam local start-lambda`.
+
+        Args:
+            function: Its logical id.
+            variants: As in `template`; by default, the function as it is.
+
+        Yields:
+            A client of Lambda's API that reaches them by their logical ids.
+
+        Raises:
+            SamError: The command did not start.
+        """
+        template = self.template(function, variants or {function: {}})
+        with self.serving("start-lambda", function, template, "--warm-containers", "LAZY") as url:
+            yield self.lab.session(ACCOUNTS[function]).client(
+                "lambda", endpoint_url=url, config=Config(read_timeout=120, retries={"total_max_attempts": 1})
+            )
+
+    @contextmanager
+    def serving(self, command: str, function: str, template: Path, *arguments: str) -> Iterator[str]:
+        """Run `sam local start-lambda` or `start-api` until the end of the block.
+
+        Args:
+            command: Which of the two.
+            function: Logical id of the function whose role it has.
+            template: The template.
+            *arguments: Further arguments.
+
+        Yields:
+            The URL under which it serves.
+
+        Raises:
+            SamError: It ended, or was not ready within 60 seconds.
+        """
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        log = self.lab.folder / f"{command}-{port}.log"
+        full = [*self._command(command, template), "--port", str(port), *arguments]
+        with running(full, cwd=self.lab.folder, env=self._environment(function), log=log) as process:
+            deadline = time.monotonic() + _START_SECONDS
+            while not _listens(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise SamError(f"sam local {command} did not start:\n{tail(log)}")
+                time.sleep(0.1)
+            try:
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                # It removes its containers then; killed, it would leave them.
+                process.send_signal(signal.SIGTERM)
+                process.wait(_STOP_SECONDS)
+
+    def _command(self, command: str, template: Path) -> list[str | Path]:
+        return [
+            Path(sys.executable).parent / "sam",
+            "local",
+            command,
+            "--template",
+            template,
+            "--region",
+            REGION,
+            "--invoke-image",
+            self.image.name,
+            "--skip-pull-image",
+            "--add-host",
+            f"{_HOST}:host-gateway",
+        ]
+
+    def _environment(self, function: str) -> dict[str, str]:
+        session = self.role_session(function)
+        # Variables of the shell would win over the template's.
+        kept = os.environ.keys() - self.configuration(function)["Environment"]["Variables"].keys()
+        return {name: os.environ[name] for name in kept if not name.startswith("AWS_")} | {
+            "AWS_ACCESS_KEY_ID": session.access_key,
+            "AWS_SECRET_ACCESS_KEY": session.secret_key,
+            "AWS_SESSION_TOKEN": session.token or "",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            # SAM CLI asks who it is. Variables that the template declares would reach the function instead of its own.
+            "AWS_ENDPOINT_URL_STS": self.lab.endpoint,
+            "REQUESTS_CA_BUNDLE": str(self.lab.ca_file),
+            "NO_PROXY": urlsplit(self.lab.endpoint).hostname or "",
+            "SAM_CLI_TELEMETRY": "0",
+            # Where it would leave files in the home directory.
+            "__SAM_CLI_APP_DIR": str(self.lab.folder),
+            "SAM_LAYER_CACHE_BASEDIR": str(self.lab.folder),
+        }
+
+
+def _bridge_address(client: docker.DockerClient) -> str:
+    """Return the address under which containers reach this machine; empty if the engine runs on another one.
+
+    A virtual machine counts as another: Docker Desktop leads from `host-gateway` to this machine's loopback.
+    """
+    [settings, *_] = client.networks.get("bridge").attrs["IPAM"]["Config"]
+    # Where the engine has not been told an address, it takes the subnet's first.
+    address = settings.get("Gateway") or str(ip_network(settings["Subnet"])[1])
+    try:
+        with socket.socket() as listener:
+            listener.bind((address, 0))
+    except OSError:
+        return ""
+    return address
+
+
+def _remove_containers(client: docker.DockerClient, label: str) -> None:
+    for container in client.containers.list(all=True, filters={"label": label}):
+        container.remove(force=True)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
