@@ -16,7 +16,7 @@ from shlex import quote
 from rich.console import Console
 
 from lab import demo
-from lab.accounts import ACCOUNT_B, environment
+from lab.accounts import ACCOUNT_B
 from lab.emulator import EmulatorError
 from lab.lab import PERSON_PROFILE, STACK_NAMES, Lab
 from lab.sam import SamError
@@ -36,8 +36,9 @@ def main() -> int:
     )
     arguments = parser.parse_args()
 
-    # Both ways of stopping unwind what was started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Both ways of stopping unwind what was started, even where a shell starts background jobs with Ctrl-C ignored.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     # Whatever the user has set up for AWS, the lab is not meant by it.
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
@@ -83,7 +84,7 @@ def guide(lab: Lab) -> str:
     Returns:
         Commands to paste.
     """
-    exports = {**environment(lab.config_file), "API_URL": lab.api_url}
+    exports = {**lab.environment, "API_URL": lab.api_url}
     call = json.dumps({"method": "POST", "path": "/orders", "body": {"sku": "oolong"}, "idempotency_key": "by hand"})
     queue_url = lab.outputs[ACCOUNT_B]["CallQueueUrl"]
     if shutil.which("aws"):

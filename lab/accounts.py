@@ -21,7 +21,7 @@ ACCOUNT_C = "account-c"
 ACCOUNT_IDS = {ACCOUNT_A: "111111111111", ACCOUNT_B: "222222222222", ACCOUNT_C: "333333333333"}
 
 
-def write_accounts(config_file: Path, endpoint: str) -> None:
+def write_accounts(config_file: Path, endpoint: str, ca_file: Path) -> None:
     """Write an AWS configuration with one profile for each account.
 
     The emulator takes an account's id as an access key of that account's root, which no policy stops: right for
@@ -30,14 +30,16 @@ def write_accounts(config_file: Path, endpoint: str) -> None:
     Args:
         config_file: The file to write.
         endpoint: URL of the emulator.
+        ca_file: Certificate authority of the endpoint.
     """
-    write_profile(config_file, "default", region=REGION, endpoint_url=endpoint)
+    write_profile(config_file, "default", region=REGION, endpoint_url=endpoint, ca_bundle=str(ca_file))
     for profile, account_id in ACCOUNT_IDS.items():
         write_profile(
             config_file,
             profile,
             region=REGION,
             endpoint_url=endpoint,
+            ca_bundle=str(ca_file),
             aws_access_key_id=account_id,
             aws_secret_access_key="test",  # noqa: S106 - the emulator's
         )
@@ -58,16 +60,18 @@ def write_profile(config_file: Path, profile: str, **settings: str) -> None:
         config.write(file)
 
 
-def environment(config_file: Path) -> dict[str, str]:
+def environment(config_file: Path, ca_file: Path) -> dict[str, str]:
     """Return the environment variables that lead any AWS tool to an AWS configuration, and to nothing else.
 
     Args:
         config_file: The AWS configuration.
+        ca_file: Certificate authority of the endpoint.
 
     Returns:
         Environment variables.
     """
     return {
+        "AWS_CA_BUNDLE": str(ca_file),
         "AWS_CONFIG_FILE": str(config_file),
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -87,6 +91,7 @@ def session(config_file: Path, who: str | Credentials) -> boto3.Session:
     core = botocore.session.Session()
     core.set_config_variable("config_file", str(config_file))
     core.set_config_variable("profile", who if isinstance(who, str) else "default")
+    core.set_config_variable("ca_bundle", core.get_scoped_config()["ca_bundle"])
     # Loopback is never behind a proxy, and a lab shows the first answer, not the one after retries.
     core.set_default_client_config(Config(proxies={}, read_timeout=120, retries={"total_max_attempts": 1}))
     if isinstance(who, str):

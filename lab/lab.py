@@ -19,7 +19,7 @@ from botocore.credentials import Credentials
 
 from lab import deviations
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS, REGION, environment, session, write_accounts, write_profile
-from lab.emulator import emulator
+from lab.emulator import CA_FILE, emulator
 from lab.sam import Sam
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Lab:
         endpoint: URL of the emulator.
         config_file: AWS configuration with the profiles `account-a`, `account-b` and `account-c` (administrators),
             `my-user`, and `orders`, which is `my-user` in the executor role.
+        ca_file: Certificate authority by which the endpoint is to be trusted.
+        environment: Environment variables that lead any AWS tool to the lab, and to nothing else.
         sam: SAM CLI, set up for this lab.
         person: Access key of `my-user`, the IAM user of account B to whom its stack gives access.
         outputs: Outputs of each deployed stack, by the account's name.
@@ -53,24 +55,31 @@ class Lab:
     folder: Path
     endpoint: str
     config_file: Path = field(init=False)
+    ca_file: Path = field(init=False)
+    environment: dict[str, str] = field(init=False)
     sam: Sam = field(init=False)
     person: Credentials = field(init=False)
     outputs: dict[str, dict[str, str]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.config_file = self.folder / "aws-config"
-        write_accounts(self.config_file, self.endpoint)
-        self.sam = Sam(self.folder / "sam", environment(self.config_file))
+        self.ca_file = self.folder / CA_FILE
+        write_accounts(self.config_file, self.endpoint, self.ca_file)
+        self.environment = environment(self.config_file, self.ca_file)
+        self.sam = Sam(self.folder / "sam", self.environment)
         self.person = self.user(ACCOUNT_B, PERSON)
 
     @classmethod
     @contextmanager
-    def start(cls, *, deployed: bool = True, step: Step = lambda _: nullcontext()) -> Iterator[Self]:
+    def start(
+        cls, *, deployed: bool = True, step: Step = lambda _: nullcontext(), **emulator_options: Any
+    ) -> Iterator[Self]:
         """Start a lab, and stop it at the end of the block, leaving no process and no file behind.
 
         Args:
             deployed: Whether to deploy both stacks; else they are only built, ready for `deploy`.
             step: Makes a context manager around each step, from a description of it.
+            **emulator_options: Options of `lab.emulator.emulator`.
 
         Yields:
             The lab.
@@ -82,7 +91,7 @@ class Lab:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="lab-")))
             with step("start the emulator"):
-                endpoint = stack.enter_context(emulator(folder, api_account=ACCOUNT_IDS[ACCOUNT_A]))
+                endpoint = stack.enter_context(emulator(folder, api_account=ACCOUNT_IDS[ACCOUNT_A], **emulator_options))
             lab = cls(folder, endpoint)
             with step("sam build --config-env account-a · account-b"):
                 lab.sam.build(STACK_NAMES)
@@ -232,6 +241,7 @@ class Lab:
         """
         with requests.Session() as http:
             http.trust_env = False
+            http.verify = str(self.ca_file)
             prepared = requests.Request(request.method, request.url, dict(request.headers), data=request.data).prepare()
             prepared.url = request.url
             return http.send(prepared, allow_redirects=False, timeout=60)
@@ -294,6 +304,7 @@ class Lab:
             PERSON,
             region=REGION,
             endpoint_url=self.endpoint,
+            ca_bundle=str(self.ca_file),
             aws_access_key_id=self.person.access_key,
             aws_secret_access_key=self.person.secret_key,
         )
@@ -302,6 +313,7 @@ class Lab:
             PERSON_PROFILE,
             region=REGION,
             endpoint_url=self.endpoint,
+            ca_bundle=str(self.ca_file),
             source_profile=PERSON,
             role_arn=self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
             external_id=EXTERNAL_ID,
