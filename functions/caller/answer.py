@@ -103,7 +103,8 @@ def parse_retry_after(value: str) -> float | None:
 
     See RFC 9110, section 10.2.3.
     """
-    if re.fullmatch(r"[0-9]+", value.strip()):
+    value = value.strip(" \t")
+    if re.fullmatch(r"[0-9]+", value):
         return float(value)
     try:
         moment = parsedate_to_datetime(value)

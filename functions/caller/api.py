@@ -155,7 +155,7 @@ class ApiClient:
             with self._session.send(request, stream=True, allow_redirects=False, timeout=timeout) as response:
                 return read_answer(response, attempts)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise UnreachableError(f"{type(error).__name__}: {_root(error)}") from error
+            raise UnreachableError(_reason(error)) from error
 
     def _signed(self, call: Call, credentials: ReadOnlyCredentials) -> requests.PreparedRequest:
         """Return a new request, signed over method, URL, body, host, date and session token.
@@ -204,8 +204,10 @@ def _require_time(deadline: float, tally: Tally, *, pause: float = 0.0) -> None:
         raise DeadlineError(left, pause, tally.attempts, tally.failure) from tally.failure
 
 
-def _root(error: BaseException) -> BaseException:
-    """Return what went wrong first: unlike all that was raised because of it, it names no URL."""
-    while error.__context__:
-        error = error.__context__
-    return error
+def _reason(error: BaseException) -> str:
+    """Return what failed and what the system said first; what was made of that later names the URL with its query."""
+    first = error
+    while first.__context__:
+        first = first.__context__
+    name = type(error).__name__
+    return name if isinstance(first, requests.RequestException) else f"{name}: {first}"

@@ -160,5 +160,5 @@ class ProfileCredentials:
 def _assume_role_error(role: str, error: BotoCoreError | ClientError) -> AssumeRoleError:
     if isinstance(error, ClientError):
         details = error.response["Error"]
-        return AssumeRoleError(role, details.get("Code", "Unknown"), details.get("Message", ""))
+        return AssumeRoleError(role, details.get("Code") or "Unknown", details.get("Message") or "")
     return AssumeRoleError(role, type(error).__name__, str(error))

@@ -54,7 +54,8 @@ class SettingsError(CallerError):
 
     def __init__(self, variable: str, value: str, allowed: str) -> None:
         super().__init__(
-            f"{variable} is {value}. It must be {allowed}. Account B: correct the stack's parameter, or the option of call-api."
+            f"{variable} is {value}. It must be {allowed}. "
+            "Account B: correct the stack's parameter, or the option of call-api."
         )
         self.variable = variable
         self.value = value

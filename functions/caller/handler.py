@@ -81,6 +81,7 @@ def _make_calls(records: list[dict[str, Any]], context: "LambdaContext", deadlin
         process_partial_response,
     )
 
+    _prepare()
     outcomes = {
         record["messageId"]: _workers().submit(
             _make_call, functools.partial(Call.parse_json, record["body"]), deadline, record["messageId"]
@@ -151,8 +152,12 @@ def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(WORKERS)
 
 
-# Lambda gives the start of an environment a full processor, whatever the function's memory. What fails here fails
-# again at the first call, which reports it.
-if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+def _prepare() -> None:
+    """Make the client before it is needed, and once before many threads need it; each call tells why it cannot be."""
     with suppress(Exception):
         _client()
+
+
+# Lambda gives the start of an environment a full processor, whatever the function's memory.
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    _prepare()

@@ -1,0 +1,223 @@
+"""An API, an STS and a clock in memory, each with the behaviour that the caller meets."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import requests
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import ConnectTimeoutError
+from requests.adapters import BaseAdapter, HTTPAdapter
+
+API_URL = "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1"
+EXECUTOR_ROLE_ARN = "arn:aws:iam::111111111111:role/orders-api-ExecutorRole-1A2B3C4D5E6F"
+EXTERNAL_ID = "external-id-of-a-test"
+REQUEST_ID = "6f2b8f0e-3f0c-4a58-bd3c-3a0f4d6a7c21"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the API answers."""
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_reply(status: int, body: object, **headers: str) -> Reply:
+    """Return an answer in JSON; underscores in header names stand for dashes."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status, json.dumps(body).encode(), {"Content-Type": "application/json", **names})
+
+
+def refusal(code: str, message: str = "no") -> Reply:
+    """Return a 403 as API Gateway gives it."""
+    return json_reply(403, {"message": message}, x_amzn_errortype=code)
+
+
+def is_signed(request: requests.PreparedRequest, credentials: ReadOnlyCredentials, region: str = "eu-west-1") -> bool:
+    """Check a request's signature with botocore's signer, which shares no code with the caller's."""
+    body = request.body or b""
+    assert isinstance(body, bytes)
+    scheme, _, parameters = request.headers["Authorization"].partition(" ")
+    authorization = dict(parameter.split("=", 1) for parameter in parameters.split(", "))
+    signed_headers = authorization["SignedHeaders"].split(";")
+    signed = AWSRequest(
+        method=request.method,
+        url=request.url,
+        data=body,
+        headers={name: value for name, value in request.headers.items() if name.lower() in signed_headers},
+    )
+    signed.context["timestamp"] = request.headers["x-amz-date"]
+    signer = SigV4Auth(credentials, "execute-api", region)
+    canonical_request = signer.canonical_request(signed)
+    return (
+        scheme == "AWS4-HMAC-SHA256"
+        and request.headers["x-amz-content-sha256"] == hashlib.sha256(body).hexdigest()
+        and {name.lower() for name in request.headers if name.lower().startswith("x-amz-")} | {"host"}
+        == set(signed_headers)
+        and request.headers.get("x-amz-security-token") == credentials.token
+        and authorization["Credential"] == signer.scope(signed)
+        and authorization["Signature"] == signer.signature(signer.string_to_sign(signed, canonical_request), signed)
+    )
+
+
+class FakeApi(BaseAdapter):
+    """The API: checks each signature, then answers with what was put into `script`, in the end always with `rest`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[requests.PreparedRequest] = []
+        self.timeouts: list[Any] = []
+        self.script: list[Reply | Exception] = []
+        self.rest: Reply | Exception = json_reply(200, {"ok": True})
+        self.answer: Callable[[requests.PreparedRequest], Reply | Exception] | None = None
+        self.sessions: dict[str | None, ReadOnlyCredentials] = {}
+        self._lock = threading.Lock()
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **kwargs: Any) -> requests.Response:
+        with self._lock:
+            self.requests.append(request)
+            self.timeouts.append(kwargs["timeout"])
+            session = self.sessions.get(request.headers["x-amz-security-token"])
+            if session is None:
+                reply: Reply | Exception = refusal("UnrecognizedClientException")
+            elif not is_signed(request, session):
+                reply = refusal("InvalidSignatureException")
+            elif self.answer:
+                reply = self.answer(request)
+            else:
+                reply = self.script.pop(0) if self.script else self.rest
+        if isinstance(reply, Exception):
+            raise reply
+        raw = urllib3.HTTPResponse(
+            body=io.BytesIO(b"" if request.method == "HEAD" or reply.status == 304 else reply.body),
+            headers={"x-amzn-RequestId": REQUEST_ID, **reply.headers},
+            status=reply.status,
+            preload_content=False,
+            request_method=request.method,
+        )
+        return HTTPAdapter().build_response(request, raw)
+
+    def close(self) -> None:
+        """Close nothing."""
+
+    def secrets(self) -> list[str]:
+        """Return what must be written nowhere."""
+        return [str(part) for session in self.sessions.values() for part in session[:3]]
+
+
+@dataclass
+class FakeSts:
+    """STS: gives sessions that the API then knows, and keeps what it was asked."""
+
+    api: FakeApi
+    seconds: float = 3600
+    failure: tuple[int, str, str] | Exception | None = None
+    requests: list[dict[str, str]] = field(default_factory=list)
+    delay: float = 0
+
+    def send(self, request: Any) -> AWSResponse:
+        time.sleep(self.delay)
+        form = {name: values[0] for name, values in parse_qs(request.body).items()}
+        assert request.url == "https://sts.eu-west-1.amazonaws.com/"
+        self.requests.append({str(name): str(value) for name, value in form.items()})
+        if isinstance(self.failure, Exception):
+            raise self.failure
+        if self.failure:
+            status, code, message = self.failure
+            return _xml(
+                status, f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+            )
+        number = len(self.requests)
+        session = ReadOnlyCredentials(f"ASIAEXAMPLE{number}", f"secret-key-{number}", f"session-token/{number}+==")
+        self.api.sessions[session.token] = session
+        expiration = datetime.now(UTC) + timedelta(seconds=self.seconds)
+        return _xml(
+            200,
+            "<AssumeRoleResponse><AssumeRoleResult><Credentials>"
+            f"<AccessKeyId>{session.access_key}</AccessKeyId><SecretAccessKey>{session.secret_key}</SecretAccessKey>"
+            f"<SessionToken>{session.token}</SessionToken><Expiration>{expiration.isoformat()}</Expiration>"
+            "</Credentials></AssumeRoleResult></AssumeRoleResponse>",
+        )
+
+    def down(self) -> None:
+        self.failure = ConnectTimeoutError(endpoint_url="https://sts.eu-west-1.amazonaws.com/")
+
+
+class _Raw(io.BytesIO):
+    def stream(self, *_: object, **__: object) -> Iterator[bytes]:
+        yield self.read()
+
+
+def _xml(status: int, text: str) -> AWSResponse:
+    return AWSResponse("https://sts.eu-west-1.amazonaws.com/", status, HTTPHeaders(), _Raw(text.encode()))
+
+
+@dataclass
+class FakeTime:
+    """A clock that only sleeping, and whoever adds to `now`, moves on."""
+
+    now: float = 1000.0
+    pauses: list[float] = field(default_factory=list)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+@dataclass
+class FakeCredentials:
+    """Sessions without STS; `renewable` says whether another one is to be had."""
+
+    api: FakeApi
+    renewable: bool = True
+    issued: int = 0
+    refused: list[tuple[ReadOnlyCredentials, bool]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._issue()
+
+    def _issue(self) -> None:
+        self.issued += 1
+        session = ReadOnlyCredentials(f"ASIAEXAMPLE{self.issued}", f"secret-{self.issued}", f"token-{self.issued}")
+        self.session = self.api.sessions[session.token] = session
+
+    def frozen(self) -> ReadOnlyCredentials:
+        return self.session
+
+    def renew(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
+        self.refused.append((refused, expired))
+        if self.renewable:
+            self._issue()
+        return self.renewable
+
+
+@dataclass(frozen=True)
+class Context:
+    """What Lambda tells a function about its invocation."""
+
+    seconds: float = 30.0
+    aws_request_id: str = "0c7d1f52-9a35-4c1e-8f0b-6f4e3b7f2a11"
+    function_name: str = "orders-caller-CallerFunction"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:eu-west-1:222222222222:function:orders-caller-CallerFunction"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.seconds * 1000)

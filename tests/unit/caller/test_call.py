@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from caller.call import BODY_LIMIT, METHODS, Call
+from caller.errors import InvalidCallError
+from tests.unit.caller.fakes import API_URL
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
+    max_leaves=10,
+)
+events = st.fixed_dictionaries(
+    {"path": st.text() | st.from_regex(r"/[\w/.%~ -]*", fullmatch=True) | json_values},
+    optional={
+        "method": st.sampled_from(METHODS) | json_values,
+        "query": st.dictionaries(st.text(), json_values, max_size=3) | json_values,
+        "headers": st.dictionaries(st.from_regex(r"[A-Za-z-]+", fullmatch=True), st.text(), max_size=3) | json_values,
+        "body": json_values,
+        "idempotency_key": st.text() | json_values,
+        "requestPayload": json_values,
+    },
+)
+
+
+def error_of(event: object) -> InvalidCallError:
+    with pytest.raises(InvalidCallError) as caught:
+        Call.parse(event)
+    return caught.value
+
+
+def test_only_a_path_is_needed() -> None:
+    assert Call.parse({"path": "/whoami"}) == Call(method="GET", path="/whoami")
+
+
+def test_all_fields() -> None:
+    call = Call.parse(
+        {
+            "method": "POST",
+            "path": "/orders/é",
+            "query": {"a": ["1", "2"], "b": "", "c": True, "d": 1.5, "e": [], "f": -3},
+            "headers": {"Accept-Language": "en", "Content-Type": "application/vnd.api+json", "Cookie": "a=b"},
+            "body": {"sku": "tea ☕", "quantity": 1},
+            "idempotency_key": "<aws.scheduler.scheduled-time>",
+        }
+    )
+
+    assert call.query == (("a", "1"), ("a", "2"), ("b", ""), ("c", "true"), ("d", "1.5"), ("f", "-3"))
+    assert call.target == "/orders/%C3%A9?a=1&a=2&b=&c=true&d=1.5&f=-3"
+    assert call.headers[2] == ("Cookie", "a=b")
+    assert call.body == '{"sku":"tea ☕","quantity":1}'.encode()
+    assert call.idempotency_key == "<aws.scheduler.scheduled-time>"
+
+
+def test_fields_that_are_null_are_absent() -> None:
+    event = {"path": "/", "query": None, "headers": None, "body": None, "idempotency_key": None}
+
+    assert Call.parse(event) == Call(method="GET", path="/")
+
+
+def test_a_destination_envelope_is_taken_off_however_often_it_was_put_on() -> None:
+    envelope = {"version": "1.0", "requestPayload": {"version": "1.0", "requestPayload": {"path": "/whoami"}}}
+
+    assert Call.parse(envelope) == Call.parse({"path": "/whoami"})
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (None, "call"),
+        ([], "call"),
+        ("/whoami", "call"),
+        ({"requestPayload": []}, "call"),
+        ({"path": "/", "url": "https://example.com"}, "call"),
+        ({"path": "/", 1: 2}, "call"),
+        ({}, "path"),
+        ({"path": 1}, "path"),
+        ({"path": ""}, "path"),
+        ({"path": "orders"}, "path"),
+        ({"path": "https://example.com/"}, "path"),
+        ({"path": "//example.com/"}, "path"),
+        ({"path": "/a//b"}, "path"),
+        ({"path": "/a/../b"}, "path"),
+        ({"path": "/a/."}, "path"),
+        ({"path": "/orders?limit=1"}, "path"),
+        ({"path": "/orders#1"}, "path"),
+        ({"path": "/a\nb"}, "path"),
+        ({"path": "/a\x7f"}, "path"),
+        ({"path": "/\ud800"}, "path"),
+        ({"path": "/", "method": "get"}, "method"),
+        ({"path": "/", "method": "OPTIONS"}, "method"),
+        ({"path": "/", "method": ["GET"]}, "method"),
+        ({"path": "/", "method": None}, "method"),
+        ({"path": "/", "query": "a=1"}, "query"),
+        ({"path": "/", "query": []}, "query"),
+        ({"path": "/", "query": {"": "a"}}, "query"),
+        ({"path": "/", "query": {1: "a"}}, "query"),
+        ({"path": "/", "query": {"\ud800": "a"}}, "query"),
+        ({"path": "/", "query": {"a": None}}, "query.a"),
+        ({"path": "/", "query": {"a": {"b": 1}}}, "query.a"),
+        ({"path": "/", "query": {"a": [["b"]]}}, "query.a"),
+        ({"path": "/", "query": {"a": "\udfff"}}, "query.a"),
+        ({"path": "/", "query": {"a": float("nan")}}, "query.a"),
+        ({"path": "/", "query": {"a": 10**5000}}, "query.a"),
+        ({"path": "/", "headers": "a"}, "headers"),
+        ({"path": "/", "headers": {"a b": "c"}}, "headers"),
+        ({"path": "/", "headers": {"": "c"}}, "headers"),
+        ({"path": "/", "headers": {"é": "c"}}, "headers"),
+        ({"path": "/", "headers": {"X-A": "1", "x-a": "2"}}, "headers.x-a"),
+        ({"path": "/", "headers": {"X-A": 1}}, "headers.X-A"),
+        ({"path": "/", "headers": {"X-A": b"1"}}, "headers.X-A"),
+        ({"path": "/", "headers": {"X-A": ""}}, "headers.X-A"),
+        ({"path": "/", "headers": {"X-A": " 1"}}, "headers.X-A"),
+        ({"path": "/", "headers": {"X-A": "1\r\nHost: example.com"}}, "headers.X-A"),
+        ({"path": "/", "headers": {"X-A": "é"}}, "headers.X-A"),
+        ({"path": "/", "method": "GET", "body": {}}, "body"),
+        ({"path": "/", "method": "HEAD", "body": {}}, "body"),
+        ({"path": "/", "method": "PUT", "body": float("inf")}, "body"),
+        ({"path": "/", "method": "PUT", "body": ["\ud800"]}, "body"),
+        ({"path": "/", "method": "PUT", "body": {1, 2}}, "body"),
+        ({"path": "/", "method": "PUT", "body": b"{}"}, "body"),
+        ({"path": "/", "method": "PUT", "body": 10**5000}, "body"),
+        ({"path": "/", "method": "PUT", "body": "x" * BODY_LIMIT}, "body"),
+        ({"path": "/", "method": "POST"}, "idempotency_key"),
+        ({"path": "/", "method": "PATCH", "idempotency_key": None}, "idempotency_key"),
+        ({"path": "/", "idempotency_key": ""}, "idempotency_key"),
+        ({"path": "/", "idempotency_key": 7}, "idempotency_key"),
+        ({"path": "/", "idempotency_key": "a\n"}, "idempotency_key"),
+        ({"path": "/", "idempotency_key": "é"}, "idempotency_key"),
+        ({"path": "/", "idempotency_key": "a" * 256}, "idempotency_key"),
+    ],
+)
+def test_the_error_names_the_field_what_it_holds_and_what_is_allowed(event: object, field: str) -> None:
+    error = error_of(event)
+
+    assert error.field == field
+    assert str(error).startswith(f"{field} is {error.value}. Allowed: {error.allowed}.")
+    assert len(str(error)) < 600
+    assert str(error).isprintable()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Host",
+        "Authorization",
+        "Date",
+        "X-Amz-Date",
+        "x-amz-security-token",
+        "X-Amzn-Trace-Id",
+        "X-Correlation-Id",
+        "Idempotency-Key",
+        "User-Agent",
+        "Accept-Encoding",
+        "Content-Length",
+        "Transfer-Encoding",
+        "TE",
+        "Trailer",
+        "Upgrade",
+        "Expect",
+        "Connection",
+        "Keep-Alive",
+        "Proxy-Authorization",
+    ],
+)
+def test_headers_of_the_signature_and_of_the_connection_are_refused(name: str) -> None:
+    assert error_of({"path": "/", "headers": {name: "secret"}}).field == f"headers.{name}"
+
+
+def test_values_that_may_be_secret_are_not_repeated() -> None:
+    secret = "hunter2"
+    for event in (
+        secret,
+        {"path": "/", "headers": {"Authorization": secret}},
+        {"path": "/", "headers": {"X-Token": f" {secret}"}},
+        {"path": "/", "headers": secret},
+        {"path": "/", "query": secret},
+        {"path": "/", "query": {"token": [secret, None]}},
+        {"path": "/", "query": {"token": f"{secret}\ud800"}},
+        {"path": "/", "body": secret},
+        {"path": "/", "method": "PUT", "body": [secret, float("nan")]},
+    ):
+        assert secret not in str(error_of(event))
+    with pytest.raises(InvalidCallError) as caught:
+        Call.parse_json(secret)
+    assert secret not in str(caught.value)
+
+
+def test_a_call_shows_no_secret_either() -> None:
+    call = Call.parse({"path": "/", "query": {"a": "hunter2"}, "headers": {"X-Token": "hunter2"}, "method": "DELETE"})
+
+    assert "hunter2" not in repr(call)
+
+
+def test_a_body_nested_too_deeply_is_a_bad_call() -> None:
+    body: list[Any] = []
+    for _ in range(100_000):
+        body = [body]
+
+    assert error_of({"path": "/", "method": "PUT", "body": body}).field == "body"
+
+
+@pytest.mark.parametrize("text", ["", "tea", "{", "[" * 100_000, '"\\ud800', '{"path": "/"} and more', "1" * 5000])
+def test_text_that_is_not_json_is_a_bad_call(text: str) -> None:
+    with pytest.raises(InvalidCallError) as caught:
+        Call.parse_json(text)
+
+    assert caught.value.field == "call"
+
+
+def test_a_call_written_as_json() -> None:
+    assert Call.parse_json('{"path": "/whoami"}') == Call.parse({"path": "/whoami"})
+
+
+@given(events | json_values)
+@example({"path": "/", "query": {"a": 1e400}})
+def test_any_event_is_a_call_to_this_api_or_an_invalid_call(event: object) -> None:
+    try:
+        call = Call.parse(event)
+    except InvalidCallError:
+        return
+    url = urlsplit(API_URL + call.target)
+    assert url.netloc == urlsplit(API_URL).netloc
+    assert unquote(url.path, errors="strict") == urlsplit(API_URL).path + call.path
+    assert parse_qsl(url.query, keep_blank_values=True, errors="strict") == list(call.query)
+    assert call.target.isascii()
+    assert not set(call.target) & set(" ;+#\"'<>\\")
+
+
+@given(st.dictionaries(st.text(), json_values))
+def test_a_body_arrives_as_it_was_given(body: dict[str, Any]) -> None:
+    try:
+        call = Call.parse({"method": "PUT", "path": "/", "body": body})
+    except InvalidCallError:
+        return
+    assert call.body is not None
+    assert json.loads(call.body) == body
+
+
+@given(st.text())
+def test_any_text_is_a_call_or_an_invalid_call(text: str) -> None:
+    with pytest.raises(InvalidCallError):
+        Call.parse_json(text)

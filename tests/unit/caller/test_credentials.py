@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import botocore.credentials
+import pytest
+
+from caller.credentials import ExecutorCredentials, ProfileCredentials
+from caller.errors import AssumeRoleError
+from caller.settings import Settings
+from tests.unit.caller.fakes import EXECUTOR_ROLE_ARN, EXTERNAL_ID, FakeSts
+
+
+@pytest.fixture
+def failures() -> list[AssumeRoleError]:
+    return []
+
+
+@pytest.fixture
+def executor(environment: dict[str, str], sts: FakeSts, failures: list[AssumeRoleError]) -> ExecutorCredentials:
+    return ExecutorCredentials(Settings.from_environment(), on_failure=failures.append)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let botocore retry without waiting."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+
+
+def pass_time(monkeypatch: pytest.MonkeyPatch, **ago: float) -> None:
+    """Let the clocks of the caller and of botocore say that it is later."""
+    later = timedelta(**ago)
+    moment = time.time() + later.total_seconds()
+    monkeypatch.setattr("caller.credentials.time.time", lambda: moment)
+    for session_class in (
+        botocore.credentials.RefreshableCredentials,
+        botocore.credentials.DeferredRefreshableCredentials,
+    ):
+        monkeypatch.setattr(
+            session_class,
+            "_seconds_remaining",
+            lambda self: (self._expiry_time - datetime.now(UTC) - later).total_seconds(),
+        )
+
+
+def test_nothing_is_asked_before_it_is_needed(executor: ExecutorCredentials, sts: FakeSts) -> None:
+    assert sts.requests == []
+
+
+def test_the_role_is_assumed_as_its_trust_policy_wants(executor: ExecutorCredentials, sts: FakeSts) -> None:
+    session = executor.frozen()
+
+    assert sts.requests == [
+        {
+            "Action": "AssumeRole",
+            "Version": "2011-06-15",
+            "RoleArn": EXECUTOR_ROLE_ARN,
+            "RoleSessionName": "222222222222-orders-caller",
+            "ExternalId": EXTERNAL_ID,
+            "DurationSeconds": "3600",
+        }
+    ]
+    assert sts.api.sessions[session.token].secret_key == session.secret_key
+
+
+def test_a_thousand_uses_assume_the_role_once(executor: ExecutorCredentials, sts: FakeSts) -> None:
+    assert len({executor.frozen() for _ in range(1000)}) == 1
+    assert len(sts.requests) == 1
+
+
+def test_32_cold_threads_assume_the_role_once(executor: ExecutorCredentials, sts: FakeSts) -> None:
+    sts.delay = 0.05
+
+    with ThreadPoolExecutor(32) as pool:
+        sessions = set(pool.map(lambda _: executor.frozen(), range(32)))
+
+    assert len(sessions) == len(sts.requests) == 1
+
+
+def test_32_cold_threads_share_a_failure(
+    executor: ExecutorCredentials, sts: FakeSts, failures: list[AssumeRoleError]
+) -> None:
+    sts.delay = 0.05
+    sts.failure = (403, "AccessDenied", "no")
+
+    def code(_: int) -> str:
+        with pytest.raises(AssumeRoleError) as caught:
+            executor.frozen()
+        return caught.value.code
+
+    with ThreadPoolExecutor(32) as pool:
+        codes = set(pool.map(code, range(32)))
+
+    assert codes == {"AccessDenied"}
+    assert len(sts.requests) == len(failures) == 1
+
+
+def test_a_failure_is_not_remembered_for_long(
+    executor: ExecutorCredentials, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sts.failure = (403, "AccessDenied", "no")
+    with pytest.raises(AssumeRoleError):
+        executor.frozen()
+    sts.failure = None
+    with pytest.raises(AssumeRoleError):
+        executor.frozen()
+
+    pass_time(monkeypatch, seconds=6)
+
+    assert executor.frozen().token in sts.api.sessions
+
+
+@pytest.mark.parametrize(
+    ("code", "side"),
+    [
+        ("AccessDenied", "Account A"),
+        ("ExpiredToken", "Account B"),
+        ("InvalidClientTokenId", "Account B"),
+        ("ValidationError", "Account B"),
+        ("RegionDisabledException", "Account B"),
+    ],
+)
+def test_the_error_has_the_code_of_sts_and_says_who_can_mend_it(
+    executor: ExecutorCredentials, sts: FakeSts, code: str, side: str
+) -> None:
+    sts.failure = (403, code, "User: arn:aws:sts::222222222222:assumed-role/x is not authorized\nsecond line")
+
+    with pytest.raises(AssumeRoleError) as caught:
+        executor.frozen()
+
+    message = str(caught.value)
+    assert caught.value.code == code
+    assert caught.value.role == EXECUTOR_ROLE_ARN
+    assert f"No session of {EXECUTOR_ROLE_ARN}: {code}: User: arn:aws:sts" in message
+    assert side in message
+    assert "second line" not in message
+    assert EXTERNAL_ID not in message
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_sts_has_three_attempts(executor: ExecutorCredentials, sts: FakeSts) -> None:
+    sts.down()
+
+    with pytest.raises(AssumeRoleError, match="ConnectTimeoutError"):
+        executor.frozen()
+
+    assert len(sts.requests) == 3
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "Throttling"), (500, "InternalFailure"), (503, "ServiceUnavailable")]
+)
+def test_sts_in_trouble_is_asked_again(executor: ExecutorCredentials, sts: FakeSts, status: int, code: str) -> None:
+    sts.failure = (status, code, "")
+
+    with pytest.raises(AssumeRoleError, match=code):
+        executor.frozen()
+
+    assert len(sts.requests) == 3
+
+
+def test_a_session_is_renewed_before_its_end(
+    executor: ExecutorCredentials, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = executor.frozen()
+
+    pass_time(monkeypatch, minutes=44)
+    assert executor.frozen() == first
+    pass_time(monkeypatch, minutes=46)
+    assert executor.frozen() != first
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_session_outlives_a_failed_early_renewal_and_the_failure_is_told(
+    executor: ExecutorCredentials, sts: FakeSts, failures: list[AssumeRoleError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = executor.frozen()
+    sts.down()
+    pass_time(monkeypatch, minutes=46)
+
+    assert [executor.frozen() for _ in range(10)] == [first] * 10
+    assert [failure.code for failure in failures] == ["ConnectTimeoutError"]
+    assert len(sts.requests) == 1 + 3
+
+    pass_time(monkeypatch, minutes=51)
+    with pytest.raises(AssumeRoleError):
+        executor.frozen()
+
+
+def test_an_expired_session_is_replaced_once_however_many_threads_were_refused(
+    executor: ExecutorCredentials, sts: FakeSts
+) -> None:
+    first = executor.frozen()
+
+    def renewed(_: int) -> object:
+        assert executor.renew(first, expired=True)
+        return executor.frozen()
+
+    with ThreadPoolExecutor(32) as pool:
+        sessions = set(pool.map(renewed, range(32)))
+
+    assert len(sessions) == 1
+    assert first not in sessions
+    assert len(sts.requests) == 2
+
+
+def test_a_session_that_may_be_revoked_is_replaced_when_it_has_been_good_for_a_minute(
+    executor: ExecutorCredentials, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = executor.frozen()
+    assert not executor.renew(first, expired=False)
+    assert executor.frozen() == first
+
+    pass_time(monkeypatch, seconds=61)
+
+    assert executor.renew(first, expired=False)
+    assert executor.frozen() != first
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home directory with the profiles of a person."""
+    (tmp_path / "config").write_text(
+        f"""
+[profile my-user]
+aws_access_key_id = AKIAEXAMPLE
+aws_secret_access_key = secret-of-my-user
+
+[profile orders]
+region = eu-west-1
+role_arn = {EXECUTOR_ROLE_ARN}
+source_profile = my-user
+external_id = {EXTERNAL_ID}
+role_session_name = 222222222222-my-user
+"""
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+
+@pytest.mark.usefixtures("profile")
+def test_a_profile_assumes_its_role_and_shares_the_sessions_of_the_aws_cli(sts: FakeSts, tmp_path: Path) -> None:
+    credentials = ProfileCredentials("orders")
+
+    session = credentials.frozen()
+
+    [request] = sts.requests
+    assert request["RoleArn"] == EXECUTOR_ROLE_ARN
+    assert request["RoleSessionName"] == "222222222222-my-user"
+    assert request["ExternalId"] == EXTERNAL_ID
+    assert credentials.region == "eu-west-1"
+    assert not credentials.renew(session, expired=True)
+    assert len(list((tmp_path / ".aws/cli/cache").iterdir())) == 1
+    assert ProfileCredentials("orders").frozen() == session
+    assert len(sts.requests) == 1
+
+
+@pytest.mark.usefixtures("profile")
+def test_a_profile_whose_role_is_refused(sts: FakeSts) -> None:
+    sts.failure = (403, "AccessDenied", "no")
+
+    with pytest.raises(AssumeRoleError, match="No session of profile orders: AccessDenied"):
+        ProfileCredentials("orders").frozen()
+
+
+@pytest.mark.usefixtures("profile")
+def test_a_profile_that_does_not_exist() -> None:
+    with pytest.raises(AssumeRoleError, match="ProfileNotFound") as caught:
+        ProfileCredentials("nobody")
+
+    assert "Account B: name a profile" in str(caught.value)
+
+
+@pytest.mark.usefixtures("profile")
+def test_no_credentials_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+    with pytest.raises(AssumeRoleError, match="the default AWS profile: NoCredentialsError"):
+        ProfileCredentials(None)

@@ -1,0 +1,382 @@
+"""The Lambda function as its triggers, its log and its metrics see it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import requests
+
+from caller.errors import (
+    AssumeRoleError,
+    CallerError,
+    DeadlineError,
+    InvalidCallError,
+    NotFoundError,
+    SettingsError,
+    ThrottledError,
+)
+from tests.unit.caller.fakes import (
+    EXTERNAL_ID,
+    REQUEST_ID,
+    Context,
+    FakeApi,
+    FakeSts,
+    FakeTime,
+    Reply,
+    json_reply,
+    refusal,
+)
+
+EVENTS = Path(__file__).parents[3] / "events"
+CONTEXT = Context()
+
+type Output = Callable[[], tuple[list[dict[str, Any]], dict[str, Any]]]
+
+
+@pytest.fixture
+def output(function: ModuleType, capsys: pytest.CaptureFixture[str]) -> Output:
+    """What the function has written since this was last asked: log lines, and metrics by name."""
+
+    def read() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        metrics: dict[str, Any] = {}
+        for line in lines:
+            for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
+                assert directive["Namespace"] == "CrossAccountApi"
+                assert directive["Dimensions"] == [["service"]]
+                assert line["service"] == function.metrics.service
+                metrics |= {metric["Name"]: line[metric["Name"]] for metric in directive["Metrics"]}
+        return [line for line in lines if "_aws" not in line], metrics
+
+    return read
+
+
+def message(identifier: str, body: str) -> dict[str, Any]:
+    return {"messageId": identifier, "body": body, "eventSource": "aws:sqs"}
+
+
+def test_a_call_and_what_is_written_about_it(function: ModuleType, fake_api: FakeApi, output: Output) -> None:
+    fake_api.rest = json_reply(201, {"order_id": "1"})
+    event = {"method": "POST", "path": "/orders", "query": {"a": "b"}, "body": {}, "idempotency_key": "key-1"}
+
+    answer = function.handler(event, CONTEXT)
+
+    assert json.loads(json.dumps(answer)) == {
+        "status": 201,
+        "headers": {"x-amzn-requestid": REQUEST_ID, "content-type": "application/json"},
+        "body": {"order_id": "1"},
+        "attempts": 1,
+        "request_id": REQUEST_ID,
+    }
+    assert fake_api.requests[0].headers["X-Correlation-Id"] == CONTEXT.aws_request_id
+    [line], metrics = output()
+    assert line.pop("duration_ms") >= 0
+    assert {name: line.get(name) for name in line if name not in ("timestamp", "location", "cold_start")} == {
+        "level": "INFO",
+        "message": "call succeeded",
+        "service": function.metrics.service,
+        "function_name": CONTEXT.function_name,
+        "function_memory_size": CONTEXT.memory_limit_in_mb,
+        "function_arn": CONTEXT.invoked_function_arn,
+        "function_request_id": CONTEXT.aws_request_id,
+        "correlation_id": CONTEXT.aws_request_id,
+        "method": "POST",
+        "path": "/orders",
+        "idempotency_key": "key-1",
+        "status": 201,
+        "attempts": 1,
+        "api_request_id": REQUEST_ID,
+    }
+    assert metrics.pop("CallDuration")[0] >= 0
+    assert metrics == {"CallSucceeded": [1], "CallAttempts": [1]}
+
+
+def test_a_failed_call_raises_its_error_and_is_told(function: ModuleType, fake_api: FakeApi, output: Output) -> None:
+    fake_api.rest = Reply(404)
+
+    with pytest.raises(NotFoundError):
+        function.handler({"path": "/orders/1"}, CONTEXT)
+
+    [line], metrics = output()
+    assert (line["level"], line["message"], line["error"], line["status"], line["api_request_id"]) == (
+        "ERROR",
+        "call failed",
+        "NotFoundError",
+        404,
+        REQUEST_ID,
+    )
+    assert line["reason"] == (
+        f"The API answered 404 (request id {REQUEST_ID}). Account B: check the path and the ids in it."
+    )
+    assert "exception" not in line
+    assert set(metrics) == {"CallFailed", "CallAttempts", "CallDuration"}
+    assert metrics["CallFailed"] == [1]
+
+
+@pytest.mark.parametrize("event", [None, "text", [], {}, {"Records": []}, {"Records": [{"eventSource": "aws:sns"}]}])
+def test_a_bad_call_is_told_before_anything_is_sent(
+    function: ModuleType, fake_api: FakeApi, sts: FakeSts, output: Output, event: object
+) -> None:
+    with pytest.raises(InvalidCallError):
+        function.handler(event, CONTEXT)
+
+    [line], metrics = output()
+    assert line["error"] == "InvalidCallError"
+    assert line["attempts"] == 0
+    assert metrics["CallFailed"] == [1]
+    assert fake_api.requests == []
+    assert sts.requests == []
+
+
+def test_retries_and_throttles_are_counted(
+    function: ModuleType, fake_api: FakeApi, clock: FakeTime, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(function, "monotonic", clock.monotonic)
+    fake_api.script = [Reply(429), Reply(500), Reply(429)]
+
+    assert function.handler({"path": "/"}, CONTEXT)["attempts"] == 4
+
+    _, metrics = output()
+    assert metrics["CallAttempts"] == [4]
+    assert metrics["CallRetried"] == [3]
+    assert metrics["CallThrottled"] == [2]
+
+
+def test_the_error_comes_before_lambda_ends_the_function(
+    function: ModuleType, fake_api: FakeApi, clock: FakeTime, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(function, "monotonic", clock.monotonic)
+    fake_api.rest = Reply(429, headers={"Retry-After": "5"})
+    start = clock.now
+
+    with pytest.raises(DeadlineError) as caught:
+        function.handler({"path": "/"}, Context(seconds=20))
+
+    assert isinstance(caught.value.__cause__, ThrottledError)
+    assert clock.now - start <= 17
+    _, metrics = output()
+    assert metrics["CallThrottled"] == metrics["CallAttempts"]
+
+
+def test_one_session_serves_all_invocations_until_it_is_refused(
+    function: ModuleType, fake_api: FakeApi, sts: FakeSts
+) -> None:
+    for _ in range(3):
+        function.handler({"path": "/"}, CONTEXT)
+    assert len(sts.requests) == 1
+
+    fake_api.script = [refusal("ExpiredTokenException")]
+    assert function.handler({"path": "/"}, CONTEXT)["attempts"] == 2
+    assert len(sts.requests) == 2
+
+
+def test_a_role_that_cannot_be_assumed_is_counted_once(function: ModuleType, sts: FakeSts, output: Output) -> None:
+    sts.failure = (403, "AccessDenied", "no")
+
+    with pytest.raises(AssumeRoleError):
+        function.handler({"path": "/"}, CONTEXT)
+    _, metrics = output()
+    assert metrics["AssumeRoleFailed"] == [1]
+
+    with pytest.raises(InvalidCallError):
+        function.handler({}, CONTEXT)
+    _, metrics = output()
+    assert "AssumeRoleFailed" not in metrics
+
+
+def test_wrong_settings_are_told_by_the_call(
+    function: ModuleType, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_URL", "ftp://example.com")
+
+    with pytest.raises(SettingsError, match="API_URL"):
+        function.handler({"path": "/"}, CONTEXT)
+
+    [line], metrics = output()
+    assert line["error"] == "SettingsError"
+    assert metrics["CallFailed"] == [1]
+
+
+def test_an_error_of_our_own_has_its_traceback_in_the_log(
+    function: ModuleType, output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(function, "_client", lambda: None)
+
+    with pytest.raises(AttributeError):
+        function.handler({"path": "/"}, CONTEXT)
+
+    [line], metrics = output()
+    assert line["error"] == line["exception_name"] == "AttributeError"
+    assert "send" in line["exception"]
+    assert metrics["CallFailed"] == [1]
+
+
+def test_only_messages_whose_call_failed_are_delivered_again(
+    function: ModuleType, fake_api: FakeApi, output: Output
+) -> None:
+    fake_api.answer = lambda request: Reply(404 if str(request.url).endswith("/missing") else 200)
+    event = {
+        "Records": [
+            message("good-1", '{"path": "/1"}'),
+            message("not-json", "tea, please"),
+            message("missing", '{"path": "/missing"}'),
+            message("unknown-field", '{"path": "/2", "retries": 5}'),
+            message("good-2", '{"requestPayload": {"path": "/3"}}'),
+        ]
+    }
+
+    answer = function.handler(event, CONTEXT)
+
+    assert answer == {
+        "batchItemFailures": [
+            {"itemIdentifier": "not-json"},
+            {"itemIdentifier": "missing"},
+            {"itemIdentifier": "unknown-field"},
+        ]
+    }
+    lines, metrics = output()
+    assert [(line["correlation_id"], line.get("path"), line.get("error")) for line in lines] == [
+        ("good-1", "/1", None),
+        ("not-json", None, "InvalidCallError"),
+        ("missing", "/missing", "NotFoundError"),
+        ("unknown-field", None, "InvalidCallError"),
+        ("good-2", "/3", None),
+    ]
+    assert metrics["CallSucceeded"] == [1, 1]
+    assert metrics["CallFailed"] == [1, 1, 1]
+    assert {str(request.url)[-2:]: request.headers["X-Correlation-Id"] for request in fake_api.requests}[
+        "/3"
+    ] == "good-2"
+
+
+def test_a_batch_that_fails_as_a_whole_is_delivered_again_as_a_whole(function: ModuleType, fake_api: FakeApi) -> None:
+    fake_api.rest = Reply(404)
+    event = {"Records": [message("1", '{"path": "/1"}'), message("2", '{"path": "/2"}')]}
+
+    assert function.handler(event, CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "2"}]}
+
+
+def test_the_calls_of_a_batch_are_made_side_by_side_with_one_session(
+    function: ModuleType, fake_api: FakeApi, sts: FakeSts
+) -> None:
+    together = threading.Barrier(10)
+    send = fake_api.send
+
+    def wait_for_all(request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        together.wait(timeout=5)
+        return send(request, *args, **kwargs)
+
+    fake_api.send = wait_for_all  # type: ignore[method-assign]
+    sts.delay = 0.05
+    event = {"Records": [message(str(number), '{"path": "/"}') for number in range(10)]}
+
+    assert function.handler(event, CONTEXT) == {"batchItemFailures": []}
+    assert len(sts.requests) == 1
+
+
+def test_more_than_a_hundred_calls_are_all_counted(
+    function: ModuleType, fake_api: FakeApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = {"Records": [message(str(number), '{"path": "/"}') for number in range(150)]}
+
+    function.handler(event, CONTEXT)
+
+    blobs = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert sum(len(blob.get("CallSucceeded", [])) for blob in blobs) == 150
+
+
+def test_one_deadline_holds_for_a_whole_batch(function: ModuleType, fake_api: FakeApi) -> None:
+    event = {"Records": [message(str(number), '{"path": "/"}') for number in range(3)]}
+
+    answer = function.handler(event, Context(seconds=2.5))
+
+    assert len(answer["batchItemFailures"]) == 3
+    assert fake_api.requests == []
+
+
+def test_an_environment_is_prepared_while_lambda_starts_it(
+    function: ModuleType, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", CONTEXT.function_name)
+    sys.modules.pop("caller.handler")
+    assert import_module("caller.handler")._client.cache_info().currsize == 1
+    assert sts.requests == []
+
+    monkeypatch.setenv("API_URL", "")
+    sys.modules.pop("caller.handler")
+    assert import_module("caller.handler")._client.cache_info().currsize == 0
+
+
+def test_no_secret_is_written(
+    function: ModuleType,
+    fake_api: FakeApi,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_LOGGER_LOG_EVENT", "true")
+    secret = "hunter2"
+    call = {
+        "method": "POST",
+        "path": "/orders",
+        "query": {"token": secret},
+        "headers": {"X-Token": secret},
+        "body": {"password": secret},
+        "idempotency_key": "key-1",
+    }
+    events: list[object] = [
+        call,
+        {**call, "headers": {"Authorization": secret}},
+        {**call, "query": {"token": [secret, None]}},
+        {**call, "body": {"password": [secret, float("nan")]}},
+        {"Records": [message("1", json.dumps(call)), message("2", secret)]},
+    ]
+    replies: list[Reply | Exception] = [
+        json_reply(200, {"password": secret}),
+        Reply(400, secret.encode()),
+        Reply(200, secret.encode(), {"Content-Type": "application/json"}),
+        requests.ConnectionError(f"Max retries exceeded with url: /v1/orders?token={secret}"),
+        refusal("AccessDeniedException", f"short\nx-amz-security-token:{secret}"),
+    ]
+
+    messages = []
+    for fake_api.rest in replies:
+        for event in events:
+            try:
+                function.handler(event, Context(seconds=4))
+            except CallerError as error:
+                messages.append(str(error))
+    written = "".join(capsys.readouterr()) + caplog.text + "".join(messages)
+
+    assert messages
+    assert secret not in written
+    assert EXTERNAL_ID not in written
+    assert fake_api.secrets()
+    assert [secret for secret in fake_api.secrets() if secret in written] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "failed"),
+    [
+        ("scheduled-call", ["POST /v1/orders"], None),
+        ("direct-call", ["GET /v1/orders?limit=10"], None),
+        ("destination-envelope", ["POST /v1/orders"], None),
+        ("sqs-batch", ["POST /v1/orders", "POST /v1/orders", "GET /v1/whoami"], 0),
+        ("call-sqs-poison", ["POST /v1/orders"], 2),
+    ],
+)
+def test_the_events(function: ModuleType, fake_api: FakeApi, name: str, targets: list[str], failed: int | None) -> None:
+    event = json.loads((EVENTS / f"{name}.json").read_text())
+
+    answer = function.handler(event, CONTEXT)
+
+    assert sorted(f"{request.method} {request.path_url}" for request in fake_api.requests) == sorted(targets)
+    assert answer["status"] == 200 if failed is None else len(answer["batchItemFailures"]) == failed

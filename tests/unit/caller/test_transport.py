@@ -1,0 +1,232 @@
+"""The session towards the API, spoken to over pairs of sockets that lead nowhere else."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, sleep
+
+import certifi
+import pytest
+import requests
+import urllib3
+
+from caller.api import ApiClient
+from caller.call import Call
+from caller.errors import DeadlineError, RedirectError, UnreachableError
+from caller.transport import new_session
+from tests.unit.caller.fakes import FakeApi, FakeCredentials
+
+URL = "http://127.0.0.1:4566/v1"
+type Send = Callable[[bytes], None]
+
+
+class Server:
+    """A server that says what `speak` says, for each request on each connection."""
+
+    def __init__(self) -> None:
+        self.speak: Callable[[Send], None] = lambda send: send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.connections = 0
+        self.requests: list[bytes] = []
+        self._sockets: list[socket.socket] = []
+
+    def connect(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        self._sockets += [ours, theirs]
+        self.connections += 1
+        theirs.settimeout(0.4)
+        threading.Thread(target=self._serve, args=(ours,), daemon=True).start()
+        return theirs
+
+    def _serve(self, ours: socket.socket) -> None:
+        with suppress(OSError):
+            while request := ours.recv(65536):
+                self.requests.append(request)
+                self.speak(ours.sendall)
+
+    def close(self) -> None:
+        for end in self._sockets:
+            end.close()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    server = Server()
+    monkeypatch.setattr(urllib3.connection.HTTPConnection, "_new_conn", lambda _: server.connect())
+    yield server
+    server.close()
+
+
+def drip(send: Send, text: bytes) -> None:
+    for byte in text:
+        send(bytes([byte]))
+        sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "speak",
+    [
+        pytest.param(lambda _: None, id="nothing"),
+        pytest.param(lambda send: drip(send, b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 100), id="headers that drip"),
+        pytest.param(
+            lambda send: drip(send, b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n" + b"a" * 999),
+            id="body that drips",
+        ),
+        pytest.param(
+            lambda send: drip(send, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 99),
+            id="chunks that drip",
+        ),
+        pytest.param(lambda send: send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"), id="body that stalls"),
+    ],
+)
+def test_an_answer_has_one_time_limit_however_it_comes(server: Server, speak: Callable[[Send], None]) -> None:
+    server.speak = speak
+    session = new_session(URL, 1)
+    start = monotonic()
+
+    with pytest.raises((requests.ReadTimeout, requests.ConnectionError)):
+        _ = session.get(URL, timeout=(1, 0.4)).content
+
+    assert 0.3 < monotonic() - start < 1.0
+
+
+def test_what_comes_when_the_time_is_over_is_not_read(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count()
+    monkeypatch.setattr("caller.transport.monotonic", lambda: float(next(clock)))
+
+    with pytest.raises(requests.ReadTimeout):
+        new_session(URL, 1).get(URL, timeout=(1, 0.4))
+
+
+def test_an_answer_that_ends_early_is_no_answer(server: Server) -> None:
+    def speak(send: Send) -> None:
+        send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+        server.close()
+
+    server.speak = speak
+    client = ApiClient(URL, "eu-west-1", FakeCredentials(FakeApi()), new_session(URL, 1))
+
+    with pytest.raises(DeadlineError) as caught:
+        client.send(Call.parse({"path": "/"}), monotonic() + 2.2)
+
+    assert isinstance(caught.value.__cause__, UnreachableError)
+
+
+def test_a_connection_is_kept(server: Server) -> None:
+    session = new_session(URL, 1)
+
+    for _ in range(3):
+        assert session.get(URL, timeout=1).status_code == 204
+
+    assert server.connections == 1
+    assert len(server.requests) == 3
+
+
+def test_what_arrives_in_time_is_read_as_it_is(server: Server) -> None:
+    server.speak = lambda send: send(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    )
+
+    assert new_session(URL, 1).get(URL, timeout=1).content == b"abcde"
+
+
+def test_a_redirect_is_not_looked_at(server: Server) -> None:
+    server.speak = lambda send: send(
+        b"HTTP/1.1 302 Found\r\nLocation: http://example.com/\r\nContent-Length: 0\r\n\r\n"
+    )
+    client = ApiClient(URL, "eu-west-1", FakeCredentials(FakeApi()), new_session(URL, 1))
+
+    with pytest.raises(RedirectError):
+        client.send(Call.parse({"path": "/"}), monotonic() + 10)
+
+    [request] = server.requests
+    assert b"Host: 127.0.0.1:4566\r\n" in request
+
+
+def test_a_redirect_without_end_does_not_hold_the_session_up(server: Server) -> None:
+    server.speak = lambda send: send(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 999\r\n\r\n")
+
+    response = new_session(URL, 1).get(URL, timeout=5, stream=True, allow_redirects=False)
+
+    assert response.status_code == 302
+
+
+def test_no_cookie_is_kept(server: Server) -> None:
+    server.speak = lambda send: send(b"HTTP/1.1 204 No Content\r\nSet-Cookie: a=b; Path=/\r\n\r\n")
+    session = new_session(URL, 1)
+
+    for _ in range(2):
+        session.get(URL, timeout=1)
+
+    assert list(session.cookies) == []
+    assert b"Cookie" not in server.requests[1]
+
+
+def pool_of(session: requests.Session, url: str) -> urllib3.HTTPConnectionPool:
+    request = requests.Request("GET", url).prepare()
+    adapter = session.get_adapter(url)
+    pool = adapter.get_connection_with_tls_context(request, True, session.proxies)  # type: ignore[attr-defined]
+    adapter.cert_verify(pool, url, True, None)  # type: ignore[attr-defined]
+    assert isinstance(pool, urllib3.HTTPConnectionPool)
+    return pool
+
+
+def test_all_connections_share_one_tls_context_that_verifies() -> None:
+    session = new_session("https://api.example.com", 7)
+
+    pool = pool_of(session, "https://api.example.com")
+
+    context = pool.conn_kw["ssl_context"]
+    assert isinstance(context, ssl.SSLContext)
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert pool_of(session, "https://other.example.com").conn_kw["ssl_context"] is context
+    assert isinstance(pool, urllib3.HTTPSConnectionPool)
+    assert pool.ca_certs is None
+    assert pool.pool is not None
+    assert pool.pool.maxsize == 7
+    assert issubclass(pool.ConnectionCls, urllib3.connection.HTTPSConnection)
+    assert pool.ConnectionCls.response_class is not urllib3.connection.HTTPSConnection.response_class
+
+
+def test_the_bundle_of_any_aws_sdk_is_heeded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    certificates = Path(certifi.where()).read_text()
+    end = "-----END CERTIFICATE-----\n"
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(certificates[: certificates.index(end) + len(end)])
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+
+    pool = pool_of(new_session("https://api.example.com", 1), "https://api.example.com")
+
+    assert len(pool.conn_kw["ssl_context"].get_ca_certs()) == 1
+
+
+def test_a_proxy_of_the_environment_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+    session = new_session("https://api.example.com", 1)
+
+    pool = pool_of(session, "https://api.example.com")
+
+    assert pool.proxy is not None
+    assert pool.proxy.host == "proxy.example.com"
+    assert pool.conn_kw["ssl_context"].verify_mode == ssl.CERT_REQUIRED
+
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    assert pool_of(new_session("https://api.example.com", 1), "https://api.example.com").proxy is None
+
+
+def test_nothing_else_of_the_environment_has_a_say(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing"))
+
+    new_session(URL, 1).get(URL, timeout=1)
+
+    assert b"Authorization" not in server.requests[0]
