@@ -1,0 +1,79 @@
+"""Alarms, set off by what the functions really log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from lab.accounts import ACCOUNT_B
+from lab.lab import Lab
+from tests.lab.conftest import eventually
+
+
+def publish_metrics(lab: Lab) -> None:
+    """Do what CloudWatch does with lines in the embedded metric format, and the emulator does not.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    session = lab.session(ACCOUNT_B)
+    logs, cloudwatch = session.client("logs"), session.client("cloudwatch")
+    for group in logs.describe_log_groups()["logGroups"]:
+        for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]:
+            line = json.loads(event["message"]) if event["message"].startswith('{"_aws"') else {}
+            for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
+                cloudwatch.put_metric_data(
+                    Namespace=directive["Namespace"],
+                    MetricData=[
+                        {
+                            "MetricName": metric["Name"],
+                            "Unit": metric["Unit"],
+                            "Values": line[metric["Name"]],
+                            "Dimensions": [{"Name": name, "Value": line[name]} for name in dimensions],
+                        }
+                        for dimensions in directive["Dimensions"]
+                        for metric in directive["Metrics"]
+                    ],
+                )
+
+
+def in_alarm(lab: Lab) -> set[str]:
+    """The logical ids of the alarms that have gone off."""
+    alarms = lab.session(ACCOUNT_B).client("cloudwatch").describe_alarms(StateValue="ALARM")["MetricAlarms"]
+    return {alarm["AlarmName"].split("-")[2] for alarm in alarms}
+
+
+@pytest.fixture
+def forgotten_external_id(own_lab: Lab) -> Iterator[None]:
+    """An external id that account A does not know, as after a rotation that left account B out."""
+    function = own_lab.session(ACCOUNT_B).client("lambda")
+    name = own_lab.outputs[ACCOUNT_B]["CallerFunctionName"]
+    variables = function.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    function.update_function_configuration(
+        FunctionName=name, Environment={"Variables": variables | {"EXTERNAL_ID": "another"}}
+    )
+    yield
+    function.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+
+
+def test_a_call_that_fails_sets_off_the_alarms_for_it(lab: Lab) -> None:
+    failed: dict[str, Any] = lab.invoke({"method": "DELETE", "path": f"/orders/{uuid4()}"})
+    assert "errorMessage" in failed
+
+    publish_metrics(lab)
+
+    assert eventually(lambda: {"CallerErrorsAlarm", "FailedCallsAlarm"} <= in_alarm(lab))
+    assert "AssumeRoleFailuresAlarm" not in in_alarm(lab)
+
+
+@pytest.mark.usefixtures("forgotten_external_id")
+def test_an_external_id_that_is_refused_sets_off_the_alarm_for_it(own_lab: Lab) -> None:
+    failed = own_lab.invoke({"path": "/whoami"})
+    assert failed["errorMessage"].startswith("No session of ")
+
+    publish_metrics(own_lab)
+
+    assert eventually(lambda: "AssumeRoleFailuresAlarm" in in_alarm(own_lab))

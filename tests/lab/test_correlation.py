@@ -1,0 +1,86 @@
+"""One call, found again in the logs of both accounts."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from lab.accounts import ACCOUNT_A, ACCOUNT_B
+from lab.lab import Lab
+from tests.lab.conftest import eventually
+
+
+def log_lines(lab: Lab, account: str) -> list[dict[str, Any]]:
+    """The structured lines that the account's function logged, metrics left out."""
+    logs = lab.session(account).client("logs")
+    (group,) = (
+        item["logGroupName"]
+        for item in logs.describe_log_groups()["logGroups"]
+        if item["logGroupName"].endswith(("/CallerLogGroup", "/OrdersLogGroup"))
+    )
+    messages = [event["message"] for event in logs.filter_log_events(logGroupName=group)["events"]]
+    lines = [json.loads(message) for message in messages if message.startswith("{")]
+    return [line for line in lines if "_aws" not in line]
+
+
+def test_a_call_is_found_from_the_callers_line_to_the_backends(lab: Lab) -> None:
+    key = f"correlation/{uuid4()}"
+    order = {"method": "POST", "path": "/orders", "body": {"sku": "tea"}, "idempotency_key": key}
+    assert lab.invoke(order)["status"] == 201
+
+    (call,) = (line for line in log_lines(lab, ACCOUNT_B) if line.get("idempotency_key") == key)
+    assert (call["message"], call["status"]) == ("call succeeded", 201)
+    assert call["correlation_id"] == call["function_request_id"]
+
+    (request,) = (line for line in log_lines(lab, ACCOUNT_A) if line["correlation_id"] == call["correlation_id"])
+    assert (request["route"], request["status"]) == ("POST /orders", 201)
+    assert request["consumer_account"] == "222222222222"
+
+
+def test_the_backends_line_bears_the_request_id_of_the_answer_and_the_access_log(lab: Lab) -> None:
+    answer = lab.invoke({"path": "/whoami"})
+
+    # $context.requestId, which the access log calls by the same name; the emulator writes no access log.
+    (request,) = (line for line in log_lines(lab, ACCOUNT_A) if line["request_id"] == answer["body"]["request_id"])
+    (call,) = (line for line in log_lines(lab, ACCOUNT_B) if line["correlation_id"] == request["correlation_id"])
+    assert (call["path"], call["api_request_id"]) == ("/whoami", answer["request_id"])
+
+
+def test_a_scheduled_call_is_found_in_both_accounts(lab: Lab) -> None:
+    scheduler = lab.session(ACCOUNT_B).client("scheduler")
+    (listed,) = scheduler.list_schedules()["Schedules"]
+    schedule = scheduler.get_schedule(Name=listed["Name"])
+    key = f"correlation/{uuid4()}"
+    call = json.loads(schedule["Target"]["Input"]) | {"idempotency_key": key}
+    # Once more and soon, with the target and the role of the stack's own schedule.
+    scheduler.create_schedule(
+        Name="soon",
+        ScheduleExpression=f"at({datetime.now(UTC) + timedelta(seconds=3):%Y-%m-%dT%H:%M:%S})",
+        FlexibleTimeWindow=schedule["FlexibleTimeWindow"],
+        Target={"Arn": schedule["Target"]["Arn"], "RoleArn": schedule["Target"]["RoleArn"], "Input": json.dumps(call)},
+    )
+
+    def made() -> list[dict[str, Any]]:
+        return [line for line in log_lines(lab, ACCOUNT_B) if line.get("idempotency_key") == key]
+
+    try:
+        first, *_ = eventually(made, seconds=60)
+    finally:
+        scheduler.delete_schedule(Name="soon")
+    assert first["message"] == "call succeeded"
+    served = [line for line in log_lines(lab, ACCOUNT_A) if line["correlation_id"] == first["correlation_id"]]
+    assert [(line["route"], line["consumer_account"]) for line in served] == [("GET /whoami", "222222222222")]
+
+
+def test_a_refused_call_is_found_by_its_request_id(lab: Lab) -> None:
+    key = f"correlation/{uuid4()}"
+    failed = lab.invoke({"method": "DELETE", "path": f"/orders/{uuid4()}", "idempotency_key": key})
+
+    (call,) = (line for line in log_lines(lab, ACCOUNT_B) if line.get("idempotency_key") == key)
+    assert (call["message"], call["level"], call["status"]) == ("call failed", "ERROR", 403)
+    assert call["reason"] == failed["errorMessage"]
+    # It never reached the backend: what is left is the id that the access log has as well.
+    assert f"(request id {call['api_request_id']})" in call["reason"]
+    assert not [line for line in log_lines(lab, ACCOUNT_A) if line["correlation_id"] == call["correlation_id"]]
