@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -95,8 +96,10 @@ class ContainerLab:
             stack.callback(client.close)
             with step("find or make the image of the Lambda runtime"):
                 image = runtime_image(client)
+            trust = Path(stack.enter_context(TemporaryDirectory()))
             settings = {
                 "LAMBDA_STRICT": "1",
+                "LAMBDA_DOCKER_FLAGS": f"--volume {trust}:/var/lab:ro --env AWS_CA_BUNDLE=/var/lab/{_CA_FILE}",
                 "MINISTACK_IMAGE_PREFIX": image.prefix,
                 "DOCKER_HOST": os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"),
             }
@@ -105,12 +108,23 @@ class ContainerLab:
             # By this label its emulator knows the containers that it starts.
             label = f"ministack.instance={socket.gethostname()}:{urlsplit(lab.endpoint).port}"
             stack.callback(_remove_containers, client, label)
+            shutil.copy(lab.ca_file, trust / _CA_FILE)
             self = cls(lab, image)
             with step(f"sam deploy --config-env {ACCOUNT_A}"):
                 lab.deploy(ACCOUNT_A)
             with step(f"sam deploy --config-env {ACCOUNT_B}"):
                 lab.deploy(ACCOUNT_B, ApiUrl=self.as_seen_inside(lab.api_url))
+            self._trust_lab()
             yield self
+
+    def build(self) -> None:
+        """Build both stacks again; warm containers follow with their next invocation.
+
+        Raises:
+            SamError: A build failed.
+        """
+        self.lab.sam.build(STACK_NAMES)
+        self._trust_lab()
 
     def as_seen_inside(self, url: str) -> str:
         """Return the URL by which containers reach what this machine reaches by another.
@@ -134,8 +148,7 @@ class ContainerLab:
         Returns:
             The template.
         """
-        account = ACCOUNTS[function]
-        build = self.lab.sam.folder / ".aws-sam" / account / "build"
+        build = self.build_folder(function)
         properties = yaml_parse((build / "template.yaml").read_text())["Resources"][function]["Properties"]
         deployed = self.configuration(function)
         common = {
@@ -146,8 +159,6 @@ class ContainerLab:
             "Timeout": properties["Timeout"],
             "Architectures": deployed["Architectures"],
         }
-        # The only folder of this machine that the container sees.
-        shutil.copy(self.lab.ca_file, build / function / _CA_FILE)
         variables = deployed["Environment"]["Variables"] | {
             "AWS_ENDPOINT_URL": self.as_seen_inside(self.lab.endpoint),
             "AWS_CA_BUNDLE": f"/var/task/{_CA_FILE}",
@@ -166,6 +177,14 @@ class ContainerLab:
         path = self.lab.folder / f"local-{'-'.join(variants)}.json"
         path.write_text(json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": resources}))
         return path
+
+    def build_folder(self, function: str) -> Path:
+        """Return the folder that holds a function's built template and, under its logical id, its package.
+
+        Args:
+            function: Its logical id.
+        """
+        return self.lab.sam.folder / ".aws-sam" / ACCOUNTS[function] / "build"
 
     def configuration(self, function: str) -> FunctionConfigurationResponseTypeDef:
         """Return how a function is deployed.
@@ -240,13 +259,14 @@ class ContainerLab:
 
     @contextmanager
     def start_lambda(
-        self, function: str, variants: Mapping[str, Mapping[str, Any]] | None = None
+        self, function: str, variants: Mapping[str, Mapping[str, Any]], *arguments: str
     ) -> Iterator[LambdaClient]:
-        """Keep warm containers of a function behind `sam local start-lambda`.
+        """Keep warm containers of a function and of variants of it behind `sam local start-lambda`.
 
         Args:
             function: Its logical id.
-            variants: As in `template`; by default, the function as it is.
+            variants: As in `template`.
+            *arguments: Further arguments of the command.
 
         Yields:
             A client of Lambda's API that reaches them by their logical ids.
@@ -254,8 +274,8 @@ class ContainerLab:
         Raises:
             SamError: The command did not start.
         """
-        template = self.template(function, variants or {function: {}})
-        with self.serving("start-lambda", function, template, "--warm-containers", "LAZY") as url:
+        template = self.template(function, variants)
+        with self.serving("start-lambda", function, template, "--warm-containers", "LAZY", *arguments) as url:
             yield self.lab.session(ACCOUNTS[function]).client(
                 "lambda", endpoint_url=url, config=Config(read_timeout=120, retries={"total_max_attempts": 1})
             )
@@ -293,6 +313,11 @@ class ContainerLab:
                 # It removes its containers then; killed, it would leave them.
                 process.send_signal(signal.SIGTERM)
                 process.wait(_STOP_SECONDS)
+
+    def _trust_lab(self) -> None:
+        # The package is all of this machine that a container of `sam local` sees.
+        for function in ACCOUNTS:
+            shutil.copy(self.lab.ca_file, self.build_folder(function) / function / _CA_FILE)
 
     def _command(self, command: str, template: Path) -> list[str | Path]:
         return [

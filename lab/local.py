@@ -22,7 +22,6 @@ from rich.console import Console
 from lab import demo
 from lab.containers import ACCOUNTS, ContainerLab
 from lab.emulator import EmulatorError
-from lab.lab import STACK_NAMES
 from lab.runtime import RuntimeImageError
 from lab.sam import SamError
 
@@ -60,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("sam", nargs="*", help="further arguments of sam local invoke, after --")
     parsed = parser.parse_args(arguments)
 
-    # Both ways of stopping unwind what was started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Both ways of stopping unwind what was started, even where a shell starts background jobs with Ctrl-C ignored.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     # Only the answer goes to standard output.
     console = Console(stderr=True, width=100, highlight=False)
     try:
@@ -95,7 +95,7 @@ def _stay(lab: ContainerLab, console: Console) -> int:
             console.print(f"  curl -d @{event} {url}/2015-03-31/functions/{function}/invocations", soft_wrap=True)
         for _ in sys.stdin:
             with demo.progress(console, "sam build"):
-                lab.lab.sam.build(STACK_NAMES)
+                lab.build()
         threading.Event().wait()
     return 0
 
