@@ -23,6 +23,7 @@ from caller.errors import (
     ThrottledError,
 )
 from caller.settings import find_api_region, parse_api_url
+from caller.transport import new_session
 
 _SECONDS = 90.0
 """As long as the function has."""
@@ -102,7 +103,7 @@ def main(
         region = find_api_region(api_url, region, credentials.region)
         if verbose:
             click.echo(f"{call.method} {api_url}{call.target}, signed for {region}", err=True)
-        client = ApiClient(api_url, region, credentials)
+        client = ApiClient(api_url, region, credentials, new_session(api_url, 1, credentials.ca_bundle))
         answer = client.send(call, start + _SECONDS, correlation_id=correlation_id, tally=tally)
     except CallerError as error:
         click.echo(f"{type(error).__name__}: {error}", err=True)

@@ -34,6 +34,8 @@ WORKERS = 32
 _ATTEMPTS = 6
 _BACKOFF = wait_random_exponential(multiplier=0.5, max=10)
 _CONNECT_SECONDS = 3.0
+_ADDRESSES = 8
+"""The most that DNS gives for one host name; the time to connect is spent on each of them in turn."""
 _READ_SECONDS = 30.0
 """More than the 29 seconds after which API Gateway answers for a backend that does not."""
 _SHORTEST_ATTEMPT = 2.0
@@ -150,7 +152,8 @@ class ApiClient:
         return self._attempt(call, deadline, correlation_id, tally)
 
     def _exchange(self, request: requests.PreparedRequest, seconds: float, attempts: int) -> Answer:
-        timeout: Any = urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS, total=seconds)
+        connect = min(_CONNECT_SECONDS, seconds / _ADDRESSES)
+        timeout: Any = urllib3.Timeout(connect=connect, read=_READ_SECONDS, total=seconds)
         try:
             with self._session.send(request, stream=True, allow_redirects=False, timeout=timeout) as response:
                 return read_answer(response, attempts)

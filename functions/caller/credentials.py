@@ -120,6 +120,10 @@ class ProfileCredentials:
     Args:
         profile: A profile of the AWS configuration; None for the default chain.
 
+    Attributes:
+        region: The profile's region; empty if it has none.
+        ca_bundle: The profile's file of CA certificates; empty if it has none.
+
     Raises:
         AssumeRoleError: The profile does not exist or gives no credentials.
 
@@ -134,6 +138,7 @@ class ProfileCredentials:
             chain.get_provider("assume-role").cache = JSONFileCache(str(Path("~/.aws/cli/cache").expanduser()))
             credentials = session.get_credentials()
             self.region: str = session.get_config_variable("region") or ""
+            self.ca_bundle: str = session.get_config_variable("ca_bundle") or ""
         except BotoCoreError as error:
             raise _assume_role_error(self._source, error) from error
         if credentials is None:

@@ -20,22 +20,33 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
+from caller.errors import SettingsError
 
-def new_session(api_url: str, connections: int) -> requests.Session:
+
+def new_session(api_url: str, connections: int, ca_bundle: str = "") -> requests.Session:
     """Make the session that all calls of an execution environment share.
 
     Args:
         api_url: The API's address, which decides whether a proxy is used.
         connections: How many connections are kept open: as many as there are threads.
+        ca_bundle: A file of CA certificates, if not `AWS_CA_BUNDLE` or else the public ones.
 
     Returns:
         The session. It may be used by several threads.
+
+    Raises:
+        SettingsError: The file holds no CA certificates.
     """
+    ca_bundle = ca_bundle or os.environ.get("AWS_CA_BUNDLE") or certifi.where()
+    try:
+        context = ssl.create_default_context(cafile=ca_bundle)
+    except OSError as error:
+        raise SettingsError("AWS_CA_BUNDLE", repr(ca_bundle), "a file of CA certificates in PEM form") from error
     session = _Session()
     session.trust_env = False
     session.proxies.update(get_environ_proxies(api_url, no_proxy=None))
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(pool_maxsize=connections)
+    adapter = _Adapter(context, connections)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -48,9 +59,9 @@ class _Session(requests.Session):
 
 
 class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        self._context = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or certifi.where())
-        super().init_poolmanager(*args, **kwargs)
+    def __init__(self, context: ssl.SSLContext, connections: int) -> None:
+        super().__init__(pool_maxsize=connections)
+        self._context = context
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: bool | str, cert: str | tuple[str, str] | None = None

@@ -353,7 +353,7 @@ def test_an_attempt_has_no_more_time_than_is_left(client: ApiClient, fake_api: F
 
     long, short = fake_api.timeouts
     assert (long.connect_timeout, long._read, long.total) == (3, 30, 100)
-    assert short.total == 12
+    assert (short.connect_timeout, short.total) == (1.5, 12)
 
 
 @pytest.mark.parametrize("code", ["ExpiredTokenException", "UnrecognizedClientException"])

@@ -232,6 +232,7 @@ aws_secret_access_key = secret-of-my-user
 
 [profile orders]
 region = eu-west-1
+ca_bundle = /etc/ssl/bundle.pem
 role_arn = {EXECUTOR_ROLE_ARN}
 source_profile = my-user
 external_id = {EXTERNAL_ID}
@@ -254,7 +255,7 @@ def test_a_profile_assumes_its_role_and_shares_the_sessions_of_the_aws_cli(sts: 
     assert request["RoleArn"] == EXECUTOR_ROLE_ARN
     assert request["RoleSessionName"] == "222222222222-my-user"
     assert request["ExternalId"] == EXTERNAL_ID
-    assert credentials.region == "eu-west-1"
+    assert (credentials.region, credentials.ca_bundle) == ("eu-west-1", "/etc/ssl/bundle.pem")
     assert not credentials.renew(session, expired=True)
     assert len(list((tmp_path / ".aws/cli/cache").iterdir())) == 1
     assert ProfileCredentials("orders").frozen() == session

@@ -26,7 +26,7 @@ def person(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("API_URL", API_URL)
-    monkeypatch.setattr("caller.api.new_session", lambda *_: session)
+    monkeypatch.setattr("caller.__main__.new_session", lambda *_: session)
 
 
 def call_api(*arguments: str, text: str | None = None) -> Result:

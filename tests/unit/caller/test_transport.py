@@ -18,7 +18,7 @@ import urllib3
 
 from caller.api import ApiClient
 from caller.call import Call
-from caller.errors import DeadlineError, RedirectError, UnreachableError
+from caller.errors import DeadlineError, RedirectError, SettingsError, UnreachableError
 from caller.transport import new_session
 from tests.unit.caller.fakes import FakeApi, FakeCredentials
 
@@ -204,6 +204,14 @@ def test_the_bundle_of_any_aws_sdk_is_heeded(monkeypatch: pytest.MonkeyPatch, tm
     pool = pool_of(new_session("https://api.example.com", 1), "https://api.example.com")
 
     assert len(pool.conn_kw["ssl_context"].get_ca_certs()) == 1
+
+
+def test_a_bundle_that_is_none_is_a_wrong_setting(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").touch()
+
+    for bundle in (tmp_path / "missing.pem", tmp_path / "empty.pem"):
+        with pytest.raises(SettingsError, match="AWS_CA_BUNDLE"):
+            new_session(URL, 1, str(bundle))
 
 
 def test_a_proxy_of_the_environment_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
