@@ -82,6 +82,8 @@ def test_a_destination_envelope_is_taken_off_however_often_it_was_put_on() -> No
         ({"path": "/", 1: 2}, "call"),
         ({}, "path"),
         ({"path": 1}, "path"),
+        ({"path": True}, "path"),
+        ({"path": {}}, "path"),
         ({"path": ""}, "path"),
         ({"path": "orders"}, "path"),
         ({"path": "https://example.com/"}, "path"),
