@@ -17,7 +17,7 @@ REGION = "eu-west-1"
 _ANSWER = """\
 <AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>\
 <AccessKeyId>{}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey><SessionToken>{}</SessionToken>\
-<Expiration>{:%Y-%m-%dT%H:%M:%SZ}</Expiration>\
+<Expiration>{:%Y-%m-%dT%H:%M:%S.%fZ}</Expiration>\
 </Credentials></AssumeRoleResult></AssumeRoleResponse>"""
 
 
