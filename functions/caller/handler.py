@@ -20,7 +20,6 @@ from caller.errors import ApiError, AssumeRoleError, CallerError
 from caller.settings import Settings
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 logger = Logger()
@@ -65,7 +64,7 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
     try:
         match event:
             case {"Records": [{"eventSource": "aws:sqs"}, *_] as records}:
-                return _make_calls(records, context, deadline)
+                return _make_calls(records, deadline)
         return _report(_make_call(lambda: Call.parse(event), deadline, context.aws_request_id)).as_json()
     finally:
         if _failed_sessions:
@@ -73,14 +72,7 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
             _failed_sessions.clear()
 
 
-def _make_calls(records: list[dict[str, Any]], context: "LambdaContext", deadline: float) -> dict[str, Any]:
-    # Imported here because it is slow to import, and only an environment that serves the queue needs it.
-    from aws_lambda_powertools.utilities.batch import (  # noqa: PLC0415
-        BatchProcessor,
-        EventType,
-        process_partial_response,
-    )
-
+def _make_calls(records: list[dict[str, Any]], deadline: float) -> dict[str, Any]:
     _prepare()
     outcomes = {
         record["messageId"]: _workers().submit(
@@ -89,11 +81,13 @@ def _make_calls(records: list[dict[str, Any]], context: "LambdaContext", deadlin
         for record in records
     }
 
-    def report(record: "SQSRecord") -> None:
-        _report(outcomes[record.message_id].result())
-
-    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-    return dict(process_partial_response({"Records": records}, report, processor, context))
+    failed = []
+    for message_id, outcome in outcomes.items():
+        try:
+            _report(outcome.result())
+        except Exception:  # reported, and delivered again
+            failed.append({"itemIdentifier": message_id})
+    return {"batchItemFailures": failed}
 
 
 def _make_call(parse: Callable[[], Call], deadline: float, correlation_id: str) -> _Outcome:
