@@ -81,12 +81,6 @@ def _callers(lab: Lab) -> list[Caller]:
     def session() -> Credentials:
         return lab.assume_executor(lab.person, _session_name(ACCOUNT_B))
 
-    @cache
-    def expired() -> Credentials:
-        session = lab.assume_executor(lab.person, _session_name(ACCOUNT_B), seconds=1)
-        time.sleep(1.5)
-        return session
-
     def signing(credentials: Callable[[], Credentials | None]) -> Callable[[str, str], Outcome]:
         def attempt(method: str, path: str) -> Outcome:
             try:
@@ -96,6 +90,16 @@ def _callers(lab: Lab) -> list[Caller]:
             return _outcome(lab.request(method, path, who, **_rest(method)))
 
         return attempt
+
+    def expired(method: str, path: str) -> Outcome:
+        # The emulator forgets an expired session when the next one begins, whosever it is, and then knows it no more.
+        for _ in range(10):
+            who = lab.assume_executor(lab.person, _session_name(ACCOUNT_B), seconds=1)
+            time.sleep(1.05)
+            outcome = _outcome(lab.request(method, path, who, **_rest(method)))
+            if outcome.error != "UnrecognizedClientException":
+                break
+        return outcome
 
     def tampered(method: str, path: str) -> Outcome:
         request = lab.signed(method, path, session(), **_rest(method))
@@ -124,7 +128,7 @@ def _callers(lab: Lab) -> list[Caller]:
         Caller("admin of A", refused("AccessDeniedException"), signing(lambda: admin)),
         Caller("unsigned", refused("MissingAuthenticationTokenException"), signing(lambda: None)),
         Caller("tampered", refused("InvalidSignatureException"), tampered),
-        Caller("expired", refused("ExpiredTokenException"), signing(expired)),
+        Caller("expired", refused("ExpiredTokenException"), expired),
         Caller(
             "wrong ExternalId",
             no_session,

@@ -20,9 +20,9 @@ CA_FILE = "ca.pem"
 _PROGRAM = Path(__file__).parents[1] / ".lab-venv/bin/ministack"
 _READY_SECONDS = 30.0
 
-# The group ends when the emulator ends, and when the pipe on standard input closes: then the lab's process was killed,
+# Beside the emulator, its group holds a shell that waits for the end of standard input: then the lab's process is gone,
 # and nobody else is left to remove its folder.
-_SUPERVISE = '("$0"; kill -KILL 0) & cat >/dev/null; rm -rf "$1"; kill -KILL 0'
+_SUPERVISE = 'exec 3<&0; (cat <&3 >/dev/null; rm -rf "$1"; kill -KILL 0) & exec "$0" </dev/null 3<&-'
 
 
 class EmulatorError(Exception):

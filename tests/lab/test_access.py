@@ -1,0 +1,233 @@
+"""Who may do what, for real: the demo's table, stated here once more on its own, and much besides."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import botocore.auth
+import pytest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+
+from lab.access import ROUTES, observe
+from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C
+from lab.lab import Lab
+
+NO_SESSION = "None AccessDenied"
+GRANTED = ["200", "201", "200", "200", "403 AccessDeniedException"]
+EXPECTED = {
+    "scheduled caller": GRANTED,
+    "my-user": GRANTED,
+    "other user of B": [NO_SESSION] * 5,
+    "user of C": [NO_SESSION] * 5,
+    "admin of A": ["403 AccessDeniedException"] * 5,
+    "unsigned": ["403 MissingAuthenticationTokenException"] * 5,
+    "tampered": ["403 InvalidSignatureException"] * 5,
+    "expired": ["403 ExpiredTokenException"] * 5,
+    "wrong ExternalId": [NO_SESSION] * 5,
+    "spoofed session": [NO_SESSION] * 5,
+}
+EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+
+
+@pytest.fixture(scope="module")
+def observed(lab: Lab) -> dict[str, list[str]]:
+    return {
+        caller.name: [f"{outcome.status} {outcome.error}".strip() for outcome in outcomes]
+        for caller, outcomes in observe(lab).items()
+    }
+
+
+def test_the_demo_shows_every_kind_of_caller(observed: dict[str, list[str]]) -> None:
+    assert list(observed) == list(EXPECTED)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("caller", EXPECTED)
+def test_caller_on_route(observed: dict[str, list[str]], caller: str, route: str) -> None:
+    index = ROUTES.index(route)
+
+    assert observed[caller][index] == EXPECTED[caller][index]
+
+
+# --- Who gets a session ---------------------------------------------------------------------------------------------
+
+
+def test_a_workload_of_account_b_may_call(lab: Lab) -> None:
+    workload = lab.role(ACCOUNT_B, "workload", lab.may_assume_executor())
+
+    answer = lab.request("GET", "/whoami", lab.assume_executor(workload, "222222222222-workload"))
+
+    assert answer.status_code == 200
+    assert answer.json()["account_id"] == "222222222222"
+    assert answer.json()["session_name"] == "222222222222-workload"
+
+
+@pytest.mark.parametrize(
+    "session_name",
+    ["my-user", "222222222222", "22222222222-short", "x222222222222-my-user", "333333333333-222222222222-"],
+)
+def test_a_session_name_must_begin_with_the_own_account(lab: Lab, session_name: str) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        lab.assume_executor(lab.person, session_name)
+
+
+@pytest.mark.parametrize(
+    "external_id", ["Lab-external-id", "lab-external-i", "lab-external-idx", "*", "lab-external-?d"]
+)
+def test_the_external_id_must_be_exact(lab: Lab, external_id: str) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        lab.assume_executor(lab.person, "222222222222-my-user", external_id=external_id)
+
+
+def test_the_external_id_must_be_given(lab: Lab) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        lab.session(lab.person).client("sts").assume_role(
+            RoleArn=lab.outputs[ACCOUNT_A]["ExecutorRoleArn"], RoleSessionName="222222222222-my-user"
+        )
+
+
+def test_a_workload_needs_its_own_accounts_permission(lab: Lab) -> None:
+    idle = lab.role(ACCOUNT_B, "idle-workload", {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"})
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        lab.assume_executor(idle, "222222222222-idle-workload")
+
+
+@pytest.mark.parametrize("account", [ACCOUNT_A, ACCOUNT_C])
+def test_a_workload_of_another_account_gets_no_session(lab: Lab, account: str) -> None:
+    outsider = lab.role(account, "outsider", EVERYTHING)
+
+    for session_name in ("111111111111-outsider", "222222222222-outsider", "333333333333-outsider"):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            lab.assume_executor(outsider, session_name)
+
+
+def test_an_access_key_that_is_switched_off_gets_no_session(lab: Lab) -> None:
+    leaver = lab.user(ACCOUNT_B, "leaver", lab.may_assume_executor())
+    assert lab.assume_executor(leaver, "222222222222-leaver").token
+
+    lab.session(ACCOUNT_B).client("iam").update_access_key(
+        UserName="leaver", AccessKeyId=leaver.access_key, Status="Inactive"
+    )
+
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        lab.assume_executor(leaver, "222222222222-leaver")
+
+
+# --- What a session may do ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "arguments"),
+    [
+        ("dynamodb", "list_tables", {}),
+        ("lambda", "list_functions", {}),
+        ("s3", "list_buckets", {}),
+        ("iam", "list_roles", {}),
+        ("sqs", "list_queues", {}),
+        ("apigateway", "get_rest_apis", {}),
+        ("cloudformation", "describe_stacks", {}),
+        ("logs", "describe_log_groups", {}),
+    ],
+)
+def test_a_session_may_do_nothing_but_call_the_api(
+    lab: Lab, me: Credentials, service: str, operation: str, arguments: dict[str, str]
+) -> None:
+    client = lab.session(me).client(service)  # type: ignore[call-overload]
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        getattr(client, operation)(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/orders"),
+        ("DELETE", "/orders"),
+        ("POST", "/whoami"),
+        ("PATCH", "/orders/x"),
+        ("GET", "/"),
+        ("GET", "/orders/x/y"),
+        ("GET", "/admin"),
+        ("HEAD", "/whoami"),
+    ],
+)
+def test_a_route_that_is_not_granted_is_refused(lab: Lab, me: Credentials, method: str, path: str) -> None:
+    assert lab.request(method, path, me).status_code == 403
+
+
+def test_another_stage_is_refused(lab: Lab, me: Credentials) -> None:
+    request = lab.signed("GET", "/../other/whoami", me)
+    request.url = lab.api_url.removesuffix("/v1") + "/other/whoami"
+    botocore.auth.SigV4Auth(me, "execute-api", "eu-west-1").add_auth(request)
+
+    assert lab.send(request).status_code == 403
+
+
+# --- What a signature protects --------------------------------------------------------------------------------------
+
+
+def test_another_method_than_signed_is_refused(lab: Lab, me: Credentials) -> None:
+    request = lab.signed("GET", "/orders", me)
+    request.method = "POST"
+
+    assert lab.send(request).headers["x-amzn-errortype"] == "InvalidSignatureException"
+
+
+def test_another_path_than_signed_is_refused(lab: Lab, me: Credentials) -> None:
+    request = lab.signed("GET", "/whoami", me)
+    request.url = f"{lab.api_url}/orders"
+
+    assert lab.send(request).headers["x-amzn-errortype"] == "InvalidSignatureException"
+
+
+def test_another_body_than_signed_is_refused(lab: Lab, me: Credentials) -> None:
+    request = lab.signed("POST", "/orders", me, body={"sku": "a"}, headers={"Idempotency-Key": "tampered"})
+    request.data = json.dumps({"sku": "b"}).encode()
+
+    assert lab.send(request).headers["x-amzn-errortype"] == "InvalidSignatureException"
+
+
+def test_another_header_than_signed_is_refused(lab: Lab, me: Credentials) -> None:
+    request = lab.signed("POST", "/orders", me, body={"sku": "a"}, headers={"Idempotency-Key": "tampered"})
+    request.headers.replace_header("Idempotency-Key", "other")
+
+    assert lab.send(request).headers["x-amzn-errortype"] == "InvalidSignatureException"
+
+
+def test_a_signature_with_another_secret_is_refused(lab: Lab, me: Credentials) -> None:
+    forged = Credentials(me.access_key, "x" * 40, me.token)
+
+    assert lab.request("GET", "/whoami", forged).headers["x-amzn-errortype"] == "InvalidSignatureException"
+
+
+@pytest.mark.parametrize("token", [None, "x" * 100])
+def test_a_session_without_its_own_token_is_refused(lab: Lab, me: Credentials, token: str | None) -> None:
+    stolen = Credentials(me.access_key, me.secret_key, token)
+
+    assert lab.request("GET", "/whoami", stolen).headers["x-amzn-errortype"] == "UnrecognizedClientException"
+
+
+def test_an_unknown_access_key_is_refused(lab: Lab) -> None:
+    unknown = Credentials("AKIAIOSFODNN7EXAMPLE", "x" * 40)
+
+    assert lab.request("GET", "/whoami", unknown).headers["x-amzn-errortype"] == "UnrecognizedClientException"
+
+
+@pytest.mark.parametrize("minutes", [-20, 20])
+def test_a_signature_of_another_time_is_refused(
+    lab: Lab, me: Credentials, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    moment = datetime.now(UTC) + timedelta(minutes=minutes)
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_, **__: moment.replace(tzinfo=None))
+
+    answer = lab.request("GET", "/whoami", me)
+
+    assert answer.status_code == 403
+    assert answer.headers["x-amzn-errortype"] == "InvalidSignatureException"
+
+
+def test_account_bs_user_may_not_call_without_the_role(lab: Lab) -> None:
+    assert lab.request("GET", "/whoami", lab.person).status_code == 403

@@ -1,0 +1,140 @@
+"""CallerFunction as deployed: it assumes the role and makes the calls that it is given."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from botocore.credentials import Credentials
+
+from lab.accounts import ACCOUNT_A, ACCOUNT_B
+from lab.lab import Lab
+
+EVENTS = Path(__file__).parents[2] / "events"
+
+
+def log_events(lab: Lab, account: str) -> list[dict[str, Any]]:
+    logs = lab.session(account).client("logs")
+    return [
+        event
+        for group in logs.describe_log_groups()["logGroups"]
+        for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+    ]
+
+
+def test_the_api_knows_the_caller_by_its_session_name(lab: Lab) -> None:
+    answer = lab.invoke({"path": "/whoami"})
+
+    assert answer["status"] == 200
+    assert answer["body"]["account_id"] == "222222222222"
+    assert answer["body"]["session_name"] == "222222222222-orders-caller"
+    assert answer["attempts"] == 1
+
+
+def test_an_order_of_the_function_is_the_accounts(lab: Lab, me: Credentials) -> None:
+    answer = lab.invoke({"method": "POST", "path": "/orders", "body": {"sku": "tea"}, "idempotency_key": str(uuid4())})
+
+    assert answer["status"] == 201
+    assert lab.request("GET", f"/orders/{answer['body']['order_id']}", me).json() == answer["body"]
+
+
+def test_a_call_out_of_a_destination_envelope_is_made(lab: Lab) -> None:
+    answer = lab.invoke({"version": "1.0", "requestContext": {}, "requestPayload": {"path": "/whoami"}})
+
+    assert answer["status"] == 200
+
+
+# The emulator's executor calls every error type Runtime.HandlerError, so the messages tell them apart here.
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"method": "DELETE", "path": "/orders/x"}, "The API answered 403 AccessDeniedException"),
+        ({"path": "/orders/x"}, "The API answered 404 order_not_found"),
+        ({"path": "/orders", "query": {"limit": "0"}}, "The API answered 400 invalid_query"),
+        ({"path": "/nowhere"}, "The API answered 403"),
+        ({"path": "whoami"}, "path is"),
+        ({"path": "//evil.example/whoami"}, "path is"),
+        ({"method": "POST", "path": "/orders", "body": {"sku": "tea"}}, "idempotency_key is"),
+        ({"path": "/whoami", "colour": "red"}, "call is an object with the unknown field"),
+        ({"path": "/whoami", "headers": {"Authorization": "x"}}, "headers.Authorization is"),
+        ([], "call is"),
+    ],
+)
+def test_a_call_that_fails_says_why(lab: Lab, call: Any, message: str) -> None:
+    assert lab.invoke(call)["errorMessage"].startswith(message)
+
+
+def test_nothing_secret_is_logged(lab: Lab, me: Credentials) -> None:
+    secret = f"secret-{uuid4()}"
+    lab.invoke(
+        {
+            "method": "POST",
+            "path": "/orders",
+            "query": {"q": secret},
+            "headers": {"X-Note": secret},
+            "body": {"sku": secret},
+            "idempotency_key": str(uuid4()),
+        }
+    )
+
+    lines = [event["message"] for account in (ACCOUNT_A, ACCOUNT_B) for event in log_events(lab, account)]
+
+    assert any('"path":"/orders"' in line for line in lines)
+    for forbidden in (secret, "AWS4-HMAC-SHA256", "lab-external-id", "ASIA", "AKIA"):
+        assert not [line for line in lines if forbidden in line]
+
+
+def test_the_correlation_id_ties_both_logs_together(lab: Lab) -> None:
+    answer = lab.invoke({"path": "/whoami"})
+
+    [said] = [
+        json.loads(event["message"])
+        for event in log_events(lab, ACCOUNT_B)
+        if event["message"].startswith("{") and answer["request_id"] in event["message"]
+    ]
+    [heard] = [
+        json.loads(event["message"])
+        for event in log_events(lab, ACCOUNT_A)
+        if said["correlation_id"] in event["message"]
+    ]
+
+    assert heard["consumer_account"] == "222222222222"
+    assert heard["route"] == "GET /whoami"
+
+
+def test_the_schedule_makes_the_call_of_the_parameters(lab: Lab) -> None:
+    scheduler = lab.session(ACCOUNT_B).client("scheduler")
+    [entry] = scheduler.list_schedules()["Schedules"]
+    schedule = scheduler.get_schedule(Name=entry["Name"])
+    target = schedule["Target"]
+
+    assert schedule["ScheduleExpression"] == "rate(1 hour)"
+    assert schedule["ScheduleExpressionTimezone"] == "UTC"
+    assert schedule["State"] == "ENABLED"
+    assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
+    assert target["Arn"].endswith(f":function:{lab.outputs[ACCOUNT_B]['CallerFunctionName']}")
+    assert ":role/orders-caller-ScheduleRole-" in target["RoleArn"]
+    assert target["DeadLetterConfig"] == {"Arn": lab.outputs[ACCOUNT_B]["FailedCallQueueArn"]}
+    assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
+    assert lab.invoke(json.loads(target["Input"]))["status"] == 200
+
+
+@pytest.mark.parametrize("name", ["direct-call", "scheduled-call", "destination-envelope"])
+def test_the_callers_events_are_answered(lab: Lab, name: str) -> None:
+    answer = lab.invoke(json.loads((EVENTS / f"{name}.json").read_text()))
+
+    assert answer["status"] in {200, 201}
+
+
+def test_only_the_poison_of_an_sqs_batch_is_given_back(lab: Lab) -> None:
+    answer = lab.invoke(json.loads((EVENTS / "call-sqs-poison.json").read_text()))
+
+    assert answer == {
+        "batchItemFailures": [
+            {"itemIdentifier": "059f36b4-87a3-44ab-83d2-661975970002"},
+            {"itemIdentifier": "059f36b4-87a3-44ab-83d2-661975970003"},
+        ]
+    }
