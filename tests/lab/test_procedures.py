@@ -1,0 +1,81 @@
+"""The procedures of docs/operations.md, carried out as they stand there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import ClientError
+
+from lab.accounts import ACCOUNT_A, ACCOUNT_B
+from lab.lab import EXTERNAL_ID, Lab
+from tests.support.templates import PROJECT
+
+
+def documented_policy(name: str) -> str:
+    """The policy in docs/operations.md that is marked with a name."""
+    text = (PROJECT / "docs/operations.md").read_text()
+    (policy,) = re.findall(rf"<!-- {name} -->\n```json\n(.*?)```", text, flags=re.DOTALL)
+    json.loads(policy)
+    return str(policy)
+
+
+@contextmanager
+def policy_of_the_executor(lab: Lab, policy: str) -> Iterator[None]:
+    """Put an inline policy on the executor role for the length of a block, as the documented commands do."""
+    iam = lab.session(ACCOUNT_A).client("iam")
+    role = lab.outputs[ACCOUNT_A]["ExecutorRoleArn"].rpartition("/")[2]
+    iam.put_role_policy(RoleName=role, PolicyName="Procedure", PolicyDocument=policy)
+    yield
+    iam.delete_role_policy(RoleName=role, PolicyName="Procedure")
+
+
+def test_a_suspended_consumer_is_refused_at_once_and_let_in_again(own_lab: Lab) -> None:
+    session = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
+    assert own_lab.request("GET", "/whoami", session).status_code == 200
+
+    with policy_of_the_executor(own_lab, documented_policy("suspend")):
+        # Sessions from before, new ones, and the function's.
+        assert own_lab.request("GET", "/whoami", session).status_code == 403
+        new = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
+        assert own_lab.request("GET", "/whoami", new).status_code == 403
+        assert own_lab.invoke({"path": "/whoami"})["errorMessage"].startswith("The API answered 403")
+
+    assert own_lab.request("GET", "/whoami", session).status_code == 200
+    assert own_lab.invoke({"path": "/whoami"})["status"] == 200
+
+
+def test_a_suspension_leaves_other_consumers_alone(own_lab: Lab) -> None:
+    session = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
+    other = documented_policy("suspend").replace("222222222222", "333333333333")
+
+    with policy_of_the_executor(own_lab, other):
+        assert own_lab.request("GET", "/whoami", session).status_code == 200
+
+
+def test_no_call_fails_while_the_external_id_is_rotated(own_lab: Lab) -> None:
+    def accepted(external_id: str) -> bool:
+        # A new session each time: one from before would prove nothing.
+        try:
+            own_lab.assume_executor(own_lab.person, "222222222222-my-user", external_id=external_id)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "AccessDenied"
+            return False
+        return True
+
+    own_lab.deploy(ACCOUNT_A, ExternalId="rotated", PreviousExternalId=EXTERNAL_ID)
+    assert accepted(EXTERNAL_ID)
+    assert accepted("rotated")
+
+    own_lab.deploy(ACCOUNT_B, ExternalId="rotated")
+    assert own_lab.invoke({"path": "/whoami"})["status"] == 200
+
+    own_lab.deploy(ACCOUNT_A, ExternalId="rotated", PreviousExternalId="")
+    assert accepted("rotated")
+    assert not accepted(EXTERNAL_ID)
+
+    # Back to what other tests expect.
+    own_lab.deploy(ACCOUNT_A)
+    own_lab.deploy(ACCOUNT_B)
