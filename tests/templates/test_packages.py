@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.functions import BARE_PYTHON, Function, build, invoke, runtime, zipped
+from tests.benchmarks.server import Server, running
 from tests.support.templates import PROJECT, Side
 
 PACKAGES: dict[str, tuple[Side, str]] = {"OrdersFunction": ("a", "orders"), "CallerFunction": ("b", "caller")}
@@ -17,15 +21,13 @@ PACKAGES: dict[str, tuple[Side, str]] = {"OrdersFunction": ("a", "orders"), "Cal
 @pytest.fixture(scope="module", params=sorted(PACKAGES))
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A function's logical id and its package, made just as SAM makes it."""
-    folder = tmp_path_factory.mktemp(request.param)
-    subprocess.run(
-        ["make", "--no-print-directory", f"build-{request.param}", f"ARTIFACTS_DIR={folder}"],
-        cwd=PROJECT / "functions",
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    return request.param, folder
+    return request.param, build(request.param, tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 def normalized(name: str) -> str:
@@ -65,3 +67,86 @@ def test_every_module_brings_bytecode_that_no_unpacking_makes_stale(built: tuple
         code = Path(importlib.util.cache_from_source(str(module))).read_bytes()
         assert code[:4] == importlib.util.MAGIC_NUMBER
         assert int.from_bytes(code[4:8], "little") == 0b01, f"{module} is not hash-based and unchecked"
+
+
+SIZE_LIMITS = {"OrdersFunction": 2_500_000, "CallerFunction": 2_000_000}
+
+# What each function answers to each event: a status, or the messages that are delivered again.
+ANSWERS: dict[str, dict[str, object]] = {
+    "OrdersFunction": {
+        "api-bad-body": 400,
+        "api-cancel-order": 200,
+        "api-create-order": 201,
+        "api-get-order": 200,
+        "api-list-orders": 200,
+        "api-other-consumer": 200,
+        "api-whoami": 200,
+    },
+    "CallerFunction": {
+        "call-sqs-poison": [
+            {"itemIdentifier": "059f36b4-87a3-44ab-83d2-661975970002"},
+            {"itemIdentifier": "059f36b4-87a3-44ab-83d2-661975970003"},
+        ],
+        "destination-envelope": 200,
+        "direct-call": 200,
+        "scheduled-call": 200,
+        "sqs-batch": [],
+    },
+}
+
+
+def test_the_package_is_small(built: tuple[str, Path]) -> None:
+    function, folder = built
+    assert zipped(folder) <= SIZE_LIMITS[function]
+
+
+# Prints what could not be found. What a module misses otherwise, such as a variable, is no matter of the package.
+IMPORT_ALL = """
+import importlib, sys
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        print(error.name)
+    except Exception:
+        pass
+"""
+
+
+def test_nothing_in_the_package_misses_what_was_left_out(built: tuple[str, Path], tmp_path: Path) -> None:
+    _, folder = built
+    modules = [
+        ".".join(module.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+        for module in folder.rglob("*.py")
+        if module.name != "__main__.py"
+    ]
+    completed = subprocess.run(
+        [BARE_PYTHON, "-S", "-B", "-c", IMPORT_ALL, *modules],
+        env={"PYTHONPATH": f"{folder}:{runtime(tmp_path)}"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    missing = set(completed.stdout.split())
+    assert "jsonpath_ng" in missing, "what is optional in Powertools is not there, so something must be missing"
+    assert not {name for name in missing if name.partition(".")[0] in {item.stem for item in folder.iterdir()}}
+
+
+def test_the_package_answers_every_event_with_only_the_runtime_beside_it(
+    built: tuple[str, Path], server: Server, tmp_path: Path
+) -> None:
+    function, folder = built
+    handler = Function(f"{PACKAGES[function][1]}.handler.handler", (folder, runtime(tmp_path)))
+    events = [json.loads((PROJECT / f"events/{name}.json").read_text()) for name in ANSWERS[function]]
+    invocations = invoke(handler, events, server.environment())
+    answers = [
+        answer.get("status", answer.get("statusCode", answer.get("batchItemFailures")))
+        for answer in (invocation.answer for invocation in invocations)
+    ]
+    assert dict(zip(ANSWERS[function], answers, strict=True)) == ANSWERS[function]
+
+
+def test_every_event_is_answered_by_a_package() -> None:
+    events = {event.stem for event in (PROJECT / "events").glob("*.json")}
+    assert events == {event for answers in ANSWERS.values() for event in answers}

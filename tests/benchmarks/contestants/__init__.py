@@ -1,0 +1,1 @@
+"""What a user could take instead, each written as its own documentation shows."""

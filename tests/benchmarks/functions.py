@@ -1,0 +1,187 @@
+"""Functions as Lambda runs them: their packages, what the runtime brings, a process for each execution environment."""
+
+from __future__ import annotations
+
+import compileall
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import distribution
+from pathlib import Path
+from py_compile import PycInvalidationMode
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parents[1]
+BARE_PYTHON: str = sys._base_executable  # type: ignore[attr-defined]
+"""The interpreter that this environment was made with; by itself, it knows nothing of the environment."""
+
+_RUNTIME = ("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3")
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function and where it imports from.
+
+    Attributes:
+        handler: Its handler, as `package.module.function`.
+        paths: Its package, and what the runtime brings.
+    """
+
+    handler: str
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """How one event was handled.
+
+    Attributes:
+        answer: What the handler returned.
+        seconds: From the start of the process for the first, from the event's arrival for any other.
+        handler_seconds: In the handler alone.
+        cpu_seconds: The processor's time of the process, counted like `seconds`.
+        peak_mib: The most memory that the process has had until then.
+    """
+
+    answer: Any
+    seconds: float
+    handler_seconds: float
+    cpu_seconds: float
+    peak_mib: float
+
+
+def build(function: str, folder: Path) -> Path:
+    """Build a function's package as SAM does.
+
+    Args:
+        function: Its logical id.
+        folder: Where packages are put.
+
+    Returns:
+        The package.
+    """
+    package = folder / function
+    shutil.rmtree(package, ignore_errors=True)
+    package.mkdir(parents=True)
+    subprocess.run(
+        ["make", "--silent", f"build-{function}", f"ARTIFACTS_DIR={package}"],
+        cwd=PROJECT / "functions",
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        check=True,
+        timeout=300,
+    )
+    return package
+
+
+def install(requirements: Path, folder: Path) -> Path:
+    """Install requirements as SAM's Python builder does: without bytecode.
+
+    Args:
+        requirements: The requirements file.
+        folder: Where packages are put.
+
+    Returns:
+        The package.
+    """
+    package = folder / requirements.stem
+    shutil.rmtree(package, ignore_errors=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--require-hashes",
+            "-r",
+            requirements,
+            "-t",
+            package,
+        ],
+        check=True,
+        timeout=300,
+    )
+    return package
+
+
+def runtime(folder: Path) -> Path:
+    """Put together what Lambda's Python runtime brings: boto3 and what it needs.
+
+    Args:
+        folder: Where packages are put.
+
+    Returns:
+        The folder to import from. Its modules and their bytecode are those of this environment.
+    """
+    target = folder / "runtime"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    for name in _RUNTIME:
+        package = distribution(name)
+        for item in {file.parts[0] for file in package.files or ()} - {"..", "__pycache__"}:
+            (target / item).symlink_to(Path(str(package.locate_file(item))))
+    return target
+
+
+def compile_folder(folder: Path) -> None:
+    """Write bytecode that holds wherever the folder is moved to."""
+    if not compileall.compile_dir(folder, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH):
+        raise RuntimeError(f"{folder} holds a module that does not compile")
+
+
+def zipped(package: Path) -> int:
+    """Return the size of a package's zip file in bytes."""
+    path = package.with_suffix(".zip")
+    with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=9) as archive:
+        for file in sorted(package.rglob("*")):
+            archive.write(file, file.relative_to(package))
+    return path.stat().st_size
+
+
+def invoke(function: Function, events: list[Any], environment: Mapping[str, str]) -> list[Invocation]:
+    """Start an execution environment and have it handle events, one after another.
+
+    Args:
+        function: The function.
+        events: The events.
+        environment: The environment variables; nothing else is in the environment.
+
+    Returns:
+        How each was handled.
+
+    Raises:
+        RuntimeError: The process failed; the message holds what it wrote.
+    """
+    lines = "".join(json.dumps(event) + "\n" for event in events)
+    start = time.monotonic()
+    process = subprocess.run(
+        # Nothing else can be imported, and no bytecode is written: in Lambda, a package's folder is read-only.
+        [BARE_PYTHON, "-S", "-B", HERE / "invoke.py", function.handler],
+        env=dict(environment) | {"PYTHONPATH": ":".join(map(str, function.paths)), "LANG": "C.UTF-8"},
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    reports = [json.loads(line) for line in process.stderr.splitlines() if line.startswith('{"start"')]
+    if process.returncode or len(reports) != len(events):
+        raise RuntimeError(f"{function.handler} failed: {process.stderr[-2000:]}{process.stdout[-2000:]}")
+    return [
+        Invocation(
+            answer=report["answer"],
+            seconds=report["end"] - (report["start"] if number else start),
+            handler_seconds=report["end"] - report["start"],
+            cpu_seconds=report["cpu"] if number else report["cpu_since_start"],
+            peak_mib=report["peak_kib"] / 1024,
+        )
+        for number, report in enumerate(reports)
+    ]

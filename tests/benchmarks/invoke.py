@@ -1,0 +1,49 @@
+"""What Lambda does with a function, in a process of its own: import it, hand it one event after another.
+
+Run by the interpreter alone, with the function's package and a stand-in for what the runtime brings as the only places
+to import from. Events come as JSON, one a line, on standard input; a report of each goes to standard error.
+"""
+
+import json
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+
+def main(function: str) -> None:
+    """Invoke a function once for each line of standard input.
+
+    Args:
+        function: The handler, as `package.module.function`.
+    """
+    module, _, name = function.rpartition(".")
+    context = SimpleNamespace(
+        function_name="function",
+        function_version="$LATEST",
+        invoked_function_arn="arn:aws:lambda:eu-west-1:222222222222:function:function",
+        memory_limit_in_mb="512",
+        aws_request_id="00000000-0000-4000-8000-000000000000",
+        log_group_name="group",
+        log_stream_name="stream",
+        get_remaining_time_in_millis=lambda: 90_000,
+    )
+    handler = getattr(import_module(module), name)
+    for line in sys.stdin:
+        event = json.loads(line)
+        start, cpu = time.monotonic(), time.process_time()
+        answer = handler(event, context)
+        end, cpu_end = time.monotonic(), time.process_time()
+        report = {"start": start, "end": end, "cpu": cpu_end - cpu, "cpu_since_start": cpu_end, "answer": answer}
+        sys.stderr.write(json.dumps(report | {"peak_kib": _peak()}) + "\n")
+
+
+def _peak() -> int:
+    """Return the most memory that this process has had, in KiB; the resource module would count its parent's too."""
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

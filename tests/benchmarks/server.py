@@ -1,0 +1,273 @@
+"""AWS as the benchmarks see it, in a process of its own: the API, STS and DynamoDB over TLS, with keep-alive.
+
+It answers at once and does next to nothing for it, so that the time measured is the client's. `/verified` alone takes
+the trouble to check the signature, with botocore's signer as the second opinion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import datetime
+import json
+import os
+import re
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import certifi
+import trustme
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials
+
+REGION = "eu-west-1"
+EXTERNAL_ID = "external-id"
+EXECUTOR_ROLE_ARN = "arn:aws:iam::111111111111:role/executor"
+SESSION_NAME = "222222222222-caller"
+ACCESS_KEY, SECRET_KEY, TOKEN = "ASIAEXECUTOREXAMPLE0", "secret+of/the/session", "FwoGZXIvYXdzE" + "x" * 400
+
+_ASSUME_ROLE = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><AssumedRoleUser>
+<AssumedRoleId>AROAEXAMPLE:{name}</AssumedRoleId><Arn>arn:aws:sts::111111111111:assumed-role/executor/{name}</Arn>
+</AssumedRoleUser><Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey>
+<SessionToken>{token}</SessionToken><Expiration>{end:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials></AssumeRoleResult>
+<ResponseMetadata><RequestId>00000000-0000-4000-8000-000000000000</RequestId></ResponseMetadata></AssumeRoleResponse>"""
+_WHOAMI = json.dumps({"account_id": "222222222222", "session_name": SESSION_NAME, "request_id": "r"}).encode()
+_DELAY = re.compile(r"/v1/delay/([0-9]+)")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server.
+
+    Attributes:
+        url: Its address, without a path.
+        ca_bundle: The CA certificates that clients must trust: all of certifi's, as on AWS, and the server's own.
+    """
+
+    url: str
+    ca_bundle: Path
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.url}/v1"
+
+    def environment(self) -> dict[str, str]:
+        """Return what a Lambda function of either account finds in its environment."""
+        return {
+            "AWS_CA_BUNDLE": str(self.ca_bundle),
+            "REQUESTS_CA_BUNDLE": str(self.ca_bundle),
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "ASIACALLEREXAMPLE000",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_SESSION_TOKEN": "token",
+            "AWS_LAMBDA_FUNCTION_NAME": "function",
+            "POWERTOOLS_SERVICE_NAME": "benchmark",
+            "POWERTOOLS_METRICS_NAMESPACE": "CrossAccountApi",
+            "API_URL": self.api_url,
+            "API_REGION": "",
+            "EXECUTOR_ROLE_ARN": EXECUTOR_ROLE_ARN,
+            "EXTERNAL_ID": EXTERNAL_ID,
+            "SESSION_NAME": SESSION_NAME,
+            "ORDERS_TABLE": "orders",
+            "IDEMPOTENCY_TABLE": "idempotency",
+            "EXECUTOR_ROLE_ID": "AROAEXECUTOREXAMPLE1",
+        }
+
+    def count(self) -> dict[str, int]:
+        """Return how often each operation was asked for since the last time."""
+        response = urllib3.PoolManager(ca_certs=str(self.ca_bundle)).request("GET", f"{self.url}/count", timeout=10)
+        counts: dict[str, int] = response.json()
+        return counts
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Server]:
+    """Run a server until the end of the block.
+
+    Args:
+        folder: Where its certificates are written.
+
+    Yields:
+        The server, ready.
+    """
+    authority = trustme.CA()
+    bundle, certificate = folder / "ca.pem", folder / "server.pem"
+    bundle.write_bytes(Path(certifi.where()).read_bytes() + authority.cert_pem.bytes())
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    process = subprocess.Popen(
+        [sys.executable, "-m", __name__, str(certificate)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        yield Server(f"https://127.0.0.1:{int(process.stdout.readline())}", bundle)
+    finally:
+        process.communicate(timeout=10)  # It ends with its standard input.
+
+
+class Table:
+    """Orders under an index as DynamoDB keeps them: sorted, found by bisection, however many there are."""
+
+    def __init__(self) -> None:
+        self._times: list[str] = []
+        self.items: list[dict[str, object]] = []
+
+    def fill(self, size: int) -> None:
+        """Hold this many orders, one a second."""
+        start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+        moments = (start + datetime.timedelta(seconds=number) for number in range(size))
+        self._times = [moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") for moment in moments]
+        self.items = [_order(number, time) for number, time in enumerate(self._times)]
+
+    def query(self, request: dict[str, object]) -> dict[str, object]:
+        match request:
+            case {"ExclusiveStartKey": {"created_at": {"S": str(time)}}}:
+                end = bisect.bisect_left(self._times, time)
+            case _:
+                end = len(self.items)
+        limit = request["Limit"]
+        assert isinstance(limit, int)
+        page = self.items[max(0, end - limit) : end][::-1]
+        answer: dict[str, object] = {"Items": page, "Count": len(page), "ScannedCount": len(page)}
+        if end > limit:
+            answer["LastEvaluatedKey"] = {name: page[-1][name] for name in ("consumer", "order_id", "created_at")}
+        return answer
+
+
+def _order(number: int, time: str) -> dict[str, object]:
+    return {
+        "consumer": {"S": "222222222222"},
+        "order_id": {"S": f"{number:08x}-0000-5000-8000-000000000000"},
+        "sku": {"S": "ABC-1"},
+        "quantity": {"N": "2"},
+        "status": {"S": "accepted"},
+        "created_at": {"S": time},
+        "consumer_status": {"S": "222222222222#accepted"},
+    }
+
+
+class _Service:
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.table = Table()
+        self.table.fill(1)
+
+    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
+        if "x-amz-target" in headers:
+            return 200, "application/x-amz-json-1.0", json.dumps(self._dynamodb(headers, body)).encode()
+        if method == "POST" and target == "/":
+            return 200, "text/xml", self._assume_role(parse_qs(body.decode())).encode()
+        if target == "/count":
+            counts, self.counts = self.counts, {}
+            return 200, "application/json", json.dumps(counts).encode()
+        if target.startswith("/fill/"):
+            self.table.fill(int(target.removeprefix("/fill/")))
+            return 200, "application/json", b"{}"
+        self._count("call")
+        if target.startswith("/v1/verified") and not _is_signed(method, target, headers, body):
+            return 403, "application/json", b'{"message": "The request signature we calculated does not match"}'
+        return 200, "application/json", _WHOAMI
+
+    def _count(self, operation: str) -> None:
+        self.counts[operation] = self.counts.get(operation, 0) + 1
+
+    def _assume_role(self, form: dict[str, list[str]]) -> str:
+        assert form["Action"] == ["AssumeRole"], form
+        assert form["ExternalId"] == [EXTERNAL_ID], form
+        self._count("AssumeRole")
+        end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+        return _ASSUME_ROLE.format(
+            name=form["RoleSessionName"][0],
+            key=ACCESS_KEY,
+            secret=SECRET_KEY,
+            token=TOKEN,
+            end=end,
+        )
+
+    def _dynamodb(self, headers: dict[str, str], body: bytes) -> dict[str, object]:
+        operation = headers["x-amz-target"].rpartition(".")[2]
+        self._count(operation)
+        match operation:
+            case "GetItem":
+                return {"Item": self.table.items[0]}
+            case "Query":
+                return self.table.query(json.loads(body))
+            case "UpdateItem":
+                return {"Attributes": self.table.items[0]}
+        return {}
+
+
+def _is_signed(method: str, target: str, headers: dict[str, str], body: bytes) -> bool:
+    """Tell whether a request carries the session's signature, by botocore's own reading of what was received."""
+    authorization = re.fullmatch(
+        r"AWS4-HMAC-SHA256 Credential=([^/]+)/[0-9]{8}/([^/]+)/execute-api/aws4_request, ?"
+        r"SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})",
+        headers.get("authorization", ""),
+    )
+    if not authorization or headers.get("x-amz-security-token") != TOKEN:
+        return False
+    key, region, names, signature = authorization.groups()
+    signed = {name: headers[name] for name in names.split(";")}
+    request = AWSRequest(method=method, url=f"https://{headers['host']}{target}", data=body, headers=signed)
+    request.context["timestamp"] = headers["x-amz-date"]
+    signer = SigV4Auth(ReadOnlyCredentials(ACCESS_KEY, SECRET_KEY, TOKEN), "execute-api", region)
+    expected = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+    return (key, region, signature) == (ACCESS_KEY, REGION, expected)
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, service: _Service) -> None:
+        self._service = service
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            length = end + 4 + int(headers.get("content-length", 0))
+            if len(self._buffer) < length:
+                return
+            body, self._buffer = self._buffer[end + 4 : length], self._buffer[length:]
+            method, target, _ = first.split(" ")
+            status, content_type, content = self._service.answer(method, target, headers, body)
+            head = (
+                f"HTTP/1.1 {status} OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(content)}\r\n"
+                "Date: Mon, 23 Nov 2026 12:00:00 GMT\r\nConnection: keep-alive\r\n"
+                "x-amzn-RequestId: 3f1c2b4a-0000-4000-8000-000000000000\r\nx-amz-apigw-id: AbCdEfGhIjKlMnO=\r\n"
+                "X-Amzn-Trace-Id: Root=1-67000000-000000000000000000000000;Parent=0000000000000000;Sampled=0\r\n\r\n"
+            ).encode()
+            delay = _DELAY.fullmatch(target)
+            if delay:
+                asyncio.get_running_loop().call_later(int(delay[1]) / 1000, self._transport.write, head + content)
+            else:
+                self._transport.write(head + content)
+
+
+async def _serve(certificate: str) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    service = _Service()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Connection(service), "127.0.0.1", 0, ssl=context, backlog=256)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    os.environ.pop("AWS_CA_BUNDLE", None)
+    asyncio.run(_serve(sys.argv[1]))
