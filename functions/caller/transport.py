@@ -2,6 +2,7 @@
 
 - One TLS context for all connections; by default each new connection parses the CA file again.
 - The read timeout limits the whole answer; by default it starts again with every byte that drips in.
+- An answer that ends within its headers is none; by default it counts, with the headers that were there and no body.
 - No redirect is looked at, no cookie is kept, and the environment is read once: `AWS_CA_BUNDLE` like any AWS SDK,
   `HTTPS_PROXY` and `NO_PROXY` like any program. `.netrc` and `REQUESTS_CA_BUNDLE` have no say.
 """
@@ -85,6 +86,7 @@ class _TimedSocket(io.RawIOBase):
         self._sock = sock
         self._raw = raw
         self._deadline = monotonic() + sock.gettimeout()
+        self.ended = False
 
     def readable(self) -> bool:
         return True
@@ -94,7 +96,9 @@ class _TimedSocket(io.RawIOBase):
         if left <= 0:
             raise TimeoutError("the answer did not end in time")
         self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        self.ended = count == 0
+        return count
 
     def close(self) -> None:
         self._raw.close()
@@ -104,7 +108,14 @@ class _TimedSocket(io.RawIOBase):
 class _TimedResponse(http.client.HTTPResponse):
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp: io.BufferedReader = io.BufferedReader(_TimedSocket(sock, self.fp.detach()))
+        self._socket = _TimedSocket(sock, self.fp.detach())
+        self.fp: io.BufferedReader = io.BufferedReader(self._socket)
+
+    def begin(self) -> None:
+        super().begin()
+        # http.client takes the end of the connection for the end of the headers, and what is there for an answer.
+        if self._socket.ended:
+            raise http.client.IncompleteRead(b"")
 
 
 class _HTTPConnection(urllib3.connection.HTTPConnection):

@@ -103,9 +103,19 @@ def test_what_comes_when_the_time_is_over_is_not_read(server: Server, monkeypatc
         new_session(URL, 1).get(URL, timeout=(1, 0.4))
 
 
-def test_an_answer_that_ends_early_is_no_answer(server: Server) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+    ],
+)
+def test_an_answer_that_ends_early_is_no_answer(server: Server, text: bytes) -> None:
     def speak(send: Send) -> None:
-        send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+        send(text)
         server.close()
 
     server.speak = speak
