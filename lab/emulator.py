@@ -60,7 +60,8 @@ def emulator(
     temporary.mkdir()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / CA_FILE)
-    certificate = authority.issue_cert(host)
+    # The second name is what containers call this machine.
+    certificate = authority.issue_cert(host, "host.docker.internal")
     certificate.private_key_and_cert_chain_pem.write_to_path(folder / "endpoint.pem")
     # Nothing of the user's environment reaches the emulator, because its functions inherit what it has.
     environment = {
