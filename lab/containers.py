@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -40,7 +39,6 @@ ACCOUNTS = {"OrdersFunction": ACCOUNT_A, "CallerFunction": ACCOUNT_B}
 _HOST = "host.docker.internal"
 _CA_FILE = "lab-ca.pem"
 _START_SECONDS = 60
-_STOP_SECONDS = 20
 
 type Step = Callable[[str], AbstractContextManager[None]]
 
@@ -50,17 +48,21 @@ class Invocation:
     """What came of a `sam local invoke`.
 
     Attributes:
-        payload: What the function returned, or Lambda's form of its error; None if nothing came.
+        output: What the function returned, or Lambda's form of its error; no JSON, or nothing, if the runtime ended it.
         log: What the function, the runtime and SAM CLI logged.
     """
 
-    payload: Any
+    output: str
     log: str
 
     @property
     def failed(self) -> bool:
         """Whether the function failed; SAM CLI's exit code does not tell."""
-        return self.payload is None or (isinstance(self.payload, dict) and "errorType" in self.payload)
+        try:
+            payload = json.loads(self.output)
+        except ValueError:
+            return True
+        return isinstance(payload, dict) and "errorType" in payload
 
 
 @dataclass
@@ -104,10 +106,10 @@ class ContainerLab:
                 "DOCKER_HOST": os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"),
             }
             host = _bridge_address(client) or "127.0.0.1"
+            # Entered first, left last: then nothing is there any more that could start another container.
+            containers = stack.enter_context(ExitStack())
             lab = stack.enter_context(Lab.start(deployed=False, step=step, host=host, settings=settings))
-            # By this label its emulator knows the containers that it starts.
-            label = f"ministack.instance={socket.gethostname()}:{urlsplit(lab.endpoint).port}"
-            stack.callback(_remove_containers, client, label)
+            containers.callback(_remove_containers, client, (lab.folder, trust))
             shutil.copy(lab.ca_file, trust / _CA_FILE)
             self = cls(lab, image)
             with step(f"sam deploy --config-env {ACCOUNT_A}"):
@@ -255,7 +257,7 @@ class ContainerLab:
         )
         if process.returncode:
             raise SamError(f"sam local invoke {function} failed ({process.returncode}):\n{process.stderr or ''}")
-        return Invocation(json.loads(process.stdout or "null"), process.stderr or "")
+        return Invocation(process.stdout.strip(), process.stderr or "")
 
     @contextmanager
     def start_lambda(
@@ -282,7 +284,7 @@ class ContainerLab:
 
     @contextmanager
     def serving(self, command: str, function: str, template: Path, *arguments: str) -> Iterator[str]:
-        """Run `sam local start-lambda` or `start-api` until the end of the block.
+        """Run `sam local start-lambda` or `start-api` until the end of the block; its containers end with the lab.
 
         Args:
             command: Which of the two.
@@ -307,12 +309,7 @@ class ContainerLab:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise SamError(f"sam local {command} did not start:\n{tail(log)}")
                 time.sleep(0.1)
-            try:
-                yield f"http://127.0.0.1:{port}"
-            finally:
-                # It removes its containers then; killed, it would leave them.
-                process.send_signal(signal.SIGTERM)
-                process.wait(_STOP_SECONDS)
+            yield f"http://127.0.0.1:{port}"
 
     def _trust_lab(self) -> None:
         # The package is all of this machine that a container of `sam local` sees.
@@ -372,9 +369,12 @@ def _bridge_address(client: docker.DockerClient) -> str:
     return address
 
 
-def _remove_containers(client: docker.DockerClient, label: str) -> None:
-    for container in client.containers.list(all=True, filters={"label": label}):
-        container.remove(force=True)
+def _remove_containers(client: docker.DockerClient, folders: Iterable[Path]) -> None:
+    """Remove the containers that see something of these folders: SAM CLI's the packages, the emulator's the trust."""
+    for container in client.containers.list(all=True):
+        sources = [Path(mount["Source"]) for mount in container.attrs["Mounts"] if "Source" in mount]
+        if any(source.is_relative_to(folder) for source in sources for folder in folders):
+            container.remove(force=True)
 
 
 def _listens(port: int) -> bool:

@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _invoke(lab: ContainerLab, function: str, event: Path, arguments: Sequence[str]) -> int:
     properties = {"Environment": VARIABLES[function]}
     invocation = lab.invoke(function, event, *arguments, properties=properties, log=None)
-    sys.stdout.write(json.dumps(invocation.payload, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(f"{invocation.output}\n")
     return 1 if invocation.failed else 0
 
 

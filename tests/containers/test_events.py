@@ -1,0 +1,112 @@
+"""Every event of events/ in the real runtime, with real signatures and the functions' own roles."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from lab.containers import ContainerLab
+from lab.local import function_for
+from tests.containers.conftest import Invoke
+from tests.support.templates import ACCOUNTS, PROJECT
+
+EVENTS = {path.name: json.loads(path.read_text()) for path in (PROJECT / "events").glob("*.json")}
+ORDER_ID = "6bd52eb6-dbcc-5f23-bcca-79864b5bbcd6"
+
+
+def body(answer: dict[str, Any]) -> Any:
+    return json.loads(answer["body"])
+
+
+def test_every_event_has_a_test_here() -> None:
+    source = (PROJECT / "tests/containers/test_events.py").read_text()
+    assert [name for name in EVENTS if source.count(f'"{name}"') == 0] == []
+
+
+@pytest.fixture(scope="module")
+def order(orders: Invoke) -> dict[str, Any]:
+    """The answer to the event that creates an order."""
+    answer: dict[str, Any] = orders(EVENTS["api-create-order.json"])
+    return answer
+
+
+def test_the_backend_tells_who_calls(orders: Invoke) -> None:
+    answer = orders(EVENTS["api-whoami.json"])
+    assert answer["statusCode"] == 200
+    assert body(answer) == {
+        "account_id": ACCOUNTS["b"],
+        "session_name": f"{ACCOUNTS['b']}-orders-caller",
+        "request_id": EVENTS["api-whoami.json"]["requestContext"]["requestId"],
+    }
+
+
+def test_the_backend_creates_an_order_once(orders: Invoke, order: dict[str, Any]) -> None:
+    assert order["statusCode"] == 201
+    assert body(order)["order_id"] == ORDER_ID
+    assert body(orders(EVENTS["api-create-order.json"])) == body(order)
+
+
+def test_the_backend_refuses_a_bad_body(orders: Invoke) -> None:
+    answer = orders(EVENTS["api-bad-body.json"])
+    assert answer["statusCode"] == 400
+    assert body(answer)["error"]["code"] == "invalid_body"
+
+
+def test_the_backend_shows_an_order_to_its_consumer_only(orders: Invoke, order: dict[str, Any]) -> None:
+    assert body(orders(EVENTS["api-get-order.json"])) == body(order)
+    other = orders(EVENTS["api-other-consumer.json"])
+    assert other["statusCode"] == 404
+    assert body(other)["error"]["code"] == "order_not_found"
+
+
+def test_the_backend_lists_orders(orders: Invoke, order: dict[str, Any]) -> None:
+    answer = orders(EVENTS["api-list-orders.json"])
+    assert answer["statusCode"] == 200
+    assert body(order) in body(answer)["orders"]
+
+
+def test_the_backend_cancels_an_order(orders: Invoke, order: dict[str, Any]) -> None:
+    answer = orders(EVENTS["api-cancel-order.json"])
+    assert answer["statusCode"] == 200
+    assert body(answer) == {**body(order), "status": "cancelled"}
+
+
+def test_a_direct_call_is_answered_by_the_backend_in_its_own_container(caller: Invoke) -> None:
+    answer = caller(EVENTS["direct-call.json"])
+    assert answer["status"] == 200
+    assert set(answer["body"]) == {"orders", "next_cursor"}
+
+
+def test_a_scheduled_call_and_its_failed_copy_make_one_order(caller: Invoke) -> None:
+    scheduled = caller(EVENTS["scheduled-call.json"])
+    assert scheduled["status"] == 201
+    assert scheduled["body"]["sku"] == "oolong"
+    replayed = caller(EVENTS["destination-envelope.json"])
+    assert replayed["body"] == scheduled["body"]
+
+
+def test_a_batch_of_queued_calls_succeeds(caller: Invoke) -> None:
+    assert caller(EVENTS["sqs-batch.json"]) == {"batchItemFailures": []}
+
+
+def test_of_a_batch_only_what_failed_comes_back(caller: Invoke) -> None:
+    second, third = EVENTS["call-sqs-poison.json"]["Records"][1:]
+    failures = caller(EVENTS["call-sqs-poison.json"])["batchItemFailures"]
+    assert failures == [{"itemIdentifier": second["messageId"]}, {"itemIdentifier": third["messageId"]}]
+
+
+def test_events_find_their_function() -> None:
+    assert {name: function_for(event) for name, event in EVENTS.items()} == {
+        name: "OrdersFunction" if name.startswith("api-") else "CallerFunction" for name in EVENTS
+    }
+
+
+def test_behind_the_emulator_both_functions_run_in_containers_with_their_own_roles(containers: ContainerLab) -> None:
+    lab = containers.lab
+    answer = lab.invoke({"path": "/whoami"})
+    assert answer["body"]["account_id"] == ACCOUNTS["b"]
+    refused = lab.invoke({"method": "DELETE", "path": f"/orders/{ORDER_ID}"})
+    assert refused["errorType"] == "RefusedError"
+    assert "AccessDeniedException" in refused["errorMessage"]

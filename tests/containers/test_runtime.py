@@ -1,0 +1,152 @@
+"""What surrounds a function in the real runtime: files, bytecode, environment, memory, time."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+import docker
+import pytest
+
+from lab.accounts import REGION
+from lab.containers import ContainerLab
+from lab.local import VARIABLES
+from tests.containers.conftest import PROBE_SECONDS, Invoke
+from tests.containers.probe import FOLDERS, PACKAGES
+from tests.support.templates import Side, resolved
+
+SIDES: dict[str, Side] = {"CallerFunction": "b", "OrdersFunction": "a"}
+
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
+DEFINED_BY_LAMBDA = {
+    "_HANDLER": "probe.handler",
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+    "AWS_LAMBDA_FUNCTION_NAME": "Probe",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+    "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+    "LAMBDA_TASK_ROOT": "/var/task",
+    "LAMBDA_RUNTIME_DIR": "/var/runtime",
+    "LANG": "en_US.UTF-8",
+}
+ALSO_DEFINED = {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_RUNTIME_API",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "TZ",
+}
+# By SAM CLI, by the engine, and by the lab to lead to the emulator.
+NOT_OF_LAMBDA = {
+    "AWS_ACCOUNT_ID",
+    "AWS_LAMBDA_FUNCTION_HANDLER",
+    "AWS_LAMBDA_FUNCTION_TIMEOUT",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_METADATA_API",
+    "AWS_LAMBDA_METADATA_TOKEN",
+    "AWS_SAM_LOCAL",
+    "HOME",
+    "HOSTNAME",
+    "AWS_CA_BUNDLE",
+    "AWS_ENDPOINT_URL",
+}
+
+
+@pytest.fixture(scope="module", params=sorted(PACKAGES))
+def function(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def seen(function: str, caller: Invoke, orders: Invoke) -> dict[str, Any]:
+    """What the function sees from inside its container, once that is warm."""
+    invoke = {"CallerFunction": caller, "OrdersFunction": orders}[function]
+    invoke({}, "Probe")
+    report: dict[str, Any] = invoke({}, "Probe")
+    return report
+
+
+def properties(function: str) -> dict[str, Any]:
+    found: dict[str, Any] = resolved(SIDES[function])["Resources"][function]["Properties"]
+    return found
+
+
+def test_the_runtime_is_the_template_s(seen: dict[str, Any]) -> None:
+    assert seen["python"] == [3, 13]
+    assert seen["path"][0] == "/var/task", "the package comes before what the runtime brings"
+    assert not seen["boto3"].startswith("/var/task/"), "boto3 comes with the runtime"
+
+
+def test_only_the_temporary_folder_can_be_written_to(seen: dict[str, Any]) -> None:
+    assert seen["write"] == dict(zip(FOLDERS, ("Read-only file system", ""), strict=True))
+
+
+def test_nothing_of_the_package_is_compiled_at_the_start(seen: dict[str, Any]) -> None:
+    assert len(seen["loaded"]) > 50
+    assert seen["compiled"] == []
+
+
+def test_without_its_bytecode_the_package_would_be_compiled(orders: Invoke) -> None:
+    """The test above can fail."""
+    report = orders({}, "WithoutBytecode")
+    assert "/var/task/orders/handler.py" in report["compiled"]
+    assert len(report["compiled"]) > 50
+
+
+def test_the_environment_is_lambda_s(function: str, seen: dict[str, Any], containers: ContainerLab) -> None:
+    environment = seen["environment"]
+    assert {name: environment.get(name) for name in DEFINED_BY_LAMBDA} == DEFINED_BY_LAMBDA
+    assert environment.keys() >= ALSO_DEFINED
+    declared = properties(function)["Environment"]["Variables"].keys()
+    assert environment.keys() - DEFINED_BY_LAMBDA.keys() - ALSO_DEFINED - NOT_OF_LAMBDA == declared
+    deployed = containers.configuration(function)["Environment"]["Variables"] | VARIABLES[function]
+    assert {name: environment[name] for name in declared} == {name: deployed[name] for name in declared}
+
+
+def test_memory_is_as_configured(
+    function: str, seen: dict[str, Any], docker_engine: docker.DockerClient, containers: ContainerLab
+) -> None:
+    megabytes = properties(function)["MemorySize"]
+    assert int(seen["memory"]) == megabytes
+    package = containers.lab.folder / f"{function}-probe"
+    [container] = [
+        container
+        for container in docker_engine.containers.list(filters={"label": "sam.cli.function.name=Probe"})
+        if {"Source": str(package), "RW": False}.items()
+        <= next(mount for mount in container.attrs["Mounts"] if mount["Destination"] == "/var/task").items()
+    ]
+    assert container.attrs["HostConfig"]["Memory"] == megabytes * 2**20
+
+
+def test_time_is_as_configured(function: str, seen: dict[str, Any]) -> None:
+    limit = PROBE_SECONDS if function == "CallerFunction" else properties(function)["Timeout"]
+    assert limit - 1 < seen["remaining"] / 1000 <= limit
+
+
+def test_a_stalled_api_ends_in_our_error_before_lambda_s(caller: Invoke) -> None:
+    caller({"path": "/404"}, "StalledApi")
+    started = monotonic()
+    payload = caller({"path": "/stall"}, "StalledApi")
+    assert monotonic() - started < 6
+    assert payload["errorType"] == "DeadlineError"
+    assert "UnreachableError" in payload["errorMessage"]
+
+
+def test_lambda_s_own_timeout_looks_otherwise(caller: Invoke) -> None:
+    """The test above can fail."""
+    assert caller({"sleep": 30}, "Probe") == f"Task timed out after {PROBE_SECONDS}.00 seconds"
+
+
+def test_a_warm_start_is_cheaper_than_a_cold_one(caller: Invoke) -> None:
+    seconds = []
+    for _ in range(3):
+        started = monotonic()
+        assert caller({"path": "/whoami"}, "Cold")["status"] == 200
+        seconds.append(monotonic() - started)
+    cold, *warm = seconds
+    assert max(warm) < cold / 2
