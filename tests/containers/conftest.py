@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import docker
@@ -16,11 +16,15 @@ import pytest
 
 from lab.containers import ContainerLab
 from lab.local import VARIABLES
+from lab.process import tail
 from lab.runtime import RuntimeImageError, engine
 from tests.containers.faults import FaultyApi
 from tests.containers.probe import package_with_probe
 
 PROBE_SECONDS = 5
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
 
 type Invoke = Callable[..., Any]
 
@@ -64,7 +68,7 @@ def caller(containers: ContainerLab) -> Iterator[Invoke]:
             **{name: {"Environment": {"API_URL": api_url}, "Timeout": 60} for name in FAULTY},
         }
         with containers.start_lambda("CallerFunction", variants, "--add-host", "faults:host-gateway") as client:
-            yield lambda event, variant="CallerFunction": _payload(client.invoke, variant, event)
+            yield lambda event, variant="CallerFunction": _payload(containers, client, variant, event)
 
 
 @pytest.fixture(scope="session")
@@ -80,10 +84,16 @@ def orders(containers: ContainerLab) -> Iterator[Invoke]:
         "WithoutBytecode": {"CodeUri": str(source), "Handler": "probe.handler", "Environment": variables},
     }
     with containers.start_lambda("OrdersFunction", variants) as client:
-        yield lambda event, variant="OrdersFunction": _payload(client.invoke, variant, event)
+        yield lambda event, variant="OrdersFunction": _payload(containers, client, variant, event)
 
 
-def _payload(invoke: Callable[..., Any], function: str, event: Any) -> Any:
-    text = invoke(FunctionName=function, Payload=json.dumps(event))["Payload"].read().decode()
+def _payload(containers: ContainerLab, client: LambdaClient, function: str, event: Any) -> Any:
+    text = client.invoke(FunctionName=function, Payload=json.dumps(event))["Payload"].read().decode()
     # Lambda would answer in JSON here as well; the emulator of the runtime interface does not.
-    return text if text.startswith("Task timed out") else json.loads(text)
+    if text.startswith("Task timed out"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        logs = [tail(log, 60) for log in containers.lab.folder.glob("start-lambda-*.log")]
+        pytest.fail("\n".join([f"{function} answered {text!r} to {event}", *logs]))
