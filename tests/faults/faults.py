@@ -1,0 +1,201 @@
+"""What can go wrong on the way from a caller to STS, to the API and to its backend, and on the way back."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import json
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from tests.faults import backend
+from tests.faults.backend import DynamoDBFault
+from tests.faults.pace import paced
+from tests.faults.server import ConnectionFault, Exchange, RequestFault, Response, reset
+
+type Act = Callable[[Exchange], None]
+
+# --- Before a request -------------------------------------------------------------------------------------------------
+
+reset_at_once = ConnectionFault(reset)
+
+
+@ConnectionFault
+def no_tls(connection: socket.socket) -> None:
+    connection.sendall(b"220 mail.example ESMTP\r\n")
+    connection.recv(1)
+
+
+@ConnectionFault
+def stalled_handshake(connection: socket.socket) -> None:
+    while connection.recv(4096):
+        pass
+
+
+def presenting(tls: ssl.SSLContext) -> ConnectionFault:
+    """Show another certificate."""
+
+    def act(connection: socket.socket) -> None:
+        with tls.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(1)
+
+    return ConnectionFault(act)
+
+
+def after_handshake(tls: ssl.SSLContext) -> ConnectionFault:
+    """Reset the connection once it could carry a request, without reading one."""
+
+    def act(connection: socket.socket) -> None:
+        reset(tls.wrap_socket(connection, server_side=True))
+
+    return ConnectionFault(act)
+
+
+# --- After a request --------------------------------------------------------------------------------------------------
+
+
+@RequestFault
+def reset_after_request(exchange: Exchange) -> None:
+    exchange.reset()
+
+
+@RequestFault
+def reset_after_work(exchange: Exchange) -> None:
+    exchange.respond()
+    exchange.reset()
+
+
+@RequestFault
+def forget_after_work(exchange: Exchange) -> None:
+    exchange.respond()
+    backend.forget_records()
+    exchange.reset()
+
+
+@RequestFault
+def cut_head(exchange: Exchange) -> None:
+    head = exchange.respond().head
+    exchange.send(head[: len(head) // 2])
+    exchange.close()
+
+
+@RequestFault
+def cut_body(exchange: Exchange) -> None:
+    response = exchange.respond()
+    exchange.send(response.head + response.body[: len(response.body) // 2])
+    exchange.close()
+
+
+@RequestFault
+def stalled_head(exchange: Exchange) -> None:
+    exchange.stall()
+
+
+@RequestFault
+def stalled_head_after_work(exchange: Exchange) -> None:
+    exchange.respond()
+    exchange.stall()
+
+
+@RequestFault
+def stalled_body(exchange: Exchange) -> None:
+    response = exchange.respond()
+    exchange.send(response.head + response.body[: len(response.body) // 2])
+    exchange.stall()
+
+
+@RequestFault
+def dripping(exchange: Exchange) -> None:
+    """Send a byte now and then, each well within any timeout for a single read."""
+    exchange.respond()
+    exchange.send(b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n")
+    for _ in range(10_000):
+        exchange.send(b" ")
+        time.sleep(paced(1))
+
+
+@RequestFault
+def not_http(exchange: Exchange) -> None:
+    exchange.send(b"\x00\x01\x02 what?\r\n\r\n")
+    exchange.close()
+
+
+@RequestFault
+def endless_head(exchange: Exchange) -> None:
+    with suppress(OSError):
+        exchange.send(b"HTTP/1.1 200 OK\r\n")
+        for number in range(10_000):
+            exchange.send(b"X-%d: x\r\n" % number)
+
+
+# --- Answers ----------------------------------------------------------------------------------------------------------
+
+
+def answering(answer: Response | Callable[[], Response]) -> RequestFault:
+    """Answer without doing the work."""
+    return RequestFault(lambda exchange: exchange.send((answer if isinstance(answer, Response) else answer()).content))
+
+
+def altered(alter: Callable[[Response], Response]) -> RequestFault:
+    """Do the work and answer something else than its result."""
+    return RequestFault(lambda exchange: exchange.send(alter(exchange.respond()).content))
+
+
+@functools.cache
+def _packed() -> bytes:
+    return gzip.compress(bytes(300_000_000), compresslevel=1)
+
+
+truncated_json = altered(lambda answer: Response(answer.status, answer.headers, answer.body[:-5]))
+not_json = altered(lambda answer: Response(answer.status, answer.headers, b"<html>OK</html>"))
+wrong_type = altered(lambda answer: Response(answer.status, {"Content-Type": "text/html"}, answer.body))
+no_body = altered(lambda answer: Response(answer.status, answer.headers, b""))
+huge = altered(lambda answer: Response(answer.status, answer.headers, json.dumps("x" * 7_000_000).encode()))
+bomb = altered(lambda answer: Response(answer.status, answer.headers | {"Content-Encoding": "gzip"}, _packed()))
+
+
+@RequestFault
+def endless_body(exchange: Exchange) -> None:
+    """Send chunks for ever."""
+    exchange.respond()
+    exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    with suppress(OSError):
+        while True:
+            exchange.send(chunk)
+
+
+# --- The backend ------------------------------------------------------------------------------------------------------
+
+
+def failing(operation: str, table: str, fault: DynamoDBFault) -> RequestFault:
+    """Have the backend's DynamoDB fail while it does the work."""
+
+    def act(exchange: Exchange) -> None:
+        with backend.failing(operation, table, fault):
+            answer = exchange.respond()
+        exchange.send(answer.content)
+
+    return RequestFault(act)
+
+
+# --- Several ----------------------------------------------------------------------------------------------------------
+
+
+def chances(faults: list[RequestFault], share: float, draw: Callable[[], float]) -> Callable[[], RequestFault | None]:
+    """Choose a fault for a share of all requests, each as often as the others.
+
+    Args:
+        faults: The faults.
+        share: How many requests shall meet one, from 0 to 1.
+        draw: Draws a number from 0 to 1.
+    """
+
+    def choose() -> RequestFault | None:
+        number = draw() / share
+        return faults[int(number * len(faults))] if number < 1 else None
+
+    return choose

@@ -1,0 +1,116 @@
+"""CallQueue and FailedCallQueue as the template defines them, and what SQS and Lambda do between them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from tests.support.templates import ACCOUNTS, REGION, resolved
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+    from tests.faults.environment import Invocation
+
+_RESOURCES = resolved("b")["Resources"]
+_SOURCE = next(
+    resource["Properties"] for resource in _RESOURCES.values() if resource["Type"] == "AWS::Lambda::EventSourceMapping"
+)
+RECEIVES: int = _RESOURCES["CallQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"]
+
+
+class Queues:
+    """Both queues of a consumer.
+
+    Args:
+        name: What tells them from those of other consumers.
+        receives: How often a message is received at most.
+    """
+
+    def __init__(self, name: str, receives: int) -> None:
+        self._sqs: SQSClient = boto3.client("sqs", region_name=REGION)
+        self.failed = self._sqs.create_queue(QueueName=f"{name}-failed")["QueueUrl"]
+        arn = self._sqs.get_queue_attributes(QueueUrl=self.failed, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
+        ]
+        redrive = {"deadLetterTargetArn": arn, "maxReceiveCount": receives}
+        self.calls = self._sqs.create_queue(
+            QueueName=f"{name}-calls", Attributes={"RedrivePolicy": json.dumps(redrive)}
+        )["QueueUrl"]
+
+    def put(self, *bodies: str) -> None:
+        """Put messages into CallQueue."""
+        for start in range(0, len(bodies), 10):
+            batch = bodies[start : start + 10]
+            self._sqs.send_message_batch(
+                QueueUrl=self.calls,
+                Entries=[{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)],
+            )
+
+    def deliver(self, invoke: Callable[[Any], Invocation]) -> list[Invocation]:
+        """Do what Lambda's poller does until CallQueue is empty.
+
+        A message that is not done becomes visible again, at once instead of after the visibility timeout, and moves to
+        FailedCallQueue when it was received often enough.
+        See https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+        """
+        invocations = []
+        while messages := self._receive(self.calls, _SOURCE["BatchSize"], visibility=0):
+            invocation = invoke({"Records": [_record(message) for message in messages]})
+            invocations.append(invocation)
+            if not invocation.error:
+                failures = {failure["itemIdentifier"] for failure in invocation.result["batchItemFailures"]}
+                self._delete(self.calls, [message for message in messages if message["MessageId"] not in failures])
+        return invocations
+
+    def waiting(self) -> list[str]:
+        """Return the bodies of the messages in FailedCallQueue, and leave them there."""
+        messages: list[MessageTypeDef] = []
+        while batch := self._receive(self.failed, 10, visibility=60):
+            messages += batch
+        for message in messages:
+            self._sqs.change_message_visibility(
+                QueueUrl=self.failed, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            )
+        return [message["Body"] for message in messages]
+
+    def replay(self) -> None:
+        """Move every failed call back, as `aws sqs start-message-move-task` does: a new message with the same body.
+
+        See https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
+        """
+        while messages := self._receive(self.failed, 10, visibility=60):
+            self.put(*(message["Body"] for message in messages))
+            self._delete(self.failed, messages)
+
+    def _receive(self, url: str, count: int, *, visibility: int) -> list[MessageTypeDef]:
+        answer = self._sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=count, VisibilityTimeout=visibility, MessageSystemAttributeNames=["All"]
+        )
+        return answer.get("Messages", [])
+
+    def _delete(self, url: str, messages: list[MessageTypeDef]) -> None:
+        for message in messages:
+            self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+
+def _record(message: MessageTypeDef) -> dict[str, Any]:
+    """Return a message as Lambda hands it over.
+
+    See https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+    """
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {},
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNTS['b']}:CallQueue",
+        "awsRegion": REGION,
+    }
