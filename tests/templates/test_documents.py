@@ -1,0 +1,131 @@
+"""What the documents say, held to what is really there."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.templates import PROJECT, Side, resolved, source
+
+OPERATIONS = (PROJECT / "docs/operations.md").read_text()
+SECURITY = (PROJECT / "docs/security.md").read_text()
+DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+SIDES: list[Side] = ["a", "b"]
+
+
+def of_type(kind: str, side: Side) -> list[str]:
+    return [name for name, item in resolved(side)["Resources"].items() if item["Type"] == kind]
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that GitHub makes of a document's headings."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = document.parent / path if path else document
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+def test_every_threat_is_answered_by_tests_that_exist() -> None:
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", SECURITY)
+    assert len(set(named)) > 50
+    for path, test in named:
+        defined = ast.parse((PROJECT / "tests" / path).read_text()).body
+        assert test in {node.name for node in defined if isinstance(node, ast.FunctionDef)}, f"{path}::{test}"
+
+    threats = re.findall(
+        r"^\| (?!threat |---)(.*) \| .* \| (.*) \|$", SECURITY.split("## Threats")[1], flags=re.MULTILINE
+    )
+    assert len(threats) > 25
+    assert all("::test_" in shown or shown == "the same" for _, shown in threats)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_every_alarm_is_described(side: Side) -> None:
+    patterns = [name.replace("…", "[A-Z][a-z]+") for name in re.findall(r"`(\w[\w…]*Alarm)`", OPERATIONS)]
+    alarms = of_type("AWS::CloudWatch::Alarm", side)
+    assert [name for name in alarms if not any(re.fullmatch(pattern, name) for pattern in patterns)] == []
+    everywhere = [*of_type("AWS::CloudWatch::Alarm", "a"), *of_type("AWS::CloudWatch::Alarm", "b")]
+    assert all(any(re.fullmatch(pattern, name) for name in everywhere) for pattern in patterns)
+
+
+def test_every_saved_query_is_named_on_its_side() -> None:
+    rows = re.findall(r"^\| .*\? \| (`[a-z-]+`) \| (`[a-z-]+`) \|$", OPERATIONS, flags=re.MULTILINE)
+    for column, side in enumerate(SIDES):
+        saved = {
+            item["Properties"]["Name"].rpartition("/")[2]
+            for item in resolved(side)["Resources"].values()
+            if item["Type"] == "AWS::Logs::QueryDefinition"
+        }
+        assert {row[column].strip("`") for row in rows} == saved
+
+
+def test_commands_give_parameters_that_exist() -> None:
+    parameters = {*source("a")["Parameters"], *source("b")["Parameters"]}
+    given = set(re.findall(r"\b([A-Z][a-z]+[A-Z]\w+)=", OPERATIONS))
+    # Of the AWS CLI.
+    given -= {"MonitoringTimeInMinutes", "ParameterKey", "ParameterValue", "RollbackTriggers"}
+    assert {"ConsumerAccountIds", "ExternalId", "PreviousExternalId"} <= given <= parameters
+
+
+def test_the_cost_of_a_million_calls_adds_up() -> None:
+    table = OPERATIONS.split("**One million")[1].split("**Without any call**")[0]
+    costs = [float(cost) for cost in re.findall(r"\| (\d+\.\d\d) \|$", table, flags=re.MULTILINE)]
+    (total,) = (
+        float(cost) for cost in re.findall(r"^\| \*\*sum\*\* .*?\*\*(\d+\.\d\d)\*\* \|$", table, flags=re.MULTILINE)
+    )
+    assert len(costs) == 7
+    assert sum(costs) == pytest.approx(total)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_the_cost_without_calls_follows_from_what_is_deployed(side: Side) -> None:
+    table = OPERATIONS.split("**Without any call**")[1].split("\n\n")[1]
+    rows = [line.strip("| ").split(" | ")[1 + SIDES.index(side)] for line in table.splitlines()[2:]]
+    alarms, dashboard, metrics, key, total = rows
+    count = len(of_type("AWS::CloudWatch::Alarm", side))
+    assert alarms == f"{count}: {count * 0.10:.2f}"
+    assert dashboard == f"{3 * len(of_type('AWS::CloudWatch::Dashboard', side)):.2f}"
+
+    (body,) = (
+        json.loads(item["Properties"]["DashboardBody"])
+        for item in resolved(side)["Resources"].values()
+        if item["Type"] == "AWS::CloudWatch::Dashboard"
+    )
+    shown = [metric for widget in body["widgets"] for metric in widget["properties"].get("metrics", [])]
+    own = {(metric[0], metric[1]) for metric in shown if metric[0].startswith("CrossAccountApi")}
+    assert metrics.startswith(f"{len(own)}")
+    assert f": {len(own) * 0.30:.2f}" in metrics
+    if side == "a":
+        paths = resolved("a")["Resources"]["OrdersApi"]["Properties"]["Body"]["paths"]
+        routes = sum(len(methods) for methods in paths.values())
+        assert metrics.endswith(f"5 for each of {routes} routes: {5 * routes * 0.30:.2f}")
+
+    parts = [alarms, dashboard, *metrics.split("; "), key]
+    assert sum(float(part.rpartition(" ")[2]) for part in parts) == pytest.approx(float(total.strip("*")))
+
+
+def test_the_trust_policy_has_room_for_as_many_consumers_as_said() -> None:
+    def length(consumers: int) -> int:
+        # IAM stores an account's id as the ARN of its root and does not count white space.
+        arns = [f"arn:aws:iam::{number:012d}:root" for number in range(consumers)]
+        role = resolved("a", ConsumerAccountIds=arns, ExternalId="x" * 32)["Resources"]["ExecutorRole"]
+        return len(json.dumps(role["Properties"]["AssumeRolePolicyDocument"], separators=(",", ":")))
+
+    default, raised = map(
+        int, re.findall(r"about (\d+) consumer accounts .*?; (\d+) with the raised quota", OPERATIONS)[0]
+    )
+    assert length(default) <= 2048 < length(default + 1)
+    assert length(raised) <= 8192 < length(raised + 1)
