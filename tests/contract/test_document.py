@@ -1,0 +1,128 @@
+"""The API's document says what code and template do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from orders.errors import ApiError
+from orders.identity import Consumer
+from orders.store import Order, Page, Status
+from tests.support.templates import PROJECT, resolved
+
+type Route = tuple[str, str]
+
+DOCUMENT: dict[str, Any] = yaml.safe_load((PROJECT / "docs/openapi.yaml").read_text())
+SCHEMAS: dict[str, dict[str, Any]] = DOCUMENT["components"]["schemas"]
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+
+
+def operations() -> dict[Route, dict[str, Any]]:
+    return {
+        (method.upper(), path): operation
+        for path, item in DOCUMENT["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    }
+
+
+def routes_of_template() -> set[Route]:
+    function = resolved("a")["Resources"]["OrdersApi"]["Properties"]["Body"]["paths"]
+    return {(method.upper(), path) for path, item in function.items() for method in item if method in METHODS}
+
+
+def routes_of_code() -> dict[Route, str]:
+    """Return the routes that the handler registers, and the status that each answers with."""
+    source = (PROJECT / "functions/orders/handler.py").read_text()
+    decorators = re.findall(r'^@app\.(\w+)\("([^"]+)"(?:, status_code=(\d+))?\)$', source, flags=re.MULTILINE)
+    return {(method.upper(), re.sub("<(.+?)>", r"{\1}", path)): status or "200" for method, path, status in decorators}
+
+
+def responses() -> Iterator[tuple[Route, str, dict[str, Any]]]:
+    for route, operation in operations().items():
+        for status, response in operation["responses"].items():
+            reference = response.get("$ref", "")
+            yield (
+                route,
+                status,
+                DOCUMENT["components"]["responses"][reference.rpartition("/")[2]] if reference else response,
+            )
+
+
+def error_types(base: type[ApiError] = ApiError) -> Iterator[type[ApiError]]:
+    for error_type in base.__subclasses__():
+        yield error_type
+        yield from error_types(error_type)
+
+
+def test_the_routes_are_those_of_the_template_and_of_the_code() -> None:
+    assert operations().keys() == routes_of_template() == routes_of_code().keys()
+    assert len(operations()) == 5
+
+
+def test_each_route_answers_with_the_documented_status() -> None:
+    documented = {
+        route: [status for status in operation["responses"] if status < "300"]
+        for route, operation in operations().items()
+    }
+    assert documented == {route: [status] for route, status in routes_of_code().items()}
+
+
+def test_error_codes_are_documented_under_their_status() -> None:
+    documented = {
+        (code, int(status))
+        for _, status, response in responses()
+        for code in re.findall("`([a-z_]+)`", response["description"])
+        if code in SCHEMAS["ErrorCode"]["enum"]
+    }
+    raised = {(error_type.code, error_type.status) for error_type in error_types()}
+    assert documented == raised
+    assert sorted(SCHEMAS["ErrorCode"]["enum"]) == sorted(code for code, _ in raised)
+
+
+def test_errors_that_pass_say_when_to_come_back() -> None:
+    documented = {int(status) for _, status, response in responses() if "Retry-After" in response.get("headers", {})}
+    assert documented == {error_type.status for error_type in error_types() if error_type.retry_after}
+
+
+@pytest.mark.parametrize(
+    ("schema", "names"),
+    [
+        ("Order", [field.name for field in fields(Order)]),
+        ("Page", [field.name for field in fields(Page)]),
+        ("Consumer", [*(field.name for field in fields(Consumer)), "request_id"]),
+    ],
+)
+def test_answers_have_the_fields_of_the_code(schema: str, names: list[str]) -> None:
+    assert list(SCHEMAS[schema]["properties"]) == SCHEMAS[schema]["required"] == names
+
+
+def test_the_states_are_those_of_the_code() -> None:
+    assert SCHEMAS["Status"]["enum"] == list(Status)
+
+
+@pytest.mark.parametrize("name", [name for name, schema in SCHEMAS.items() if "examples" in schema])
+def test_examples_follow_their_schema(name: str) -> None:
+    schema = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
+    for example in SCHEMAS[name]["examples"]:
+        jsonschema.validate(example, schema, cls=jsonschema.Draft202012Validator)
+
+
+def test_every_operation_can_be_refused() -> None:
+    always = {"403", "429", "500", "502", "503", "504"}
+    for route, operation in operations().items():
+        assert always <= operation["responses"].keys(), route
+
+
+def test_every_reference_leads_somewhere_and_nothing_is_left_over() -> None:
+    used = set(re.findall(r'"\$ref": "#/components/([^"]+)"', json.dumps(DOCUMENT)))
+    defined = {f"{kind}/{name}" for kind, names in DOCUMENT["components"].items() for name in names}
+    assert used == defined - {"securitySchemes/sigv4"}
+    assert DOCUMENT["security"] == [{"sigv4": []}]
