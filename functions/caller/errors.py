@@ -27,7 +27,15 @@ allowed, and which account can mend it. None holds a credential, a body, a query
 import re
 from typing import ClassVar
 
-_SHOWN = 200
+_SHOWN = 500
+_CLOCK = "Account B: set the clock."
+
+type _Hints = tuple[tuple[str, str, str], ...]
+"""An error code, words of the message, and the hint: AWS tells some causes apart in the message only."""
+
+
+def _find_hint(hints: _Hints, code: str, detail: str) -> str:
+    return next((hint for name, words, hint in hints if name == code and words in detail), "")
 
 
 def _one_line(text: str) -> str:
@@ -40,7 +48,17 @@ def _one_line(text: str) -> str:
 
 
 class CallerError(Exception):
-    """A call that was not made, or not answered with 2xx."""
+    """A call that was not made, or not answered with 2xx.
+
+    Args:
+        saw: What was wrong.
+        mend: Which account can mend it, and how.
+    """
+
+    def __init__(self, saw: str, mend: str) -> None:
+        super().__init__(f"{saw} {mend}")
+        self.saw = saw
+        self.mend = mend
 
 
 class SettingsError(CallerError):
@@ -54,8 +72,8 @@ class SettingsError(CallerError):
 
     def __init__(self, variable: str, value: str, allowed: str) -> None:
         super().__init__(
-            f"{variable} is {value}. It must be {allowed}. "
-            "Account B: correct the stack's parameter, or the option of call-api."
+            f"{variable} is {value}. It must be {allowed}.",
+            "Account B: correct the stack's parameter, or the option of call-api.",
         )
         self.variable = variable
         self.value = value
@@ -72,7 +90,7 @@ class InvalidCallError(CallerError):
     """
 
     def __init__(self, field: str, value: str, allowed: str) -> None:
-        super().__init__(f"{field} is {value}. Allowed: {allowed}. Account B: mend the call; nothing was sent.")
+        super().__init__(f"{field} is {value}. Allowed: {allowed}.", "Account B: mend the call; nothing was sent.")
         self.field = field
         self.value = value
         self.allowed = allowed
@@ -90,21 +108,37 @@ class AssumeRoleError(CallerError):
     """
 
     _OWN_CREDENTIALS = "Account B: the caller's own credentials are not valid."
-    _HINTS: ClassVar[dict[str, str]] = {
-        "AccessDenied": "AWS does not say which side refused. Account B: allow sts:AssumeRole on exactly this role. "
-        "Account A: check the trust policy's account, ExternalId, session name, principal and MFA.",
-        "ExpiredToken": _OWN_CREDENTIALS,
-        "InvalidClientTokenId": _OWN_CREDENTIALS,
-        "NoCredentialsError": _OWN_CREDENTIALS,
-        "SignatureDoesNotMatch": _OWN_CREDENTIALS,
-        "ProfileNotFound": "Account B: name a profile of your AWS configuration.",
-        "RegionDisabledException": "Account B: enable this region for STS, or deploy the stack in another one.",
-        "ValidationError": "Account B: check the role's ARN, the ExternalId and the session name.",
-    }
+    _HINTS: ClassVar[_Hints] = (
+        (
+            "AccessDenied",
+            "MultiFactorAuthentication failed",
+            "Account B: the MFA code is wrong or was used before, or mfa_serial is not the user's device.",
+        ),
+        (
+            "AccessDenied",
+            "",
+            "AWS does not say which side refused. Account B: allow sts:AssumeRole on exactly this role. "
+            "Account A: check the trust policy's account, ExternalId, session name, principal and MFA.",
+        ),
+        ("ExpiredToken", "", _OWN_CREDENTIALS),
+        ("InvalidClientTokenId", "", _OWN_CREDENTIALS),
+        ("NoCredentialsError", "", _OWN_CREDENTIALS),
+        ("ProfileNotFound", "", "Account B: name a profile of your AWS configuration."),
+        (
+            "RegionDisabledException",
+            "",
+            "Account B: enable this region for STS, or deploy the stack in another one.",
+        ),
+        ("SignatureDoesNotMatch", "Signature expired", _CLOCK),
+        ("SignatureDoesNotMatch", "Signature not yet current", _CLOCK),
+        ("SignatureDoesNotMatch", "", _OWN_CREDENTIALS),
+        ("ValidationError", "", "Account B: check the role's ARN, the ExternalId and the session name."),
+    )
 
     def __init__(self, role: str, code: str, detail: str) -> None:
-        hint = self._HINTS.get(code, "Account B: STS must be reachable from here; a later attempt may succeed.")
-        super().__init__(f"No session of {role}: {code}: {_one_line(detail)} {hint}")
+        other = "Account B: STS must be reachable from here; a later attempt may succeed."
+        hint = _find_hint(self._HINTS, code, detail) or other
+        super().__init__(f"No session of {role}: {code}: {_one_line(detail)}", hint)
         self.role = role
         self.code = code
 
@@ -124,8 +158,8 @@ class DeadlineError(CallerError):
     def __init__(self, left: float, wait: float, attempts: int, failure: CallerError | None) -> None:
         last = f" Last failure: {type(failure).__name__}: {failure}" if failure else ""
         super().__init__(
-            f"No time for attempt {attempts + 1}: {max(left, 0):.1f} s are left and it would start in {wait:.1f} s. "
-            f"Account B: raise the function's timeout, or make the batch smaller, if this happens often.{last}"
+            f"No time for attempt {attempts + 1}: {max(left, 0):.1f} s are left and it would start in {wait:.1f} s.",
+            f"Account B: raise the function's timeout, or make the batch smaller, if this happens often.{last}",
         )
         self.attempts = attempts
 
@@ -139,8 +173,8 @@ class UnreachableError(CallerError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"No complete answer from the API: {_one_line(reason)}. "
-            "Account B: check API_URL and the way out of the network. Account A: check that the API is there."
+            f"No complete answer from the API: {_one_line(reason)}.",
+            "Account B: check API_URL and the way out of the network. Account A: check that the API is there.",
         )
 
 
@@ -157,8 +191,8 @@ class GarbledAnswerError(AnswerError):
 
     def __init__(self, request_id: str) -> None:
         super().__init__(
-            f"The answer's content type is JSON but its body is not (request id {request_id or 'unknown'}). "
-            "Account A: mend the backend's answer."
+            f"The answer's content type is JSON but its body is not (request id {request_id or 'unknown'}).",
+            "Account A: mend the backend's answer.",
         )
 
 
@@ -171,7 +205,7 @@ class AnswerTooLargeError(AnswerError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"The answer's body is over {limit} bytes. Account B: ask for less. Account A: answer in pages."
+            f"The answer's body is over {limit} bytes.", "Account B: ask for less. Account A: answer in pages."
         )
 
 
@@ -186,7 +220,7 @@ class ApiError(CallerError):
         retry_after: Seconds after which the API asks to be tried again; None if it does not say.
     """
 
-    hint: ClassVar[str] = ""
+    hint: ClassVar[str]
 
     def __init__(
         self,
@@ -201,21 +235,16 @@ class ApiError(CallerError):
         parts = [
             f"The API answered {status}{f' {said}' if said else ''} (request id {request_id or 'unknown'}).",
             f"It asks to wait {retry_after:.0f} s." if retry_after is not None else "",
-            self.advice(code),
         ]
-        super().__init__(" ".join(filter(None, parts)))
+        super().__init__(" ".join(filter(None, parts)), self._advice(code, detail))
         self.status = status
         self.request_id = request_id
         self.code = code
+        self.detail = detail
         self.retry_after = retry_after
 
-    def advice(self, code: str) -> str:
-        """Return which account can mend it, and how.
-
-        Args:
-            code: The API's error code.
-        """
-        del code
+    def _advice(self, code: str, detail: str) -> str:
+        del code, detail
         return self.hint
 
 
@@ -238,23 +267,47 @@ class RefusedError(RejectedError):
     """
 
     hint = "Account A: the API refuses this caller."
-    _HINTS: ClassVar[dict[str, str]] = {
-        "AccessDeniedException": "Account A: the executor role's policy lacks this method and path, "
-        "or the resource policy denies it (then the API says: with an explicit deny).",
-        "ForbiddenException": "Account A: AWS WAF, an API key or a private API's endpoint refuses the request.",
-        "IncompleteSignatureException": "Account B: something on the way changes the Authorization header.",
-        "InvalidSignatureException": "Account B: check API_REGION, the clock, and whether something on the way "
-        "changes host, path or body.",
-        "MissingAuthenticationTokenException": "Account B: API_URL, path or method does not exist at this stage.",
-    }
+    _HINTS: ClassVar[_Hints] = (
+        (
+            "AccessDeniedException",
+            "explicit deny in an identity-based policy",
+            "Account A: the role's sessions were revoked, or a policy of the role denies this method and path.",
+        ),
+        (
+            "AccessDeniedException",
+            "explicit deny",
+            "Account A: the API's resource policy denies it. Account B: only a session of the executor role may call.",
+        ),
+        ("AccessDeniedException", "", "Account A: the executor role's policy lacks this method and path."),
+        (
+            "ForbiddenException",
+            "",
+            "Account B: check the host and the stage in API_URL. "
+            "Account A: AWS WAF, an API key or a private API's endpoint may refuse the request.",
+        ),
+        ("IncompleteSignatureException", "", "Account B: something on the way changes the Authorization header."),
+        ("InvalidSignatureException", "Signature expired", _CLOCK),
+        ("InvalidSignatureException", "Signature not yet current", _CLOCK),
+        (
+            "InvalidSignatureException",
+            "Credential should be scoped",
+            "Account B: API_REGION must be the API's region.",
+        ),
+        (
+            "InvalidSignatureException",
+            "",
+            "Account B: check API_REGION, the secret access key, and whether something on the way changes host, path "
+            "or body.",
+        ),
+        (
+            "MissingAuthenticationTokenException",
+            "",
+            "Account B: API_URL, path or method does not exist at this stage.",
+        ),
+    )
 
-    def advice(self, code: str) -> str:
-        """Return what the error code means for an IAM-authorized API.
-
-        Args:
-            code: The value of `x-amzn-errortype`.
-        """
-        return self._HINTS.get(code, self.hint)
+    def _advice(self, code: str, detail: str) -> str:
+        return _find_hint(self._HINTS, code, detail) or self.hint
 
 
 class ExpiredSessionError(RefusedError):
