@@ -6,8 +6,8 @@ import argparse
 import io
 import json
 import os
-import shutil
 import signal
+import subprocess
 import sys
 import threading
 from functools import partial
@@ -87,10 +87,10 @@ def guide(lab: Lab) -> str:
     exports = {**lab.environment, "API_URL": lab.api_url}
     call = json.dumps({"method": "POST", "path": "/orders", "body": {"sku": "oolong"}, "idempotency_key": "by hand"})
     queue_url = lab.outputs[ACCOUNT_B]["CallQueueUrl"]
-    if shutil.which("aws"):
+    if _has_aws_cli():
         enqueue = f"aws sqs send-message --profile {ACCOUNT_B} --queue-url {queue_url} --message-body '{call}'"
     else:
-        # The AWS CLI is not installed: the same with what the project brings.
+        # The same with what the project brings.
         enqueue = (
             f"AWS_PROFILE={ACCOUNT_B} python -c 'import boto3, sys; "
             f"boto3.client(\"sqs\").send_message(QueueUrl=sys.argv[1], MessageBody=sys.argv[2])' {queue_url} '{call}'"
@@ -108,6 +108,14 @@ def guide(lab: Lab) -> str:
             "",
         ]
     )
+
+
+def _has_aws_cli() -> bool:
+    # A name on PATH is not enough: version managers leave one for a CLI that is not installed.
+    try:
+        return subprocess.run(["aws", "--version"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 if __name__ == "__main__":

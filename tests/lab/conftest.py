@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from time import monotonic, sleep
 
 import pytest
 from botocore.credentials import Credentials
 
+from lab.accounts import ACCOUNT_A, ACCOUNT_B
 from lab.lab import Lab
 
 
 @pytest.fixture(scope="session")
 def own_lab(lab: Lab) -> Iterator[Lab]:
-    """Each test that uses it leaves both stacks deployed and its queues empty."""
-    with Lab.start() as own:
+    """Each test that uses it leaves both stacks deployed and its queues empty. Its schedule fires once, early."""
+    with Lab.start(deployed=False) as own:
         assert own.endpoint != lab.endpoint
+        own.deploy(ACCOUNT_A)
+        own.deploy(
+            ACCOUNT_B,
+            ScheduleExpression=f"at({datetime.now(UTC) + timedelta(seconds=5):%Y-%m-%dT%H:%M:%S})",
+            CallMethod="POST",
+            CallPath="/orders",
+            CallBody='{"sku": "scheduled", "quantity": 3}',
+        )
         yield own
 
 

@@ -1,0 +1,128 @@
+"""Calls that wait, and calls that failed: every one is done or kept as it came."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from lab.accounts import ACCOUNT_B
+from lab.lab import Lab
+from tests.lab.conftest import eventually
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+
+@pytest.fixture(scope="module")
+def sqs(own_lab: Lab) -> SQSClient:
+    return own_lab.session(ACCOUNT_B).client("sqs")
+
+
+@pytest.fixture
+def impatient(own_lab: Lab, sqs: SQSClient) -> None:
+    """Five receives take seconds, not 45 minutes."""
+    sqs.set_queue_attributes(QueueUrl=own_lab.outputs[ACCOUNT_B]["CallQueueUrl"], Attributes={"VisibilityTimeout": "1"})
+
+
+def order_call(**fields: Any) -> dict[str, Any]:
+    return {"method": "POST", "path": "/orders", "body": {"sku": "tea"}, "idempotency_key": str(uuid4())} | fields
+
+
+def skus(lab: Lab) -> list[str]:
+    orders = lab.invoke({"path": "/orders", "query": {"limit": "100"}})["body"]["orders"]
+    return [order["sku"] for order in orders]
+
+
+def enqueue(lab: Lab, sqs: SQSClient, *bodies: str) -> None:
+    for body in bodies:
+        sqs.send_message(QueueUrl=lab.outputs[ACCOUNT_B]["CallQueueUrl"], MessageBody=body)
+
+
+def take_failed(lab: Lab, sqs: SQSClient, count: int) -> list[str]:
+    """Wait for so many failed calls and take them out of the queue."""
+    queue_url = lab.outputs[ACCOUNT_B]["FailedCallQueueUrl"]
+    taken: list[str] = []
+
+    def take() -> bool:
+        for message in sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages", []):
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+            taken.append(message["Body"])
+        return len(taken) >= count
+
+    assert eventually(take), f"{len(taken)} of {count} calls in FailedCallQueue"
+    return taken
+
+
+def depth(lab: Lab, sqs: SQSClient) -> int:
+    """Count the messages in CallQueue, those that are being worked on included."""
+    attributes = sqs.get_queue_attributes(
+        QueueUrl=lab.outputs[ACCOUNT_B]["CallQueueUrl"],
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )["Attributes"]
+    return sum(map(int, attributes.values()))
+
+
+def test_a_queued_call_is_done(own_lab: Lab, sqs: SQSClient) -> None:
+    sku = f"queued-{uuid4()}"
+    enqueue(own_lab, sqs, json.dumps(order_call(body={"sku": sku})))
+
+    assert eventually(lambda: sku in skus(own_lab))
+    assert eventually(lambda: depth(own_lab, sqs) == 0)
+
+
+def test_many_queued_calls_are_all_done_once(own_lab: Lab, sqs: SQSClient) -> None:
+    sku = f"bulk-{uuid4()}"
+    enqueue(own_lab, sqs, *(json.dumps(order_call(body={"sku": sku})) for _ in range(30)))
+
+    assert eventually(lambda: depth(own_lab, sqs) == 0)
+    assert skus(own_lab).count(sku) == 30
+
+
+@pytest.mark.usefixtures("impatient")
+def test_only_the_calls_that_fail_are_kept_as_they_came(own_lab: Lab, sqs: SQSClient) -> None:
+    sku = f"mixed-{uuid4()}"
+    poison = [
+        "this is no JSON",
+        '{"path": "/whoami",   "colour": "é"}',
+        json.dumps(order_call(body={"sku": "no such sku!"})),
+        json.dumps({"method": "DELETE", "path": "/orders/x"}),
+    ]
+    good = [json.dumps(order_call(body={"sku": sku})) for _ in range(3)]
+
+    enqueue(own_lab, sqs, poison[0], good[0], poison[1], good[1], *poison[2:], good[2])
+
+    assert sorted(take_failed(own_lab, sqs, len(poison))) == sorted(poison)
+    assert eventually(lambda: depth(own_lab, sqs) == 0)
+    assert skus(own_lab).count(sku) == 3
+
+
+def test_an_asynchronous_call_that_fails_is_kept(own_lab: Lab, sqs: SQSClient) -> None:
+    call = order_call(body={"sku": "no such sku!"})
+    own_lab.session(ACCOUNT_B).client("lambda").invoke(
+        FunctionName=own_lab.outputs[ACCOUNT_B]["CallerFunctionName"],
+        InvocationType="Event",
+        Payload=json.dumps(call),
+    )
+
+    [kept] = take_failed(own_lab, sqs, 1)
+
+    # AWS keeps the call alone, the emulator an envelope around it; the caller takes both.
+    assert json.loads(kept).get("requestPayload", json.loads(kept)) == call
+
+
+def test_a_failed_call_that_was_mended_is_done_when_replayed(own_lab: Lab, sqs: SQSClient) -> None:
+    sku = f"mended-{uuid4()}"
+    broken = order_call(body={"sku": "no such sku!"})
+    own_lab.session(ACCOUNT_B).client("lambda").invoke(
+        FunctionName=own_lab.outputs[ACCOUNT_B]["CallerFunctionName"],
+        InvocationType="Event",
+        Payload=json.dumps(broken),
+    )
+    [kept] = take_failed(own_lab, sqs, 1)
+
+    enqueue(own_lab, sqs, kept.replace("no such sku!", sku))
+
+    assert eventually(lambda: sku in skus(own_lab))

@@ -1,0 +1,114 @@
+"""The stacks as SAM and CloudFormation handle them: change, isolate, throttle, remove, deploy again."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+
+from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C
+from lab.lab import STACK_NAMES, Lab
+from lab.sam import SamError
+from tests.lab.conftest import eventually
+
+
+def place(lab: Lab, who: Credentials, key: str, sku: str) -> str:
+    answer = lab.request("POST", "/orders", who, body={"sku": sku}, headers={"Idempotency-Key": key})
+    order_id: str = answer.json()["order_id"]
+    return order_id
+
+
+def test_a_second_consumer_is_one_more_id_and_sees_only_its_own_orders(own_lab: Lab) -> None:
+    user = own_lab.user(ACCOUNT_C, "consumer", own_lab.may_assume_executor())
+    with pytest.raises(ClientError, match="AccessDenied"):
+        own_lab.assume_executor(user, "333333333333-consumer")
+
+    own_lab.deploy(
+        ACCOUNT_A,
+        ConsumerAccountIds="222222222222,333333333333",
+        ConsumerSessionName="222222222222-*,333333333333-*",
+    )
+    b = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
+    c = own_lab.assume_executor(user, "333333333333-consumer")
+
+    assert own_lab.request("GET", "/whoami", c).json()["account_id"] == "333333333333"
+    key = str(uuid4())
+    order_of_b, order_of_c = place(own_lab, b, key, "for-b"), place(own_lab, c, key, "for-c")
+    assert order_of_b != order_of_c
+    for who, own, other in ((b, order_of_b, order_of_c), (c, order_of_c, order_of_b)):
+        assert own_lab.request("GET", f"/orders/{own}", who).status_code == 200
+        assert own_lab.request("GET", f"/orders/{other}", who).status_code == 404
+        listed = [order["order_id"] for order in own_lab.request("GET", "/orders?limit=100", who).json()["orders"]]
+        assert own in listed
+        assert other not in listed
+
+    own_lab.deploy(ACCOUNT_A)
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        own_lab.assume_executor(user, "333333333333-consumer")
+    assert own_lab.invoke({"path": "/whoami"})["status"] == 200
+
+
+def test_the_principals_that_may_assume_the_role_can_be_narrowed(own_lab: Lab) -> None:
+    colleague = own_lab.user(ACCOUNT_B, "colleague", own_lab.may_assume_executor())
+    assert own_lab.assume_executor(colleague, "222222222222-colleague").token
+
+    own_lab.deploy(ACCOUNT_A, CallerPrincipalArns="arn:aws:iam::222222222222:user/my-*")
+
+    assert own_lab.assume_executor(own_lab.person, "222222222222-my-user").token
+    with pytest.raises(ClientError, match="AccessDenied"):
+        own_lab.assume_executor(colleague, "222222222222-colleague")
+
+    own_lab.deploy(ACCOUNT_A, CallerPrincipalArns="arn:*:*::*:*")
+
+
+def test_the_stage_throttles_and_the_caller_comes_through(own_lab: Lab) -> None:
+    own_lab.deploy(ACCOUNT_A, ThrottlingRateLimit="1", ThrottlingBurstLimit="1")
+    me = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda _: own_lab.request("GET", "/whoami", me).status_code, range(16)))
+    assert set(statuses) == {200, 429}
+
+    assert own_lab.invoke({"path": "/whoami"})["status"] == 200
+    own_lab.deploy(ACCOUNT_A, ThrottlingRateLimit="100", ThrottlingBurstLimit="200")
+
+
+def test_the_schedule_fires(own_lab: Lab) -> None:
+    me = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
+
+    def ordered() -> list[int]:
+        orders = own_lab.request("GET", "/orders?limit=100", me).json()["orders"]
+        return [order["quantity"] for order in orders if order["sku"] == "scheduled"]
+
+    assert eventually(ordered) == [3]
+
+
+def test_a_parameter_out_of_range_is_refused_and_changes_nothing(own_lab: Lab) -> None:
+    with pytest.raises(SamError, match=r"sam deploy --config-env account-a failed \(1\)"):
+        own_lab.deploy(ACCOUNT_A, ConsumerAccountIds="22222222222")
+
+    assert own_lab.invoke({"path": "/whoami"})["status"] == 200
+
+
+def test_both_stacks_can_be_removed_and_deployed_again(own_lab: Lab) -> None:
+    stacks = {account: own_lab.session(account).client("cloudformation") for account in STACK_NAMES}
+    tables = own_lab.session(ACCOUNT_A).client("dynamodb")
+    before = tables.list_tables()["TableNames"]
+    own_lab.session(ACCOUNT_B).client("iam").detach_user_policy(
+        UserName="my-user", PolicyArn=own_lab.outputs[ACCOUNT_B]["ApiAccessPolicyArn"]
+    )
+
+    for account in (ACCOUNT_B, ACCOUNT_A):
+        own_lab.sam.run("delete", account, "--no-prompts")
+        with pytest.raises(ClientError, match="does not exist"):
+            stacks[account].describe_stacks(StackName=STACK_NAMES[account])
+    assert len(before) == 2
+    assert tables.list_tables()["TableNames"] == before
+
+    for account in STACK_NAMES:
+        own_lab.deploy(account)
+    assert own_lab.invoke({"path": "/whoami"})["status"] == 200

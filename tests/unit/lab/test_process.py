@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.process import running, tail
+
+ENVIRONMENT = {"PATH": os.defpath}
+
+
+def test_a_command_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "alive")
+    script = "sleep 600 & sleep 600 & echo started; exec cat alive"
+    # Each of them holds the writing end of the pipe open until it is gone.
+    with running(
+        ["sh", "-c", f"exec 9<>alive; {script}"], cwd=tmp_path, env=ENVIRONMENT, log=tmp_path / "log"
+    ) as process:
+        reader = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
+        while "started" not in (tmp_path / "log").read_text():
+            pass
+        assert process.poll() is None
+
+    os.set_blocking(reader, True)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+    assert process.returncode == -9
+
+
+def test_a_command_is_killed_when_the_block_raises(tmp_path: Path) -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        running(["sleep", "600"], cwd=tmp_path, env=ENVIRONMENT, log=tmp_path / "log") as process,
+    ):
+        raise KeyboardInterrupt
+
+    assert process.returncode == -9
+
+
+def test_a_command_that_has_ended_is_left_alone(tmp_path: Path) -> None:
+    with running(
+        ["sh", "-c", "echo out; echo err >&2; exit 3"], cwd=tmp_path, env=ENVIRONMENT, log=tmp_path / "log"
+    ) as it:
+        assert it.wait() == 3
+
+    assert (tmp_path / "log").read_text() == "out\nerr\n"
+
+
+def test_standard_input_stays_open_for_the_block(tmp_path: Path) -> None:
+    with running(["cat"], cwd=tmp_path, env=ENVIRONMENT, log=tmp_path / "log") as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.2)
+        assert process.stdin
+        process.stdin.close()
+        assert process.wait(timeout=5) == 0
+
+
+def test_the_tail_is_the_end_of_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"1\n2\n\xff3\n")
+
+    assert tail(log, lines=2) == "2\n\N{REPLACEMENT CHARACTER}3"

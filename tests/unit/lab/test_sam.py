@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.sam import Sam, SamError
+
+
+@pytest.fixture
+def sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sam:
+    """SAM CLI in whose place a script notes how it is called, and fails on demand."""
+    script = tmp_path / "bin/sam"
+    script.parent.mkdir()
+    script.write_text(
+        '#!/bin/sh\necho "$@" >> calls\nenv > environment\nls > sources\n[ "$3" != broken ] || { echo boom; exit 7; }\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script.parent / "python"))
+    (tmp_path / "copy").mkdir()
+    return Sam(tmp_path / "copy", {"AWS_CONFIG_FILE": "the lab's"})
+
+
+def test_builds_run_in_a_copy_of_the_sources(sam: Sam) -> None:
+    sam.build(["account-a", "account-b"])
+
+    assert sorted((sam.folder / "calls").read_text().splitlines()) == [
+        "build --config-env account-a",
+        "build --config-env account-b",
+    ]
+    assert {"functions", "samconfig.toml", "template-account-a.yaml"} < set(
+        (sam.folder / "sources").read_text().split()
+    )
+    assert not list((sam.folder / "functions").rglob("__pycache__"))
+
+
+def test_a_build_takes_the_sources_as_they_stand(sam: Sam) -> None:
+    sam.build(["account-a"])
+    (sam.folder / "samconfig.toml").write_text("old")
+
+    sam.build(["account-a"])
+
+    assert (sam.folder / "samconfig.toml").read_text() != "old"
+
+
+def test_arguments_follow_the_section(sam: Sam) -> None:
+    sam.run("deploy", "account-a", "--parameter-overrides", 'Name="a b"')
+
+    assert (sam.folder / "calls").read_text() == 'deploy --config-env account-a --parameter-overrides Name="a b"\n'
+
+
+def test_the_users_own_aws_settings_stay_away(sam: Sam, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "of-my-own")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://pypi.example")
+
+    sam.run("deploy", "account-a")
+
+    environment = (sam.folder / "environment").read_text().splitlines()
+    assert "AWS_CONFIG_FILE=the lab's" in environment
+    assert "PIP_INDEX_URL=https://pypi.example" in environment
+    assert not [line for line in environment if line.startswith(("AWS_PROFILE=", "AWS_ACCESS_KEY_ID="))]
+
+
+def test_a_failure_says_which_command_and_why(sam: Sam) -> None:
+    with pytest.raises(SamError, match=r"^sam deploy --config-env broken failed \(7\):\nboom$"):
+        sam.run("deploy", "broken")
+
+
+def test_a_build_that_fails_ends_the_others(sam: Sam) -> None:
+    with pytest.raises(SamError, match="sam build --config-env broken failed"):
+        sam.build(["broken", "account-b"])
