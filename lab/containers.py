@@ -26,7 +26,7 @@ from samtranslator.yaml_helper import yaml_parse
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS, REGION
 from lab.lab import STACK_NAMES, Lab
 from lab.process import running, tail
-from lab.runtime import RuntimeImage, engine, runtime_image
+from lab.runtime import ENGINE, RuntimeImage, engine, runtime_image
 from lab.sam import SamError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class ContainerLab:
                 "LAMBDA_STRICT": "1",
                 "LAMBDA_DOCKER_FLAGS": f"--volume {trust}:/var/lab:ro --env AWS_CA_BUNDLE=/var/lab/{_CA_FILE}",
                 "MINISTACK_IMAGE_PREFIX": image.prefix,
-                "DOCKER_HOST": os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"),
+                "DOCKER_HOST": ENGINE,
             }
             host = _bridge_address(client) or "127.0.0.1"
             # Entered first, left last: then nothing is there any more that could start another container.

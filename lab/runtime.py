@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -30,6 +31,9 @@ import docker
 import samcli
 from docker.errors import APIError, DockerException, ImageNotFound
 from packaging.requirements import Requirement
+
+ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+"""Address of the Docker engine."""
 
 _AWS_IMAGE = "public.ecr.aws/lambda/python:3.13"
 _OWN_REGISTRY = "lambda-stand-in.localhost"
@@ -94,12 +98,13 @@ def engine() -> docker.DockerClient:
         RuntimeImageError: None answers.
     """
     try:
-        client = docker.from_env(timeout=_PULL_SECONDS)
-        client.ping()
-    except DockerException as error:
-        where = os.environ.get("DOCKER_HOST", "its default socket")
-        raise RuntimeImageError(f"no Docker engine answers at {where}; install or start one ({error})") from error
-    return client
+        if ENGINE.startswith("unix://"):
+            # Where nothing listens, Docker's client would leave its socket open.
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(ENGINE.removeprefix("unix://"))
+        return docker.from_env(timeout=_PULL_SECONDS)
+    except (OSError, DockerException) as error:
+        raise RuntimeImageError(f"no Docker engine answers at {ENGINE}: install or start one ({error})") from error
 
 
 def runtime_image(client: docker.DockerClient) -> RuntimeImage:

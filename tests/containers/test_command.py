@@ -1,0 +1,65 @@
+"""The command that runs one event, and what `sam local` does not tell by itself."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import requests
+
+from lab.containers import ContainerLab
+from lab.local import VARIABLES, main
+from tests.support.templates import PROJECT
+
+
+@pytest.fixture
+def _with_the_lab_at_hand(containers: ContainerLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the command use the lab that runs, and give the signals back."""
+    monkeypatch.setattr(ContainerLab, "start", lambda **_: nullcontext(containers))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_with_the_lab_at_hand")
+def test_it_prints_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([str(PROJECT / "events/direct-call.json")]) == 0
+    output, log = capfd.readouterr()
+    assert json.loads(output)["status"] == 200
+    assert "as /var/task:ro" in log
+
+
+@pytest.mark.usefixtures("_with_the_lab_at_hand")
+def test_it_fails_with_the_function(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    event = tmp_path / "event.json"
+    event.write_text('{"path": "whoami"}')
+    assert main([str(event)]) == 1
+    assert json.loads(capfd.readouterr().out)["errorType"] == "InvalidCallError"
+
+
+def test_it_fails_without_an_event(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    event = tmp_path / "event.json"
+    assert main([str(event)]) == 1
+    assert str(event) in capsys.readouterr().err
+    event.write_text("{")
+    assert main([str(event)]) == 1
+    assert "JSONDecodeError" in capsys.readouterr().err
+
+
+def test_an_api_behind_start_api_authorizes_nobody_and_so_the_backend_refuses_everybody(
+    containers: ContainerLab,
+) -> None:
+    """API Gateway would answer an unsigned request itself; here it comes through, and says nothing of who sent it."""
+    events = {"WhoAmI": {"Type": "Api", "Properties": {"Method": "GET", "Path": "/whoami"}}}
+    variant = {"Environment": VARIABLES["OrdersFunction"], "Events": events}
+    template = containers.template("OrdersFunction", {"OrdersFunction": variant})
+    with containers.serving("start-api", "OrdersFunction", template) as url, requests.Session() as http:
+        http.trust_env = False
+        answer = http.get(f"{url}/whoami", timeout=60)
+    assert answer.status_code == 403
+    assert answer.json()["error"]["code"] == "forbidden", "the backend's own refusal"
