@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Row:
     ours: Sequence[float]
     theirs: Sequence[float]
     target: float | None = None
-    command: str = "make bench"
+    command: str = ""
 
     @property
     def ratios(self) -> list[float]:
@@ -45,6 +45,10 @@ class Row:
             return self.ratio, self.ratio
         low, _, high = statistics.quantiles(self.ratios, n=4, method="inclusive")
         return low, high
+
+    def shown_by(self, command: str) -> Row:
+        """Return the row with the command that shows it again."""
+        return replace(self, command=command)
 
     @property
     def reached(self) -> bool | None:

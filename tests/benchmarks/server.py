@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import certifi
@@ -85,9 +86,15 @@ class Server:
 
     def count(self) -> dict[str, int]:
         """Return how often each operation was asked for since the last time."""
-        response = urllib3.PoolManager(ca_certs=str(self.ca_bundle)).request("GET", f"{self.url}/count", timeout=10)
-        counts: dict[str, int] = response.json()
+        counts: dict[str, int] = self._get("/count")
         return counts
+
+    def fill(self, size: int) -> None:
+        """Have the table of orders hold this many."""
+        self._get(f"/fill/{size}")
+
+    def _get(self, path: str) -> Any:
+        return urllib3.PoolManager(ca_certs=str(self.ca_bundle)).request("GET", self.url + path, timeout=30).json()
 
 
 @contextmanager

@@ -1,0 +1,43 @@
+"""What the backend's handler costs without DynamoDB, and where the time goes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.benchmarks.functions import BARE_PYTHON, PROJECT, Function
+from tests.benchmarks.measure import Row
+from tests.benchmarks.server import Server
+
+_PROGRAM = Path(__file__).parent / "contestants" / "bare_backend.py"
+
+
+def measure(server: Server, backend: Function, turns: int) -> tuple[list[Row], dict[str, Mapping[str, float]]]:
+    """Compare the handler with a bare function that returns the same JSON.
+
+    Args:
+        server: What the environment variables come from; nothing is sent.
+        backend: The backend as built.
+        turns: How many turns.
+
+    Returns:
+        The rows, and for each request the share of the handler's time by part, from a profile.
+    """
+    rows, profiles = [], {}
+    for name, event in (("POST", "api-create-order"), ("GET", "api-get-order")):
+        completed = subprocess.run(
+            [BARE_PYTHON, "-S", "-B", _PROGRAM, PROJECT / f"events/{event}.json", str(turns)],
+            env=server.environment() | {"PYTHONPATH": ":".join(map(str, backend.paths)), "LANG": "C.UTF-8"},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        report = json.loads(completed.stderr.splitlines()[-1])
+        rows.append(
+            Row(f"backend: {name} without I/O", "bare function, same JSON", "ms", report["ours"], report["bare"])
+        )
+        profiles[name] = report["profile"]
+    return rows, profiles

@@ -1,0 +1,99 @@
+"""Many calls: from the queue, 32 at a time, and pages of many orders."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator
+from typing import Any
+
+from tests.benchmarks.functions import PROJECT, Function, invoke
+from tests.benchmarks.measure import Row
+from tests.benchmarks.server import Server
+
+_WORKERS = 32
+_API_SECONDS = 0.020
+_QUEUED = (1, 10, 100, 1000, 10_000)
+_ORDERS = (10, 100, 1000, 10_000, 100_000)
+
+
+def measure_calls(server: Server, caller: Function, turns: int) -> Iterator[Row]:
+    """Make 1000 queued calls to an API that answers in 20 ms, in environments that start cold.
+
+    Args:
+        server: What answers.
+        caller: The caller as built.
+        turns: How many environments.
+
+    Yields:
+        The time against the ideal, and how often STS was asked.
+    """
+    calls = 1000
+    sessions, seconds = [], []
+    for _ in range(turns):
+        server.count()
+        cold, warm = invoke(caller, [_batch(calls, "/delay/20"), _batch(calls, "/delay/20")], server.environment())
+        for invocation in (cold, warm):
+            _require_success(invocation.answer)
+        sessions.append(float(server.count()["AssumeRole"]))
+        seconds.append(warm.handler_seconds)
+    ideal = calls * _API_SECONDS / _WORKERS
+    yield Row(
+        f"{calls} queued calls, {_WORKERS} at a time, API answering in 20 ms",
+        f"ideal: {calls} x 20 ms / {_WORKERS}",
+        "s",
+        seconds,
+        [ideal] * turns,
+        1.5,
+    )
+    yield Row(
+        f"AssumeRole for {2 * calls} calls, {_WORKERS} threads starting cold", "1", "", sessions, [1.0] * turns, 1.0
+    )
+
+
+def measure_scale(server: Server, caller: Function, backend: Function, turns: int) -> Iterator[Row]:
+    """Find out whether cost grows with what is queued or stored.
+
+    Args:
+        server: What answers.
+        caller: The caller as built.
+        backend: The backend as built.
+        turns: How often each size is measured.
+
+    Yields:
+        For each size, time per call against that of 100 calls, and time of a page against that of the smallest table.
+    """
+    per_call: dict[int, list[float]] = {size: [] for size in _QUEUED}
+    for _ in range(turns):
+        batches = [_batch(size, "/whoami") for size in _QUEUED]
+        _, *invocations = invoke(caller, [_batch(_WORKERS, "/whoami"), *batches], server.environment())
+        for size, invocation in zip(_QUEUED, invocations, strict=True):
+            _require_success(invocation.answer)
+            per_call[size].append(1000 * invocation.handler_seconds / size)
+    for size in _QUEUED:
+        yield Row(f"a call among {size} queued", "among 100", "ms", per_call[size], per_call[100])
+
+    request = json.loads((PROJECT / "events/api-list-orders.json").read_text())
+    request["queryStringParameters"] = {"limit": "10"}
+    request["multiValueQueryStringParameters"] = {"limit": ["10"]}
+    pages: dict[int, list[float]] = {}
+    for size in _ORDERS:
+        server.fill(size)
+        _, *invocations = invoke(backend, [request] * (10 * turns + 1), server.environment())
+        for invocation in invocations:
+            if len(json.loads(invocation.answer["body"])["orders"]) != 10:
+                raise RuntimeError(f"not a page of 10 orders: {invocation.answer}")
+        times = [1000 * invocation.handler_seconds for invocation in invocations]
+        pages[size] = [statistics.median(times[turn::turns]) for turn in range(turns)]
+    for size in _ORDERS:
+        yield Row(f"a page of 10 among {size} orders", f"among {_ORDERS[0]}", "ms", pages[size], pages[_ORDERS[0]])
+
+
+def _batch(size: int, path: str) -> dict[str, Any]:
+    body = json.dumps({"path": path})
+    return {"Records": [{"messageId": str(number), "eventSource": "aws:sqs", "body": body} for number in range(size)]}
+
+
+def _require_success(answer: object) -> None:
+    if answer != {"batchItemFailures": []}:
+        raise RuntimeError(f"calls failed: {str(answer)[:200]}")
