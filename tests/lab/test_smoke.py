@@ -33,7 +33,9 @@ def smoke_test(lab: Lab, name: str, *statements: Statement) -> subprocess.Comple
     return subprocess.run(
         [sys.executable, "-m", "pytest", "tests/deployed", "-p", "no:cacheprovider", "--color=no"],
         cwd=PROJECT,
-        env=os.environ | lab.environment | {"REQUESTS_CA_BUNDLE": str(lab.ca_file), "ACCOUNT_B_PROFILE": name},
+        env=os.environ
+        | lab.environment
+        | {"ACCOUNT_B_PROFILE": name, "NO_PROXY": "127.0.0.1", "REQUESTS_CA_BUNDLE": str(lab.ca_file)},
         capture_output=True,
         text=True,
         timeout=120,
