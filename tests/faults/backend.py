@@ -10,7 +10,6 @@ import importlib
 import io
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
@@ -69,8 +68,8 @@ def _dynamodb() -> DynamoDBClient:
 def deployed() -> Iterator[None]:
     """Have empty tables, and an AWS in this process that knows DynamoDB and SQS."""
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
-        # The SDK's pauses between its own attempts.
-        patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: time.sleep(paced(seconds))))
+        # The SDK would pause between its own attempts, and all worlds wait with it for the one environment.
+        patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
         patch.setattr(_handler().logger.registered_handler, "stream", io.StringIO())
         resources = resolved("a")["Resources"]
         for name, resource in ((ORDERS, "OrdersTable"), (RECORDS, "IdempotencyTable")):
@@ -151,11 +150,12 @@ def kill(event_name: str, request: Any, **kwargs: Any) -> None:
     raise KilledError
 
 
-def forget_records() -> None:
-    """Lose the idempotency records, as their expiry does in the end."""
+def forget(order_id: str) -> None:
+    """Lose the idempotency record of an order, as its expiry does in the end."""
     with _environment:
         for record in _dynamodb().scan(TableName=RECORDS)["Items"]:
-            _dynamodb().delete_item(TableName=RECORDS, Key={"id": record["id"]})
+            if order_id in record.get("data", {}).get("S", ""):
+                _dynamodb().delete_item(TableName=RECORDS, Key={"id": record["id"]})
 
 
 def ordered(account: str) -> list[str]:

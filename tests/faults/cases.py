@@ -262,10 +262,11 @@ CASES = [
     Case("answer without a body", at_api(faults.no_body), 1, 1, None, seconds=1, ordered=True),
     final("order written, answer of 7 MB", at_api(faults.huge), errors.AnswerTooLargeError, seconds=5, **LOST),
     final(
-        "order written, answer of 300 MB packed into 1",
+        "order written, answer of 100 MB packed into 0.5",
         at_api(faults.bomb),
         errors.AnswerTooLargeError,
         seconds=5,
+        prepare=lambda _: faults.packed(),
         **LOST,
     ),
     final(

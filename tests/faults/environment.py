@@ -33,6 +33,7 @@ class Invocation:
         error: Type of the exception that it raised, or `Sandbox.Timedout`; empty if none.
         message: The exception's message.
         seconds: How long it took.
+        slept: How much of that it waited between requests.
         logs: What it logged.
         metrics: Sums of the metrics that it emitted.
     """
@@ -41,6 +42,7 @@ class Invocation:
     error: str = ""
     message: str = ""
     seconds: float = 0.0
+    slept: float = 0.0
     logs: list[dict[str, Any]] = field(default_factory=list)
     metrics: Counter[str] = field(default_factory=Counter)
 

@@ -70,8 +70,7 @@ def reset_after_work(exchange: Exchange) -> None:
 
 @RequestFault
 def forget_after_work(exchange: Exchange) -> None:
-    exchange.respond()
-    backend.forget_records()
+    backend.forget(json.loads(exchange.respond().body)["order_id"])
     exchange.reset()
 
 
@@ -145,8 +144,9 @@ def altered(alter: Callable[[Response], Response]) -> RequestFault:
 
 
 @functools.cache
-def _packed() -> bytes:
-    return gzip.compress(bytes(300_000_000), compresslevel=1)
+def packed() -> bytes:
+    """Return what is small as long as nobody unpacks it."""
+    return gzip.compress(bytes(100_000_000), compresslevel=1)
 
 
 truncated_json = altered(lambda answer: Response(answer.status, answer.headers, answer.body[:-5]))
@@ -154,7 +154,7 @@ not_json = altered(lambda answer: Response(answer.status, answer.headers, b"<htm
 wrong_type = altered(lambda answer: Response(answer.status, {"Content-Type": "text/html"}, answer.body))
 no_body = altered(lambda answer: Response(answer.status, answer.headers, b""))
 huge = altered(lambda answer: Response(answer.status, answer.headers, json.dumps("x" * 7_000_000).encode()))
-bomb = altered(lambda answer: Response(answer.status, answer.headers | {"Content-Encoding": "gzip"}, _packed()))
+bomb = altered(lambda answer: Response(answer.status, answer.headers | {"Content-Encoding": "gzip"}, packed()))
 
 
 @RequestFault

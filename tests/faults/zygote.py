@@ -42,6 +42,17 @@ class Context:
         return int((self.started + self.timeout - monotonic()) * 1000)
 
 
+class Clock:
+    """Sleeps as the caller asks, and adds up for how long."""
+
+    def __init__(self) -> None:
+        self.slept = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+        sleep(seconds)
+
+
 def quicken(pace: float) -> None:
     """Divide every duration that the caller knows; how they relate to each other stays."""
     for module, *names in (
@@ -72,16 +83,20 @@ def serve(connection: io.BufferedRWPair) -> None:
     sys.stdout = io.StringIO()
     handler: Any = importlib.import_module("caller.handler")
     handler._MARGIN_SECONDS /= given["pace"]
+    clock = Clock()
+    setattr(api, "sleep", clock.sleep)  # noqa: B010 - it is no name that the module exports
     _write(connection, {"pid": os.getpid()})
     for line in connection:
         sys.stdout.seek(0)
         sys.stdout.truncate()
         context = Context(given["timeout"])
+        clock.slept = 0.0
         outcome: dict[str, Any]
         try:
             outcome = {"result": handler.handler(json.loads(line), context)}
         except Exception as error:
             outcome = {"error": type(error).__name__, "message": str(error)}
+        outcome["slept"] = clock.slept
         outcome["seconds"] = context.timeout - context.get_remaining_time_in_millis() / 1000
         _write(connection, {"outcome": outcome, "printed": sys.stdout.getvalue()})
 

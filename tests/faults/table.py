@@ -1,0 +1,70 @@
+"""Writes the fault table into docs/operations.md: `python -m tests.faults.table`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+
+from caller import errors
+from tests.faults import test_deliveries
+from tests.faults.cases import CASES, Case
+from tests.support.templates import PROJECT
+
+DOCUMENT = PROJECT / "docs" / "operations.md"
+BEGIN, END = "<!-- faults:begin -->", "<!-- faults:end -->"
+
+
+def render() -> str:
+    """Return both tables: what a call meets, and what its delivery does."""
+    return "\n".join(["", *_cases(), "", *_deliveries(), ""])
+
+
+def _cases() -> Iterator[str]:
+    yield "| what goes wrong | once | lasting | ends with | within | order made | replay |"
+    yield "|---|---|---|---|---|---|---|"
+    for case in CASES:
+        yield f"| {' | '.join(_cells(case))} |"
+
+
+def _cells(case: Case) -> Iterator[str]:
+    yield case.fault
+    yield "-" if case.passing is None else str(case.passing)
+    yield str(case.attempts)
+    yield _outcome(case.error)
+    yield f"{case.seconds:.0f} s"
+    yield "yes" if case.ordered else "no"
+    if case.error is None:
+        yield "-"
+    else:
+        yield "succeeds" if case.mends else "after mending the call"
+
+
+def _outcome(error: type[errors.CallerError] | None) -> str:
+    if error is None:
+        return "success"
+    return "`ServerError`, `InProgressError`" if error is errors.ApiError else f"`{error.__name__}`"
+
+
+def _deliveries() -> Iterator[str]:
+    yield "| what happens to a delivery | what comes of it |"
+    yield "|---|---|"
+    for name, test in inspect.getmembers(test_deliveries, inspect.isfunction):
+        if name.startswith("test_"):
+            happening, outcome = re.sub(r"\s+", " ", inspect.getdoc(test) or "").removesuffix(".").split(": ", 1)
+            yield f"| {happening} | {outcome} |"
+
+
+def written() -> str:
+    """Return the section as it stands in the document."""
+    return DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0]
+
+
+def write() -> None:
+    """Write the section."""
+    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+    DOCUMENT.write_text(before + BEGIN + render() + END + rest.partition(END)[2])
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,9 @@
+"""docs/operations.md says what the suite shows."""
+
+from __future__ import annotations
+
+from tests.faults import table
+
+
+def test_the_fault_table_is_that_of_the_suite() -> None:
+    assert table.written() == table.render(), "run python -m tests.faults.table"
