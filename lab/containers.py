@@ -347,6 +347,8 @@ class ContainerLab:
             "REQUESTS_CA_BUNDLE": str(self.lab.ca_file),
             "NO_PROXY": urlsplit(self.lab.endpoint).hostname or "",
             "SAM_CLI_TELEMETRY": "0",
+            # Seconds for a container to start: SAM CLI's 20 are too few for several at once on a busy machine.
+            "SAM_CLI_CONTAINER_CONNECTION_TIMEOUT": str(_START_SECONDS),
             # Where it would leave files in the home directory.
             "__SAM_CLI_APP_DIR": str(self.lab.folder),
             "SAM_LAYER_CACHE_BASEDIR": str(self.lab.folder),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import threading
@@ -62,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Both ways of stopping unwind what was started, even where a shell starts background jobs with Ctrl-C ignored.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
+    # Whatever the user has set up for AWS, the lab is not meant by it.
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
     # Only the answer goes to standard output.
     console = Console(stderr=True, width=100, highlight=False)
     try:

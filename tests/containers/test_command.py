@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
+import docker
 import pytest
 import requests
 
@@ -16,17 +20,24 @@ from lab.local import VARIABLES, main
 from tests.support.templates import PROJECT
 
 
-@pytest.fixture
-def _with_the_lab_at_hand(containers: ContainerLab, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have the command use the lab that runs, and give the signals back."""
-    monkeypatch.setattr(ContainerLab, "start", lambda **_: nullcontext(containers))
+@pytest.fixture(autouse=True)
+def _process_as_it_was() -> Iterator[None]:
+    """Give back what the command takes of its process."""
+    environment = dict(os.environ)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
+    os.environ.update(environment)
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("_with_the_lab_at_hand")
+@pytest.fixture
+def _lab_at_hand(containers: ContainerLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the command use the lab that runs."""
+    monkeypatch.setattr(ContainerLab, "start", lambda **_: nullcontext(containers))
+
+
+@pytest.mark.usefixtures("_lab_at_hand")
 def test_it_prints_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
     assert main([str(PROJECT / "events/direct-call.json")]) == 0
     output, log = capfd.readouterr()
@@ -34,7 +45,7 @@ def test_it_prints_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
     assert "as /var/task:ro" in log
 
 
-@pytest.mark.usefixtures("_with_the_lab_at_hand")
+@pytest.mark.usefixtures("_lab_at_hand")
 def test_it_fails_with_the_function(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     event = tmp_path / "event.json"
     event.write_text('{"path": "whoami"}')
@@ -49,6 +60,46 @@ def test_it_fails_without_an_event(tmp_path: Path, capsys: pytest.CaptureFixture
     event.write_text("{")
     assert main([str(event)]) == 1
     assert "JSONDecodeError" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_lab_at_hand")
+def test_without_an_event_warm_containers_follow_every_build(
+    docker_engine: docker.DockerClient, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[tuple[Any, Any]] = []
+    warm: list[set[str]] = []
+
+    def ask(urls: dict[str, str]) -> None:
+        with requests.Session() as http:
+            http.trust_env = False
+            caller, orders = (
+                http.post(urls[function], data=(PROJECT / event).read_bytes(), timeout=60).json()
+                for function, event in (
+                    ("CallerFunction", "events/direct-call.json"),
+                    ("OrdersFunction", "events/api-whoami.json"),
+                )
+            )
+        answers.append((caller["status"], orders["statusCode"]))
+        warm.append({str(container.id) for container in docker_engine.containers.list()})
+
+    def keys() -> Iterator[str]:
+        """What is typed between the questions: nothing, Enter, Ctrl-C."""
+        urls = {
+            match[2]: match[0]
+            for match in re.finditer(r"(http\S+)/functions/(\w+)/invocations", capfd.readouterr().err)
+        }
+        ask(urls)
+        ask(urls)
+        yield "\n"
+        ask(urls)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin", keys())
+    assert main([]) == 130
+    assert answers == [(200, 200)] * 3
+    first, second, after_build = warm
+    assert second == first, "warm"
+    assert len(after_build - first) == 2, "the new code runs"
 
 
 def test_an_api_behind_start_api_authorizes_nobody_and_so_the_backend_refuses_everybody(
