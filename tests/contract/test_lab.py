@@ -75,7 +75,7 @@ def session(lab: Lab) -> Iterator[requests.Session]:
 
 
 @schema.parametrize()
-@settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_answers_are_as_documented(case: Case[Any], lab: Lab, session: requests.Session) -> None:
     response = case.call(base_url=lab.api_url, session=session, verify=str(lab.ca_file))
     excluded: list[CheckFunction] = []
@@ -87,6 +87,8 @@ def test_answers_are_as_documented(case: Case[Any], lab: Lab, session: requests.
         excluded.append(positive_data_acceptance)
     if case.operation.label == NOT_GRANTED or case.method != case.operation.method.upper():
         assert response.headers["x-amzn-errortype"] == ["AccessDeniedException"]
+        excluded.append(positive_data_acceptance)
+    if "x-amzn-errortype" in response.headers:
         # The emulator's own refusals have a content type of their own.
-        excluded += [positive_data_acceptance, content_type_conformance]
+        excluded.append(content_type_conformance)
     case.validate_response(response, checks=CHECKS, excluded_checks=excluded)
