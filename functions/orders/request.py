@@ -51,6 +51,9 @@ def order_request(event: APIGatewayProxyEvent, account_id: str) -> OrderRequest:
     sku, quantity = fields["sku"], fields.get("quantity", 1)
     if not isinstance(sku, str) or not _SKU.fullmatch(sku):
         raise InvalidBodyError(f"field sku must be 1 to 64 letters, digits, dots, _ or -, not {_shown(sku)}")
+    # To JSON, 2.0 is a whole number as well (JSON Schema, `integer`).
+    if isinstance(quantity, float) and quantity.is_integer():
+        quantity = int(quantity)
     # A bool is an int to isinstance.
     if type(quantity) is not int or not 1 <= quantity <= 1000:
         raise InvalidBodyError(f"field quantity must be a whole number from 1 to 1000, not {_shown(quantity)}")

@@ -55,7 +55,7 @@ def cursor_of(position: Any) -> str:
         ('{"sku": "a", "quantity": 0}', "field quantity must be a whole number from 1 to 1000, not 0"),
         ('{"sku": "a", "quantity": 1001}', "to 1000, not 1001"),
         ('{"sku": "a", "quantity": -1}', "to 1000, not -1"),
-        ('{"sku": "a", "quantity": 1.0}', "to 1000, not 1.0"),
+        ('{"sku": "a", "quantity": 1.5}', "to 1000, not 1.5"),
         ('{"sku": "a", "quantity": 1e400}', "to 1000, not Infinity"),
         ('{"sku": "a", "quantity": NaN}', "to 1000, not NaN"),
         ('{"sku": "a", "quantity": true}', "to 1000, not true"),
@@ -81,6 +81,13 @@ def test_a_bad_binary_body_is_refused(api: Api, body: str) -> None:
 def test_a_binary_body_is_decoded(api: Api) -> None:
     answer = api("POST", "/orders", base64.b64encode(b'{"sku": "ABC-1"}').decode(), headers=KEY, base64=True)
     assert (answer.status, answer.body["sku"]) == (201, "ABC-1")
+
+
+def test_a_whole_number_is_one_in_either_spelling(api: Api) -> None:
+    answer = api("POST", "/orders", '{"sku": "a", "quantity": 2.0}', headers=KEY)
+    assert (answer.status, answer.body["quantity"]) == (201, 2)
+    repeated = api("POST", "/orders", '{"sku": "a", "quantity": 2}', headers=KEY)
+    assert repeated.body == answer.body
 
 
 @pytest.mark.parametrize("sku", ["a", "A.b_c-9", "a" * 64])
