@@ -17,7 +17,6 @@ from tests.faults.backend import ORDERS, RECORDS
 from tests.faults.certificates import Authority
 from tests.faults.pace import paced
 from tests.faults.provider import gateway_error, refusal, sts_error
-from tests.faults.queues import RECEIVES
 from tests.faults.server import ConnectionFault, Fault, RequestFault, Response, Server, always, once
 from tests.faults.world import World, order
 
@@ -48,7 +47,7 @@ class Case:
         call: Makes the call from an idempotency key.
         prepare: What happens before.
         cold: Whether it concerns execution environments that have no session yet.
-        receives: How often the queue delivers the call at most.
+        receives: How often the queue delivers the call at most: two deliveries show what five would.
     """
 
     fault: str
@@ -62,7 +61,7 @@ class Case:
     call: Callable[[str], dict[str, Any]] = order
     prepare: Callable[[World], None] = field(default=lambda _: None)
     cold: bool = False
-    receives: int = RECEIVES
+    receives: int = 2
 
 
 def at_api(fault: Fault | Making) -> Injection:
@@ -219,8 +218,7 @@ def long(seconds: float, **more: Any) -> dict[str, Any]:
     return {"seconds": PAUSES + 6 * seconds} | more
 
 
-# Each delivery takes as long as the function may run: two show what five would.
-STALLED: dict[str, Any] = {"receives": 2, "attempts": 3, "error": errors.DeadlineError, "seconds": TIMEOUT}
+STALLED: dict[str, Any] = {"attempts": 3, "error": errors.DeadlineError, "seconds": TIMEOUT}
 LOST: dict[str, Any] = {"ordered": True}
 
 CASES = [
