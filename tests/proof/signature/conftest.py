@@ -61,6 +61,8 @@ PLACES = [
     _place("http://localhost/v1", "af-south-1", port=80),
 ]
 
+TRACE_ID = "Root=1-69689f80-0f1e2d3c4b5a69788796a5b4;Parent=53995c3f42cd8ad8;Sampled=1"
+
 
 @dataclass(frozen=True)
 class Api:
@@ -109,6 +111,7 @@ def apis(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         environment = stack.enter_context(pytest.MonkeyPatch.context())
         environment.setenv("AWS_CA_BUNDLE", str(ca_bundle))
         environment.setenv("NO_PROXY", "*")
+        environment.setenv("_X_AMZN_TRACE_ID", TRACE_ID)
         ports = {"http": stack.enter_context(serve(gateway)), "https": stack.enter_context(serve(gateway, tls))}
         stack.enter_context(names({place.host: ports[place.url.split(":")[0]] for place in PLACES}))
         apis = []

@@ -12,8 +12,6 @@ from caller.call import METHODS
 _SPECIAL = " %+&=;:,@!$'()*~.-_\\|\"<>[]{}^`2fF41é日😀\u0301"
 _CONTROL = "/?#\t\n\r\x00\x7f\x85"
 _VISIBLE = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
-
-
 _TEXT = st.text(_SPECIAL, max_size=8) | st.text(_SPECIAL + _CONTROL, max_size=8) | st.text(max_size=8)
 _SEGMENT = st.text(_SPECIAL, min_size=1, max_size=8) | st.text(
     st.characters(exclude_characters="/?#", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8

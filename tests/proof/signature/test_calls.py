@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from caller.api import ApiClient
 from caller.call import METHODS, Call
 from caller.errors import InvalidCallError
-from tests.proof.signature.conftest import PLACES, Api, FixedCredentials, Place
+from tests.proof.signature.conftest import PLACES, TRACE_ID, Api, FixedCredentials, Place
 from tests.proof.signature.events import EVENTS, KEYS
 from tests.proof.signature.gateway import Gateway
 from tests.proof.signature.sigv4 import Credentials, Request
@@ -47,7 +47,12 @@ def given_query(event: dict[str, Any]) -> list[tuple[str, str]]:
 def given_headers(
     event: dict[str, Any], key: tuple[str, str, str | None], correlation_id: str
 ) -> Iterator[tuple[str, str]]:
-    own = {"accept": "application/json", "user-agent": "cross-account-api", "accept-encoding": "identity"}
+    own = {
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "user-agent": "cross-account-api",
+        "x-amzn-trace-id": TRACE_ID,
+    }
     if event.get("body") is not None:
         own["content-type"] = "application/json"
     own |= {name.lower(): value for name, value in event.get("headers", {}).items()}
@@ -99,7 +104,7 @@ def test_one_plain_call_to_each_kind_of_address(place: Place, apis: list[Api], g
     assert api.region == place.region
     gateway.keys["AKIDEXAMPLE"] = Credentials("secret", "token")
     client = ApiClient(api.url, api.region, FixedCredentials("AKIDEXAMPLE", "secret", "token"), api.session)
-    assert client.send(Call.parse({"path": "/whoami"}), monotonic() + 10).attempts == 1
+    assert client.send(Call.parse({"path": "/whoami"}), monotonic() + 30).attempts == 1
     assert gateway.received[-1].values("host") == [place.host_header]
 
 
@@ -107,7 +112,13 @@ def test_accepted_calls_are_signed_and_arrive_as_given(apis: list[Api], gateway:
     outcomes: Counter[str] = Counter()
     methods: Counter[str] = Counter()
 
-    @hypothesis.settings(max_examples=EXAMPLES, deadline=None, database=None, print_blob=True)
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
     @hypothesis.given(
         st.sampled_from(apis), KEYS, EVENTS, st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=64)
     )
@@ -120,7 +131,7 @@ def test_accepted_calls_are_signed_and_arrive_as_given(apis: list[Api], gateway:
             outcomes[error.field.partition(".")[0]] += 1
             return
         client = ApiClient(api.url, api.region, FixedCredentials(*key), api.session)
-        answer = client.send(call, monotonic() + 10, correlation_id=correlation_id)
+        answer = client.send(call, monotonic() + 30, correlation_id=correlation_id)
         assert (answer.status, answer.attempts) == (200, 1)
         [request] = gateway.received
         assert_same_meaning(request, api.place, event, key, correlation_id)
