@@ -1,16 +1,18 @@
 """`call-api`: a person's way to the API, with the credentials of an ordinary AWS profile."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from time import monotonic
 from uuid import uuid4
 
 import click
+from click.shell_completion import CompletionItem
 
 from caller.answer import Answer
 from caller.api import ApiClient, Tally, unsigned_headers
-from caller.call import Call
+from caller.call import METHODS, Call
 from caller.credentials import ProfileCredentials
 from caller.errors import (
     ApiError,
@@ -18,10 +20,16 @@ from caller.errors import (
     CallerError,
     InProgressError,
     InvalidCallError,
+    NotFoundError,
+    RefusedError,
     ServerError,
     SettingsError,
     ThrottledError,
 )
+from caller.people.configure import configure
+from caller.people.doctor import doctor
+from caller.people.narrator import Narrator
+from caller.people.profile import complete_profile, read_profile
 from caller.settings import find_api_region, parse_api_url
 from caller.transport import new_session
 
@@ -32,26 +40,89 @@ _EXIT_CODES: tuple[tuple[type[CallerError], int], ...] = (
     (InvalidCallError, 2),
     (SettingsError, 2),
     (AssumeRoleError, 3),
-    (ThrottledError, 5),
-    (InProgressError, 5),
-    (ServerError, 5),
-    (ApiError, 4),
-    (CallerError, 6),
+    (RefusedError, 4),
+    (NotFoundError, 5),
+    (ThrottledError, 7),
+    (InProgressError, 7),
+    (ServerError, 7),
+    (ApiError, 6),
+    (CallerError, 8),
 )
 
 _EPILOG = """\b
+The API's address and region come from an option, else from the environment, else from api_url and api_region in the
+AWS profile. Shell completion: eval "$(_CALL_API_COMPLETE=bash_source call-api)", or zsh_source, or fish_source.
+
+\b
 Exit codes:
   0  the API answered 2xx
   2  the call, an option or the configuration is wrong; nothing was sent
   3  the profile gives no session
-  4  the API refused the call (3xx, 4xx)
-  5  the API could not do it now (429, 409 in progress, 5xx)
-  6  no usable answer within 90 seconds
+  4  the API refused the caller (403)
+  5  the API knows no such thing (404)
+  6  the API did not accept the call (other 3xx and 4xx)
+  7  the API could not do it now (429, 409 in progress, 5xx)
+  8  no usable answer within 90 seconds
 """
 
 
-@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("words", metavar="[METHOD] PATH", nargs=-1, required=True)
+class _CallOrCommand(click.Group):
+    """A group whose first word need not be a command: then it is a call."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # While a shell completes the first word, there is none yet.
+        first = args[0] if args else ""
+        if first not in {*self.commands, *ctx.help_option_names} and (args or not ctx.resilient_parsing):
+            args = ["call", *args]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, "[OPTIONS] [METHOD] PATH")
+        formatter.write_usage(ctx.command_path, f"{'|'.join(self.list_commands(ctx))} [OPTIONS]", prefix="       ")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in super().list_commands(ctx) if not self.commands[name].hidden]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        call.format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        options = call.shell_complete(ctx, incomplete)
+        return [*super().shell_complete(ctx, incomplete), *_complete_method(incomplete), *options]
+
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@click.group(
+    cls=_CallOrCommand,
+    epilog=_EPILOG,
+    # https://no-color.org; what is not a terminal gets no colours anyway.
+    context_settings={**_HELP, "color": False if os.environ.get("NO_COLOR") else None},
+)
+def main() -> None:
+    """Call the API in account A, signed with the credentials of an AWS profile.
+
+    METHOD is GET unless given.
+    """
+
+
+main.add_command(configure)
+main.add_command(doctor)
+
+
+def _complete_words(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    del parameter
+    return [] if context.params.get("words") else _complete_method(incomplete)
+
+
+def _complete_method(incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(method) for method in METHODS if method.startswith(incomplete.upper())]
+
+
+@main.command(hidden=True, context_settings=_HELP)
+@click.argument("words", metavar="[METHOD] PATH", nargs=-1, required=True, shell_complete=_complete_words)
 @click.option("--query", multiple=True, metavar="NAME=VALUE", help="Query parameter; may be repeated.")
 @click.option("--header", multiple=True, metavar="NAME:VALUE", help="Header; may be repeated.")
 @click.option("--json", "body", metavar="JSON", help="Body; @FILE reads a file, @- standard input.")
@@ -60,7 +131,11 @@ Exit codes:
 @click.option(
     "--region", envvar="API_REGION", show_envvar=True, default="", help="The API's region, if not in its URL."
 )
-@click.option("--profile", help="AWS profile whose role may call the API; the default chain unless given.")
+@click.option(
+    "--profile",
+    shell_complete=complete_profile,
+    help="AWS profile whose role may call the API; the default chain unless given.",
+)
 @click.option(
     "--output",
     type=click.Choice(["pretty", "raw", "json"]),
@@ -71,7 +146,7 @@ Exit codes:
 @click.option("--include", is_flag=True, help="Show status and headers before the body.")
 @click.option("--verbose", is_flag=True, help="Say on standard error what is done.")
 @click.option("--dry-run", is_flag=True, help="Show the request and send nothing.")
-def main(
+def call(
     *,
     words: tuple[str, ...],
     query: tuple[str, ...],
@@ -86,35 +161,37 @@ def main(
     verbose: bool,
     dry_run: bool,
 ) -> None:
-    """Call the API in account A, signed with the credentials of an AWS profile.
-
-    METHOD is GET unless given.
-    """
+    """Make one call."""
     tally = Tally()
     start = monotonic()
     try:
-        call = _call(words, query, header, body, idempotency_key)
-        api_url = parse_api_url(api_url)
+        request = _parse_call(words, query, header, body, idempotency_key)
+        settings = read_profile(profile)
+        api_url = parse_api_url(api_url or settings.get("api_url", ""))
         correlation_id = str(uuid4())
         if dry_run:
-            _show_request(call, api_url, correlation_id)
+            _show_request(request, api_url, correlation_id)
             return
         credentials = ProfileCredentials(profile)
-        region = find_api_region(api_url, region, credentials.region)
+        region = find_api_region(api_url, region or settings.get("api_region", ""), credentials.region)
+        session = new_session(api_url, 1, credentials.ca_bundle)
         if verbose:
-            click.echo(f"{call.method} {api_url}{call.target}, signed for {region}", err=True)
-        client = ApiClient(api_url, region, credentials, new_session(api_url, 1, credentials.ca_bundle))
-        answer = client.send(call, start + _SECONDS, correlation_id=correlation_id, tally=tally)
+            click.echo(f"{request.method} {api_url}{request.target}, signed for {region}", err=True)
+            session.mount(api_url, Narrator(session.get_adapter(api_url)))
+        client = ApiClient(api_url, region, credentials, session)
+        answer = client.send(request, start + _SECONDS, correlation_id=correlation_id, tally=tally)
     except CallerError as error:
-        click.echo(f"{type(error).__name__}: {error}", err=True)
+        click.echo(f"{click.style(type(error).__name__, fg='red')}: {error}", err=True)
         sys.exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
     finally:
         if verbose and tally.attempts:
-            click.echo(f"{tally.attempts} attempt(s), {monotonic() - start:.2f} s, {correlation_id=!s}", err=True)
+            click.echo(
+                f"{tally.attempts} attempt(s) in {monotonic() - start:.2f} s, correlation id {correlation_id}", err=True
+            )
     _show_answer(answer, output, include)
 
 
-def _call(
+def _parse_call(
     words: tuple[str, ...], query: tuple[str, ...], header: tuple[str, ...], body: str | None, key: str | None
 ) -> Call:
     if len(words) > 2:

@@ -9,6 +9,12 @@ from typing import Self
 
 from caller.errors import SettingsError
 
+ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,575}", re.ASCII)
+EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
+SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+")
+"""What AWS accepts, and the templates' parameters with it."""
+
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _URL = re.compile(
     rf"(?P<scheme>https?)://(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
@@ -18,10 +24,6 @@ _URL_ALLOWED = "https://host[:port][/path] without query, fragment or user (http
 _API_HOST = re.compile(
     r"[a-z0-9-]+\.execute-api(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)"
 )
-_REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+")
-_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,575}", re.ASCII)
-_EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
-_SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -65,15 +67,15 @@ class Settings:
             api_url=api_url,
             api_region=find_api_region(api_url, environment.get("API_REGION", ""), default_region),
             executor_role_arn=_matching(
-                environment, "EXECUTOR_ROLE_ARN", _ROLE_ARN, "the role's ARN: arn:aws:iam::<account A>:role/<name>"
+                environment, "EXECUTOR_ROLE_ARN", ROLE_ARN, "the role's ARN: arn:aws:iam::<account A>:role/<name>"
             ),
             external_id=_matching(
-                environment, "EXTERNAL_ID", _EXTERNAL_ID, "2 to 1224 letters, digits or _+=,.@:/-", secret=True
+                environment, "EXTERNAL_ID", EXTERNAL_ID, "2 to 1224 letters, digits or _+=,.@:/-", secret=True
             ),
             session_name=_matching(
                 {"SESSION_NAME": environment.get("SESSION_NAME", "")[:64]},
                 "SESSION_NAME",
-                _SESSION_NAME,
+                SESSION_NAME,
                 "<account id>-<stack name>, at least 2 letters, digits or _+=,.@-",
             ),
         )
@@ -126,7 +128,7 @@ def find_api_region(api_url: str, given: str, default: str) -> str:
     host = api_url.split("/")[2].partition(":")[0]
     match = _API_HOST.fullmatch(host)
     region = given or (match["region"] if match else default)
-    if not _REGION.fullmatch(region):
+    if not REGION.fullmatch(region):
         raise SettingsError("API_REGION", _shown(region), "the region of the API, for example eu-west-1")
     return region
 
