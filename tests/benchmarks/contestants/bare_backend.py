@@ -18,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 from orders import handler as orders
 
@@ -43,10 +44,11 @@ class _Body:
         return [self._content]
 
 
-def answer_on_the_spot(request: Any, **_: object) -> AWSResponse:
+def answer_on_the_spot(request: Any, **_: object) -> Any:
     """Answer as DynamoDB does: an order to a read, nothing to a write."""
     content = json.dumps({"Item": _ITEM} if request.headers["X-Amz-Target"].endswith(b"GetItem") else {}).encode()
-    return AWSResponse(request.url, 200, {"Content-Type": "application/x-amz-json-1.0"}, _Body(content))
+    headers = HTTPHeaders.from_pairs([("Content-Type", "application/x-amz-json-1.0")])
+    return AWSResponse(request.url, 200, headers, _Body(content))
 
 
 def bare_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
