@@ -5,94 +5,16 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-import requests
 import trustme
-from botocore.credentials import ReadOnlyCredentials
 
 from caller.settings import find_api_region, parse_api_url
 from caller.transport import new_session
+from tests.proof.signature.apis import PLACES, TRACE_ID, Api
 from tests.proof.signature.gateway import Gateway
 from tests.proof.signature.loopback import names, serve
-
-
-class Place(NamedTuple):
-    """An API's address as a user gives it, and what follows from it.
-
-    Attributes:
-        url: API_URL.
-        given_region: API_REGION.
-        host: Host name and port to connect to.
-        host_header: The Host header.
-        base_path: What stands before the path of every call.
-        region: The region to sign for, where the caller's own is `af-south-1`.
-    """
-
-    url: str
-    given_region: str
-    host: tuple[str, int]
-    host_header: str
-    base_path: str
-    region: str
-
-
-def _place(url: str, region: str, *, given_region: str = "", base_path: str = "/v1", port: int = 443) -> Place:
-    name = url.split("/")[2].lower().removesuffix(":443")
-    host = name.removesuffix(f":{port}").strip("[]")
-    return Place(url, given_region, (host, port), name, base_path, region)
-
-
-PLACES = [
-    _place("https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1", "eu-west-1"),
-    _place("https://a1b2c3d4e5.execute-api.us-gov-west-1.amazonaws.com/v1/", "us-gov-west-1"),
-    _place("https://a1b2c3d4e5.execute-api.cn-north-1.amazonaws.com.cn/v1", "cn-north-1"),
-    _place("https://a1b2c3d4e5.execute-api-fips.ca-central-1.amazonaws.com/v1", "ca-central-1"),
-    _place("https://a1b2c3d4e5.execute-api.ap-southeast-3.api.aws/v1", "ap-southeast-3"),
-    _place("https://A1B2C3D4E5.Execute-Api.EU-West-1.amazonaws.com:443/v1", "eu-west-1"),
-    _place("https://orders.example.com", "eu-central-2", given_region="eu-central-2", base_path=""),
-    _place("https://orders.example.com:8443/base_path/v1", "af-south-1", base_path="/base_path/v1", port=8443),
-    _place("https://[::1]:9443/~v1", "mx-central-1", given_region="mx-central-1", base_path="/~v1", port=9443),
-    _place("http://emulator:4566/_aws/v1", "af-south-1", base_path="/_aws/v1", port=4566),
-    _place("http://127.0.0.1:8080/v1", "us-east-1", given_region="us-east-1", port=8080),
-    _place("http://localhost/v1", "af-south-1", port=80),
-]
-
-TRACE_ID = "Root=1-69689f80-0f1e2d3c4b5a69788796a5b4;Parent=53995c3f42cd8ad8;Sampled=1"
-
-
-@dataclass(frozen=True)
-class Api:
-    """An API that the caller can reach.
-
-    Attributes:
-        place: Its address.
-        url: The same, as the caller's settings have it.
-        region: The region, as the caller's settings have it.
-        session: The caller's connections to it.
-    """
-
-    place: Place
-    url: str
-    region: str
-    session: requests.Session
-
-
-class FixedCredentials:
-    """One access key for ever."""
-
-    def __init__(self, access_key: str, secret_key: str, token: str | None) -> None:
-        self._credentials = ReadOnlyCredentials(access_key, secret_key, token)
-
-    def frozen(self) -> ReadOnlyCredentials:
-        return self._credentials
-
-    def renew(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
-        del refused, expired
-        return False
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from caller.api import ApiClient
 from caller.call import METHODS, Call
 from caller.errors import InvalidCallError
-from tests.proof.signature.conftest import PLACES, TRACE_ID, Api, FixedCredentials, Place
+from tests.proof.signature.apis import PLACES, TRACE_ID, Api, FixedCredentials, Place
 from tests.proof.signature.events import EVENTS, KEYS
 from tests.proof.signature.gateway import Gateway
 from tests.proof.signature.sigv4 import Credentials, Request

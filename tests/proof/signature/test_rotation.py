@@ -18,7 +18,7 @@ from caller.call import Call
 from caller.credentials import ExecutorCredentials
 from caller.settings import Settings
 from caller.transport import new_session
-from tests.proof.signature.conftest import FixedCredentials
+from tests.proof.signature.apis import FixedCredentials
 from tests.proof.signature.gateway import Gateway
 from tests.proof.signature.loopback import serve
 from tests.proof.signature.sigv4 import Credentials

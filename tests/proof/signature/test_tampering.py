@@ -16,7 +16,7 @@ import pytest
 from caller.api import ApiClient
 from caller.call import Call
 from caller.transport import new_session
-from tests.proof.signature.conftest import FixedCredentials
+from tests.proof.signature.apis import FixedCredentials
 from tests.proof.signature.gateway import Gateway
 from tests.proof.signature.loopback import serve
 from tests.proof.signature.sigv4 import Credentials, RefusedError, Request, receive, verify
