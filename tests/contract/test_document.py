@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+import schemathesis
 import yaml
 
 from orders.errors import ApiError
@@ -60,6 +61,10 @@ def error_types(base: type[ApiError] = ApiError) -> Iterator[type[ApiError]]:
     for error_type in base.__subclasses__():
         yield error_type
         yield from error_types(error_type)
+
+
+def test_it_is_valid_openapi() -> None:
+    schemathesis.openapi.from_dict(DOCUMENT).validate()
 
 
 def test_the_routes_are_those_of_the_template_and_of_the_code() -> None:
