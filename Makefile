@@ -46,6 +46,14 @@ demo: setup ## Deploy both accounts to the local AWS, watch the schedule fire, s
 lab: setup ## Leave the local two-account AWS running and print what to export (Ctrl-C stops it)
 	@python -m lab
 
+.PHONY: local
+local: setup ## Run an event in the real Lambda runtime (EVENT=events/direct-call.json); without one, keep warm containers
+	@python -m lab.local $(EVENT) $(if $(ARGS),-- $(ARGS))
+
+.PHONY: bench
+bench: setup ## Compare speed and size with what one could use instead, side by side
+	@python -m tests.benchmarks
+
 .PHONY: test
 test: setup ## Run every test that this machine can run; the others skip with the reason
 	@python -m pytest
