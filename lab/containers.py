@@ -39,6 +39,7 @@ ACCOUNTS = {"OrdersFunction": ACCOUNT_A, "CallerFunction": ACCOUNT_B}
 _HOST = "host.docker.internal"
 _CA_FILE = "lab-ca.pem"
 _START_SECONDS = 60
+_SESSION_SECONDS = 12 * 60 * 60
 
 type Step = Callable[[str], AbstractContextManager[None]]
 
@@ -203,9 +204,9 @@ class ContainerLab:
         return session.client("lambda").get_function_configuration(FunctionName=name)
 
     def role_session(self, function: str) -> Credentials:
-        """Assume a function's own role, so that `sam local` may do what the function may, and no more.
+        """Assume a function's own role for a day's work, so that `sam local` may do what the function may, and no more.
 
-        Only Lambda is trusted with it; in the lab, the account's root is added.
+        Only Lambda is trusted with the role; here, the account's root is too.
 
         Args:
             function: Its logical id.
@@ -213,12 +214,14 @@ class ContainerLab:
         account = ACCOUNTS[function]
         role = self.configuration(function)["Role"]
         session = self.lab.session(account)
-        trust = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT_IDS[account]}, "Action": "sts:AssumeRole"}
-        session.client("iam").update_assume_role_policy(
-            RoleName=role.rpartition("/")[2],
-            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
-        )
-        given = session.client("sts").assume_role(RoleArn=role, RoleSessionName=function)["Credentials"]
+        iam, sts = session.client("iam"), session.client("sts")
+        name = role.rpartition("/")[2]
+        trust: Any = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        root = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT_IDS[account]}, "Action": "sts:AssumeRole"}
+        if root not in trust["Statement"]:
+            trust["Statement"].append(root)
+            iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
+        given = sts.assume_role(RoleArn=role, RoleSessionName=function, DurationSeconds=_SESSION_SECONDS)["Credentials"]
         return Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
 
     def invoke(
@@ -248,7 +251,6 @@ class ContainerLab:
         process = subprocess.run(
             [*command, function, "--event", event.resolve(), *arguments],
             env=self._environment(function),
-            cwd=self.lab.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if parsed.event:
                 return _invoke(lab, function_for(event), parsed.event, parsed.sam)
             return _stay(lab, console)
-    except (OSError, ValueError, EmulatorError, RuntimeImageError, SamError) as error:
+    except (OSError, json.JSONDecodeError, EmulatorError, RuntimeImageError, SamError) as error:
         console.print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
@@ -98,8 +98,11 @@ def _stay(lab: ContainerLab, console: Console) -> int:
             event = _EXAMPLES[function]
             console.print(f"  curl -d @{event} {url}/2015-03-31/functions/{function}/invocations", soft_wrap=True)
         for _ in sys.stdin:
-            with demo.progress(console, "sam build"):
-                lab.build()
+            try:
+                with demo.progress(console, "sam build"):
+                    lab.build()
+            except SamError as error:  # such as a typing error; the next edit mends it
+                console.print(str(error), markup=False, soft_wrap=True)
         threading.Event().wait()
     return 0
 

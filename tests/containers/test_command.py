@@ -17,6 +17,7 @@ import requests
 
 from lab.containers import ContainerLab
 from lab.local import VARIABLES, main
+from lab.sam import SamError
 from tests.support.templates import PROJECT
 
 
@@ -83,7 +84,7 @@ def test_without_an_event_warm_containers_follow_every_build(
         warm.append({str(container.id) for container in docker_engine.containers.list()})
 
     def keys() -> Iterator[str]:
-        """What is typed between the questions: nothing, Enter, Ctrl-C."""
+        """What is typed between the questions: nothing, Enter, Enter, Ctrl-C."""
         urls = {
             match[2]: match[0]
             for match in re.finditer(r"(http\S+)/functions/(\w+)/invocations", capfd.readouterr().err)
@@ -92,10 +93,16 @@ def test_without_an_event_warm_containers_follow_every_build(
         ask(urls)
         yield "\n"
         ask(urls)
+        monkeypatch.setattr(ContainerLab, "build", broken_build)
+        yield "\n"
         raise KeyboardInterrupt
+
+    def broken_build(_: ContainerLab) -> None:
+        raise SamError("SyntaxError: invalid syntax")
 
     monkeypatch.setattr("sys.stdin", keys())
     assert main([]) == 130
+    assert "SyntaxError: invalid syntax" in capfd.readouterr().err, "a typing error does not end it"
     assert answers == [(200, 200)] * 3
     first, second, after_build = warm
     assert second == first, "warm"
