@@ -1,0 +1,97 @@
+"""The benchmarks measure what they say: real signatures, turns, ratios within a turn, every target in the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from xml.etree import ElementTree
+
+import pytest
+import requests
+from requests_aws4auth import AWS4Auth
+
+from tests.benchmarks.contestants.warm import unsigned
+from tests.benchmarks.measure import Row, take_turns
+from tests.benchmarks.plot import draw
+from tests.benchmarks.server import ACCESS_KEY, REGION, SECRET_KEY, TOKEN, Server, running
+from tests.benchmarks.warm import CONTESTANTS
+
+# Connections are kept for as long as the process lives, as in Lambda. The other one is awscurl's own.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:datetime.datetime.utcnow:DeprecationWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("name", sorted(CONTESTANTS.keys() - {"unsigned"}))
+def test_every_contestant_signs_as_aws_does(name: str, server: Server) -> None:
+    status, body = CONTESTANTS[name](server, "/verified")()
+    assert (status, type(body)) == (200, dict)
+
+
+def test_the_server_refuses_what_is_not_signed(server: Server) -> None:
+    assert unsigned(server, "/verified")()[0] == 403
+    assert unsigned(server, "/whoami")()[0] == 200
+
+
+def test_the_server_refuses_what_was_changed_after_signing(server: Server) -> None:
+    class Tampering(requests.Session):
+        def send(self, request: requests.PreparedRequest, **kwargs: object) -> requests.Response:
+            request.url = f"{request.url}?more"
+            return super().send(request, **kwargs)  # type: ignore[arg-type]
+
+    auth = AWS4Auth(ACCESS_KEY, SECRET_KEY, REGION, "execute-api", session_token=TOKEN)
+    with Tampering() as session:
+        assert session.get(f"{server.api_url}/verified", auth=auth, timeout=5).status_code == 403
+
+
+def test_a_session_is_asked_for_once_and_counted(server: Server) -> None:
+    server.count()
+    call = CONTESTANTS["ours"](server, "/whoami")
+    for _ in range(3):
+        call()
+    assert server.count() == {"AssumeRole": 1, "call": 3}
+
+
+def test_contestants_take_turns_and_nobody_always_begins() -> None:
+    order: list[str] = []
+
+    def contestant(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    values = take_turns({name: partial(contestant, name) for name in "abc"}, turns=3)
+    assert "".join(order) == "abcbcacab"
+    assert values == {"a": [1, 6, 8], "b": [2, 4, 9], "c": [3, 5, 7]}
+
+
+def test_a_ratio_is_the_median_of_the_ratios_within_each_turn() -> None:
+    row = Row("what", "against", "ms", ours=[1, 20, 3], theirs=[1, 10, 1], target=1.5)
+    assert row.ratio == 2
+    assert row.spread == (1.5, 2.5)
+    assert row.reached is False
+    assert Row("what", "against", "ms", [3], [2], 1.5).reached is True
+    assert Row("what", "against", "ms", [3], [2]).reached is None
+
+
+def test_the_picture_shows_every_row_with_a_target() -> None:
+    rows = [Row("a & b", "<c>", "ms", [1], [2], 0.6), Row("d", "e", "ms", [3], [2], 1.0), Row("f", "g", "ms", [1], [1])]
+    picture = ElementTree.fromstring(draw(rows))  # noqa: S314
+    namespace = "{http://www.w3.org/2000/svg}"
+    dots = picture.findall(f"{namespace}circle")
+    assert [dot.get("class") for dot in dots] == ["dot", "missed"]
+    assert float(dots[0].get("cx", "")) < float(dots[1].get("cx", ""))
+    texts = ["".join(text.itertext()) for text in picture.findall(f"{namespace}text")]
+    assert "a & b / <c>" in texts
+    assert not any("f / g" in text for text in texts)
