@@ -138,7 +138,7 @@ class AssumeRoleError(CallerError):
     def __init__(self, role: str, code: str, detail: str) -> None:
         other = "Account B: STS must be reachable from here; a later attempt may succeed."
         hint = _find_hint(self._HINTS, code, detail) or other
-        super().__init__(f"No session of {role}: {code}: {_one_line(detail)}", hint)
+        super().__init__(f"No session of {role}: {code}: {_one_line(detail).rstrip('.')}.", hint)
         self.role = role
         self.code = code
 

@@ -1,4 +1,4 @@
-"""Why STS refuses AssumeRole. It never says which side did: what can be seen from account B narrows it down."""
+"""Why STS refuses AssumeRole. It seldom says which side did: what can be seen from account B narrows it down."""
 
 import re
 from collections.abc import Mapping
@@ -71,12 +71,13 @@ class Caller:
         return role["session"] if role else ""
 
 
-def find_causes(caller: Caller, profile: Mapping[str, str]) -> tuple[Cause, ...]:
+def find_causes(caller: Caller, profile: Mapping[str, str], message: str) -> tuple[Cause, ...]:
     """Judge everything that can refuse AssumeRole.
 
     Args:
         caller: Who wants to assume the role.
         profile: The profile that says how: `role_arn`, `external_id`, `role_session_name`, `mfa_serial`.
+        message: What STS said, which sometimes names the kind of policy.
 
     Returns:
         The causes, the likeliest first among those of one judgement.
@@ -84,7 +85,7 @@ def find_causes(caller: Caller, profile: Mapping[str, str]) -> tuple[Cause, ...]
     See https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_roles.html
     """
     causes = [
-        _identity_policy(caller, profile["role_arn"]),
+        _identity_policy(caller, profile["role_arn"], message),
         _session_name(caller, profile.get("role_session_name", "")),
         _mfa(caller, profile.get("mfa_serial", "")),
         _external_id(profile.get("external_id", "")),
@@ -129,11 +130,13 @@ def advise(causes: tuple[Cause, ...]) -> str:
     )
 
 
-def _identity_policy(caller: Caller, role_arn: str) -> Cause:
+def _identity_policy(caller: Caller, role_arn: str, message: str) -> Cause:
     name = "identity policy"
     mend = (
         f"Account B: the caller's policy must allow sts:AssumeRole on {role_arn}; ApiAccessPolicy does (ApiUserNames)."
     )
+    if "identity-based policy" in message:
+        return Cause(name, Judgement.FOUND, "STS says so", mend)
     try:
         iam: Any = caller.session.create_client("iam", config=_CONFIG)
         [result] = iam.simulate_principal_policy(

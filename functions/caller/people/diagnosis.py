@@ -20,7 +20,7 @@ import botocore.session
 import requests
 from botocore.config import Config
 from botocore.credentials import Credentials, ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError
 from requests.utils import get_environ_proxies, select_proxy
 
 from caller.answer import Answer, read_answer
@@ -47,7 +47,7 @@ _CLOCK_SECONDS = 300
 """How far a signature's time may be from AWS's own."""
 
 _PROBE_SECONDS = 10.0
-_CALL_SECONDS = 35.0
+_CALL_SECONDS = 20.0
 _STS_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
 _CONFIGURE = "call-api configure writes a profile."
 
@@ -187,14 +187,12 @@ class Diagnosis:
             profile = read_profile(self._name)
             session = botocore.session.Session(profile=self._name)
             credentials = session.get_credentials()
-            if credentials is None:
-                raise AssumeRoleError(f"profile {shown}", "NoCredentialsError", str(NoCredentialsError()))
         except AssumeRoleError as error:
             raise _FailedError(error.saw, expected, f"{error.mend} {_CONFIGURE}") from error
         except BotoCoreError as error:
             mend = f"Account B: correct the profile. {_CONFIGURE}"
             raise _FailedError(f"{type(error).__name__}: {error}", expected, mend) from error
-        if profile.get("role_arn") and credentials.method == "env":
+        if credentials and profile.get("role_arn") and credentials.method == "env":
             raise _FailedError(
                 f"AWS_ACCESS_KEY_ID is set and comes before the role of profile {shown}",
                 expected,
@@ -305,7 +303,7 @@ class Diagnosis:
 
     def _assume_role(self) -> str:
         if not self._credentials:
-            raise _NotTriedError("no profile to do it with")
+            raise _NotTriedError("no credentials to do it with")
         role_arn = self._profile.get("role_arn", "")
         if not role_arn and not self._caller.session_name:
             raise _NotTriedError("there is no role_arn")
@@ -319,7 +317,7 @@ class Diagnosis:
             failure = AssumeRoleError(role_arn, details["Code"], details["Message"])
             causes: tuple[Cause, ...] = ()
             if caller and failure.code == "AccessDenied" and "MultiFactorAuthentication" not in details["Message"]:
-                causes = find_causes(caller, self._profile)
+                causes = find_causes(caller, self._profile, details["Message"])
             raise _FailedError(failure.saw, expected, advise(causes) or failure.mend, causes) from error
         except BotoCoreError as error:
             failure = AssumeRoleError(role_arn, type(error).__name__, str(error))
