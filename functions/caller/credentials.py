@@ -89,7 +89,7 @@ class ExecutorCredentials:
 
     def _assume_role(self) -> dict[str, Any]:
         if self._failure and time.time() - self._failed < _SHARED_FAILURE_SECONDS:
-            raise self._failure
+            raise self._failure.with_traceback(None)
         settings = self._settings
         try:
             answer = self._sts.assume_role(

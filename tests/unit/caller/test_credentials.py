@@ -98,6 +98,18 @@ def test_32_cold_threads_share_a_failure(
     assert len(sts.requests) == len(failures) == 1
 
 
+def test_a_shared_failure_does_not_grow_with_those_who_share_it(executor: ExecutorCredentials, sts: FakeSts) -> None:
+    sts.failure = (403, "AccessDenied", "no")
+
+    def depth() -> int:
+        with pytest.raises(AssumeRoleError) as caught:
+            executor.frozen()
+        return len(caught.traceback)
+
+    depth()
+    assert len({depth() for _ in range(5)}) == 1
+
+
 def test_a_failure_is_not_remembered_for_long(
     executor: ExecutorCredentials, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
