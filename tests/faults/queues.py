@@ -94,8 +94,14 @@ class Queues:
         return answer.get("Messages", [])
 
     def _delete(self, url: str, messages: list[MessageTypeDef]) -> None:
-        for message in messages:
-            self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        if messages:
+            self._sqs.delete_message_batch(
+                QueueUrl=url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
+                    for number, message in enumerate(messages)
+                ],
+            )
 
 
 def _record(message: MessageTypeDef) -> dict[str, Any]:
