@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import pytest
@@ -22,9 +23,16 @@ def sqs(own_lab: Lab) -> SQSClient:
 
 
 @pytest.fixture
-def impatient(own_lab: Lab, sqs: SQSClient) -> None:
-    """Five receives take seconds, not 45 minutes."""
-    sqs.set_queue_attributes(QueueUrl=own_lab.outputs[ACCOUNT_B]["CallQueueUrl"], Attributes={"VisibilityTimeout": "1"})
+def impatient(own_lab: Lab, sqs: SQSClient) -> Iterator[None]:
+    """Calls that fail are given up in seconds: AWS takes 45 minutes for five receives."""
+    queue_url = own_lab.outputs[ACCOUNT_B]["CallQueueUrl"]
+    names: list[Literal["VisibilityTimeout", "RedrivePolicy"]] = ["VisibilityTimeout", "RedrivePolicy"]
+    deployed = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
+    redrive = json.loads(deployed["RedrivePolicy"]) | {"maxReceiveCount": 2}
+    attributes = {"VisibilityTimeout": "5", "RedrivePolicy": json.dumps(redrive)}
+    sqs.set_queue_attributes(QueueUrl=queue_url, Attributes=attributes)  # type: ignore[arg-type]
+    yield
+    sqs.set_queue_attributes(QueueUrl=queue_url, Attributes=deployed)
 
 
 def order_call(**fields: Any) -> dict[str, Any]:

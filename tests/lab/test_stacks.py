@@ -12,7 +12,6 @@ from botocore.exceptions import ClientError
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C
 from lab.lab import STACK_NAMES, Lab
 from lab.sam import SamError
-from tests.lab.conftest import eventually
 
 
 def place(lab: Lab, who: Credentials, key: str, sku: str) -> str:
@@ -75,16 +74,6 @@ def test_the_stage_throttles_and_the_caller_comes_through(own_lab: Lab) -> None:
 
     assert own_lab.invoke({"path": "/whoami"})["status"] == 200
     own_lab.deploy(ACCOUNT_A, ThrottlingRateLimit="100", ThrottlingBurstLimit="200")
-
-
-def test_the_schedule_fires(own_lab: Lab) -> None:
-    me = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
-
-    def ordered() -> list[int]:
-        orders = own_lab.request("GET", "/orders?limit=100", me).json()["orders"]
-        return [order["quantity"] for order in orders if order["sku"] == "scheduled"]
-
-    assert eventually(ordered) == [3]
 
 
 def test_a_parameter_out_of_range_is_refused_and_changes_nothing(own_lab: Lab) -> None:
