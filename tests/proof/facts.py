@@ -317,8 +317,8 @@ def _queue(name: str) -> Callable[[Policies, Kind], Claim]:
 
 FACTS = (
     Fact(
-        "The executor role can be assumed by role sessions and MFA-authenticated users of the consumer accounts, with the"
-        " external id and a session name bound to their account, and by nobody else",
+        "The executor role can be assumed by role sessions and MFA-authenticated users of the consumer accounts, with"
+        " the external id and a session name bound to their account, and by nobody else",
         _executor_trust,
     ),
     Fact(

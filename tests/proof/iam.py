@@ -464,7 +464,7 @@ def _applies(statement: Statement, request: Request, *, resource_optional: bool 
         for resource in resources:
             # A wildcard at the end of a part of an ARN reaches over its colon; elsewhere in the part it may not.
             if "${" in resource or re.search(r"[*?][^:*?/]+:", resource):
-                raise NotModelledError(f"policy variable, or wildcard inside a part of an ARN, in resource {resource}")
+                raise NotModelledError(f"variable, or wildcard inside a part of an ARN, in resource {resource}")
         matched = request.resource.like(*resources)
         parts.append(matched if "Resource" in statement else z3.Not(matched))
     for operator, block in statement.get("Condition", {}).items():

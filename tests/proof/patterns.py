@@ -2,7 +2,7 @@
 
 A policy looks at a field of a request only through patterns. So all that can be said of a free string is which of them
 it matches, and there are few combinations; they are found by running all patterns side by side over every string there
-is. z3 decides over these combinations. That is exact, and takes it milliseconds where its theory of strings takes minutes.
+is. z3 decides over these combinations: exactly, and in milliseconds where its own theory of strings takes minutes.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from lab import deviations
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
-from lab.lab import STACK_NAMES
+from lab.lab import EXTERNAL_ID, STACK_NAMES
 from tests.support.templates import ACCOUNTS, REGION, Side, resolved
 
 if TYPE_CHECKING:
@@ -59,6 +60,24 @@ class Intent:
             "RequireMfaForUsers": str(self.mfa).lower(),
             "StageName": self.stage,
         }
+
+
+# Everything that a deployment can narrow, narrowed: a fault that the defaults would hide shows here.
+STRICT = Intent(
+    consumers=(ACCOUNTS["b"], "444444444444"),
+    external_ids=("new-id", "old-id"),
+    caller_arns=(f"arn:aws:iam::{ACCOUNTS['b']}:role/job-*", "arn:aws:iam::*:user/ann"),
+)
+
+
+def deployed_intent() -> Intent:
+    """Return what the lab asks of account A's stack."""
+    parameters = deviations.provider_parameters([ACCOUNT_B])
+    return Intent(
+        external_ids=(EXTERNAL_ID,),
+        session_names=tuple(parameters["ConsumerSessionName"].split(",")),
+        mfa=parameters["RequireMfaForUsers"] == "true",
+    )
 
 
 @dataclass(frozen=True)

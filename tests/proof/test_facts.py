@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 import z3
 
-from lab import deviations
-from lab.accounts import ACCOUNT_B
-from lab.lab import EXTERNAL_ID
 from tests.proof.facts import FACTS, Fact, find, prove, reads
 from tests.proof.iam import Kind
 from tests.proof.mutations import faults
-from tests.proof.policies import Intent, Policies, from_deployment, from_templates
-from tests.support.templates import ACCOUNTS
+from tests.proof.policies import STRICT, Intent, Policies, from_templates
 
-if TYPE_CHECKING:
-    from lab.lab import Lab
-
-# Everything that a deployment can narrow, narrowed: a fault that the defaults would hide shows here.
-STRICT = Intent(
-    consumers=(ACCOUNTS["b"], "444444444444"),
-    external_ids=("new-id", "old-id"),
-    caller_arns=(f"arn:aws:iam::{ACCOUNTS['b']}:role/job-*", "arn:aws:iam::*:user/ann"),
-)
 INTENTS = {"defaults": Intent(), "strict": STRICT, "another stage, without MFA": Intent(mfa=False, stage="v2")}
-
-
-def deployed_intent() -> Intent:
-    """What the lab asks of account A's stack."""
-    parameters = deviations.provider_parameters([ACCOUNT_B])
-    return Intent(
-        external_ids=(EXTERNAL_ID,),
-        session_names=tuple(parameters["ConsumerSessionName"].split(",")),
-        mfa=parameters["RequireMfaForUsers"] == "true",
-    )
-
-
-@pytest.fixture(scope="module")
-def deployed(lab: Lab) -> Policies:
-    return from_deployment(lab, deployed_intent())
 
 
 @pytest.mark.parametrize("intent", INTENTS.values(), ids=INTENTS)

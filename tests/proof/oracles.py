@@ -1,0 +1,85 @@
+"""Two judges of IAM requests, neither of which shares code with the other or with the proofs.
+
+Both are under the AGPL: they are used by tests only, and nothing of them is part of what is deployed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from reach.engine import Principal as ReachPrincipal
+from reach.engine import ResourcePolicy
+from reach.policy import parse_policy
+from reach.reference import evaluate
+
+from tests.proof.matrix import Case, session_arn
+from tests.proof.policies import Document
+
+FOLDER = Path(__file__).parent
+
+
+def reach(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[bool | None]:
+    """Decide requests with the reference evaluator of reach (https://pypi.org/project/reach-security/).
+
+    Args:
+        cases: The requests.
+        documents: The policies that they name.
+
+    Returns:
+        Whether each is allowed; None where it does not know.
+    """
+    parsed = {name: parse_policy(document, name) for name, document in documents.items()}
+    return [
+        evaluate(
+            ReachPrincipal(case.principal.arn, [parsed[name] for name in case.identity]),
+            case.action,
+            case.resource,
+            {**case.principal.context, **case.context},
+            resource_policy=ResourcePolicy(
+                parsed[case.policy], _owner(case.resource), required=case.policy.endswith(" trust")
+            ),
+        )
+        for case in cases
+    ]
+
+
+def simulate(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[bool | None]:
+    """Decide requests with iam-simulate (https://github.com/cloud-copilot/iam-simulate), which runs in Node.
+
+    Args:
+        cases: The requests.
+        documents: The policies that they name.
+
+    Returns:
+        Whether each is allowed; None where it does not know.
+    """
+    requests = [
+        {
+            "principal": session_arn(case.principal),
+            "action": case.action,
+            "resource": case.resource,
+            "owner": _owner(case.resource),
+            "context": {**case.principal.context, **case.context},
+            "identity": case.identity,
+            "policy": case.policy,
+        }
+        for case in cases
+    ]
+    answer = subprocess.run(
+        ["node", "simulate.mjs"],
+        cwd=FOLDER,
+        input=json.dumps({"documents": documents, "requests": requests}),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    decisions: list[bool | None] = json.loads(answer.stdout)
+    return decisions
+
+
+def _owner(arn: str) -> str:
+    return arn.split(":")[4]

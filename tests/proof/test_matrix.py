@@ -1,0 +1,200 @@
+"""Two oracles, the logic of the proofs and the emulator decide thousands of requests, each as intended."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import botocore.exceptions
+import pytest
+import z3
+from botocore.config import Config
+
+from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
+from tests.proof import matrix, oracles
+from tests.proof.iam import Kind, Request, allowed, identity_allows
+from tests.proof.matrix import Case
+from tests.proof.mutations import faults
+from tests.proof.policies import STRICT, Document, Intent, Policies, deployed_intent, from_templates
+
+if TYPE_CHECKING:
+    from mypy_boto3_sts import STSClient
+
+    from lab.lab import Lab
+
+INTENTS = {"defaults": Intent(), "strict": STRICT, "as in the lab": deployed_intent()}
+KINDS = {"User": Kind.USER, "AssumedRole": Kind.ROLE, "Account": Kind.ROOT}
+
+
+@pytest.mark.parametrize("intent", INTENTS.values(), ids=INTENTS)
+def test_reach_decides_as_intended(intent: Intent) -> None:
+    policies = from_templates(intent)
+    cases = matrix.cases(policies)
+    decisions = oracles.reach(cases, matrix.documents(policies))
+    assert disagreements(cases, decisions) == []
+    assert len(cases) > 7000
+    assert sum(case.intended for case in cases) > 50
+
+
+@pytest.mark.usefixtures("node")
+@pytest.mark.parametrize("intent", [INTENTS["defaults"], INTENTS["strict"]], ids=["defaults", "strict"])
+def test_iam_simulate_decides_as_intended(intent: Intent) -> None:
+    policies = from_templates(intent)
+    cases = matrix.cases(policies)
+    decisions = oracles.simulate(cases, matrix.documents(policies))
+    unknown = [case for case, decision in zip(cases, decisions, strict=True) if decision is None]
+    # It does not know the ARN of a method with an empty path; nobody is granted that one.
+    assert unknown == [
+        case
+        for case in cases
+        if case.action == "execute-api:Invoke" and case.resource.endswith("/") and case.resource.count("/") == 3
+    ]
+    assert disagreements(cases, [bool(decision) for decision in decisions]) == []
+
+
+def test_the_logic_of_the_proofs_decides_as_intended() -> None:
+    policies = from_templates(STRICT)
+    cases = matrix.cases(policies)
+    chance = random.Random(1)  # noqa: S311 - the same sample each time
+    chosen = [case for case in cases if case.intended] + chance.sample(cases, 150)
+    assert disagreements(chosen, [decide(case, policies) for case in chosen]) == []
+
+
+def test_the_logic_of_the_proofs_and_reach_agree_on_wrong_policies_too() -> None:
+    """Faulty policies reach corners of the logic that the right ones do not: negations, missing keys, NotPrincipal."""
+    chance = random.Random(2)  # noqa: S311 - the same sample each time
+    right = from_templates(STRICT)
+    cases = matrix.cases(right)
+    compared = {True: 0, False: 0}
+    judged = {name for case in cases for name in (case.policy, *case.identity)} & set(right.documents)
+    wrong = [fault for fault in faults(right) if fault.document in judged]
+    for fault in chance.sample(wrong, 60):
+        concerned = [case for case in cases if fault.document in (case.policy, *case.identity)]
+        intended = [case for case in concerned if case.intended]
+        chosen = chance.sample(intended, min(3, len(intended))) + chance.sample(concerned, 4)
+        decisions = oracles.reach(chosen, matrix.documents(fault.policies))
+        for case, decision in zip(chosen, decisions, strict=True):
+            if decision is None:
+                continue
+            assert decide(case, fault.policies) is decision, f"{fault.name}: {case}"
+            compared[decision] += 1
+    assert compared[True] > 50
+    assert compared[False] > 50
+
+
+def test_the_emulator_decides_assumptions_as_intended(lab: Lab, deployed: Policies) -> None:
+    """The part of the matrix that it models: no root users, who may do everything there, and no MFA."""
+    may = {"may assume": lab.may_assume_executor()}
+    other = {**lab.may_assume_executor(), "Resource": f"arn:aws:iam::{ACCOUNT_IDS[ACCOUNT_A]}:role/Other"}
+    may["may assume another"] = other
+    accounts = {ACCOUNT_IDS[name]: name for name in (ACCOUNT_A, ACCOUNT_B, ACCOUNT_C)}
+    clients: dict[tuple[str, str], STSClient] = {}
+    cases = [
+        case
+        for case in matrix.assumptions(deployed)
+        if case.principal.type != "Account"
+        and case.principal.arn != deployed.names["ExecutorRole.Arn"]
+        and "/" not in case.principal.arn.split("/", 1)[1]
+        and "aws:MultiFactorAuthPresent" not in case.context
+        and "sts:ExternalId" in case.context
+    ]
+    wrong = []
+    for case in cases:
+        (identity,) = case.identity
+        who = (case.principal.arn, identity)
+        if who not in clients:
+            make = lab.user if case.principal.type == "User" else lab.role
+            someone = make(accounts[case.principal.account], f"proof-{len(clients)}", may[identity])
+            # What no client would send must be refused by the policy, not by botocore.
+            clients[who] = lab.session(someone).client("sts", config=Config(parameter_validation=False))
+        try:
+            clients[who].assume_role(
+                RoleArn=case.resource,
+                RoleSessionName=case.context["sts:RoleSessionName"],
+                ExternalId=case.context["sts:ExternalId"],
+            )
+            decision = "allowed"
+        except botocore.exceptions.ClientError as error:
+            decision = error.response["Error"]["Code"]
+        if decision != ("allowed" if case.intended else "AccessDenied"):
+            wrong.append((decision, str(case)))
+    assert wrong == []
+    assert len(cases) > 300
+    assert any(case.intended for case in cases)
+
+
+def test_the_emulator_decides_calls_as_intended(lab: Lab, deployed: Policies) -> None:
+    """The part of the matrix that it models: the API's stage, its routes, and principals of account A."""
+    account_b = ACCOUNT_IDS[ACCOUNT_B]
+    someone = lab.user(ACCOUNT_B, "proof-caller", lab.may_assume_executor())
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    anything = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
+    callers = {
+        matrix.executor(deployed, f"{account_b}-orders-caller").name: lab.assume_executor(
+            someone, f"{account_b}-orders-caller"
+        ),
+        matrix.role(ACCOUNT_IDS[ACCOUNT_A], "admin").name: lab.role(ACCOUNT_A, "proof-admin", everything),
+        matrix.user(ACCOUNT_IDS[ACCOUNT_A], "ann").name: lab.user(ACCOUNT_A, "proof-ann", anything),
+    }
+    prefix = f"{deployed.api_arn}/{deployed.intent.stage}/"
+    wrong = []
+    sent = 0
+    for case in matrix.calls(deployed):
+        method, _, path = case.resource.removeprefix(prefix).partition("/")
+        if case.principal.name not in callers or not case.resource.startswith(prefix):
+            continue
+        if path not in {"whoami", "orders", "orders/7f3c"} or case.principal.session == "x":
+            continue
+        answer = lab.request(method, f"/{path}", callers[case.principal.name])
+        sent += 1
+        if (answer.status_code != 403) is not case.intended:
+            wrong.append((answer.status_code, str(case)))
+    assert wrong == []
+    assert sent == 3 * len(matrix.METHODS) * len(callers)
+
+
+def disagreements(cases: list[Case], decisions: list[bool | None]) -> list[str]:
+    return [
+        f"{case}: {decision}" for case, decision in zip(cases, decisions, strict=True) if decision is not case.intended
+    ]
+
+
+def decide(case: Case, policies: Policies) -> bool:
+    """Decide one request with the logic of the proofs, every field of it given."""
+    principal, context = case.principal, case.context
+    request = Request(KINDS[principal.type], {})
+    documents = matrix.documents(policies)
+    identity = identity_allows(request, _statements(documents, *case.identity))
+    decision = allowed(
+        request,
+        _statements(documents, case.policy),
+        owner=case.resource.split(":")[4],
+        identity=identity,
+        trust=case.policy.endswith(" trust"),
+    )
+    given = [
+        request.action.like(case.action.lower()),
+        request.resource.like(case.resource),
+        request.is_of(principal.account),
+        request.is_principal(principal.arn),
+        request.key("aws:userid").like(principal.user_id),
+    ]
+    for name in ("sts:ExternalId", "aws:MultiFactorAuthPresent", "sts:RoleSessionName", "aws:SecureTransport"):
+        key = request.key(name)
+        if name in context:
+            # A value is no pattern: its own asterisk stands for itself.
+            given += [key.present, key.like(context[name].replace("*", "asterisk"))]
+        elif name in {"sts:ExternalId", "aws:MultiFactorAuthPresent"}:
+            given.append(z3.Not(key.present))
+    decisions = set()
+    for answer in (True, False):
+        solver = z3.Solver()
+        solver.add(request.guarantees, *given, decision == answer)
+        if solver.check() == z3.sat:
+            decisions.add(answer)
+    (only,) = decisions
+    return only
+
+
+def _statements(documents: dict[str, Document], *names: str) -> list[Any]:
+    return [statement for name in names for statement in documents[name]["Statement"]]
