@@ -1,7 +1,6 @@
 """Signed requests to the API: one attempt, and as many more as make sense."""
 
 import os
-import random
 from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ import urllib3
 from botocore.credentials import ReadOnlyCredentials
 from requests.structures import CaseInsensitiveDict
 from requests_aws4auth import AWS4Auth
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from caller.answer import Answer, read_answer
 from caller.call import Call
@@ -32,7 +32,7 @@ WORKERS = 32
 """How many calls are made at the same time at most, each with a connection of its own."""
 
 _ATTEMPTS = 6
-_FIRST_PAUSE_SECONDS = 0.5
+_BACKOFF = wait_random_exponential(multiplier=0.5, max=10)
 _CONNECT_SECONDS = 3.0
 _ADDRESSES = 8
 """The most that DNS gives for one host name; the time to connect is spent on each of them in turn."""
@@ -117,14 +117,19 @@ class ApiClient:
         """
         tally = tally or Tally()
 
-        for retries in range(_ATTEMPTS - 1):
-            try:
-                return self._attempt(call, deadline, correlation_id, tally)
-            except _TRANSIENT as error:
-                pause = _pause(retries, error)
-            _require_time(deadline, tally, pause=pause)
-            sleep(pause)
-        return self._attempt(call, deadline, correlation_id, tally)
+        def pause(state: RetryCallState) -> float:
+            asked = tally.failure.retry_after if isinstance(tally.failure, ApiError) else None
+            return (asked or 0.0) + _BACKOFF(state)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(_TRANSIENT),
+            wait=pause,
+            before_sleep=lambda state: _require_time(deadline, tally, pause=state.upcoming_sleep),
+            stop=stop_after_attempt(_ATTEMPTS),
+            sleep=sleep,
+            reraise=True,
+        )
+        return retrying(self._attempt, call, deadline, correlation_id, tally)
 
     def _attempt(self, call: Call, deadline: float, correlation_id: str, tally: Tally) -> Answer:
         _require_time(deadline, tally)
@@ -194,12 +199,6 @@ def unsigned_headers(call: Call, correlation_id: str) -> CaseInsensitiveDict[str
         "X-Correlation-Id": correlation_id,
     }
     return CaseInsensitiveDict([*((name, value) for name, value in headers.items() if value), *call.headers])
-
-
-def _pause(retries: int, failure: CallerError) -> float:
-    """Return how long to wait: what `Retry-After` asks for, and up to twice as long after each retry, by chance."""
-    asked = failure.retry_after if isinstance(failure, ApiError) else None
-    return (asked or 0.0) + random.uniform(0, _FIRST_PAUSE_SECONDS * 2**retries)  # noqa: S311 - it keeps no secret
 
 
 def _require_time(deadline: float, tally: Tally, *, pause: float = 0.0) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import aws_lambda_powertools.metrics  # noqa: F401 - imported for those that are forked
 import boto3  # noqa: F401
 from botocore.config import Config
+from tenacity import wait_random_exponential
 
 from caller import answer, api, credentials
 
@@ -59,11 +60,12 @@ def quicken(pace: float) -> None:
     """
     api._CONNECT_SECONDS *= 3 / pace
     for module, *names in (
-        (api, "_READ_SECONDS", "_SHORTEST_ATTEMPT", "_FIRST_PAUSE_SECONDS"),
+        (api, "_READ_SECONDS", "_SHORTEST_ATTEMPT"),
         (credentials, "_SHARED_FAILURE_SECONDS", "_PROVEN_SECONDS"),
     ):
         for name in names:
             setattr(module, name, getattr(module, name) / pace)
+    api._BACKOFF = wait_random_exponential(multiplier=api._BACKOFF.multiplier / pace, max=api._BACKOFF.max / pace)
     sts = credentials._STS_CONFIG
     timeouts = {name: getattr(sts, name) * 3 / pace for name in ("connect_timeout", "read_timeout")}
     credentials._STS_CONFIG = sts.merge(Config(**timeouts))
