@@ -106,7 +106,10 @@ def configure(
     if only_print:
         click.echo(edit_profile("", profile, settings), nl=False)
         return
-    before = read_file(path)
+    try:
+        before = read_file(path)
+    except OSError as error:
+        raise click.ClickException(f"Cannot read {path}: {error.strerror}.") from error
     after = edit_profile(before, profile, settings)
     if before == after:
         click.echo(f"{path} says so already.")

@@ -1,0 +1,192 @@
+"""An IAM user with an access key comes into the executor role by an ordinary AWS profile, with whatever tool."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lab.accounts import ACCOUNT_A, ACCOUNT_B, write_profile
+from lab.lab import EXTERNAL_ID, PERSON, PERSON_PROFILE, Lab
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """A user's environment without anything of the machine's user."""
+    return {"HOME": str(tmp_path), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+
+
+def run(
+    lab: Lab, home: dict[str, str], *command: str, text: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        env={**lab.environment, **home, "API_URL": lab.api_url, "AWS_PROFILE": PERSON_PROFILE, **environment},
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# --- The policy -------------------------------------------------------------------------------------------------------
+
+
+def test_the_policy_allows_a_user_one_role_and_nothing_else(lab: Lab) -> None:
+    iam = lab.session(ACCOUNT_B).client("iam")
+    [attached] = iam.list_attached_user_policies(UserName=PERSON)["AttachedPolicies"]
+    version = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]["DefaultVersionId"]
+    found = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)["PolicyVersion"]
+    document: Any = found["Document"]
+
+    assert attached["PolicyArn"] == lab.outputs[ACCOUNT_B]["ApiAccessPolicyArn"]
+    assert document["Statement"] == [
+        {
+            "Sid": "AssumeExecutorRole",
+            "Effect": "Allow",
+            "Action": "sts:AssumeRole",
+            "Resource": lab.outputs[ACCOUNT_A]["ExecutorRoleArn"],
+        }
+    ]
+
+
+def test_the_policy_attached_by_hand_is_enough_and_taken_away_is_the_end(lab: Lab) -> None:
+    iam = lab.session(ACCOUNT_B).client("iam")
+    user = lab.user(ACCOUNT_B, "newcomer")
+    policy = {"UserName": "newcomer", "PolicyArn": lab.outputs[ACCOUNT_B]["ApiAccessPolicyArn"]}
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        lab.assume_executor(user, "222222222222-newcomer")
+    iam.attach_user_policy(**policy)
+    session = lab.assume_executor(user, "222222222222-newcomer")
+    iam.detach_user_policy(**policy)
+
+    assert lab.request("GET", "/whoami", session).json()["session_name"] == "222222222222-newcomer"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        lab.assume_executor(user, "222222222222-newcomer")
+
+
+# --- call-api ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [[str(BIN / "call-api")], [sys.executable, "-m", "caller"]])
+def test_call_api_is_a_command_and_a_module(lab: Lab, home: dict[str, str], command: list[str]) -> None:
+    done = run(lab, home, *command, "/whoami")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["session_name"] == f"222222222222-{PERSON}"
+
+
+def test_an_order_from_standard_input_and_its_way_back(lab: Lab, home: dict[str, str]) -> None:
+    sku = f"sku-{uuid4()}"
+    post = ("call-api", "POST", "/orders", "--json", "@-", "--output", "json", "--idempotency-key", sku)
+
+    first, again = (run(lab, home, *post, text=json.dumps({"sku": sku})) for _ in range(2))
+    order = json.loads(first.stdout)["body"]
+    orders = run(lab, home, "call-api", "/orders", "--query", "status=accepted", "--query", "limit=100")
+
+    assert json.loads(first.stdout)["status"] == 201
+    assert json.loads(again.stdout)["body"] == order
+    assert [found for found in json.loads(orders.stdout)["orders"] if found["sku"] == sku] == [order]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "profile", "code", "error"),
+    [
+        (["/whoami"], PERSON_PROFILE, 0, ""),
+        (["orders"], PERSON_PROFILE, 2, "InvalidCallError: path is 'orders'."),
+        (["/whoami"], "no-such-profile", 3, "AssumeRoleError: No session of"),
+        (["DELETE", "/orders/x"], PERSON_PROFILE, 4, "RefusedError: The API answered 403 AccessDeniedException"),
+        (["/whoami"], PERSON, 4, "RefusedError: The API answered 403 AccessDeniedException"),
+        (["/orders/x"], PERSON_PROFILE, 5, "NotFoundError: The API answered 404 order_not_found"),
+        (["/orders", "--query", "limit=0"], PERSON_PROFILE, 6, "RejectedError: The API answered 400 invalid_query"),
+    ],
+)
+def test_the_exit_code_tells_failures_apart(  # noqa: PLR0917
+    lab: Lab, home: dict[str, str], arguments: list[str], profile: str, code: int, error: str
+) -> None:
+    done = run(lab, home, "call-api", *arguments, AWS_PROFILE=profile)
+
+    assert done.returncode == code
+    assert done.stderr.startswith(error)
+
+
+def test_the_session_is_shared_with_the_aws_cli_through_its_cache(lab: Lab, home: dict[str, str]) -> None:
+    for _ in range(2):
+        assert run(lab, home, "call-api", "/whoami").returncode == 0
+
+    [cached] = (Path(home["HOME"]) / ".aws/cli/cache").iterdir()
+    assert json.loads(cached.read_text())["AssumedRoleUser"]["Arn"].endswith(f"/222222222222-{PERSON}")
+    assert cached.stat().st_mode & 0o777 == 0o600
+
+
+# --- Other tools with the same profile --------------------------------------------------------------------------------
+
+
+def test_awscurl_calls_the_api(lab: Lab, home: dict[str, str]) -> None:
+    trust = {"REQUESTS_CA_BUNDLE": str(lab.ca_file)}
+    command = ("awscurl", "--fail-with-body", "--region", "eu-west-1")
+
+    granted = run(lab, home, *command, f"{lab.api_url}/whoami", **trust)
+    refused = run(lab, home, *command, "-X", "DELETE", f"{lab.api_url}/orders/x", **trust)
+
+    assert granted.returncode == 0, granted.stderr
+    assert json.loads(granted.stdout)["session_name"] == f"222222222222-{PERSON}"
+    assert refused.returncode == 22
+    assert "is not authorized to perform: execute-api:Invoke" in refused.stdout
+
+
+def test_the_aws_cli_is_in_the_role(lab: Lab, home: dict[str, str]) -> None:
+    # What version managers put on the path need not be there for this interpreter.
+    if not shutil.which("aws") or run(lab, home, "aws", "--version").returncode:
+        pytest.skip("the AWS CLI is not installed")
+
+    done = run(lab, home, "aws", "sts", "get-caller-identity")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["Arn"].startswith("arn:aws:sts::111111111111:assumed-role/orders-api-ExecutorRole-")
+
+
+# --- call-api configure -----------------------------------------------------------------------------------------------
+
+
+def test_configure_writes_the_profile_that_calls(lab: Lab, home: dict[str, str], tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    given = {"endpoint_url": lab.endpoint, "ca_bundle": str(lab.ca_file)}
+    write_profile(config, "default", region="eu-north-1")
+    write_profile(
+        config,
+        "me",
+        aws_access_key_id=lab.person.access_key,
+        aws_secret_access_key=lab.person.secret_key or "",
+        region="eu-west-1",
+        **given,
+    )
+    write_profile(config, "shop", **given)
+    before = config.read_text()
+    answers = [lab.outputs[ACCOUNT_A]["ExecutorRoleArn"], "me", EXTERNAL_ID, "", "", lab.api_url, "eu-west-1", "y", ""]
+    elsewhere = {"AWS_CONFIG_FILE": str(config), "AWS_PROFILE": "default", "API_URL": ""}
+
+    configured = run(lab, home, "call-api", "configure", "--profile", "shop", text="\n".join(answers), **elsewhere)
+    called = run(lab, home, "call-api", "/whoami", "--profile", "shop", **elsewhere)
+    doctor = run(lab, home, "call-api", "doctor", "--profile", "shop", **elsewhere)
+
+    assert configured.returncode == 0, configured.stderr
+    assert "[222222222222-my-user]" in configured.stderr, "the session name is proposed"
+    assert "Next: call-api doctor --profile shop" in configured.stdout
+    [backup] = tmp_path.glob("config.*.bak")
+    assert backup.read_text() == before
+    assert config.read_text().startswith(before.rstrip("\n"))
+    assert json.loads(called.stdout)["session_name"] == f"222222222222-{PERSON}"
+    assert doctor.returncode == 0, doctor.stdout
