@@ -88,7 +88,9 @@ def guide(lab: Lab) -> str:
     call = json.dumps({"method": "POST", "path": "/orders", "body": {"sku": "oolong"}, "idempotency_key": "by hand"})
     queue_url = lab.outputs[ACCOUNT_B]["CallQueueUrl"]
     if _has_aws_cli():
-        enqueue = f"aws sqs send-message --profile {ACCOUNT_B} --queue-url {queue_url} --message-body '{call}'"
+        # Version 1 of the CLI does not read the endpoint in a profile for SQS.
+        aws = f"aws sqs --endpoint-url {lab.endpoint} --profile {ACCOUNT_B}"
+        enqueue = f"{aws} send-message --queue-url {queue_url} --message-body '{call}'"
     else:
         # The same with what the project brings.
         enqueue = (

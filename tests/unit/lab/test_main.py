@@ -16,6 +16,7 @@ from lab.sam import SamError
 
 LAB: Any = SimpleNamespace(
     environment={"AWS_CONFIG_FILE": "/tmp/a folder/config"},  # noqa: S108 - named, not used
+    endpoint="https://127.0.0.1:1",
     api_url="https://127.0.0.1:1/v1",
     outputs={"account-b": {"CallQueueUrl": "https://127.0.0.1:1/queue"}},
 )
@@ -55,7 +56,11 @@ def test_the_exit_code_tells_how_it_went(
 
 @pytest.mark.parametrize(
     ("aws", "tool"),
-    [("exit 0", "aws sqs send-message"), ("exit 127", "AWS_PROFILE=account-b python"), (None, "python -c")],
+    [
+        ("exit 0", "aws sqs --endpoint-url https://127.0.0.1:1 --profile account-b send-message"),
+        ("exit 127", "AWS_PROFILE=account-b python"),
+        (None, "python -c"),
+    ],
 )
 def test_the_queue_is_shown_with_a_tool_that_is_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, aws: str | None, tool: str
