@@ -329,7 +329,8 @@ FACTS = (
         _executor_identity,
     ),
     Fact(
-        "Whatever anybody's own policies say, the API answers sessions of the executor role on the granted methods only",
+        "Whatever anybody's own policies say, the API answers only sessions of the executor role, on the granted"
+        " methods",
         lambda policies, kind: _api_calls(policies, kind, domain=lambda _: TRUE),
     ),
     Fact(

@@ -372,7 +372,7 @@ def allowed(
         resource_policy: Statements of the resource's policy.
         owner: Id of the account that the resource belongs to.
         identity: When the principal's own policies allow it; by default whatever they are, at their widest.
-        trust: Whether the resource policy is a role's trust policy, without which nothing is allowed even in one account.
+        trust: Whether the resource policy is a role's trust policy, needed even in the role's own account.
 
     Returns:
         A formula over the request.
@@ -382,7 +382,7 @@ def allowed(
     denials: list[Any] = []
     for statement in resource_policy:
         named, delegated = _principals(statement, request)
-        applies = _applies(statement, request, resource_optional=trust)
+        applies = _applies(statement, request, trust=trust)
         if _effect(statement) == "Deny":
             denials.append(z3.And(z3.Or(named, delegated), applies))
         else:
@@ -454,22 +454,38 @@ def _named(element: Any, request: Request) -> tuple[Any, Any]:
     return z3.Or(*named), z3.Or(*delegated)
 
 
-def _applies(statement: Statement, request: Request, *, resource_optional: bool = False) -> Any:
-    """Say when a statement's action, resource and conditions match."""
+def parts(statement: Statement, request: Request, *, trust: bool = False) -> dict[str, Any]:
+    """Say when each part of a statement matches; the statement applies where all of them do.
+
+    Args:
+        statement: The statement.
+        request: The request.
+        trust: Whether it is of a role's trust policy, which names no resource.
+
+    Returns:
+        Formulas, by the name of the element or of the condition key.
+    """
     actions = [action.lower() for action in _list(statement.get("Action", statement.get("NotAction")))]
     matched = request.action.like(*actions)
-    parts = [matched if "Action" in statement else z3.Not(matched)]
-    if not resource_optional or {"Resource", "NotResource"} & set(statement):
+    found = {"Action": matched if "Action" in statement else z3.Not(matched)}
+    if {"Principal", "NotPrincipal"} & set(statement):
+        found["Principal"] = z3.Or(*_principals(statement, request))
+    if not trust or {"Resource", "NotResource"} & set(statement):
         resources = _list(statement.get("Resource", statement.get("NotResource")))
         for resource in resources:
             # A wildcard at the end of a part of an ARN reaches over its colon; elsewhere in the part it may not.
             if "${" in resource or re.search(r"[*?][^:*?/]+:", resource):
                 raise NotModelledError(f"variable, or wildcard inside a part of an ARN, in resource {resource}")
         matched = request.resource.like(*resources)
-        parts.append(matched if "Resource" in statement else z3.Not(matched))
+        found["Resource"] = matched if "Resource" in statement else z3.Not(matched)
     for operator, block in statement.get("Condition", {}).items():
-        parts += [_condition(operator, name, _list(values), request) for name, values in block.items()]
-    return z3.And(*parts)
+        for name, values in block.items():
+            found[f"{operator} {name}"] = _condition(operator, name, _list(values), request)
+    return found
+
+
+def _applies(statement: Statement, request: Request, *, trust: bool = False) -> Any:
+    return z3.And(*parts(statement, request, trust=trust).values())
 
 
 def _condition(operator: str, name: str, values: Sequence[str], request: Request) -> Any:

@@ -44,7 +44,7 @@ def faults(policies: Policies) -> Iterator[Fault]:
                 statements = [*right["Statement"][:index], *wrong, *right["Statement"][index + 1 :]]
                 yield _fault(policies, document, f"{statement['Sid']}: {what}", statements)
         for what, statement in _additions(document, policies):
-            yield _fault(policies, document, what, [*right["Statement"], statement])
+            yield _fault(policies, document, what, [*right["Statement"], {"Sid": "Added", **statement}])
 
 
 def _fault(policies: Policies, document: str, what: str, statements: list[Any]) -> Fault:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import botocore.exceptions
 import pytest
-import z3
 from botocore.config import Config
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
 from tests.proof import matrix, oracles
-from tests.proof.iam import Kind, Request, allowed, identity_allows
+from tests.proof.decision import decide
 from tests.proof.matrix import Case
 from tests.proof.mutations import faults
-from tests.proof.policies import STRICT, Document, Intent, Policies, deployed_intent, from_templates
+from tests.proof.policies import STRICT, Intent, Policies, deployed_intent, from_templates
 
 if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from lab.lab import Lab
 
 INTENTS = {"defaults": Intent(), "strict": STRICT, "as in the lab": deployed_intent()}
-KINDS = {"User": Kind.USER, "AssumedRole": Kind.ROLE, "Account": Kind.ROOT}
 
 
 @pytest.mark.parametrize("intent", INTENTS.values(), ids=INTENTS)
@@ -57,7 +55,8 @@ def test_the_logic_of_the_proofs_decides_as_intended() -> None:
     cases = matrix.cases(policies)
     chance = random.Random(1)  # noqa: S311 - the same sample each time
     chosen = [case for case in cases if case.intended] + chance.sample(cases, 150)
-    assert disagreements(chosen, [decide(case, policies) for case in chosen]) == []
+    documents = matrix.documents(policies)
+    assert disagreements(chosen, [decide(case, documents).allowed for case in chosen]) == []
 
 
 def test_the_logic_of_the_proofs_and_reach_agree_on_wrong_policies_too() -> None:
@@ -72,11 +71,12 @@ def test_the_logic_of_the_proofs_and_reach_agree_on_wrong_policies_too() -> None
         concerned = [case for case in cases if fault.document in (case.policy, *case.identity)]
         intended = [case for case in concerned if case.intended]
         chosen = chance.sample(intended, min(3, len(intended))) + chance.sample(concerned, 4)
-        decisions = oracles.reach(chosen, matrix.documents(fault.policies))
+        documents = matrix.documents(fault.policies)
+        decisions = oracles.reach(chosen, documents)
         for case, decision in zip(chosen, decisions, strict=True):
             if decision is None:
                 continue
-            assert decide(case, fault.policies) is decision, f"{fault.name}: {case}"
+            assert decide(case, documents).allowed is decision, f"{fault.name}: {case}"
             compared[decision] += 1
     assert compared[True] > 50
     assert compared[False] > 50
@@ -157,44 +157,3 @@ def disagreements(cases: list[Case], decisions: list[bool | None]) -> list[str]:
     return [
         f"{case}: {decision}" for case, decision in zip(cases, decisions, strict=True) if decision is not case.intended
     ]
-
-
-def decide(case: Case, policies: Policies) -> bool:
-    """Decide one request with the logic of the proofs, every field of it given."""
-    principal, context = case.principal, case.context
-    request = Request(KINDS[principal.type], {})
-    documents = matrix.documents(policies)
-    identity = identity_allows(request, _statements(documents, *case.identity))
-    decision = allowed(
-        request,
-        _statements(documents, case.policy),
-        owner=case.resource.split(":")[4],
-        identity=identity,
-        trust=case.policy.endswith(" trust"),
-    )
-    given = [
-        request.action.like(case.action.lower()),
-        request.resource.like(case.resource),
-        request.is_of(principal.account),
-        request.is_principal(principal.arn),
-        request.key("aws:userid").like(principal.user_id),
-    ]
-    for name in ("sts:ExternalId", "aws:MultiFactorAuthPresent", "sts:RoleSessionName", "aws:SecureTransport"):
-        key = request.key(name)
-        if name in context:
-            # A value is no pattern: its own asterisk stands for itself.
-            given += [key.present, key.like(context[name].replace("*", "asterisk"))]
-        elif name in {"sts:ExternalId", "aws:MultiFactorAuthPresent"}:
-            given.append(z3.Not(key.present))
-    decisions = set()
-    for answer in (True, False):
-        solver = z3.Solver()
-        solver.add(request.guarantees, *given, decision == answer)
-        if solver.check() == z3.sat:
-            decisions.add(answer)
-    (only,) = decisions
-    return only
-
-
-def _statements(documents: dict[str, Document], *names: str) -> list[Any]:
-    return [statement for name in names for statement in documents[name]["Statement"]]
