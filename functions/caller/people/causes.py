@@ -85,10 +85,9 @@ def find_causes(caller: Caller, profile: Mapping[str, str], message: str) -> tup
     See https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_roles.html
     """
     causes = [
-        _identity_policy(caller, profile["role_arn"], message),
-        _session_name(caller, profile.get("role_session_name", "")),
         _mfa(caller, profile.get("mfa_serial", "")),
         _external_id(profile.get("external_id", "")),
+        _identity_policy(caller, profile["role_arn"], message),
         Cause(
             "role ARN",
             Judgement.POSSIBLE,
@@ -107,6 +106,7 @@ def find_causes(caller: Caller, profile: Mapping[str, str], message: str) -> tup
             f"the caller is {caller.principal}",
             f"Account A: one of CallerPrincipalArns must match {caller.principal}.",
         ),
+        _session_name(caller, profile.get("role_session_name", "")),
     ]
     return tuple(sorted(causes, key=lambda cause: list(Judgement).index(cause.judgement)))
 
@@ -118,16 +118,14 @@ def advise(causes: tuple[Cause, ...]) -> str:
         causes: What `find_causes` returned.
 
     Returns:
-        What mends the causes found, or else all that may be behind it; empty without causes.
+        What mends the causes found, or else what is likeliest to; empty without causes.
     """
     if not causes:
         return ""
     found = [cause.mend for cause in causes if cause.judgement is Judgement.FOUND]
     if found:
         return " ".join(found)
-    return "AWS does not say which. " + " ".join(
-        cause.mend for cause in causes if cause.judgement is Judgement.POSSIBLE
-    )
+    return f"AWS does not say which of these it is. The likeliest: {causes[0].mend}"
 
 
 def _identity_policy(caller: Caller, role_arn: str, message: str) -> Cause:

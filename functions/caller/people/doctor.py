@@ -58,7 +58,8 @@ def _table(findings: Sequence[Finding]) -> Table:
         if finding.expected:
             table.add_row("", Text("  expected", "dim"), Text(finding.expected))
         for cause in finding.causes:
-            table.add_row("", Text(f"  {cause.name}", "dim"), Text(f"{cause.judgement}: {cause.saw}"))
+            judged = f"{cause.judgement}: {cause.saw}. {cause.mend}".rstrip()
+            table.add_row("", Text(f"  {cause.name}", "dim"), Text(judged))
         if finding.mend:
             table.add_row("", Text("  mend", "bold"), Text(finding.mend))
     return table
