@@ -35,8 +35,12 @@ endef
 	$(call environment,.lab-venv,lab/requirements.txt)
 	@touch $@
 
+# One of the oracles that judge the policies is a Node package; without npm, the tests that need it skip.
+tests/proof/node_modules/.ready: tests/proof/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/proof && touch $@; fi
+
 .PHONY: setup
-setup: .venv/.ready .lab-venv/.ready ## Make both environments: the project's and the emulator's
+setup: .venv/.ready .lab-venv/.ready tests/proof/node_modules/.ready ## Make the environments: the project's, the emulator's, the oracle's
 
 .PHONY: demo
 demo: setup ## Deploy both accounts to the local AWS, watch the schedule fire, see who may do what
@@ -49,6 +53,10 @@ lab: setup ## Leave the local two-account AWS running and print what to export (
 .PHONY: local
 local: setup ## Run an event in the real Lambda runtime (EVENT=events/direct-call.json); without one, keep warm containers
 	@python -m lab.local $(EVENT) $(if $(ARGS),-- $(ARGS))
+
+.PHONY: report
+report: setup ## Prove who may call what, and write build/access-report.html
+	@python -m tests.proof.report
 
 .PHONY: bench
 bench: setup ## Compare speed and size with what one could use instead, side by side
@@ -92,5 +100,5 @@ compile = $(UV) pip compile --quiet --upgrade --no-header --no-annotate --genera
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
-	@rm -rf .aws-sam .venv .lab-venv .uv build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .aws-sam .venv .lab-venv .uv tests/proof/node_modules build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
