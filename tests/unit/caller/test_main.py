@@ -333,3 +333,16 @@ def test_a_profile_that_does_not_exist() -> None:
 
     assert result.exit_code == 3
     assert result.stderr.startswith("AssumeRoleError: No session of profile nobody: ProfileNotFound")
+
+
+def test_doctor_refuses_a_path_that_is_none() -> None:
+    result = CliRunner(mix_stderr=False).invoke(main, ["doctor", "orders"])
+
+    assert result.exit_code == 2
+    assert "path is 'orders'" in result.stderr
+
+
+def test_a_configuration_that_is_broken_completes_nothing(config_file: Path) -> None:
+    config_file.write_text("[profile a]\n[profile a]\n")
+
+    assert BashComplete(main, {}, "call-api", "_CALL_API_COMPLETE").get_completions(["/", "--profile"], "") == []
