@@ -1,0 +1,103 @@
+"""A linter that knows every action, resource type and condition key of AWS reads the policies as deployed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.proof.mutations import faults
+from tests.proof.oracles import FOLDER
+from tests.proof.policies import Document, from_templates
+
+# What the linter reports of policies that are as they should be, and why it is no fault.
+ACCEPTED = {
+    ("CallerFunctionRole trust", "missing_condition"): "Lambda sends no source account when it assumes a role",
+    ("OrdersFunctionRole trust", "missing_condition"): "Lambda sends no source account when it assumes a role",
+    ("CallerFunctionRole identity", "missing_condition"): "each statement names its one resource; MFA is for people",
+    ("OrdersFunctionRole identity", "missing_condition"): "each statement names its one resource; MFA is for people",
+    ("ApiAccessPolicy identity", "missing_condition"): "the role's trust policy demands MFA and the external id",
+    ("OrdersFunction resource", "invalid_condition_key"): "Lambda itself writes AWS:SourceArn; the case means nothing",
+}
+
+_DATA = FOLDER / "node_modules" / "@cloud-copilot" / "iam-data" / "data"
+_TYPES = {"trust": "TRUST_POLICY", "identity": "IDENTITY_POLICY", "resource": "RESOURCE_POLICY"}
+
+
+@pytest.fixture(scope="module")
+def services(node: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The services' definitions in the form in which the linter would download them."""
+    folder = tmp_path_factory.mktemp("services")
+    names = ("dynamodb", "execute-api", "iam", "lambda", "logs", "s3", "sqs", "sts", "xray")
+    (folder / "_services.json").write_text(json.dumps([{"service": name, "url": name} for name in names]))
+    for name in names:
+        (folder / f"{name}.json").write_text(json.dumps(_definition(name)))
+    return folder
+
+
+def test_the_linter_finds_nothing_but_what_is_accepted(services: Path, tmp_path: Path) -> None:
+    found = lint(from_templates().documents.items(), services, tmp_path)
+    assert set(found) == set(ACCEPTED)
+
+
+def test_the_linter_would_find_something(services: Path, tmp_path: Path) -> None:
+    name = "ExecutorRole identity"
+    wrong = next(
+        fault for fault in faults(from_templates()) if fault.name == f"{name}: InvokeGrantedRoutes: every action"
+    )
+    assert lint([(name, wrong.policies[name])], services, tmp_path)
+
+
+def lint(documents: Iterable[tuple[str, Document]], services: Path, folder: Path) -> list[tuple[str, str]]:
+    """Return what the linter reports: the policy, and the kind of issue."""
+    found: list[tuple[str, str]] = []
+    for name, document in documents:
+        logical_id, kind = name.split()
+        path = folder / kind / f"{logical_id}.json"
+        path.parent.mkdir(exist_ok=True)
+        if document["Statement"]:
+            path.write_text(json.dumps(document))
+    for path in sorted(folder.iterdir()):
+        answer = subprocess.run(
+            [
+                *(Path(sys.executable).with_name("iam-validator"), "--log-level", "error", "validate"),
+                *("--path", path, "--policy-type", _TYPES[path.name]),
+                *("--aws-services-dir", services, "--format", "json"),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        for result in json.loads(answer.stdout)["results"]:
+            name = f"{Path(result['policy_file']).stem} {path.name}"
+            found += [(name, issue["issue_type"]) for issue in result["issues"]]
+    return found
+
+
+def _definition(service: str) -> dict[str, Any]:
+    def read(kind: str) -> list[Any]:
+        path = _DATA / kind / f"{service}.json"
+        return list(json.loads(path.read_text()).values()) if path.exists() else []
+
+    return {
+        "Name": service,
+        "Actions": [
+            {
+                "Name": action["name"],
+                "ActionConditionKeys": action["conditionKeys"],
+                "Resources": [{"Name": resource["name"]} for resource in action["resourceTypes"]],
+            }
+            for action in read("actions")
+        ],
+        "Resources": [
+            {"Name": item["key"], "ARNFormats": [item["arn"]], "ConditionKeys": item.get("conditionKeys", [])}
+            for item in read("resourceTypes")
+        ],
+        "ConditionKeys": [{"Name": item["key"], "Types": [item["type"]]} for item in read("conditionKeys")],
+    }
