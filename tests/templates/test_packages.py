@@ -48,6 +48,8 @@ def test_the_package_holds_its_own_code_and_its_pinned_requirements_only(built: 
     assert (folder / package / "handler.py").exists()
     assert not any((folder / other).exists() for other in others)
     assert not (folder / "boto3").exists(), "the runtime brings it"
+    assert not (folder / package / "people").exists(), "the command line is for people's machines"
+    assert not (folder / package / "__main__.py").exists()
     assert not (folder / "bin").exists()
 
 
