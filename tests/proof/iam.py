@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import z3
@@ -69,28 +70,40 @@ class Field:
 
     def matches(self, pattern: Pattern) -> Any:
         """Say when the field matches a compiled pattern."""
-        return self._patterns.setdefault(pattern, z3.Bool(f"{self._name} matches {len(self._patterns)}"))
+        return self._patterns.setdefault(pattern, _atom(self._name, len(self._patterns)))
 
     @property
     def guarantees(self) -> Any:
         """The combinations of patterns that a string can match."""
-        atoms = [(z3.Not(atom), atom) for atom in self._patterns.values()]
-        return z3.Or(
-            *(
-                z3.And(*(literals[truth] for literals, truth in zip(atoms, combination, strict=True)))
-                for combination in self._combinations()
-            )
-        )
+        return _law(self._name, tuple(self._patterns), self._alphabet, tuple(self._values))
 
     def value(self, model: Any) -> str:
         """Return a string that fits a model of the solver."""
         truths = tuple(_holds(model, atom) for atom in self._patterns.values())
-        return self._combinations()[truths]
+        return _combinations(tuple(self._patterns), self._alphabet, tuple(self._values))[truths]
 
-    def _combinations(self) -> dict[tuple[bool, ...], str]:
-        if self._values:
-            return {tuple(patterns.matches(value, p) for p in self._patterns): value for value in self._values}
-        return patterns.combinations(tuple(self._patterns), self._alphabet)
+
+@cache
+def _law(name: str, among: tuple[Pattern, ...], alphabet: str, values: tuple[str, ...]) -> Any:
+    """Say which combinations there are; kept, because formulas cost z3's Python interface more than solving them."""
+    atoms = [(z3.Not(atom), atom) for atom in (_atom(name, index) for index in range(len(among)))]
+    return z3.Or(
+        *(
+            z3.And(*(literals[truth] for literals, truth in zip(atoms, combination, strict=True)))
+            for combination in _combinations(among, alphabet, values)
+        )
+    )
+
+
+@cache
+def _atom(name: str, index: int) -> Any:
+    return z3.Bool(f"{name} matches {index}")
+
+
+def _combinations(among: tuple[Pattern, ...], alphabet: str, values: tuple[str, ...]) -> dict[tuple[bool, ...], str]:
+    if values:
+        return {tuple(patterns.matches(value, pattern) for pattern in among): value for value in values}
+    return patterns.combinations(among, alphabet)
 
 
 class Account:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import string
 from collections import deque
-from functools import lru_cache
+from functools import cache
 
 # The characters of a string, most readable first: those that no pattern names are all alike.
 PRINTABLE = (
@@ -61,7 +61,7 @@ def matches(text: str, pattern: Pattern) -> bool:
     return len(pattern) in states
 
 
-@lru_cache
+@cache
 def combinations(patterns: tuple[Pattern, ...], alphabet: str) -> dict[tuple[bool, ...], str]:
     """Find every combination of patterns that a string can match.
 

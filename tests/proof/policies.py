@@ -228,7 +228,7 @@ def _template_documents(name: str, resource: Any, resources: Mapping[str, Any]) 
                 yield f"{queue} resource", properties["PolicyDocument"]
         case "AWS::SQS::Queue":
             yield f"{name} resource", _document([])
-        case kind if "PolicyDocument" in json.dumps(properties):
+        case kind if '"Effect"' in json.dumps(properties):
             raise UnknownPolicyError(f"{name} ({kind}) holds a policy of a kind that is not known here")
 
 

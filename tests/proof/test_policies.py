@@ -32,7 +32,10 @@ def test_the_lab_overrides_session_names_and_mfa_and_nothing_else() -> None:
 
 
 def test_a_policy_of_another_kind_is_not_overlooked(monkeypatch: pytest.MonkeyPatch) -> None:
-    bucket_policy = {"Type": "AWS::S3::BucketPolicy", "Properties": {"PolicyDocument": {"Statement": []}}}
+    bucket_policy = {
+        "Type": "AWS::S3::BucketPolicy",
+        "Properties": {"PolicyDocument": {"Statement": [{"Effect": "Allow"}]}},
+    }
     monkeypatch.setitem(transformed("a")["Resources"], "BucketPolicy", bucket_policy)
     with pytest.raises(UnknownPolicyError, match="BucketPolicy"):
         from_templates()
