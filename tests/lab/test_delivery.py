@@ -1,0 +1,189 @@
+"""Queued calls through the deployed stacks, over a wire that breaks now and then.
+
+Fewer than in tests/faults, where a thousand take as long: the emulator starts a process for each concurrent invocation.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from lab.accounts import ACCOUNT_A, ACCOUNT_B
+from lab.lab import STACK_NAMES, Lab
+from tests.lab.conftest import eventually
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+CALLS = 50
+FAULTY = 0.1
+
+
+class Wire:
+    """Carries TCP connections to an endpoint, and cuts some: before what is sent arrives, or before the answer does.
+
+    It knows nothing of TLS and changes no byte, so signatures and certificates hold.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        url = urlsplit(endpoint)
+        self._target = (url.hostname, url.port)
+        self._draw = random.Random(2026)  # noqa: S311 - the same faults every time
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.url = f"{url.scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.share = 0.0
+        self.cuts: Counter[str] = Counter()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                threading.Thread(target=self._carry, args=[near], daemon=True).start()
+
+    def _carry(self, near: socket.socket) -> None:
+        with near, socket.create_connection(self._target) as far, suppress(OSError):
+            back = threading.Thread(target=_pump, args=[far, near], daemon=True)
+            back.start()
+            while data := near.recv(65536):
+                cut = self._choose()
+                if cut == "before the request":
+                    _reset(near)
+                    break
+                far.sendall(data)
+                if cut == "before the answer":
+                    _reset(near)
+                    break
+            # The other side has got all of the request, and does its work.
+            far.shutdown(socket.SHUT_WR)
+            back.join()
+
+    def _choose(self) -> str:
+        number = self._draw.random()
+        if number >= self.share:
+            return ""
+        cut = "before the request" if number < self.share / 2 else "before the answer"
+        self.cuts[cut] += 1
+        return cut
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+def _reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+@pytest.fixture
+def wire(own_lab: Lab) -> Iterator[Wire]:
+    """What the caller takes for the API's address."""
+    wire = Wire(own_lab.endpoint)
+    own_lab.deploy(ACCOUNT_B, ApiUrl=own_lab.api_url.replace(own_lab.endpoint, wire.url))
+    yield wire
+    wire.close()
+    own_lab.deploy(ACCOUNT_B)
+
+
+@pytest.fixture
+def sqs(own_lab: Lab) -> Iterator[SQSClient]:
+    """The queues' client; what failed is delivered again after seconds instead of nine minutes."""
+    sqs = own_lab.session(ACCOUNT_B).client("sqs")
+    queue_url = own_lab.outputs[ACCOUNT_B]["CallQueueUrl"]
+    deployed = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"VisibilityTimeout": "20"})
+    yield sqs
+    sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"VisibilityTimeout": deployed["VisibilityTimeout"]})
+
+
+def ordered(lab: Lab) -> Counter[str]:
+    """Count the orders of this test by what is ordered, in the table itself."""
+    resources = (
+        lab.session(ACCOUNT_A)
+        .client("cloudformation")
+        .describe_stack_resource(StackName=STACK_NAMES[ACCOUNT_A], LogicalResourceId="OrdersTable")
+    )
+    pages = (
+        lab.session(ACCOUNT_A)
+        .client("dynamodb")
+        .get_paginator("scan")
+        .paginate(TableName=resources["StackResourceDetail"]["PhysicalResourceId"])
+    )
+    skus = (item["sku"]["S"] for page in pages for item in page["Items"])
+    return Counter(sku for sku in skus if sku.startswith("delivery-"))
+
+
+def put(sqs: SQSClient, queue_url: str, bodies: list[str]) -> None:
+    for start in range(0, len(bodies), 10):
+        sqs.send_message_batch(
+            QueueUrl=queue_url,
+            Entries=[
+                {"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies[start : start + 10])
+            ],
+        )
+
+
+def take(sqs: SQSClient, queue_url: str) -> list[str]:
+    """Take all messages out of a queue, as a move task does."""
+    taken: list[str] = []
+
+    def receive() -> list[MessageTypeDef]:
+        return sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages", [])
+
+    while messages := receive():
+        taken += [message["Body"] for message in messages]
+        for message in messages:
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return taken
+
+
+def is_empty(sqs: SQSClient, queue_url: str) -> bool:
+    attributes = sqs.get_queue_attributes(
+        QueueUrl=queue_url,
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )["Attributes"]
+    return not sum(map(int, attributes.values()))
+
+
+def test_calls_over_a_faulty_wire_are_done_once(own_lab: Lab, wire: Wire, sqs: SQSClient) -> None:
+    calls, failed = (own_lab.outputs[ACCOUNT_B][name] for name in ("CallQueueUrl", "FailedCallQueueUrl"))
+    keys = [f"delivery-{number}" for number in range(CALLS)]
+    bodies = [
+        json.dumps({"method": "POST", "path": "/orders", "body": {"sku": key}, "idempotency_key": key}) for key in keys
+    ]
+    wire.share = FAULTY
+    put(sqs, calls, bodies)
+    assert eventually(lambda: is_empty(sqs, calls), seconds=180)
+    wire.share = 0.0
+    assert set(wire.cuts) == {"before the request", "before the answer"}
+
+    waiting = take(sqs, failed)
+    done = ordered(own_lab)
+    assert set(done.values()) == {1}, "no order twice"
+    assert set(done) | {json.loads(body)["idempotency_key"] for body in waiting} == set(keys), "none lost"
+
+    # A replay of what failed and of what was done: new messages, the same calls.
+    for again in (waiting, bodies[:10]):
+        put(sqs, calls, again)
+        assert eventually(lambda: is_empty(sqs, calls), seconds=120)
+    assert ordered(own_lab) == Counter(keys)
+    assert take(sqs, failed) == []
