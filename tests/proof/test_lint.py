@@ -1,7 +1,11 @@
-"""A linter that knows every action, resource type and condition key of AWS reads the policies as deployed."""
+"""Linters read what is deployed: the transformed templates, and the policies in them.
+
+The latter knows every action, resource type and condition key of AWS.
+"""
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -14,6 +18,7 @@ import pytest
 from tests.proof.mutations import faults
 from tests.proof.oracles import FOLDER
 from tests.proof.policies import Document, from_templates
+from tests.support.templates import Side, transformed
 
 # What the linter reports of policies that are as they should be, and why it is no fault.
 ACCEPTED = {
@@ -38,6 +43,27 @@ def services(node: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in names:
         (folder / f"{name}.json").write_text(json.dumps(_definition(name)))
     return folder
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_cfn_lint_finds_nothing_in_the_transformed_template(side: Side, tmp_path: Path) -> None:
+    template = tmp_path / "template.json"
+    template.write_text(json.dumps(transformed(side)))
+    answer = cfn_lint(template)
+    assert (answer.returncode, answer.stdout) == (0, "")
+
+
+def test_cfn_lint_would_find_something(tmp_path: Path) -> None:
+    wrong = copy.deepcopy(transformed("b"))
+    wrong["Resources"]["CallQueue"]["Properties"]["VisibilityTimeout"] = "long"
+    template = tmp_path / "template.json"
+    template.write_text(json.dumps(wrong))
+    assert "VisibilityTimeout" in cfn_lint(template).stdout
+
+
+def cfn_lint(template: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("cfn-lint")
+    return subprocess.run([program, template], stdout=subprocess.PIPE, text=True, check=False, timeout=120)
 
 
 def test_the_linter_finds_nothing_but_what_is_accepted(services: Path, tmp_path: Path) -> None:
