@@ -25,7 +25,7 @@ def me(lab: Lab) -> Credentials:
     return lab.assume_executor(lab.person, "222222222222-my-user")
 
 
-def eventually[T](look: Callable[[], T], seconds: float = 60) -> T:
+def eventually[T](look: Callable[[], T], seconds: float = 120) -> T:
     """Look until there is something to see."""
     deadline = monotonic() + seconds
     while not (seen := look()) and monotonic() < deadline:

@@ -70,7 +70,7 @@ def test_the_demo_can_be_stopped_while_it_builds(folder: Path, stop: signal.Sign
     with lab_command(folder, "demo") as demo:
         read_until(demo, "start the emulator")
         demo.send_signal(stop)
-        output, _ = demo.communicate(timeout=10)
+        output, _ = demo.communicate(timeout=60)
 
     assert demo.returncode == 130, output
 
@@ -85,18 +85,19 @@ def test_what_the_lab_prints_works_when_pasted(folder: Path, tmp_path: Path) -> 
             ["sam", "aws", "call-api"],
             ["sam", "AWS_PROFILE=account-b", "call-api"],
         )
-        pasted = "\n".join(["set -eu", *exports, *tries, "sleep 3", "call-api GET /orders --profile orders"])
+        until_done = f"until {tries[-1]} | grep oolong; do sleep 1; done"
+        pasted = "\n".join(["set -eu", *exports, *tries, until_done])
         terminal = subprocess.run(
             ["bash", "-c", pasted],
             cwd=PROJECT,
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "SAM_CLI_TELEMETRY": "0"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         lab.send_signal(signal.SIGINT)
-        rest, _ = lab.communicate(timeout=10)
+        rest, _ = lab.communicate(timeout=60)
 
     assert terminal.returncode == 0, terminal.stdout + terminal.stderr
     assert '"session_name": "222222222222-orders-caller"' in terminal.stdout

@@ -95,13 +95,13 @@ def test_it_ends_with_the_process_that_started_it(folder: Path, stop: signal.Sig
             endpoint = starter.stdout.readline().strip()
             assert answers(endpoint)
             starter.send_signal(stop)
-            starter.wait(timeout=10)
+            starter.wait(timeout=60)
         finally:
             starter.kill()
 
-    assert eventually(lambda: not answers(endpoint), seconds=5)
+    assert eventually(lambda: not answers(endpoint), seconds=60)
     if stop != signal.SIGINT:
-        assert eventually(lambda: not folder.exists(), seconds=5)
+        assert eventually(lambda: not folder.exists(), seconds=60)
 
 
 def test_a_missing_program_says_what_to_do(folder: Path) -> None:
@@ -135,7 +135,7 @@ def test_an_emulator_that_is_never_ready_is_not_waited_for_forever(
         pass
 
     pid = int((tmp_path / "pid").read_text())
-    assert eventually(lambda: not running(pid), seconds=5)
+    assert eventually(lambda: not running(pid), seconds=60)
 
 
 def running(pid: int) -> bool:
