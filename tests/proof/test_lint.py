@@ -58,7 +58,7 @@ def test_cfn_lint_would_find_something(tmp_path: Path) -> None:
     wrong["Resources"]["CallQueue"]["Properties"]["VisibilityTimeout"] = "long"
     template = tmp_path / "template.json"
     template.write_text(json.dumps(wrong))
-    assert "VisibilityTimeout" in cfn_lint(template).stdout
+    assert "'long' is not of type 'integer'" in cfn_lint(template).stdout
 
 
 def cfn_lint(template: Path) -> subprocess.CompletedProcess[str]:
