@@ -145,7 +145,13 @@ class Faults:
         """Call `act` instead of sending; what it returns, if anything, is the response."""
 
         def before_send(request: Any, **kwargs: Any) -> Any:
-            return act() if _is_to(table, request) else None
+            if not _is_to(table, request):
+                return None
+            answer = act()
+            if answer is not None:
+                # botocore calls every handler, whatever the first returns: moto must not take the request for its own.
+                request.url = "https://dynamodb.example"
+            return answer
 
         self._register(operation, before_send)
 
