@@ -67,10 +67,14 @@ test: setup ## Run every test that this machine can run; the others skip with th
 	@python -m pytest
 
 .PHONY: check
-check: setup ## Format, lint, types, templates: what CI checks before the tests
+check: setup ## Format, lint, types, templates, secrets, workflows: what CI checks before the tests
 	@ruff format --check .
 	@ruff check .
 	@mypy
+	@bandit --quiet --recursive --severity-level medium functions lab
+	@git ls-files -z -- functions lab 'template-*' samconfig.toml Makefile .ci .github \
+		| xargs -0 detect-secrets-hook --exclude-lines 'noqa: S10[56]' --exclude-files 'requirements.*\.txt$$'
+	@zizmor --offline --quiet .github
 	@sam validate --lint --config-env account-a
 	@sam validate --lint --config-env account-b
 
