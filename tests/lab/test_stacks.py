@@ -52,14 +52,14 @@ def test_a_second_consumer_is_one_more_id_and_sees_only_its_own_orders(own_lab: 
 
 
 def test_the_principals_that_may_assume_the_role_can_be_narrowed(own_lab: Lab) -> None:
-    colleague = own_lab.user(ACCOUNT_B, "colleague", own_lab.may_assume_executor())
-    assert own_lab.assume_executor(colleague, "222222222222-colleague").token
+    another = own_lab.user(ACCOUNT_B, "another-user", own_lab.may_assume_executor())
+    assert own_lab.assume_executor(another, "222222222222-another-user").token
 
     own_lab.deploy(ACCOUNT_A, CallerPrincipalArns="arn:aws:iam::222222222222:user/my-*")
 
     assert own_lab.assume_executor(own_lab.person, "222222222222-my-user").token
     with pytest.raises(ClientError, match="AccessDenied"):
-        own_lab.assume_executor(colleague, "222222222222-colleague")
+        own_lab.assume_executor(another, "222222222222-another-user")
 
     own_lab.deploy(ACCOUNT_A, CallerPrincipalArns="arn:*:*::*:*")
 
