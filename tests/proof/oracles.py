@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent
 
 
 def reach(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[bool | None]:
-    """Decide requests with the reference evaluator of reach (https://pypi.org/project/reach-security/).
+    """Decide requests with the reference evaluator of reach (the package `reach-security`).
 
     Args:
         cases: The requests.
