@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -24,7 +24,8 @@ from botocore.credentials import Credentials
 from samtranslator.yaml_helper import yaml_parse
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS, REGION
-from lab.lab import STACK_NAMES, Lab
+from lab.emulator import free_port
+from lab.lab import STACK_NAMES, Lab, Step, credentials
 from lab.process import running, tail
 from lab.runtime import ENGINE, RuntimeImage, engine, runtime_image
 from lab.sam import SamError
@@ -40,8 +41,6 @@ _HOST = "host.docker.internal"
 _CA_FILE = "lab-ca.pem"
 _START_SECONDS = 60
 _SESSION_SECONDS = 12 * 60 * 60
-
-type Step = Callable[[str], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -221,8 +220,7 @@ class ContainerLab:
         if root not in trust["Statement"]:
             trust["Statement"].append(root)
             iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
-        given = sts.assume_role(RoleArn=role, RoleSessionName=function, DurationSeconds=_SESSION_SECONDS)["Credentials"]
-        return Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+        return credentials(sts.assume_role(RoleArn=role, RoleSessionName=function, DurationSeconds=_SESSION_SECONDS))
 
     def invoke(
         self,
@@ -300,9 +298,7 @@ class ContainerLab:
         Raises:
             SamError: It ended, or was not ready within 60 seconds.
         """
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
+        port = free_port("127.0.0.1")
         log = self.lab.folder / f"{command}-{port}.log"
         full = [*self._command(command, template), "--port", str(port), *arguments]
         with running(full, cwd=self.lab.folder, env=self._environment(function), log=log) as process:

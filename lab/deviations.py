@@ -81,10 +81,15 @@ def complete_consumer(session: boto3.Session, outputs: Mapping[str, str]) -> Non
     )
 
 
+def host_architecture() -> str:
+    """Return this machine's architecture as Lambda names it: `arm64` or `x86_64`."""
+    return "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+
+
 def _parameters_of_both() -> dict[str, str]:
     return {
         # The functions run on this machine.
-        "Architecture": "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64",
+        "Architecture": host_architecture(),
         # It knows no AWS::Logs::QueryDefinition.
         "SaveLogQueries": "false",
     }

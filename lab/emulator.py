@@ -55,7 +55,7 @@ def emulator(
     """
     if not program.exists():
         raise EmulatorError(f"{program} is missing: run `make setup`")
-    port = _free_port(host)
+    port = free_port(host)
     temporary = folder / "tmp"
     temporary.mkdir()
     authority = trustme.CA()
@@ -98,7 +98,15 @@ def emulator(
         yield f"https://{host}:{port}"
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str) -> int:
+    """Find a port on which nothing listens.
+
+    Args:
+        host: IP address to listen on.
+
+    Returns:
+        The port.
+    """
     with socket.socket() as listener:
         listener.bind((host, 0))
         port: int = listener.getsockname()[1]

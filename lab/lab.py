@@ -170,7 +170,7 @@ class Lab:
         trust = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT_IDS[account]}, "Action": "sts:AssumeRole"}
         role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(trust))["Role"]
         iam.put_role_policy(RoleName=name, PolicyName=name, PolicyDocument=_policy(*statements))
-        return _credentials(session.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName=name))
+        return credentials(session.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName=name))
 
     def may_assume_executor(self) -> Statement:
         """Return the statement by which a principal's own account lets it assume the executor role."""
@@ -194,7 +194,7 @@ class Lab:
             botocore.exceptions.ClientError: The role's trust policy or the caller's own policy refuses.
         """
         sts = self.session(who).client("sts", config=Config(parameter_validation=False))
-        return _credentials(
+        return credentials(
             sts.assume_role(
                 RoleArn=self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
                 RoleSessionName=session_name,
@@ -331,6 +331,14 @@ def _policy(*statements: Statement) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
-def _credentials(answer: AssumeRoleResponseTypeDef) -> Credentials:
+def credentials(answer: AssumeRoleResponseTypeDef) -> Credentials:
+    """Take the credentials out of what AssumeRole answers.
+
+    Args:
+        answer: The answer.
+
+    Returns:
+        The session's credentials.
+    """
     given = answer["Credentials"]
     return Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import re
 import shutil
 import socket
@@ -31,6 +30,8 @@ import docker
 import samcli
 from docker.errors import APIError, DockerException, ImageNotFound
 from packaging.requirements import Requirement
+
+from lab.deviations import host_architecture
 
 ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 """Address of the Docker engine."""
@@ -179,8 +180,7 @@ def _files() -> Iterator[tuple[str, _Source]]:
 
 
 def _rie() -> Path:
-    architecture = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
-    return Path(samcli.__file__).parent / "local/rapid" / f"aws-lambda-rie-{architecture}"
+    return Path(samcli.__file__).parent / "local/rapid" / f"aws-lambda-rie-{host_architecture()}"
 
 
 def _tool(name: str) -> Path:
