@@ -31,7 +31,7 @@ from caller.people.doctor import doctor
 from caller.people.narrator import Narrator
 from caller.people.profile import complete_profile, read_profile
 from caller.settings import find_api_region, parse_api_url
-from caller.transport import new_session
+from caller.transport import Connections, Transport
 
 _SECONDS = 90.0
 """As long as the function has."""
@@ -174,11 +174,11 @@ def call(
             return
         credentials = ProfileCredentials(profile)
         region = find_api_region(api_url, region or settings.get("api_region", ""), credentials.region)
-        session = new_session(api_url, 1, credentials.ca_bundle)
+        transport: Transport = Connections(api_url, 1, credentials.ca_bundle)
         if verbose:
             click.echo(f"{request.method} {api_url}{request.target}, signed for {region}", err=True)
-            session.mount(api_url, Narrator(session.get_adapter(api_url)))
-        client = ApiClient(api_url, region, credentials, session)
+            transport = Narrator(transport)
+        client = ApiClient(api_url, region, credentials, transport)
         answer = client.send(request, start + _SECONDS, correlation_id=correlation_id, tally=tally)
     except CallerError as error:
         click.echo(f"{click.style(type(error).__name__, fg='red')}: {error}", err=True)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NoReturn
 
-import requests
+import urllib3
 
 from caller.errors import (
     AnswerTooLargeError,
@@ -28,7 +28,6 @@ from caller.errors import (
 ANSWER_LIMIT = 6_000_000
 """Bytes of an answer's body: with its headers it fits the 6 MiB that a Lambda function can return."""
 
-_CHUNK = 65_536
 _SESSION_CODES = ("ExpiredTokenException", "UnrecognizedClientException")
 
 
@@ -63,7 +62,7 @@ class Answer:
         }
 
 
-def read_answer(response: requests.Response, attempts: int) -> Answer:
+def read_answer(response: urllib3.BaseHTTPResponse, attempts: int) -> Answer:
     """Read an answer to its end.
 
     Args:
@@ -76,15 +75,15 @@ def read_answer(response: requests.Response, attempts: int) -> Answer:
     Raises:
         ApiError: The status is another one; the type says what it means.
         AnswerError: The status is 2xx, and the body cannot be used.
-        requests.RequestException: The connection failed before the end.
+        urllib3.exceptions.HTTPError: The connection failed before the end.
     """
     content = _read(response)
     request_id = response.headers.get("x-amzn-requestid", "")
-    if not 200 <= response.status_code < 300:
+    if not 200 <= response.status < 300:
         raise _api_error(response, content, request_id)
     return Answer(
-        status=response.status_code,
-        headers={name.lower(): value for name, value in response.headers.items()},
+        status=response.status,
+        headers={name.lower(): value for name, value in response.headers.itermerged()},
         body=_parse(content, response.headers.get("content-type", ""), request_id),
         attempts=attempts,
         request_id=request_id,
@@ -113,13 +112,11 @@ def parse_retry_after(value: str) -> float | None:
     return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
-def _read(response: requests.Response) -> bytes:
-    content = bytearray()
-    for chunk in response.iter_content(_CHUNK):
-        content += chunk
-        if len(content) > ANSWER_LIMIT:
-            raise AnswerTooLargeError(ANSWER_LIMIT)
-    return bytes(content)
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
+    content = response.read(ANSWER_LIMIT + 1)
+    if len(content) > ANSWER_LIMIT:
+        raise AnswerTooLargeError(ANSWER_LIMIT)
+    return content
 
 
 def _parse(content: bytes, content_type: str, request_id: str) -> object:
@@ -141,12 +138,12 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _api_error(response: requests.Response, content: bytes, request_id: str) -> ApiError:
+def _api_error(response: urllib3.BaseHTTPResponse, content: bytes, request_id: str) -> ApiError:
     code, detail = _explanation(content)
     code = response.headers.get("x-amzn-errortype", "").partition(":")[0] or code
     retry_after = parse_retry_after(response.headers.get("retry-after", ""))
-    error_type = _error_type(response.status_code, code, retry_after)
-    return error_type(response.status_code, request_id=request_id, code=code, detail=detail, retry_after=retry_after)
+    error_type = _error_type(response.status, code, retry_after)
+    return error_type(response.status, request_id=request_id, code=code, detail=detail, retry_after=retry_after)
 
 
 def _error_type(status: int, code: str, retry_after: float | None) -> type[ApiError]:

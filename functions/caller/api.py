@@ -1,15 +1,16 @@
 """Signed requests to the API: one attempt, and as many more as make sense."""
 
+import functools
 import os
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from time import monotonic, sleep
-from typing import Any, Protocol
+from typing import Protocol
 
-import requests
 import urllib3
 from botocore.credentials import ReadOnlyCredentials
-from requests.structures import CaseInsensitiveDict
 from requests_aws4auth import AWS4Auth
+from requests_aws4auth.aws4signingkey import AWS4SigningKey
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from caller.answer import Answer, read_answer
@@ -26,7 +27,7 @@ from caller.errors import (
     ThrottledError,
     UnreachableError,
 )
-from caller.transport import new_session
+from caller.transport import Connections, Request, Transport
 
 WORKERS = 32
 """How many calls are made at the same time at most, each with a connection of its own."""
@@ -79,16 +80,16 @@ class ApiClient:
         api_url: The API's address, as `settings.parse_api_url` returns it.
         api_region: The region to sign for.
         credentials: Where the credentials come from.
-        session: The connections to use; unless given, a new session with one connection per worker.
+        transport: What sends the requests; unless given, as many connections as there are workers.
     """
 
     def __init__(
-        self, api_url: str, api_region: str, credentials: Credentials, session: requests.Session | None = None
+        self, api_url: str, api_region: str, credentials: Credentials, transport: Transport | None = None
     ) -> None:
         self._api_url = api_url
         self._api_region = api_region
         self._credentials = credentials
-        self._session = session or new_session(api_url, WORKERS)
+        self._transport = transport or Connections(api_url, WORKERS)
 
     def send(self, call: Call, deadline: float, *, correlation_id: str = "", tally: Tally | None = None) -> Answer:
         """Make a call, again if need be, until it is answered or there is no sense in going on.
@@ -115,23 +116,9 @@ class ApiClient:
 
         See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         """
-        tally = tally or Tally()
+        return _RETRYING(self._attempt, deadline, tally or Tally(), call, correlation_id)
 
-        def pause(state: RetryCallState) -> float:
-            asked = tally.failure.retry_after if isinstance(tally.failure, ApiError) else None
-            return (asked or 0.0) + _BACKOFF(state)
-
-        retrying = Retrying(
-            retry=retry_if_exception_type(_TRANSIENT),
-            wait=pause,
-            before_sleep=lambda state: _require_time(deadline, tally, pause=state.upcoming_sleep),
-            stop=stop_after_attempt(_ATTEMPTS),
-            sleep=sleep,
-            reraise=True,
-        )
-        return retrying(self._attempt, call, deadline, correlation_id, tally)
-
-    def _attempt(self, call: Call, deadline: float, correlation_id: str, tally: Tally) -> Answer:
+    def _attempt(self, deadline: float, tally: Tally, call: Call, correlation_id: str) -> Answer:
         _require_time(deadline, tally)
         credentials = self._credentials.frozen()
         _require_time(deadline, tally)
@@ -149,33 +136,30 @@ class ApiClient:
             tally.failure = error
             raise
         tally.renewed = True
-        return self._attempt(call, deadline, correlation_id, tally)
+        return self._attempt(deadline, tally, call, correlation_id)
 
-    def _exchange(self, request: requests.PreparedRequest, seconds: float, attempts: int) -> Answer:
+    def _exchange(self, request: Request, seconds: float, attempts: int) -> Answer:
         connect = min(_CONNECT_SECONDS, seconds / _ADDRESSES)
-        timeout: Any = urllib3.Timeout(connect=connect, read=_READ_SECONDS, total=seconds)
+        timeout = urllib3.Timeout(connect=connect, read=_READ_SECONDS, total=seconds)
         try:
-            with self._session.send(request, stream=True, allow_redirects=False, timeout=timeout) as response:
+            with self._transport.send(request, timeout) as response:
                 return read_answer(response, attempts)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except urllib3.exceptions.HTTPError as error:
             raise UnreachableError(_reason(error)) from error
 
-    def _signed(self, call: Call, credentials: ReadOnlyCredentials) -> requests.PreparedRequest:
+    def _signed(self, call: Call, credentials: ReadOnlyCredentials) -> Request:
         """Return a new request, signed over method, URL, body, host, date and session token.
 
         Any other header is added afterwards: TLS protects it, and nothing odd in it can break the signature.
+        Each request has an AWS4Auth of its own, since a shared one changes when the day does.
 
         See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
         """
-        request = requests.Request(call.method, self._api_url + call.target, data=call.body).prepare()
-        AWS4Auth(
-            credentials.access_key,
-            credentials.secret_key,
-            self._api_region,
-            "execute-api",
-            session_token=credentials.token,
-            include_hdrs=("host", "x-amz-*"),
-        )(request)
+        request = Request(call.method, self._api_url + call.target, call.body)
+        key = _signing_key(credentials.secret_key, self._api_region, datetime.now(UTC).strftime("%Y%m%d"))
+        AWS4Auth(credentials.access_key, key, session_token=credentials.token, include_hdrs=("host", "x-amz-*"))(
+            request
+        )
         return request
 
     def _renew(self, credentials: ReadOnlyCredentials, refusal: RefusedError) -> bool:
@@ -183,7 +167,7 @@ class ApiClient:
         return (expired or refusal.code in _MAYBE_REVOKED) and self._credentials.renew(credentials, expired=expired)
 
 
-def unsigned_headers(call: Call, correlation_id: str) -> CaseInsensitiveDict[str]:
+def unsigned_headers(call: Call, correlation_id: str) -> dict[str, str]:
     """Return the headers that are added to a signed request.
 
     Args:
@@ -198,7 +182,14 @@ def unsigned_headers(call: Call, correlation_id: str) -> CaseInsensitiveDict[str
         "X-Amzn-Trace-Id": os.environ.get("_X_AMZN_TRACE_ID"),
         "X-Correlation-Id": correlation_id,
     }
-    return CaseInsensitiveDict([*((name, value) for name, value in headers.items() if value), *call.headers])
+    own = {name.lower() for name, _ in call.headers}
+    return {name: value for name, value in headers.items() if value and name.lower() not in own} | dict(call.headers)
+
+
+@functools.lru_cache(maxsize=8)
+def _signing_key(secret_key: str, region: str, date: str) -> AWS4SigningKey:
+    """Return the key that signs for a day. AWS4Auth makes another one if the day ends before it signs."""
+    return AWS4SigningKey(secret_key, region, "execute-api", date)
 
 
 def _require_time(deadline: float, tally: Tally, *, pause: float = 0.0) -> None:
@@ -207,10 +198,32 @@ def _require_time(deadline: float, tally: Tally, *, pause: float = 0.0) -> None:
         raise DeadlineError(left, pause, tally.attempts, tally.failure) from tally.failure
 
 
+def _pause(state: RetryCallState) -> float:
+    """Return the seconds to wait for the next attempt: what the API asks for, and a part of our own."""
+    _, tally, *_ = state.args
+    asked = tally.failure.retry_after if isinstance(tally.failure, ApiError) else None
+    return (asked or 0.0) + _BACKOFF(state)
+
+
+def _require_time_after_pause(state: RetryCallState) -> None:
+    deadline, tally, *_ = state.args
+    _require_time(deadline, tally, pause=state.upcoming_sleep)
+
+
+_RETRYING = Retrying(
+    retry=retry_if_exception_type(_TRANSIENT),
+    wait=_pause,
+    before_sleep=_require_time_after_pause,
+    stop=stop_after_attempt(_ATTEMPTS),
+    sleep=lambda seconds: sleep(seconds),  # noqa: PLW0108
+    reraise=True,
+)
+
+
 def _reason(error: BaseException) -> str:
     """Return what failed and what the system said first; what was made of that later names the URL with its query."""
     first = error
     while first.__context__:
         first = first.__context__
     name = type(error).__name__
-    return name if isinstance(first, requests.RequestException) else f"{name}: {first}"
+    return name if isinstance(first, urllib3.exceptions.HTTPError) else f"{name}: {first}"

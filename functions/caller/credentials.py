@@ -1,8 +1,10 @@
 """Temporary credentials: one session of the executor role for as long as the execution environment lives."""
 
+import functools
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,10 @@ _SHARED_FAILURE_SECONDS = 5.0
 
 _PROVEN_SECONDS = 60.0
 """A session older than this may have been revoked; a younger one would only be refused for the same reason again."""
+
+
+_now = functools.partial(datetime.now, UTC)
+"""Asked for with each call; botocore's own clock looks up the local time zone each time."""
 
 
 class ExecutorCredentials:
@@ -85,7 +91,7 @@ class ExecutorCredentials:
             return True
 
     def _new_session(self) -> DeferredRefreshableCredentials:
-        return DeferredRefreshableCredentials(self._assume_role, "sts-assume-role")
+        return DeferredRefreshableCredentials(self._assume_role, "sts-assume-role", _now)
 
     def _assume_role(self) -> dict[str, Any]:
         if self._failure and time.time() - self._failed < _SHARED_FAILURE_SECONDS:

@@ -79,7 +79,7 @@ FAULTS = [
     (
         "UnreachableError",
         "/hang-up",
-        "No complete answer from the API: ConnectionError: Remote end closed connection without response. "
+        "No complete answer from the API: ProtocolError: Remote end closed connection without response. "
         "Account B: check API_URL and the way out of the network. Account A: check that the API is there.",
     ),
 ]

@@ -19,10 +19,12 @@ import pytest
 import requests
 import time_machine
 import trustme
+import urllib3
 from botocore.credentials import Credentials
 from click.testing import CliRunner
 
 from caller.__main__ import main
+from caller.transport import Connections, Request
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION, write_profile
 from lab.lab import PERSON, PERSON_PROFILE, Lab
 
@@ -163,13 +165,13 @@ def test_a_person_sees_a_table_with_one_next_step(lab: Lab) -> None:
 
 def test_it_sends_nothing_but_get_to_the_api(lab: Lab, examine: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     sent = []
-    send = requests.Session.send
+    send = Connections.send
 
-    def watch(session: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+    def watch(connections: Connections, request: Request, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
         sent.append((request.method, request.url, "Authorization" in request.headers))
-        return send(session, request, **options)
+        return send(connections, request, timeout)
 
-    monkeypatch.setattr(requests.Session, "send", watch)
+    monkeypatch.setattr(Connections, "send", watch)
 
     assert examine(lab).healthy
     assert sent == [("GET", f"{lab.api_url}/whoami", False), ("GET", f"{lab.api_url}/whoami", True)]

@@ -17,11 +17,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import botocore.session
-import requests
+import urllib3
 from botocore.config import Config
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
-from requests.utils import get_environ_proxies, select_proxy
 
 from caller.answer import Answer, read_answer
 from caller.api import ApiClient, Tally
@@ -41,12 +40,12 @@ from caller.errors import (
 from caller.people.causes import Caller, Cause, advise, find_causes
 from caller.people.profile import read_profile
 from caller.settings import ROLE_ARN, SESSION_NAME, find_api_region, parse_api_url
-from caller.transport import new_session
+from caller.transport import Connections, Request, Transport, find_proxy
 
 _CLOCK_SECONDS = 300
 """How far a signature's time may be from AWS's own."""
 
-_PROBE_SECONDS = 10.0
+_PROBE_TIMEOUT = urllib3.Timeout(connect=10.0, read=10.0)
 _CALL_SECONDS = 20.0
 _STS_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
 _CONFIGURE = "call-api configure writes a profile."
@@ -145,7 +144,7 @@ class Diagnosis:
         self._executor: ReadOnlyCredentials | None = None
         self._url = ""
         self._region = ""
-        self._http: requests.Session | None = None
+        self._transport: Transport | None = None
         self._knocked: Answer | CallerError | None = None
         self._has_stage = False
 
@@ -361,7 +360,7 @@ class Diagnosis:
 
     def _resolve(self) -> str:
         url = urlsplit(self._require_url())
-        if proxy := select_proxy(self._url, get_environ_proxies(self._url, no_proxy=None)):
+        if proxy := find_proxy(self._url):
             return f"left to the proxy {urlsplit(proxy).hostname}"
         try:
             found = socket.getaddrinfo(url.hostname, url.port or url.scheme, type=socket.SOCK_STREAM)
@@ -379,10 +378,9 @@ class Diagnosis:
         ca_bundle = (self._session.get_config_variable("ca_bundle") if self._session else None) or ""
         expected = "a connection to the API, by a trusted certificate"
         try:
-            self._http = new_session(url, 1, ca_bundle)
-            with self._http.get(
-                url + self._call.target, timeout=_PROBE_SECONDS, stream=True, allow_redirects=False
-            ) as response:
+            self._transport = Connections(url, 1, ca_bundle)
+            request = Request(self._call.method, url + self._call.target)
+            with self._transport.send(request, _PROBE_TIMEOUT) as response:
                 self._knocked = read_answer(response, 1)
         except ApiError as error:
             self._knocked = error
@@ -390,7 +388,7 @@ class Diagnosis:
             raise _FailedError(error.saw, expected, error.mend) from error
         except CallerError as error:
             self._knocked = error
-        except requests.exceptions.SSLError as error:
+        except urllib3.exceptions.SSLError as error:
             raise _FailedError(
                 _first_reason(error),
                 expected,
@@ -398,7 +396,7 @@ class Diagnosis:
                 "somebody else's if something on the way intercepts TLS. Account A: check the certificate of a custom "
                 "domain.",
             ) from error
-        except requests.RequestException as error:
+        except urllib3.exceptions.HTTPError as error:
             failure = UnreachableError(_first_reason(error))
             raise _FailedError(failure.saw, expected, failure.mend) from error
         if url.startswith("http:"):
@@ -432,9 +430,9 @@ class Diagnosis:
         """Return how the signed call ended, and after how many seconds."""
         if not self._executor:
             raise _NotTriedError("no session to sign with")
-        if not (self._has_stage and self._region and self._http):
+        if not (self._has_stage and self._region and self._transport):
             raise _NotTriedError("nowhere to send it to")
-        client = ApiClient(self._url, self._region, _Session(self._executor), self._http)
+        client = ApiClient(self._url, self._region, _Session(self._executor), self._transport)
         tally = Tally()
         start = monotonic()
         outcome: Answer | CallerError

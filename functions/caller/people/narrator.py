@@ -1,31 +1,30 @@
 """`call-api --verbose`: tells what is sent and what comes of it, as it happens, without secrets."""
 
 from time import monotonic
-from typing import Any
 
 import click
-import requests
+import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from requests.adapters import BaseAdapter
+
+from caller.transport import Request, Transport
 
 _WITHHELD = {"x-amz-security-token": "(session token)"}
 
 
-class Narrator(BaseAdapter):
-    """Stands before the connection of a `requests.Session`.
+class Narrator:
+    """Stands before another transport.
 
     Args:
-        connection: What really sends.
+        transport: What really sends.
     """
 
-    def __init__(self, connection: BaseAdapter) -> None:
-        super().__init__()
-        self._connection = connection
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self._attempts = 0
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+    def send(self, request: Request, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
         """Send a request, and tell of it on standard error."""
         self._attempts += 1
         if self._attempts == 1:
@@ -33,18 +32,14 @@ class Narrator(BaseAdapter):
         start = monotonic()
         outcome = "no answer"
         try:
-            response = self._connection.send(request, *args, **options)
-            outcome = f"{response.status_code} {response.headers.get('x-amzn-errortype', '')}".rstrip()
+            response = self._transport.send(request, timeout)
+            outcome = f"{response.status} {response.headers.get('x-amzn-errortype', '')}".rstrip()
         finally:
             click.echo(f"Attempt {self._attempts}: {outcome} after {monotonic() - start:.2f} s", err=True)
         return response
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
 
-
-def _canonical_request(request: requests.PreparedRequest) -> str:
+def _canonical_request(request: Request) -> str:
     """Return what was signed, line by line; the body is in it as a hash, the signature is not.
 
     See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html

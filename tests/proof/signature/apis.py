@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import requests
 from botocore.credentials import ReadOnlyCredentials
+
+from caller.transport import Connections
 
 
 class Place(NamedTuple):
@@ -61,13 +62,13 @@ class Api:
         place: Its address.
         url: The same, as the caller's settings have it.
         region: The region, as the caller's settings have it.
-        session: The caller's connections to it.
+        connections: The caller's connections to it.
     """
 
     place: Place
     url: str
     region: str
-    session: requests.Session
+    connections: Connections
 
 
 class FixedCredentials:

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from caller.settings import find_api_region, parse_api_url
-from caller.transport import new_session
+from caller.transport import Connections
 from tests.proof.signature.apis import PLACES, TRACE_ID, Api
 from tests.proof.signature.gateway import Gateway
 from tests.proof.signature.loopback import names, serve
@@ -40,5 +40,5 @@ def apis(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         for place in PLACES:
             url = parse_api_url(place.url)
             region = find_api_region(url, place.given_region, "af-south-1")
-            apis.append(Api(place, url, region, stack.enter_context(closing(new_session(url, 32)))))
+            apis.append(Api(place, url, region, stack.enter_context(closing(Connections(url, 32)))))
         yield apis

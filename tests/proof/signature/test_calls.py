@@ -103,7 +103,7 @@ def test_one_plain_call_to_each_kind_of_address(place: Place, apis: list[Api], g
     api = apis[PLACES.index(place)]
     assert api.region == place.region
     gateway.keys["AKIDEXAMPLE"] = Credentials("secret", "token")
-    client = ApiClient(api.url, api.region, FixedCredentials("AKIDEXAMPLE", "secret", "token"), api.session)
+    client = ApiClient(api.url, api.region, FixedCredentials("AKIDEXAMPLE", "secret", "token"), api.connections)
     assert client.send(Call.parse({"path": "/whoami"}), monotonic() + 30).attempts == 1
     assert gateway.received[-1].values("host") == [place.host_header]
 
@@ -130,7 +130,7 @@ def test_accepted_calls_are_signed_and_arrive_as_given(apis: list[Api], gateway:
         except InvalidCallError as error:
             outcomes[error.field.partition(".")[0]] += 1
             return
-        client = ApiClient(api.url, api.region, FixedCredentials(*key), api.session)
+        client = ApiClient(api.url, api.region, FixedCredentials(*key), api.connections)
         answer = client.send(call, monotonic() + 30, correlation_id=correlation_id)
         assert (answer.status, answer.attempts) == (200, 1)
         [request] = gateway.received

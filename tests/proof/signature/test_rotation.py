@@ -17,7 +17,7 @@ from caller.api import Credentials as CallerCredentials
 from caller.call import Call
 from caller.credentials import ExecutorCredentials
 from caller.settings import Settings
-from caller.transport import new_session
+from caller.transport import Connections
 from tests.proof.signature.apis import FixedCredentials
 from tests.proof.signature.gateway import Gateway
 from tests.proof.signature.loopback import serve
@@ -67,8 +67,8 @@ def call_many_times(
         for number in range(calls // THREADS):
             client.send(CALLS[number % len(CALLS)], monotonic() + 30)
 
-    with closing(new_session(api_url, THREADS)) as session, ThreadPoolExecutor(THREADS) as pool:
-        client = ApiClient(api_url, REGION, credentials, session)
+    with closing(Connections(api_url, THREADS)) as connections, ThreadPoolExecutor(THREADS) as pool:
+        client = ApiClient(api_url, REGION, credentials, connections)
         workers = [pool.submit(work) for _ in range(THREADS)]
         while wait(workers, timeout=0.01).not_done:
             meanwhile()

@@ -15,7 +15,7 @@ import pytest
 
 from caller.api import ApiClient
 from caller.call import Call
-from caller.transport import new_session
+from caller.transport import Connections
 from tests.proof.signature.apis import FixedCredentials
 from tests.proof.signature.gateway import Gateway
 from tests.proof.signature.loopback import serve
@@ -74,9 +74,9 @@ def wire() -> Iterator[Wire]:
         environment.setenv("NO_PROXY", "*")
         gateway.regions |= {f"127.0.0.1:{port}": "eu-west-1", "127.0.0.1:1": "eu-west-1"}
         url = f"http://127.0.0.1:{port}/v1"
-        with closing(new_session(url, 1)) as session:
+        with closing(Connections(url, 1)) as connections:
             credentials = FixedCredentials(KEY, "secret", KEYS[KEY].token)
-            ApiClient(url, "eu-west-1", credentials, session).send(CALL, monotonic() + 10)
+            ApiClient(url, "eu-west-1", credentials, connections).send(CALL, monotonic() + 10)
         yield Wire(gateway, port, as_bytes(gateway.received[-1]))
 
 

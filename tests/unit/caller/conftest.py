@@ -8,7 +8,6 @@ from importlib import import_module
 from types import ModuleType
 
 import pytest
-import requests
 
 from caller import api
 from caller.api import ApiClient
@@ -49,15 +48,8 @@ def credentials(fake_api: FakeApi) -> FakeCredentials:
 
 
 @pytest.fixture
-def session(fake_api: FakeApi) -> requests.Session:
-    session = requests.Session()
-    session.mount("https://", fake_api)
-    return session
-
-
-@pytest.fixture
-def client(credentials: FakeCredentials, session: requests.Session) -> ApiClient:
-    return ApiClient(API_URL, "eu-west-1", credentials, session)
+def client(credentials: FakeCredentials, fake_api: FakeApi) -> ApiClient:
+    return ApiClient(API_URL, "eu-west-1", credentials, fake_api)
 
 
 @pytest.fixture
@@ -89,11 +81,11 @@ class CurrentStdout:
 
 @pytest.fixture
 def function(
-    environment: dict[str, str], session: requests.Session, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
+    environment: dict[str, str], fake_api: FakeApi, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
 ) -> ModuleType:
     """The function's module as a new execution environment loads it, with a log and metrics of its own."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", next(_services))
-    monkeypatch.setattr("caller.api.new_session", lambda *_: session)
+    monkeypatch.setattr("caller.api.Connections", lambda *_: fake_api)
     sys.modules.pop("caller.handler", None)
     module = import_module("caller.handler")
     module.logger.logger_handler.setStream(CurrentStdout())

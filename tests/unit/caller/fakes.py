@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
-import requests
 import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ConnectTimeoutError
-from requests.adapters import BaseAdapter, HTTPAdapter
+
+from caller.transport import Request
 
 API_URL = "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1"
 EXECUTOR_ROLE_ARN = "arn:aws:iam::111111111111:role/orders-api-ExecutorRole-1A2B3C4D5E6F"
@@ -48,10 +48,9 @@ def refusal(code: str, message: str = "no") -> Reply:
     return json_reply(403, {"message": message}, x_amzn_errortype=code)
 
 
-def is_signed(request: requests.PreparedRequest, credentials: ReadOnlyCredentials, region: str = "eu-west-1") -> bool:
+def is_signed(request: Request, credentials: ReadOnlyCredentials, region: str = "eu-west-1") -> bool:
     """Check a request's signature with botocore's signer, which shares no code with the caller's."""
     body = request.body or b""
-    assert isinstance(body, bytes)
     scheme, _, parameters = request.headers["Authorization"].partition(" ")
     authorization = dict(parameter.split("=", 1) for parameter in parameters.split(", "))
     signed_headers = authorization["SignedHeaders"].split(";")
@@ -75,23 +74,22 @@ def is_signed(request: requests.PreparedRequest, credentials: ReadOnlyCredential
     )
 
 
-class FakeApi(BaseAdapter):
+class FakeApi:
     """The API: checks each signature, then answers with what was put into `script`, in the end always with `rest`."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.requests: list[requests.PreparedRequest] = []
-        self.timeouts: list[Any] = []
+        self.requests: list[Request] = []
+        self.timeouts: list[urllib3.Timeout] = []
         self.script: list[Reply | Exception] = []
         self.rest: Reply | Exception = json_reply(200, {"ok": True})
-        self.answer: Callable[[requests.PreparedRequest], Reply | Exception] | None = None
+        self.answer: Callable[[Request], Reply | Exception] | None = None
         self.sessions: dict[str | None, ReadOnlyCredentials] = {}
         self._lock = threading.Lock()
 
-    def send(self, request: requests.PreparedRequest, *_: Any, **kwargs: Any) -> requests.Response:
+    def send(self, request: Request, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
         with self._lock:
             self.requests.append(request)
-            self.timeouts.append(kwargs["timeout"])
+            self.timeouts.append(timeout)
             session = self.sessions.get(request.headers["x-amz-security-token"])
             if session is None:
                 reply: Reply | Exception = refusal("UnrecognizedClientException")
@@ -103,17 +101,13 @@ class FakeApi(BaseAdapter):
                 reply = self.script.pop(0) if self.script else self.rest
         if isinstance(reply, Exception):
             raise reply
-        raw = urllib3.HTTPResponse(
+        return urllib3.HTTPResponse(
             body=io.BytesIO(b"" if request.method == "HEAD" or reply.status == 304 else reply.body),
             headers={"x-amzn-RequestId": REQUEST_ID, **reply.headers},
             status=reply.status,
             preload_content=False,
             request_method=request.method,
         )
-        return HTTPAdapter().build_response(request, raw)
-
-    def close(self) -> None:
-        """Close nothing."""
 
     def secrets(self) -> list[str]:
         """Return what must be written nowhere."""

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import requests
+import urllib3
 
 from caller.errors import (
     AssumeRoleError,
@@ -23,7 +23,9 @@ from caller.errors import (
     SettingsError,
     ThrottledError,
 )
+from caller.transport import Request
 from tests.unit.caller.fakes import (
+    API_URL,
     EXTERNAL_ID,
     REQUEST_ID,
     Context,
@@ -270,9 +272,9 @@ def test_the_calls_of_a_batch_are_made_side_by_side_with_one_session(
     together = threading.Barrier(10)
     send = fake_api.send
 
-    def wait_for_all(request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+    def wait_for_all(request: Request, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
         together.wait(timeout=5)
-        return send(request, *args, **kwargs)
+        return send(request, timeout)
 
     fake_api.send = wait_for_all  # type: ignore[method-assign]
     sts.delay = 0.05
@@ -343,7 +345,7 @@ def test_no_secret_is_written(
         json_reply(200, {"password": secret}),
         Reply(400, secret.encode()),
         Reply(200, secret.encode(), {"Content-Type": "application/json"}),
-        requests.ConnectionError(f"Max retries exceeded with url: /v1/orders?token={secret}"),
+        urllib3.exceptions.ProtocolError(f"Max retries exceeded with url: /v1/orders?token={secret}"),
         refusal("AccessDeniedException", f"short\nx-amz-security-token:{secret}"),
     ]
 
@@ -378,5 +380,8 @@ def test_the_events(function: ModuleType, fake_api: FakeApi, name: str, targets:
 
     answer = function.handler(event, CONTEXT)
 
-    assert sorted(f"{request.method} {request.path_url}" for request in fake_api.requests) == sorted(targets)
+    host = API_URL.removesuffix("/v1")
+    assert sorted(f"{request.method} {request.url.removeprefix(host)}" for request in fake_api.requests) == sorted(
+        targets
+    )
     assert answer["status"] == 200 if failed is None else len(answer["batchItemFailures"]) == failed

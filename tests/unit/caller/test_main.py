@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-import requests
+import urllib3
 from click.shell_completion import BashComplete
 from click.testing import CliRunner, Result
 
@@ -41,9 +41,7 @@ def no_url_in_the_environment(person: None, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture(autouse=True)
-def person(
-    fake_api: FakeApi, sts: FakeSts, session: requests.Session, config_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def person(fake_api: FakeApi, sts: FakeSts, config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person whose profile may call the API; its keys are a session that the API knows."""
     user = FakeCredentials(fake_api).session
     config_file.write_text(
@@ -53,7 +51,7 @@ def person(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config_file))
     monkeypatch.setenv("HOME", str(config_file.parent))
     monkeypatch.setenv("API_URL", API_URL)
-    monkeypatch.setattr("caller.__main__.new_session", lambda *_: session)
+    monkeypatch.setattr("caller.__main__.Connections", lambda *_: fake_api)
 
 
 def call_api(*arguments: str, text: str | None = None) -> Result:
@@ -165,7 +163,7 @@ def test_verbose_tells_of_every_attempt_and_of_no_secret(
     fake_api: FakeApi, clock: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("caller.__main__.monotonic", clock.monotonic)
-    fake_api.script = [requests.ConnectionError(), json_reply(503, {}), Reply(404)]
+    fake_api.script = [urllib3.exceptions.ProtocolError(), json_reply(503, {}), Reply(404)]
 
     result = call_api("POST", "/orders", "--query", "note=my note", "--json", '{"card": "4711"}', "--verbose")
 

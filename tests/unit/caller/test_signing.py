@@ -5,17 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
-import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
 from caller.api import ApiClient
 from caller.call import Call
 from caller.errors import InvalidCallError
+from caller.transport import Request
 from tests.unit.caller.fakes import API_URL, FakeApi, FakeCredentials, FakeTime, Reply, is_signed, json_reply
 
 # What the signer gets wrong or raises on when it is given it as it stands.
@@ -41,13 +42,10 @@ ODD_CALLS: list[dict[str, Any]] = [
 ]
 
 
-def send(event: dict[str, Any], api_url: str = API_URL) -> requests.PreparedRequest:
+def send(event: dict[str, Any], api_url: str = API_URL) -> Request:
     """Make a call to an API that answers 403 unless the signature is right, and return the request."""
     api = FakeApi()
-    session = requests.Session()
-    session.mount("https://", api)
-    session.mount("http://", api)
-    ApiClient(api_url, "eu-west-1", FakeCredentials(api), session).send(Call.parse(event), float("inf"))
+    ApiClient(api_url, "eu-west-1", FakeCredentials(api), api).send(Call.parse(event), float("inf"))
     return api.requests[0]
 
 
@@ -115,14 +113,11 @@ def test_the_check_itself_notices_a_change(client: ApiClient, fake_api: FakeApi)
     [session] = fake_api.sessions.values()
     assert is_signed(request, session)
 
-    changed = request.copy()
-    changed.body = b"[]"
+    changed = replace(request, body=b"[]")
     assert not is_signed(changed, session)
-    changed = request.copy()
-    changed.url = f"{API_URL}/a?b=d"
+    changed = replace(request, url=f"{API_URL}/a?b=d")
     assert not is_signed(changed, session)
-    changed = request.copy()
-    changed.url = "https://example.com/v1/a?b=c"
+    changed = replace(request, url="https://example.com/v1/a?b=c")
     assert not is_signed(changed, session)
     assert not is_signed(request, session, region="eu-central-1")
 
@@ -136,18 +131,18 @@ def test_only_what_must_be_signed_is(client: ApiClient, fake_api: FakeApi) -> No
     )
 
 
-def test_keys_of_a_user_have_no_session_token(fake_api: FakeApi, session: requests.Session) -> None:
+def test_keys_of_a_user_have_no_session_token(fake_api: FakeApi) -> None:
     credentials = FakeCredentials(fake_api)
     credentials.session = credentials.session._replace(token=None)
 
     with pytest.raises(KeyError, match="x-amz-security-token"):
-        ApiClient(API_URL, "eu-west-1", credentials, session).send(Call.parse({"path": "/"}), float("inf"))
+        ApiClient(API_URL, "eu-west-1", credentials, fake_api).send(Call.parse({"path": "/"}), float("inf"))
 
 
 def test_threads_sign_right_while_the_session_changes_under_them(
     client: ApiClient, fake_api: FakeApi, credentials: FakeCredentials
 ) -> None:
-    def answer(request: requests.PreparedRequest) -> Reply:
+    def answer(request: Request) -> Reply:
         credentials.renew(credentials.session, expired=True)
         return json_reply(200, {})
 

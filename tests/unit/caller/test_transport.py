@@ -13,13 +13,12 @@ from time import monotonic, sleep
 
 import certifi
 import pytest
-import requests
 import urllib3
 
 from caller.api import ApiClient
 from caller.call import Call
 from caller.errors import DeadlineError, RedirectError, SettingsError, UnreachableError
-from caller.transport import new_session
+from caller.transport import Connections, Request
 from tests.unit.caller.fakes import FakeApi, FakeCredentials
 
 URL = "http://127.0.0.1:4566/v1"
@@ -62,6 +61,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server.close()
 
 
+def get(connections: Connections, timeout: float = 1) -> urllib3.BaseHTTPResponse:
+    return connections.send(Request("GET", URL), urllib3.Timeout(connect=1, read=timeout))
+
+
 def drip(send: Send, text: bytes) -> None:
     for byte in text:
         send(bytes([byte]))
@@ -86,11 +89,11 @@ def drip(send: Send, text: bytes) -> None:
 )
 def test_an_answer_has_one_time_limit_however_it_comes(server: Server, speak: Callable[[Send], None]) -> None:
     server.speak = speak
-    session = new_session(URL, 1)
+    connections = Connections(URL, 1)
     start = monotonic()
 
-    with pytest.raises((requests.ReadTimeout, requests.ConnectionError)):
-        _ = session.get(URL, timeout=(1, 0.4)).content
+    with pytest.raises((urllib3.exceptions.ReadTimeoutError, urllib3.exceptions.ProtocolError)):
+        get(connections, 0.4).read()
 
     assert 0.3 < monotonic() - start < 1.0
 
@@ -99,8 +102,8 @@ def test_what_comes_when_the_time_is_over_is_not_read(server: Server, monkeypatc
     clock = itertools.count()
     monkeypatch.setattr("caller.transport.monotonic", lambda: float(next(clock)))
 
-    with pytest.raises(requests.ReadTimeout):
-        new_session(URL, 1).get(URL, timeout=(1, 0.4))
+    with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+        get(Connections(URL, 1), 0.4)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +122,7 @@ def test_an_answer_that_ends_early_is_no_answer(server: Server, text: bytes) -> 
         server.close()
 
     server.speak = speak
-    client = ApiClient(URL, "eu-west-1", FakeCredentials(FakeApi()), new_session(URL, 1))
+    client = ApiClient(URL, "eu-west-1", FakeCredentials(FakeApi()), Connections(URL, 1))
 
     with pytest.raises(DeadlineError) as caught:
         client.send(Call.parse({"path": "/"}), monotonic() + 2.2)
@@ -128,10 +131,12 @@ def test_an_answer_that_ends_early_is_no_answer(server: Server, text: bytes) -> 
 
 
 def test_a_connection_is_kept(server: Server) -> None:
-    session = new_session(URL, 1)
+    connections = Connections(URL, 1)
 
     for _ in range(3):
-        assert session.get(URL, timeout=1).status_code == 204
+        response = get(connections)
+        assert response.status == 204
+        assert response.read() == b""
 
     assert server.connections == 1
     assert len(server.requests) == 3
@@ -142,14 +147,25 @@ def test_what_arrives_in_time_is_read_as_it_is(server: Server) -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     )
 
-    assert new_session(URL, 1).get(URL, timeout=1).content == b"abcde"
+    assert get(Connections(URL, 1)).read() == b"abcde"
+
+
+def test_a_request_is_sent_as_it_is(server: Server) -> None:
+    request = Request("POST", f"{URL}/a%2Fb?c=%20", b'{"sku":"tea"}', {"X-Note": "it's 'x"})
+
+    Connections(URL, 1).send(request, urllib3.Timeout(1)).close()
+
+    head, _, body = b"".join(server.requests).partition(b"\r\n\r\n")
+    assert head.splitlines()[0] == b"POST /v1/a%2Fb?c=%20 HTTP/1.1"
+    assert {b"Host: 127.0.0.1:4566", b"Content-Length: 13", b"X-Note: it's 'x"} < set(head.splitlines())
+    assert body == b'{"sku":"tea"}'
 
 
 def test_a_redirect_is_not_looked_at(server: Server) -> None:
     server.speak = lambda send: send(
         b"HTTP/1.1 302 Found\r\nLocation: http://example.com/\r\nContent-Length: 0\r\n\r\n"
     )
-    client = ApiClient(URL, "eu-west-1", FakeCredentials(FakeApi()), new_session(URL, 1))
+    client = ApiClient(URL, "eu-west-1", FakeCredentials(FakeApi()), Connections(URL, 1))
 
     with pytest.raises(RedirectError):
         client.send(Call.parse({"path": "/"}), monotonic() + 10)
@@ -158,44 +174,36 @@ def test_a_redirect_is_not_looked_at(server: Server) -> None:
     assert b"Host: 127.0.0.1:4566\r\n" in request
 
 
-def test_a_redirect_without_end_does_not_hold_the_session_up(server: Server) -> None:
+def test_a_redirect_without_end_holds_nothing_up(server: Server) -> None:
     server.speak = lambda send: send(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 999\r\n\r\n")
 
-    response = new_session(URL, 1).get(URL, timeout=5, stream=True, allow_redirects=False)
-
-    assert response.status_code == 302
+    assert get(Connections(URL, 1), 5).status == 302
 
 
 def test_no_cookie_is_kept(server: Server) -> None:
     server.speak = lambda send: send(b"HTTP/1.1 204 No Content\r\nSet-Cookie: a=b; Path=/\r\n\r\n")
-    session = new_session(URL, 1)
+    connections = Connections(URL, 1)
 
     for _ in range(2):
-        session.get(URL, timeout=1)
+        get(connections).read()
 
-    assert list(session.cookies) == []
+    assert len(server.requests) == 2
     assert b"Cookie" not in server.requests[1]
 
 
-def pool_of(session: requests.Session, url: str) -> urllib3.HTTPConnectionPool:
-    request = requests.Request("GET", url).prepare()
-    adapter = session.get_adapter(url)
-    pool = adapter.get_connection_with_tls_context(request, True, session.proxies)  # type: ignore[attr-defined]
-    adapter.cert_verify(pool, url, True, None)  # type: ignore[attr-defined]
+def pool_of(api_url: str, size: int = 1) -> urllib3.HTTPConnectionPool:
+    pool = Connections(api_url, size)._pool
     assert isinstance(pool, urllib3.HTTPConnectionPool)
     return pool
 
 
 def test_all_connections_share_one_tls_context_that_verifies() -> None:
-    session = new_session("https://api.example.com", 7)
-
-    pool = pool_of(session, "https://api.example.com")
+    pool = pool_of("https://api.example.com", 7)
 
     context = pool.conn_kw["ssl_context"]
     assert isinstance(context, ssl.SSLContext)
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname
-    assert pool_of(session, "https://other.example.com").conn_kw["ssl_context"] is context
     assert isinstance(pool, urllib3.HTTPSConnectionPool)
     assert pool.ca_certs is None
     assert pool.pool is not None
@@ -211,7 +219,7 @@ def test_the_bundle_of_any_aws_sdk_is_heeded(monkeypatch: pytest.MonkeyPatch, tm
     bundle.write_text(certificates[: certificates.index(end) + len(end)])
     monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
 
-    pool = pool_of(new_session("https://api.example.com", 1), "https://api.example.com")
+    pool = pool_of("https://api.example.com")
 
     assert len(pool.conn_kw["ssl_context"].get_ca_certs()) == 1
 
@@ -221,21 +229,41 @@ def test_a_bundle_that_is_none_is_a_wrong_setting(tmp_path: Path) -> None:
 
     for bundle in (tmp_path / "missing.pem", tmp_path / "empty.pem"):
         with pytest.raises(SettingsError, match="AWS_CA_BUNDLE"):
-            new_session(URL, 1, str(bundle))
+            Connections(URL, 1, str(bundle))
 
 
 def test_a_proxy_of_the_environment_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
-    session = new_session("https://api.example.com", 1)
 
-    pool = pool_of(session, "https://api.example.com")
+    pool = pool_of("https://api.example.com")
 
     assert pool.proxy is not None
     assert pool.proxy.host == "proxy.example.com"
     assert pool.conn_kw["ssl_context"].verify_mode == ssl.CERT_REQUIRED
+    assert pool_of(URL).proxy is None
 
     monkeypatch.setenv("NO_PROXY", "example.com")
-    assert pool_of(new_session("https://api.example.com", 1), "https://api.example.com").proxy is None
+    assert pool_of("https://api.example.com").proxy is None
+
+
+def test_a_proxy_may_want_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "me:p%40ss@proxy.example.com:3128")
+
+    pool = pool_of("https://api.example.com")
+
+    assert pool.proxy is not None
+    assert pool.proxy.scheme == "http"
+    assert pool.proxy_headers == urllib3.make_headers(proxy_basic_auth="me:p@ss")
+
+
+@pytest.mark.parametrize("proxy", ["ftp://secret@proxy.example.com", "http://secret:secret@proxy:port"])
+def test_a_proxy_that_is_none_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+
+    with pytest.raises(SettingsError, match="HTTPS_PROXY") as caught:
+        Connections("https://api.example.com", 1)
+
+    assert "secret" not in str(caught.value)
 
 
 def test_nothing_else_of_the_environment_has_a_say(
@@ -245,6 +273,6 @@ def test_nothing_else_of_the_environment_has_a_say(
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing"))
 
-    new_session(URL, 1).get(URL, timeout=1)
+    get(Connections(URL, 1))
 
     assert b"Authorization" not in server.requests[0]

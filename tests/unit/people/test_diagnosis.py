@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-import requests
+import urllib3
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.credentials import AssumeRoleProvider
@@ -21,7 +21,7 @@ from botocore.exceptions import ConnectTimeoutError
 
 from caller.people.causes import Judgement
 from caller.people.diagnosis import Diagnosis, Finding, Verdict
-from caller.transport import new_session
+from caller.transport import Connections, Request
 from tests.unit.caller.fakes import API_URL, EXECUTOR_ROLE_ARN, FakeApi, FakeSts, FakeTime, Reply, json_reply, refusal
 
 MFA_SERIAL = "arn:aws:iam::222222222222:mfa/my-user"
@@ -94,14 +94,12 @@ class GuardedApi(FakeApi):
         super().__init__()
         self.stranger: Reply = refusal("MissingAuthenticationTokenException", "Missing Authentication Token")
 
-    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+    def send(self, request: Request, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
         if "Authorization" in request.headers:
-            return super().send(request, *arguments, **options)
-        response = requests.Response()
-        response.status_code, response.request = self.stranger.status, request
-        response.headers.update(self.stranger.headers)
-        response.raw = io.BytesIO(self.stranger.body)
-        return response
+            return super().send(request, timeout)
+        return urllib3.HTTPResponse(
+            io.BytesIO(self.stranger.body), self.stranger.headers, self.stranger.status, preload_content=False
+        )
 
 
 @pytest.fixture
@@ -120,12 +118,10 @@ def aws(api: GuardedApi, monkeypatch: pytest.MonkeyPatch) -> Aws:
 def config(aws: Aws, api: GuardedApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "config"
     path.write_text(CONFIG)
-    session = requests.Session()
-    session.mount("https://", api)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
-    monkeypatch.setattr("caller.people.diagnosis.new_session", lambda *_: session)
+    monkeypatch.setattr("caller.people.diagnosis.Connections", lambda *_: api)
     monkeypatch.setattr(
         "socket.getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 443))]
     )
@@ -305,7 +301,7 @@ def test_a_backend_that_fails_is_tried_again_and_named(api: GuardedApi, monkeypa
 
 
 def test_ca_certificates_that_are_none(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("caller.people.diagnosis.new_session", new_session)
+    monkeypatch.setattr("caller.people.diagnosis.Connections", Connections)
     config.write_text(f"{CONFIG}ca_bundle = {config}\n")
 
     finding = walk()["TLS"]
