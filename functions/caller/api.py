@@ -4,7 +4,7 @@ import functools
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import monotonic, sleep
+from time import monotonic
 from typing import Protocol
 
 import urllib3
@@ -116,7 +116,7 @@ class ApiClient:
 
         See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         """
-        return _RETRYING(self._attempt, deadline, tally or Tally(), call, correlation_id)
+        return RETRYING(self._attempt, deadline, tally or Tally(), call, correlation_id)
 
     def _attempt(self, deadline: float, tally: Tally, call: Call, correlation_id: str) -> Answer:
         _require_time(deadline, tally)
@@ -210,14 +210,14 @@ def _require_time_after_pause(state: RetryCallState) -> None:
     _require_time(deadline, tally, pause=state.upcoming_sleep)
 
 
-_RETRYING = Retrying(
+RETRYING = Retrying(
     retry=retry_if_exception_type(_TRANSIENT),
     wait=_pause,
     before_sleep=_require_time_after_pause,
     stop=stop_after_attempt(_ATTEMPTS),
-    sleep=lambda seconds: sleep(seconds),  # noqa: PLW0108
     reraise=True,
 )
+"""What tries again; a test gives it another `sleep`."""
 
 
 def _reason(error: BaseException) -> str:

@@ -88,7 +88,7 @@ def serve(connection: io.BufferedRWPair) -> None:
     handler: Any = importlib.import_module("caller.handler")
     handler._MARGIN_SECONDS /= given["pace"]
     clock = Clock()
-    setattr(api, "sleep", clock.sleep)  # noqa: B010 - it is no name that the module exports
+    api.RETRYING.sleep = clock.sleep
     _write(connection, {"pid": os.getpid()})
     for line in connection:
         sys.stdout.seek(0)

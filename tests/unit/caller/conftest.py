@@ -38,7 +38,7 @@ def sts(fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> FakeSts:
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
     clock = FakeTime()
     monkeypatch.setattr(api, "monotonic", clock.monotonic)
-    monkeypatch.setattr(api, "sleep", clock.sleep)
+    monkeypatch.setattr(api.RETRYING, "sleep", clock.sleep)
     return clock
 
 

@@ -288,7 +288,7 @@ def test_an_answer_that_is_none(api: GuardedApi) -> None:
 def test_a_backend_that_fails_is_tried_again_and_named(api: GuardedApi, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeTime()
     monkeypatch.setattr("caller.api.monotonic", clock.monotonic)
-    monkeypatch.setattr("caller.api.sleep", clock.sleep)
+    monkeypatch.setattr("caller.api.RETRYING.sleep", clock.sleep)
     monkeypatch.setattr("caller.people.diagnosis.monotonic", clock.monotonic)
     api.rest = json_reply(502, {"message": "Internal server error"})
 
