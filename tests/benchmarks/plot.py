@@ -8,7 +8,7 @@ from html import escape
 
 from tests.benchmarks.measure import Row
 
-_LABEL_WIDTH, _PLOT_WIDTH, _VALUE_WIDTH, _LINE, _TOP = 620, 340, 70, 26, 44
+_LABEL_WIDTH, _PLOT_WIDTH, _VALUE_WIDTH, _LINE, _TOP = 670, 340, 70, 26, 44
 _STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24292f; } .soft { fill: #656d76; } .end { text-anchor: end; }
 .middle { text-anchor: middle; } line { stroke: #d0d7de; } .spread { stroke: #0969da; stroke-width: 3; }
