@@ -116,9 +116,22 @@ class ApiClient:
 
         See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         """
-        return RETRYING(self._attempt, deadline, tally or Tally(), call, correlation_id)
+        tally = tally or Tally()
+        attempt = functools.partial(self._attempt, call, deadline, correlation_id, tally)
+        try:
+            return attempt()
+        except _TRANSIENT as error:
+            failures = [error]
 
-    def _attempt(self, deadline: float, tally: Tally, call: Call, correlation_id: str) -> Answer:
+        def attempt_again(*_: object) -> Answer:
+            # Given the first failure, tenacity goes on from there; a call that does not fail does not pay for it.
+            if failures:
+                raise failures.pop()
+            return attempt()
+
+        return RETRYING(attempt_again, deadline, tally)
+
+    def _attempt(self, call: Call, deadline: float, correlation_id: str, tally: Tally) -> Answer:
         _require_time(deadline, tally)
         credentials = self._credentials.frozen()
         _require_time(deadline, tally)
@@ -136,7 +149,7 @@ class ApiClient:
             tally.failure = error
             raise
         tally.renewed = True
-        return self._attempt(deadline, tally, call, correlation_id)
+        return self._attempt(call, deadline, correlation_id, tally)
 
     def _exchange(self, request: Request, seconds: float, attempts: int) -> Answer:
         connect = min(_CONNECT_SECONDS, seconds / _ADDRESSES)
@@ -200,13 +213,13 @@ def _require_time(deadline: float, tally: Tally, *, pause: float = 0.0) -> None:
 
 def _pause(state: RetryCallState) -> float:
     """Return the seconds to wait for the next attempt: what the API asks for, and a part of our own."""
-    _, tally, *_ = state.args
+    _, tally = state.args
     asked = tally.failure.retry_after if isinstance(tally.failure, ApiError) else None
     return (asked or 0.0) + _BACKOFF(state)
 
 
 def _require_time_after_pause(state: RetryCallState) -> None:
-    deadline, tally, *_ = state.args
+    deadline, tally = state.args
     _require_time(deadline, tally, pause=state.upcoming_sleep)
 
 
