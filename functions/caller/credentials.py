@@ -105,7 +105,7 @@ class ExecutorCredentials:
                 DurationSeconds=_SESSION_SECONDS,
             )
         except (BotoCoreError, ClientError) as error:
-            self._failure = _assume_role_error(settings.executor_role_arn, error)
+            self._failure = assume_role_error(settings.executor_role_arn, error)
             self._failed = time.time()
             self._on_failure(self._failure)
             raise self._failure from error
@@ -137,7 +137,7 @@ class ProfileCredentials:
     """
 
     def __init__(self, profile: str | None) -> None:
-        self._source = f"profile {profile}" if profile else "the default AWS profile"
+        self._source = describe_profile(profile)
         try:
             session = botocore.session.Session(profile=profile)
             chain = session.get_component("credential_provider")
@@ -146,9 +146,9 @@ class ProfileCredentials:
             self.region: str = session.get_config_variable("region") or ""
             self.ca_bundle: str = session.get_config_variable("ca_bundle") or ""
         except BotoCoreError as error:
-            raise _assume_role_error(self._source, error) from error
+            raise assume_role_error(self._source, error) from error
         if credentials is None:
-            raise _assume_role_error(self._source, NoCredentialsError())
+            raise assume_role_error(self._source, NoCredentialsError())
         self._credentials = credentials
 
     def frozen(self) -> ReadOnlyCredentials:
@@ -160,7 +160,7 @@ class ProfileCredentials:
         try:
             return self._credentials.get_frozen_credentials()
         except (BotoCoreError, ClientError) as error:
-            raise _assume_role_error(self._source, error) from error
+            raise assume_role_error(self._source, error) from error
 
     def renew(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
         """Return False: a person starts the next session."""
@@ -168,7 +168,18 @@ class ProfileCredentials:
         return False
 
 
-def _assume_role_error(role: str, error: BotoCoreError | ClientError) -> AssumeRoleError:
+def describe_profile(profile: str | None) -> str:
+    """Return what a message calls a profile; None is the default one."""
+    return f"profile {profile}" if profile else "the default AWS profile"
+
+
+def assume_role_error(role: str, error: BotoCoreError | ClientError) -> AssumeRoleError:
+    """Return the error for what STS said, or for what kept it from being asked.
+
+    Args:
+        role: The role, or the profile that names it.
+        error: What botocore raised.
+    """
     if isinstance(error, ClientError):
         details = error.response["Error"]
         return AssumeRoleError(role, details.get("Code") or "Unknown", details.get("Message") or "")

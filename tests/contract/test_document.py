@@ -117,7 +117,7 @@ def test_the_states_are_those_of_the_code() -> None:
 def test_examples_follow_their_schema(name: str) -> None:
     schema = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
     for example in SCHEMAS[name]["examples"]:
-        jsonschema.validate(example, schema, cls=jsonschema.Draft202012Validator)
+        assert not list(jsonschema.Draft202012Validator(schema).iter_errors(example))
 
 
 def test_every_operation_can_be_refused() -> None:

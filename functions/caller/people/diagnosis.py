@@ -25,6 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from caller.answer import Answer, read_answer
 from caller.api import ApiClient, Tally
 from caller.call import Call
+from caller.credentials import assume_role_error, describe_profile
 from caller.errors import (
     ApiError,
     AssumeRoleError,
@@ -217,16 +218,14 @@ class Diagnosis:
         session = botocore.session.Session(profile=source)
         response: dict[str, Any] = {}
         caller = failure = None
-        shown = f"profile {source}" if source else "the default AWS profile"
+        shown = describe_profile(source)
         try:
             sts: Any = session.create_client("sts", config=_STS_CONFIG)
             response = sts.get_caller_identity()
             caller = Caller(response["Arn"], response["Account"], session)
-        except ClientError as error:
-            response = dict(error.response)
-            failure = AssumeRoleError(shown, response["Error"]["Code"], response["Error"]["Message"])
-        except BotoCoreError as error:
-            failure = AssumeRoleError(shown, type(error).__name__, str(error))
+        except (BotoCoreError, ClientError) as error:
+            response = getattr(error, "response", {})
+            failure = assume_role_error(shown, error)
         date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
         return _Identity(caller, failure, date)
 
@@ -311,16 +310,12 @@ class Diagnosis:
         expected = "a session of the role"
         try:
             self._executor = self._credentials.get_frozen_credentials()
-        except ClientError as error:
-            details = error.response["Error"]
-            failure = AssumeRoleError(role_arn, details["Code"], details["Message"])
+        except (BotoCoreError, ClientError) as error:
+            failure = assume_role_error(role_arn, error)
             causes: tuple[Cause, ...] = ()
-            if caller and failure.code == "AccessDenied" and "MultiFactorAuthentication" not in details["Message"]:
-                causes = find_causes(caller, self._profile, details["Message"])
+            if caller and failure.code == "AccessDenied" and "MultiFactorAuthentication" not in str(error):
+                causes = find_causes(caller, self._profile, str(error))
             raise _FailedError(failure.saw, expected, advise(causes) or failure.mend, causes) from error
-        except BotoCoreError as error:
-            failure = AssumeRoleError(role_arn, type(error).__name__, str(error))
-            raise _FailedError(failure.saw, expected, failure.mend) from error
         except EOFError as error:
             mend = "Account B: run it in a terminal and type the code of your MFA device."
             raise _FailedError("no MFA code was given", expected, mend) from error

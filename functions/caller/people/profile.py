@@ -7,7 +7,7 @@ import click
 from botocore.exceptions import BotoCoreError
 from click.shell_completion import CompletionItem
 
-from caller.errors import AssumeRoleError
+from caller.credentials import assume_role_error, describe_profile
 
 
 def read_profile(name: str | None) -> Mapping[str, str]:
@@ -27,8 +27,7 @@ def read_profile(name: str | None) -> Mapping[str, str]:
     try:
         settings: Mapping[str, str] = botocore.session.Session(profile=name).get_scoped_config()
     except BotoCoreError as error:
-        source = f"profile {name}" if name else "the default AWS profile"
-        raise AssumeRoleError(source, type(error).__name__, str(error)) from error
+        raise assume_role_error(describe_profile(name), error) from error
     return settings
 
 
