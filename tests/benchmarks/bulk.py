@@ -61,7 +61,7 @@ def measure_scale(server: Server, caller: Function, backend: Function, turns: in
         turns: How often each size is measured.
 
     Yields:
-        For each size, processor time per call against that of 100 calls, and time of a page against that among 100 orders.
+        For each size, processor time per call against that among 100, and time of a page against that among 100 orders.
     """
     per_call: dict[int, list[float]] = {size: [] for size in _QUEUED}
     per_page: dict[int, list[float]] = {size: [] for size in _ORDERS}
