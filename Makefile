@@ -36,11 +36,11 @@ endef
 	@touch $@
 
 # One of the oracles that judge the policies is a Node package; without npm, the tests that need it skip.
-tests/proof/node_modules/.ready: tests/proof/package-lock.json
-	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/proof && touch $@; fi
+tests/access/node_modules/.ready: tests/access/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/access && touch $@; fi
 
 .PHONY: setup
-setup: .venv/.ready .lab-venv/.ready tests/proof/node_modules/.ready ## Make the environments: the project's, the emulator's, the oracle's
+setup: .venv/.ready .lab-venv/.ready tests/access/node_modules/.ready ## Make the environments: the project's, the emulator's, the oracle's
 
 .PHONY: demo
 demo: setup ## Deploy both accounts to the local AWS, watch the schedule fire, see who may do what
@@ -52,15 +52,15 @@ lab: setup ## Leave the local two-account AWS running and print what to export (
 
 .PHONY: local
 local: setup ## Run an event in the real Lambda runtime (EVENT=events/direct-call.json); without one, keep warm containers
-	@python -m lab.local $(EVENT) $(if $(ARGS),-- $(ARGS))
+	@python -m lab.containers $(EVENT) $(if $(ARGS),-- $(ARGS))
 
 .PHONY: report
 report: setup ## Prove who may call what, and write build/access-report.html
-	@python -m tests.proof.report
+	@python -m access.report
 
 .PHONY: bench
 bench: setup ## Compare speed and size with what one could use instead, side by side
-	@python -m tests.benchmarks
+	@python -m benchmarks
 
 .PHONY: test
 test: setup ## Run every test that this machine can run; the others skip with the reason
@@ -71,8 +71,8 @@ check: setup ## Format, lint, types, templates, secrets, workflows: what CI chec
 	@ruff format --check .
 	@ruff check .
 	@mypy
-	@bandit --quiet --recursive --severity-level medium functions lab
-	@git ls-files -z -- functions lab 'template-*' samconfig.toml Makefile .ci .github \
+	@bandit --quiet --recursive --severity-level medium functions call_api access lab
+	@git ls-files -z -- functions call_api access lab 'template-*' samconfig.toml Makefile .ci .github \
 		| xargs -0 detect-secrets-hook --exclude-lines 'noqa: S10[56]' --exclude-files 'requirements.*\.txt$$'
 	@zizmor --offline --quiet .github
 	@sam validate --lint --config-env account-a
@@ -104,5 +104,5 @@ compile = $(UV) pip compile --quiet --upgrade --no-header --no-annotate --genera
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
-	@rm -rf .aws-sam .venv .lab-venv .uv tests/proof/node_modules build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .aws-sam .venv .lab-venv .uv tests/access/node_modules build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

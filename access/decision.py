@@ -8,9 +8,9 @@ from typing import Any
 
 import z3
 
-from tests.proof.iam import Kind, Request, allowed, identity_allows, parts
-from tests.proof.matrix import Case
-from tests.proof.policies import Document
+from access.iam import Kind, Request, allowed, identity_allows, parts
+from access.matrix import Case
+from access.policies import Document
 
 _KINDS = {"User": Kind.USER, "AssumedRole": Kind.ROLE, "Account": Kind.ROOT}
 _KEYS = ("sts:ExternalId", "aws:MultiFactorAuthPresent", "sts:RoleSessionName", "aws:SecureTransport")

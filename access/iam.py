@@ -19,8 +19,8 @@ from typing import Any
 
 import z3
 
-from tests.proof import patterns
-from tests.proof.patterns import Pattern
+from access import patterns
+from access.patterns import Pattern
 
 type Statement = Mapping[str, Any]
 

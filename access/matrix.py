@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tests.proof.policies import Document, Intent, Policies
-from tests.support.templates import ACCOUNTS
+from access.policies import Document, Intent, Policies
+from access.templates import ACCOUNTS
 
 A, B, C = ACCOUNTS["a"], ACCOUNTS["b"], "333333333333"
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from lab import deviations
+from access.templates import ACCOUNTS, REGION, Side, resolved
+from lab import workarounds
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
 from lab.lab import EXTERNAL_ID, STACK_NAMES
-from tests.support.templates import ACCOUNTS, REGION, Side, resolved
 
 if TYPE_CHECKING:
     from lab.lab import Lab
@@ -72,7 +72,7 @@ STRICT = Intent(
 
 def deployed_intent() -> Intent:
     """Return what the lab asks of account A's stack."""
-    parameters = deviations.provider_parameters([ACCOUNT_B])
+    parameters = workarounds.provider_parameters([ACCOUNT_B])
     return Intent(
         external_ids=(EXTERNAL_ID,),
         session_names=tuple(parameters["ConsumerSessionName"].split(",")),

@@ -9,9 +9,9 @@ from typing import Any
 
 import z3
 
-from tests.proof.iam import FALSE, TRUE, Field, Kind, Request, allowed, identity_allows
-from tests.proof.policies import Document, Policies
-from tests.support.templates import ACCOUNTS
+from access.iam import FALSE, TRUE, Field, Kind, Request, allowed, identity_allows
+from access.policies import Document, Policies
+from access.templates import ACCOUNTS
 
 A, B = ACCOUNTS["a"], ACCOUNTS["b"]
 _TIMEOUT_MS = 20_000

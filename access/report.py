@@ -13,13 +13,13 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from access import matrix
+from access.decision import Decision, decide
+from access.matrix import Case, Principal
+from access.policies import Intent, Policies, deployed_intent, from_deployment, from_templates
+from access.properties import FACTS, prove
+from access.templates import ACCOUNTS, PROJECT
 from lab.lab import Lab
-from tests.proof import matrix
-from tests.proof.decision import Decision, decide
-from tests.proof.facts import FACTS, prove
-from tests.proof.matrix import Case, Principal
-from tests.proof.policies import Intent, Policies, deployed_intent, from_deployment, from_templates
-from tests.support.templates import ACCOUNTS, PROJECT
 
 A, B, C = ACCOUNTS["a"], ACCOUNTS["b"], "333333333333"
 OUTPUT = PROJECT / "build" / "access-report.html"

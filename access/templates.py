@@ -13,7 +13,7 @@ from unittest import mock
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
 ACCOUNTS = {"a": "111111111111", "b": "222222222222"}
 REGION = "eu-west-1"
 

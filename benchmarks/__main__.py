@@ -17,11 +17,11 @@ from typing import Any
 
 import click
 
-from tests.benchmarks import backend, bulk, start, warm
-from tests.benchmarks.functions import PROJECT
-from tests.benchmarks.measure import Row
-from tests.benchmarks.plot import draw
-from tests.benchmarks.server import running
+from benchmarks import backend, bulk, start, warm
+from benchmarks.functions import PROJECT
+from benchmarks.measure import Row
+from benchmarks.plot import draw
+from benchmarks.server import running
 
 _GROUPS = ("start", "warm", "bulk", "scale", "backend")
 _LIBRARIES = ("aws-lambda-powertools", "boto3", "requests", "requests-aws4auth", "urllib3", "httpx", "awscurl")
@@ -50,7 +50,7 @@ def main(groups: Sequence[str]) -> None:
                     measured = list(bulk.measure_scale(server, packages.caller, packages.backend, turns=3))
                 case "backend":
                     measured, profiles = backend.measure(server, packages.backend, turns=15)
-            rows += [row.shown_by(f"python -m tests.benchmarks {group}") for row in measured]
+            rows += [row.shown_by(f"python -m benchmarks {group}") for row in measured]
     _print(rows)
     for name, shares in profiles.items():
         click.echo(f"backend: {name} by part: " + ", ".join(f"{part} {share:.0%}" for part, share in shares.items()))

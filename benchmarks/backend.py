@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.benchmarks.functions import BARE_PYTHON, PROJECT, Function
-from tests.benchmarks.measure import Row
-from tests.benchmarks.server import Server
+from benchmarks.functions import BARE_PYTHON, PROJECT, Function
+from benchmarks.measure import Row
+from benchmarks.server import Server
 
 _PROGRAM = Path(__file__).parent / "contestants" / "bare_backend.py"
 

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Iterator
 from typing import Any
 
-from tests.benchmarks.functions import PROJECT, Function, invoke
-from tests.benchmarks.measure import Row
-from tests.benchmarks.server import Server
+from benchmarks.functions import PROJECT, Function, invoke
+from benchmarks.measure import Row
+from benchmarks.server import Server
 
 _WORKERS = 32
 _API_SECONDS = 0.020

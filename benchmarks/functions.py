@@ -18,7 +18,7 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 HERE = Path(__file__).parent
-PROJECT = HERE.parents[1]
+PROJECT = HERE.parent
 BARE_PYTHON: str = sys._base_executable  # type: ignore[attr-defined]
 """The interpreter that this environment was made with; by itself, it knows nothing of the environment."""
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from tests.benchmarks.measure import Row
+from benchmarks.measure import Row
 
 _LABEL_WIDTH, _PLOT_WIDTH, _VALUE_WIDTH, _LINE, _TOP = 670, 340, 70, 26, 44
 _STYLE = """

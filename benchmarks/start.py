@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks.functions import PROJECT, Function, build, compile_folder, install, invoke, runtime, zipped
-from tests.benchmarks.measure import Row, take_turns
-from tests.benchmarks.server import Server
+from benchmarks.functions import PROJECT, Function, build, compile_folder, install, invoke, runtime, zipped
+from benchmarks.measure import Row, take_turns
+from benchmarks.server import Server
 
 CONTESTANTS = Path(__file__).parent / "contestants"
 

@@ -9,13 +9,13 @@ from functools import partial
 from time import monotonic, perf_counter
 from unittest import mock
 
-from caller.api import ApiClient
-from caller.call import Call
-from caller.credentials import ExecutorCredentials
+from benchmarks.baselines import warm
+from benchmarks.measure import Row, take_turns
+from benchmarks.server import Server
 from caller.settings import Settings
-from tests.benchmarks.contestants import warm
-from tests.benchmarks.measure import Row, take_turns
-from tests.benchmarks.server import Server
+from cross_account_api.call import Call
+from cross_account_api.client import ApiClient
+from cross_account_api.credentials import ExecutorCredentials
 
 _CALLS = 25
 """A turn is the median of so many calls, but one of the guide's, which are slow."""

@@ -10,11 +10,15 @@ from uuid import uuid4
 import click
 from click.shell_completion import CompletionItem
 
-from caller.answer import Answer
-from caller.api import ApiClient, Tally, unsigned_headers
-from caller.call import METHODS, Call
-from caller.credentials import ProfileCredentials
-from caller.errors import (
+from call_api.configure import configure
+from call_api.doctor import doctor
+from call_api.profile import complete_profile, read_profile
+from call_api.verbose import Narrator
+from caller.settings import find_api_region, parse_api_url
+from cross_account_api.call import METHODS, Call
+from cross_account_api.client import ApiClient, Tally, unsigned_headers
+from cross_account_api.credentials import ProfileCredentials
+from cross_account_api.errors import (
     ApiError,
     AssumeRoleError,
     CallerError,
@@ -26,12 +30,8 @@ from caller.errors import (
     SettingsError,
     ThrottledError,
 )
-from caller.people.configure import configure
-from caller.people.doctor import doctor
-from caller.people.narrator import Narrator
-from caller.people.profile import complete_profile, read_profile
-from caller.settings import find_api_region, parse_api_url
-from caller.transport import Connections, Transport
+from cross_account_api.response import Answer
+from cross_account_api.transport import Connections, Transport
 
 _SECONDS = 90.0
 """As long as the function has."""

@@ -11,10 +11,10 @@ import click
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from caller.errors import SettingsError
-from caller.people.config_file import edit_profile, read_file, write_file
-from caller.people.profile import complete_profile
+from call_api.config_file import edit_profile, read_file, write_file
+from call_api.profile import complete_profile
 from caller.settings import EXTERNAL_ID, REGION, ROLE_ARN, SESSION_NAME, find_api_region, parse_api_url
+from cross_account_api.errors import SettingsError
 
 _PROFILE = re.compile(r"[\w.@:/+=,-]+", re.ASCII)
 _MFA_SERIAL = re.compile(r"|[\w+=/:,.@-]{9,256}", re.ASCII)

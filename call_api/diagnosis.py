@@ -22,11 +22,13 @@ from botocore.config import Config
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 
-from caller.answer import Answer, read_answer
-from caller.api import ApiClient, Tally
-from caller.call import Call
-from caller.credentials import assume_role_error, describe_profile
-from caller.errors import (
+from call_api.causes import Caller, Cause, advise, find_causes
+from call_api.profile import read_profile
+from caller.settings import ROLE_ARN, SESSION_NAME, find_api_region, parse_api_url
+from cross_account_api.call import Call
+from cross_account_api.client import ApiClient, Tally
+from cross_account_api.credentials import assume_role_error, describe_profile
+from cross_account_api.errors import (
     ApiError,
     AssumeRoleError,
     CallerError,
@@ -38,10 +40,8 @@ from caller.errors import (
     ThrottledError,
     UnreachableError,
 )
-from caller.people.causes import Caller, Cause, advise, find_causes
-from caller.people.profile import read_profile
-from caller.settings import ROLE_ARN, SESSION_NAME, find_api_region, parse_api_url
-from caller.transport import Connections, Request, Transport, find_proxy
+from cross_account_api.response import Answer, read_answer
+from cross_account_api.transport import Connections, Request, Transport, find_proxy
 
 _CLOCK_SECONDS = 300
 """How far a signature's time may be from AWS's own."""

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from caller.errors import InvalidCallError
-from caller.people.diagnosis import Diagnosis, Finding, Verdict
-from caller.people.profile import complete_profile
+from call_api.diagnosis import Diagnosis, Finding, Verdict
+from call_api.profile import complete_profile
+from cross_account_api.errors import InvalidCallError
 
 _TICKS = {Verdict.OK: ("✓", "green"), Verdict.FAILED: ("✗", "red"), Verdict.NOT_TRIED: ("·", "dim")}
 

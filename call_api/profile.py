@@ -7,7 +7,7 @@ import click
 from botocore.exceptions import BotoCoreError
 from click.shell_completion import CompletionItem
 
-from caller.credentials import assume_role_error, describe_profile
+from cross_account_api.credentials import assume_role_error, describe_profile
 
 
 def read_profile(name: str | None) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from caller.transport import Request, Transport
+from cross_account_api.transport import Request, Transport
 
 _WITHHELD = {"x-amz-security-token": "(session token)"}
 

@@ -17,7 +17,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
-from lab import deviations
+from lab import workarounds
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS, REGION, environment, session, write_accounts, write_profile
 from lab.emulator import CA_FILE, emulator
 from lab.sam import Sam
@@ -104,7 +104,7 @@ class Lab:
     @property
     def api_url(self) -> str:
         """Base URL of the API, stage included."""
-        return deviations.api_url(self.endpoint, self.outputs[ACCOUNT_A])
+        return workarounds.api_url(self.endpoint, self.outputs[ACCOUNT_A])
 
     def deploy(self, account: str, **parameters: str) -> None:
         """Create or update an account's stack with `sam deploy`, as on AWS.
@@ -123,7 +123,7 @@ class Lab:
         if account == ACCOUNT_A:
             self._write_person_profiles()
         else:
-            deviations.complete_consumer(self.session(ACCOUNT_B), self.outputs[ACCOUNT_B])
+            workarounds.complete_consumer(self.session(ACCOUNT_B), self.outputs[ACCOUNT_B])
 
     def session(self, who: str | Credentials) -> boto3.Session:
         """Make a boto3 session in this lab.
@@ -283,7 +283,7 @@ class Lab:
         return {
             "ConsumerAccountIds": ACCOUNT_IDS[ACCOUNT_B],
             "ExternalId": EXTERNAL_ID,
-            **deviations.provider_parameters([ACCOUNT_B]),
+            **workarounds.provider_parameters([ACCOUNT_B]),
         }
 
     def _consumer_parameters(self) -> dict[str, str]:
@@ -291,7 +291,7 @@ class Lab:
             "ExecutorRoleArn": self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
             "ExternalId": self.outputs[ACCOUNT_A]["ExternalId"],
             "ApiUserNames": PERSON,
-            **deviations.consumer_parameters(self.api_url),
+            **workarounds.consumer_parameters(self.api_url),
         }
 
     def _read_outputs(self, account: str) -> dict[str, str]:

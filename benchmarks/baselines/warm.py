@@ -17,7 +17,7 @@ from botocore.credentials import Credentials
 from httpx_aws_auth import AwsCredentials, AwsSigV4Auth
 from requests_aws4auth import AWS4Auth
 
-from tests.benchmarks.server import (
+from benchmarks.server import (
     ACCESS_KEY,
     EXECUTOR_ROLE_ARN,
     EXTERNAL_ID,

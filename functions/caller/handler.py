@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from caller.answer import Answer
-from caller.api import WORKERS, ApiClient, Tally
-from caller.call import Call
-from caller.credentials import ExecutorCredentials
-from caller.errors import ApiError, AssumeRoleError, CallerError
 from caller.settings import Settings
+from cross_account_api.call import Call
+from cross_account_api.client import WORKERS, ApiClient, Tally
+from cross_account_api.credentials import ExecutorCredentials
+from cross_account_api.errors import ApiError, AssumeRoleError, CallerError
+from cross_account_api.response import Answer
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
-from caller.errors import InvalidCallError
+from cross_account_api.errors import InvalidCallError
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 """What API Gateway passes on, without OPTIONS, which is a browser's question about CORS and no call."""

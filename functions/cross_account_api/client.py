@@ -13,9 +13,8 @@ from requests_aws4auth import AWS4Auth
 from requests_aws4auth.aws4signingkey import AWS4SigningKey
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from caller.answer import Answer, read_answer
-from caller.call import Call
-from caller.errors import (
+from cross_account_api.call import Call
+from cross_account_api.errors import (
     ApiError,
     CallerError,
     DeadlineError,
@@ -27,7 +26,8 @@ from caller.errors import (
     ThrottledError,
     UnreachableError,
 )
-from caller.transport import Connections, Request, Transport
+from cross_account_api.response import Answer, read_answer
+from cross_account_api.transport import Connections, Request, Transport
 
 WORKERS = 32
 """How many calls are made at the same time at most, each with a connection of its own."""

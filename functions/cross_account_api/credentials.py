@@ -14,8 +14,8 @@ from botocore.credentials import DeferredRefreshableCredentials, ReadOnlyCredent
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.utils import JSONFileCache
 
-from caller.errors import AssumeRoleError
 from caller.settings import Settings
+from cross_account_api.errors import AssumeRoleError
 
 _SESSION_SECONDS = 3600
 """The most that AWS allows when one role assumes another."""

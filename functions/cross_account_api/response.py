@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import urllib3
 
-from caller.errors import (
+from cross_account_api.errors import (
     AnswerTooLargeError,
     ApiError,
     ConflictError,

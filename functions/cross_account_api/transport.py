@@ -20,7 +20,7 @@ import certifi
 import urllib3
 from requests.utils import get_environ_proxies, select_proxy
 
-from caller.errors import SettingsError
+from cross_account_api.errors import SettingsError
 
 _ONCE = urllib3.Retry(total=False, redirect=False)
 

@@ -1,7 +1,7 @@
 """`sam local` in one command: a lab in containers, and a function run in the real Lambda runtime against it.
 
-With an event, the function that it is meant for is invoked once: `python -m lab.local events/direct-call.json`; what
-follows `--` goes to `sam local invoke`. Without one, warm containers stay behind `sam local start-lambda`.
+With an event, the function that it is meant for is invoked once: `python -m lab.containers events/direct-call.json`;
+what follows `--` goes to `sam local invoke`. Without one, warm containers stay behind `sam local start-lambda`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any
 from rich.console import Console
 
 from lab import demo
-from lab.containers import ACCOUNTS, ContainerLab
+from lab.containers.image import RuntimeImageError
+from lab.containers.lab import ACCOUNTS, ContainerLab
 from lab.emulator import EmulatorError
-from lab.runtime import RuntimeImageError
 from lab.sam import SamError
 
 VARIABLES: dict[str, dict[str, str]] = {
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 if the function succeeded, 1 if it failed or could not be run, 130 if it was interrupted before.
     """
-    parser = argparse.ArgumentParser(prog="python -m lab.local", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lab.containers", description=__doc__)
     parser.add_argument("event", nargs="?", type=Path, help="a file with an event, such as those in events/")
     parser.add_argument("sam", nargs="*", help="further arguments of sam local invoke, after --")
     parsed = parser.parse_args(arguments)

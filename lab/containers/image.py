@@ -31,7 +31,7 @@ import samcli
 from docker.errors import APIError, DockerException, ImageNotFound
 from packaging.requirements import Requirement
 
-from lab.deviations import host_architecture
+from lab.workarounds import host_architecture
 
 ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 """Address of the Docker engine."""

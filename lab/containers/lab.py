@@ -24,10 +24,10 @@ from botocore.credentials import Credentials
 from samtranslator.yaml_helper import yaml_parse
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS, REGION
+from lab.containers.image import ENGINE, RuntimeImage, engine, runtime_image
 from lab.emulator import free_port
 from lab.lab import STACK_NAMES, Lab, Step, credentials
 from lab.process import running, tail
-from lab.runtime import ENGINE, RuntimeImage, engine, runtime_image
 from lab.sam import SamError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.proof.oracles import FOLDER
-from tests.proof.policies import Policies, deployed_intent, from_deployment
+from access.policies import Policies, deployed_intent, from_deployment
+from tests.access.oracles import FOLDER
 
 if TYPE_CHECKING:
     from lab.lab import Lab
@@ -27,7 +27,7 @@ def node() -> None:
     if not shutil.which("node"):
         _missing("Node is not installed")
     if not (FOLDER / "node_modules").is_dir():
-        _missing("Node's packages are not installed: run npm ci --prefix tests/proof")
+        _missing("Node's packages are not installed: run npm ci --prefix tests/access")
 
 
 @pytest.fixture(scope="session")

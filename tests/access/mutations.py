@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.proof.policies import Document, Policies
-from tests.support.templates import ACCOUNTS
+from access.policies import Document, Policies
+from access.templates import ACCOUNTS
 
 STRANGER = "333333333333"
 

@@ -15,8 +15,8 @@ from reach.engine import ResourcePolicy
 from reach.policy import parse_policy
 from reach.reference import evaluate
 
-from tests.proof.matrix import Case, session_arn
-from tests.proof.policies import Document
+from access.matrix import Case, session_arn
+from access.policies import Document
 
 FOLDER = Path(__file__).parent
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.proof.mutations import faults
-from tests.proof.oracles import FOLDER
-from tests.proof.policies import Document, from_templates
-from tests.support.templates import Side, transformed
+from access.policies import Document, from_templates
+from access.templates import Side, transformed
+from tests.access.mutations import faults
+from tests.access.oracles import FOLDER
 
 # What the linter reports of policies that are as they should be, and why it is no fault.
 ACCEPTED = {

@@ -10,12 +10,13 @@ import botocore.exceptions
 import pytest
 from botocore.config import Config
 
+from access import matrix
+from access.decision import decide
+from access.matrix import Case
+from access.policies import STRICT, Intent, Policies, deployed_intent, from_templates
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
-from tests.proof import matrix, oracles
-from tests.proof.decision import decide
-from tests.proof.matrix import Case
-from tests.proof.mutations import faults
-from tests.proof.policies import STRICT, Intent, Policies, deployed_intent, from_templates
+from tests.access import oracles
+from tests.access.mutations import faults
 
 if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient

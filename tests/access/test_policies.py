@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.proof.policies import Document, Intent, Policies, UnknownPolicyError, deployed_intent, from_templates
-from tests.support.templates import transformed
+from access.policies import Document, Intent, Policies, UnknownPolicyError, deployed_intent, from_templates
+from access.templates import transformed
 
 
 def test_the_deployment_holds_the_policies_of_the_templates_and_no_other(deployed: Policies) -> None:

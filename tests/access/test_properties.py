@@ -7,10 +7,10 @@ import re
 import pytest
 import z3
 
-from tests.proof.facts import FACTS, Fact, find, prove, reads
-from tests.proof.iam import Kind
-from tests.proof.mutations import faults
-from tests.proof.policies import STRICT, Intent, Policies, from_templates
+from access.iam import Kind
+from access.policies import STRICT, Intent, Policies, from_templates
+from access.properties import FACTS, Fact, find, prove, reads
+from tests.access.mutations import faults
 
 INTENTS = {"defaults": Intent(), "strict": STRICT, "another stage, without MFA": Intent(mfa=False, stage="v2")}
 

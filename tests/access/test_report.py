@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.proof import matrix, oracles
-from tests.proof.facts import FACTS
-from tests.proof.oracles import FOLDER
-from tests.proof.policies import Policies, from_templates
-from tests.proof.report import CALLS, render, rows
+from access import matrix
+from access.policies import Policies, from_templates
+from access.properties import FACTS
+from access.report import CALLS, render, rows
+from tests.access import oracles
+from tests.access.oracles import FOLDER
 
 CELL = "✕ no: A workload of account B, posing as account C, Assume the role"
 

@@ -10,11 +10,11 @@ import pytest
 import requests
 from requests_aws4auth import AWS4Auth
 
-from tests.benchmarks.contestants.warm import unsigned
-from tests.benchmarks.measure import Row, take_turns
-from tests.benchmarks.plot import draw
-from tests.benchmarks.server import ACCESS_KEY, REGION, SECRET_KEY, TOKEN, Server, running
-from tests.benchmarks.warm import CONTESTANTS
+from benchmarks.baselines.warm import unsigned
+from benchmarks.measure import Row, take_turns
+from benchmarks.plot import draw
+from benchmarks.server import ACCESS_KEY, REGION, SECRET_KEY, TOKEN, Server, running
+from benchmarks.warm import CONTESTANTS
 
 # Connections are kept for as long as the process lives, as in Lambda. The other one is awscurl's own.
 pytestmark = pytest.mark.filterwarnings(

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import docker
 import pytest
 
-from lab.containers import ContainerLab
-from lab.local import VARIABLES
+from lab.containers.__main__ import VARIABLES
+from lab.containers.image import RuntimeImageError, engine
+from lab.containers.lab import ContainerLab
 from lab.process import tail
-from lab.runtime import RuntimeImageError, engine
 from tests.containers.faults import FaultyApi
 from tests.containers.probe import package_with_probe
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any, Self
 
-from caller.answer import ANSWER_LIMIT
+from cross_account_api.response import ANSWER_LIMIT
 
 
 class FaultyApi(ThreadingHTTPServer):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lab.containers import ContainerLab
+    from lab.containers.lab import ContainerLab
 
 FOLDERS = ("/var/task", "/tmp")  # noqa: S108 - Lambda's
 PACKAGES = {"CallerFunction": "caller", "OrdersFunction": "orders"}

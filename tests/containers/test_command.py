@@ -15,10 +15,10 @@ import docker
 import pytest
 import requests
 
-from lab.containers import ContainerLab
-from lab.local import VARIABLES, main
+from access.templates import PROJECT
+from lab.containers.__main__ import VARIABLES, main
+from lab.containers.lab import ContainerLab
 from lab.sam import SamError
-from tests.support.templates import PROJECT
 
 
 @pytest.fixture(autouse=True)

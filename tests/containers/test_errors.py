@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from caller import errors
+from access.templates import ACCOUNTS
+from cross_account_api import errors
 from tests.containers.conftest import FAULTY, Invoke
-from tests.support.templates import ACCOUNTS
 
 # Type, the path that the faulty API is asked for, message.
 FAULTS = [

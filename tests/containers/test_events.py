@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from lab.containers import ContainerLab
-from lab.local import function_for
+from access.templates import ACCOUNTS, PROJECT
+from lab.containers.__main__ import function_for
+from lab.containers.lab import ContainerLab
 from tests.containers.conftest import Invoke
-from tests.support.templates import ACCOUNTS, PROJECT
 
 EVENTS = {path.name: json.loads(path.read_text()) for path in (PROJECT / "events").glob("*.json")}
 ORDER_ID = "6bd52eb6-dbcc-5f23-bcca-79864b5bbcd6"

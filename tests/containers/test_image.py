@@ -8,8 +8,8 @@ import docker
 import pytest
 from docker.errors import APIError
 
-from lab import runtime
-from lab.runtime import RuntimeImageError, engine, runtime_image
+from lab.containers import image as runtime
+from lab.containers.image import RuntimeImageError, engine, runtime_image
 
 REGISTRY = "stand-in-test.localhost"
 

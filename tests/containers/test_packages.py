@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.containers import ACCOUNTS, ContainerLab
-from tests.support.templates import Side, source
+from access.templates import Side, source
+from lab.containers.lab import ACCOUNTS, ContainerLab
 
 SIDES: dict[str, Side] = {"account-a": "a", "account-b": "b"}
 

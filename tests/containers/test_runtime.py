@@ -8,12 +8,12 @@ from typing import Any
 import docker
 import pytest
 
+from access.templates import Side, resolved
 from lab.accounts import REGION
-from lab.containers import ContainerLab
-from lab.local import VARIABLES
+from lab.containers.__main__ import VARIABLES
+from lab.containers.lab import ContainerLab
 from tests.containers.conftest import PROBE_SECONDS, Invoke
 from tests.containers.probe import FOLDERS, PACKAGES
-from tests.support.templates import Side, resolved
 
 SIDES: dict[str, Side] = {"CallerFunction": "b", "OrdersFunction": "a"}
 

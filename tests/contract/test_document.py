@@ -13,10 +13,10 @@ import pytest
 import schemathesis
 import yaml
 
+from access.templates import PROJECT, resolved
 from orders.errors import ApiError
 from orders.identity import Consumer
 from orders.store import Order, Page, Status
-from tests.support.templates import PROJECT, resolved
 
 type Route = tuple[str, str]
 

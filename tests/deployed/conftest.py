@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.support.templates import PROJECT
+from access.templates import PROJECT
 
 PROFILE = os.environ.get("ACCOUNT_B_PROFILE")
 # The user's AWS settings, as they are before all other tests are kept from them.

@@ -23,9 +23,9 @@ from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 from moto.core.models import botocore_stubber
 
+from access.templates import ACCOUNTS, resolved
 from tests.faults.pace import paced
 from tests.faults.server import Request, Response
-from tests.support.templates import ACCOUNTS, resolved
 from tests.unit.orders.conftest import ENVIRONMENT
 from tests.unit.orders.support import ROLE_ID, Context, load_event
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-from caller import errors
+from cross_account_api import errors
 from tests.faults import backend, faults
 from tests.faults.backend import ORDERS, RECORDS
 from tests.faults.certificates import Authority

@@ -17,7 +17,7 @@ from io import BufferedRWPair
 from pathlib import Path
 from typing import Any
 
-from tests.support.templates import PROJECT
+from access.templates import PROJECT
 
 TIMED_OUT = "Sandbox.Timedout"
 _READY_SECONDS = 60.0

@@ -10,11 +10,11 @@ from urllib.parse import parse_qs
 
 from botocore.credentials import Credentials
 
+from access.templates import REGION, REQUIRED_PARAMETERS
 from tests.faults import backend
 from tests.faults.certificates import Authority
 from tests.faults.server import Request, Response, Server
 from tests.faults.signature import RefusedError, Session, verify
-from tests.support.templates import REGION, REQUIRED_PARAMETERS
 
 FUNCTION_CREDENTIALS = Credentials("ASIACALLERFUNCTION00", "function-secret", "function-token")
 

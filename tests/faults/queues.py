@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from tests.support.templates import ACCOUNTS, REGION, resolved
+from access.templates import ACCOUNTS, REGION, resolved
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -1,4 +1,4 @@
-"""Mixed load with faults for some minutes, at the real pace: `python -m tests.benchmarks.soak [MINUTES]`.
+"""Mixed load with faults for some minutes, at the real pace: `python -m tests.faults.soak [MINUTES]`.
 
 One execution environment works off batches of ten messages: orders, reads, poison. A tenth of all requests to the API
 and to STS meet a fault, and now and then all sessions expire before their time. In the end every order must exist once

@@ -6,10 +6,10 @@ import inspect
 import re
 from collections.abc import Iterator
 
-from caller import errors
+from access.templates import PROJECT
+from cross_account_api import errors
 from tests.faults import test_deliveries
 from tests.faults.cases import CASES, Case
-from tests.support.templates import PROJECT
 
 DOCUMENT = PROJECT / "docs" / "operations.md"
 BEGIN, END = "<!-- faults:begin -->", "<!-- faults:end -->"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from caller import errors
+from cross_account_api import errors
 from tests.faults.cases import CASES, Case
 from tests.faults.environment import Invocation
 from tests.faults.examination import DIRECT, ONCE, QUEUED, Finding

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from access.templates import REGION, resolved
 from tests.faults import backend
 from tests.faults.certificates import Authority
 from tests.faults.environment import Environment, Invocation, zygote
@@ -17,7 +18,6 @@ from tests.faults.pace import PACE
 from tests.faults.provider import FUNCTION_CREDENTIALS, Provider
 from tests.faults.queues import RECEIVES, Queues
 from tests.faults.server import Response, Server
-from tests.support.templates import REGION, resolved
 
 _consumers = itertools.count(222222000001)
 

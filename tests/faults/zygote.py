@@ -24,7 +24,9 @@ import boto3  # noqa: F401
 from botocore.config import Config
 from tenacity import wait_random_exponential
 
-from caller import answer, api, credentials
+from cross_account_api import client as api
+from cross_account_api import credentials
+from cross_account_api import response as answer
 
 
 @dataclass

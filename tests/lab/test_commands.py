@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.templates import PROJECT
+from access.templates import PROJECT
 
 TELLS_AWS_TO_BE_ELSEWHERE = {"AWS_PROFILE": "of-my-own", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
 

@@ -23,8 +23,8 @@ import urllib3
 from botocore.credentials import Credentials
 from click.testing import CliRunner
 
-from caller.__main__ import main
-from caller.transport import Connections, Request
+from call_api.__main__ import main
+from cross_account_api.transport import Connections, Request
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION, write_profile
 from lab.lab import PERSON, PERSON_PROFILE, Lab
 

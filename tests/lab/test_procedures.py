@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from botocore.exceptions import ClientError
 
+from access.templates import PROJECT
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
 from lab.lab import EXTERNAL_ID, Lab
-from tests.support.templates import PROJECT
 
 
 def documented_policy(name: str) -> str:

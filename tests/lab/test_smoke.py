@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
+from access.templates import PROJECT
 from lab.accounts import ACCOUNT_B, REGION, write_profile
 from lab.lab import Lab, Statement
-from tests.support.templates import PROJECT
 
 
 def smoke_test(lab: Lab, name: str, *statements: Statement) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from botocore.credentials import ReadOnlyCredentials
 
-from caller.transport import Connections
+from cross_account_api.transport import Connections
 
 
 class Place(NamedTuple):

@@ -11,10 +11,10 @@ import pytest
 import trustme
 
 from caller.settings import find_api_region, parse_api_url
-from caller.transport import Connections
-from tests.proof.signature.apis import PLACES, TRACE_ID, Api
-from tests.proof.signature.gateway import Gateway
-from tests.proof.signature.loopback import names, serve
+from cross_account_api.transport import Connections
+from tests.signing.apis import PLACES, TRACE_ID, Api
+from tests.support.aws.gateway import Gateway
+from tests.support.aws.loopback import names, serve
 
 
 @pytest.fixture(scope="module")

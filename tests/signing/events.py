@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from caller.call import METHODS
+from cross_account_api.call import METHODS
 
 # What has a meaning of its own in a URL, a header, a signature or a shell, or could be taken for an escape.
 _SPECIAL = " %+&=;:,@!$'()*~.-_\\|\"<>[]{}^`2fF41é日😀\u0301"

@@ -16,13 +16,13 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import strategies as st
 
-from caller.api import ApiClient
-from caller.call import METHODS, Call
-from caller.errors import InvalidCallError
-from tests.proof.signature.apis import PLACES, TRACE_ID, Api, FixedCredentials, Place
-from tests.proof.signature.events import EVENTS, KEYS
-from tests.proof.signature.gateway import Gateway
-from tests.proof.signature.sigv4 import Credentials, Request
+from cross_account_api.call import METHODS, Call
+from cross_account_api.client import ApiClient
+from cross_account_api.errors import InvalidCallError
+from tests.signing.apis import PLACES, TRACE_ID, Api, FixedCredentials, Place
+from tests.signing.events import EVENTS, KEYS
+from tests.support.aws.gateway import Gateway
+from tests.support.aws.sigv4 import Credentials, Request
 
 EXAMPLES = 2500
 

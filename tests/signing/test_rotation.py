@@ -12,17 +12,17 @@ from time import monotonic
 import pytest
 import time_machine
 
-from caller.api import ApiClient
-from caller.api import Credentials as CallerCredentials
-from caller.call import Call
-from caller.credentials import ExecutorCredentials
 from caller.settings import Settings
-from caller.transport import Connections
-from tests.proof.signature.apis import FixedCredentials
-from tests.proof.signature.gateway import Gateway
-from tests.proof.signature.loopback import serve
-from tests.proof.signature.sigv4 import Credentials
-from tests.proof.signature.sts import OWN_KEY, OWN_SECRET, REGION, Sts
+from cross_account_api.call import Call
+from cross_account_api.client import ApiClient
+from cross_account_api.client import Credentials as CallerCredentials
+from cross_account_api.credentials import ExecutorCredentials
+from cross_account_api.transport import Connections
+from tests.signing.apis import FixedCredentials
+from tests.support.aws.gateway import Gateway
+from tests.support.aws.loopback import serve
+from tests.support.aws.sigv4 import Credentials
+from tests.support.aws.sts import OWN_KEY, OWN_SECRET, REGION, Sts
 
 THREADS = 16
 CALLS = [

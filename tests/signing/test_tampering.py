@@ -13,13 +13,13 @@ from urllib.parse import unquote
 
 import pytest
 
-from caller.api import ApiClient
-from caller.call import Call
-from caller.transport import Connections
-from tests.proof.signature.apis import FixedCredentials
-from tests.proof.signature.gateway import Gateway
-from tests.proof.signature.loopback import serve
-from tests.proof.signature.sigv4 import Credentials, RefusedError, Request, receive, verify
+from cross_account_api.call import Call
+from cross_account_api.client import ApiClient
+from cross_account_api.transport import Connections
+from tests.signing.apis import FixedCredentials
+from tests.support.aws.gateway import Gateway
+from tests.support.aws.loopback import serve
+from tests.support.aws.sigv4 import Credentials, RefusedError, Request, receive, verify
 
 KEY = "AKIDEXAMPLE"
 KEYS = {KEY: Credentials("secret", "session+token=="), "AKIDOTHER": Credentials("other", "other-token")}

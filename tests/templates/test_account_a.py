@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.templates import resolved, source
+from access.templates import resolved, source
 
 ROUTES = {
     ("GET", "/whoami"),

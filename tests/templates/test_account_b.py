@@ -10,7 +10,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from tests.support.templates import resolved, source
+from access.templates import resolved, source
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from samcli.commands.build.command import cli as build_command
 from samcli.commands.deploy.command import cli as deploy_command
 from samcli.commands.validate.validate import cli as validate_command
 
-from tests.support.templates import PROJECT, Side, resolved, source, transformed
+from access.templates import PROJECT, Side, resolved, source, transformed
 
 SIDES: list[Side] = ["a", "b"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.templates import PROJECT, Side, resolved, source
+from access.templates import PROJECT, Side, resolved, source
 
 OPERATIONS = (PROJECT / "docs/operations.md").read_text()
 SECURITY = (PROJECT / "docs/security.md").read_text()

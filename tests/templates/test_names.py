@@ -7,9 +7,9 @@ import re
 
 import pytest
 
+from access.templates import Side, resolved, source
 from caller.settings import Settings as CallerSettings
 from orders.settings import Settings as OrdersSettings
-from tests.support.templates import Side, resolved, source
 
 
 def snake(pascal: str) -> str:

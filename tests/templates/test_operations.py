@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.templates import PROJECT, Side, resolved, source
+from access.templates import PROJECT, Side, resolved, source
 
 SIDES: list[Side] = ["a", "b"]
 FUNCTIONS = {"a": ("OrdersFunction", "orders"), "b": ("CallerFunction", "caller")}

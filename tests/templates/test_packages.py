@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.functions import BARE_PYTHON, Function, build, invoke, runtime, zipped
-from tests.benchmarks.server import Server, running
-from tests.support.templates import PROJECT, Side
+from access.templates import PROJECT, Side
+from benchmarks.functions import BARE_PYTHON, Function, build, invoke, runtime, zipped
+from benchmarks.server import Server, running
 
 PACKAGES: dict[str, tuple[Side, str]] = {"OrdersFunction": ("a", "orders"), "CallerFunction": ("b", "caller")}
 

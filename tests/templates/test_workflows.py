@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.templates import PROJECT, source
+from access.templates import PROJECT, source
 
 WORKFLOWS = sorted((PROJECT / ".github/workflows").glob("*.yaml"))
 

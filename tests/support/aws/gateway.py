@@ -8,8 +8,8 @@ from collections import Counter, deque
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from tests.proof.signature.loopback import Reply
-from tests.proof.signature.sigv4 import Credentials, RefusedError, Request, verify
+from tests.support.aws.loopback import Reply
+from tests.support.aws.sigv4 import Credentials, RefusedError, Request, verify
 
 
 class Gateway:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 
 import pytest
 
-from tests.proof.signature.sigv4 import Request, receive
+from tests.support.aws.sigv4 import Request, receive
 
 _IDLE_SECONDS = 30.0
 

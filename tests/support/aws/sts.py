@@ -7,8 +7,8 @@ from collections.abc import MutableMapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
-from tests.proof.signature.loopback import Reply
-from tests.proof.signature.sigv4 import Credentials, RefusedError, Request, verify
+from tests.support.aws.loopback import Reply
+from tests.support.aws.sigv4 import Credentials, RefusedError, Request, verify
 
 OWN_KEY = "AKIDCALLER"
 OWN_SECRET = "caller-secret"

@@ -10,7 +10,7 @@ from botocore.configloader import load_config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from caller.people.config_file import edit_profile, read_file, write_file
+from call_api.config_file import edit_profile, read_file, write_file
 
 FILE = """\
 # the company's settings

@@ -14,8 +14,8 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ConnectTimeoutError
 from click.testing import CliRunner, Result
 
-from caller.__main__ import main
-from tests.unit.caller.fakes import API_URL, EXECUTOR_ROLE_ARN
+from call_api.__main__ import main
+from tests.support.fakes import API_URL, EXECUTOR_ROLE_ARN
 
 GIVEN = {
     "--role-arn": EXECUTOR_ROLE_ARN,

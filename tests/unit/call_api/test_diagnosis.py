@@ -19,10 +19,10 @@ from botocore.compat import HTTPHeaders
 from botocore.credentials import AssumeRoleProvider
 from botocore.exceptions import ConnectTimeoutError
 
-from caller.people.causes import Judgement
-from caller.people.diagnosis import Diagnosis, Finding, Verdict
-from caller.transport import Connections, Request
-from tests.unit.caller.fakes import API_URL, EXECUTOR_ROLE_ARN, FakeApi, FakeSts, FakeTime, Reply, json_reply, refusal
+from call_api.causes import Judgement
+from call_api.diagnosis import Diagnosis, Finding, Verdict
+from cross_account_api.transport import Connections, Request
+from tests.support.fakes import API_URL, EXECUTOR_ROLE_ARN, FakeApi, FakeSts, FakeTime, Reply, json_reply, refusal
 
 MFA_SERIAL = "arn:aws:iam::222222222222:mfa/my-user"
 CONFIG = f"""\
@@ -121,7 +121,7 @@ def config(aws: Aws, api: GuardedApi, tmp_path: Path, monkeypatch: pytest.Monkey
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
-    monkeypatch.setattr("caller.people.diagnosis.Connections", lambda *_: api)
+    monkeypatch.setattr("call_api.diagnosis.Connections", lambda *_: api)
     monkeypatch.setattr(
         "socket.getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 443))]
     )
@@ -287,9 +287,9 @@ def test_an_answer_that_is_none(api: GuardedApi) -> None:
 
 def test_a_backend_that_fails_is_tried_again_and_named(api: GuardedApi, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeTime()
-    monkeypatch.setattr("caller.api.monotonic", clock.monotonic)
-    monkeypatch.setattr("caller.api.RETRYING.sleep", clock.sleep)
-    monkeypatch.setattr("caller.people.diagnosis.monotonic", clock.monotonic)
+    monkeypatch.setattr("cross_account_api.client.monotonic", clock.monotonic)
+    monkeypatch.setattr("cross_account_api.client.RETRYING.sleep", clock.sleep)
+    monkeypatch.setattr("call_api.diagnosis.monotonic", clock.monotonic)
     api.rest = json_reply(502, {"message": "Internal server error"})
 
     findings = walk()
@@ -301,7 +301,7 @@ def test_a_backend_that_fails_is_tried_again_and_named(api: GuardedApi, monkeypa
 
 
 def test_ca_certificates_that_are_none(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("caller.people.diagnosis.Connections", Connections)
+    monkeypatch.setattr("call_api.diagnosis.Connections", Connections)
     config.write_text(f"{CONFIG}ca_bundle = {config}\n")
 
     finding = walk()["TLS"]

@@ -16,8 +16,8 @@ import urllib3
 from click.shell_completion import BashComplete
 from click.testing import CliRunner, Result
 
-from caller.__main__ import main
-from tests.unit.caller.fakes import (
+from call_api.__main__ import main
+from tests.support.fakes import (
     API_URL,
     REQUEST_ID,
     FakeApi,
@@ -51,7 +51,7 @@ def person(fake_api: FakeApi, sts: FakeSts, config_file: Path, monkeypatch: pyte
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config_file))
     monkeypatch.setenv("HOME", str(config_file.parent))
     monkeypatch.setenv("API_URL", API_URL)
-    monkeypatch.setattr("caller.__main__.Connections", lambda *_: fake_api)
+    monkeypatch.setattr("call_api.__main__.Connections", lambda *_: fake_api)
 
 
 def call_api(*arguments: str, text: str | None = None) -> Result:
@@ -162,7 +162,7 @@ def test_verbose_tells_what_is_done_and_no_secret(fake_api: FakeApi) -> None:
 def test_verbose_tells_of_every_attempt_and_of_no_secret(
     fake_api: FakeApi, clock: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("caller.__main__.monotonic", clock.monotonic)
+    monkeypatch.setattr("call_api.__main__.monotonic", clock.monotonic)
     fake_api.script = [urllib3.exceptions.ProtocolError(), json_reply(503, {}), Reply(404)]
 
     result = call_api("POST", "/orders", "--query", "note=my note", "--json", '{"card": "4711"}', "--verbose")
@@ -295,7 +295,7 @@ def test_the_exit_code_says_what_kind_of_failure_it_was(
 def test_what_may_pass_later_has_an_exit_code_of_its_own(
     fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch, reply: Reply, exit_code: int
 ) -> None:
-    monkeypatch.setattr("caller.__main__.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("call_api.__main__.monotonic", lambda: 1000.0)
     fake_api.rest = reply
 
     assert call_api("/").exit_code == exit_code

@@ -9,9 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from caller import api
-from caller.api import ApiClient
-from tests.unit.caller.fakes import (
+from cross_account_api import client as api
+from cross_account_api.client import ApiClient
+from tests.support.fakes import (
     API_URL,
     EXECUTOR_ROLE_ARN,
     EXTERNAL_ID,
@@ -85,7 +85,7 @@ def function(
 ) -> ModuleType:
     """The function's module as a new execution environment loads it, with a log and metrics of its own."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", next(_services))
-    monkeypatch.setattr("caller.api.Connections", lambda *_: fake_api)
+    monkeypatch.setattr("cross_account_api.client.Connections", lambda *_: fake_api)
     sys.modules.pop("caller.handler", None)
     module = import_module("caller.handler")
     module.logger.logger_handler.setStream(CurrentStdout())

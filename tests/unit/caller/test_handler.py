@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from caller.errors import (
+from cross_account_api.errors import (
     AssumeRoleError,
     CallerError,
     DeadlineError,
@@ -23,8 +23,8 @@ from caller.errors import (
     SettingsError,
     ThrottledError,
 )
-from caller.transport import Request
-from tests.unit.caller.fakes import (
+from cross_account_api.transport import Request
+from tests.support.fakes import (
     API_URL,
     EXTERNAL_ID,
     REQUEST_ID,

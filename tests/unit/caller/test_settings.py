@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caller.errors import SettingsError
 from caller.settings import Settings, find_api_region, parse_api_url
-from tests.unit.caller.fakes import API_URL, EXECUTOR_ROLE_ARN, EXTERNAL_ID
+from cross_account_api.errors import SettingsError
+from tests.support.fakes import API_URL, EXECUTOR_ROLE_ARN, EXTERNAL_ID
 
 
 def test_settings_are_what_the_environment_says(environment: dict[str, str]) -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from caller.call import BODY_LIMIT, METHODS, Call
-from caller.errors import InvalidCallError
-from tests.unit.caller.fakes import API_URL
+from cross_account_api.call import BODY_LIMIT, METHODS, Call
+from cross_account_api.errors import InvalidCallError
+from tests.support.fakes import API_URL
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

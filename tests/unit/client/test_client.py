@@ -13,10 +13,9 @@ import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caller.answer import ANSWER_LIMIT, parse_retry_after
-from caller.api import ApiClient, Tally
-from caller.call import Call
-from caller.errors import (
+from cross_account_api.call import Call
+from cross_account_api.client import ApiClient, Tally
+from cross_account_api.errors import (
     AnswerTooLargeError,
     ApiError,
     CallerError,
@@ -33,7 +32,8 @@ from caller.errors import (
     ThrottledError,
     UnreachableError,
 )
-from tests.unit.caller.fakes import REQUEST_ID, FakeApi, FakeCredentials, FakeTime, Reply, json_reply, refusal
+from cross_account_api.response import ANSWER_LIMIT, parse_retry_after
+from tests.support.fakes import REQUEST_ID, FakeApi, FakeCredentials, FakeTime, Reply, json_reply, refusal
 
 ORDER = Call.parse({"method": "POST", "path": "/orders", "body": {"sku": "tea"}, "idempotency_key": "key-1"})
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import botocore.credentials
 import pytest
 
-from caller.credentials import ExecutorCredentials, ProfileCredentials
-from caller.errors import AssumeRoleError
 from caller.settings import Settings
-from tests.unit.caller.fakes import EXECUTOR_ROLE_ARN, EXTERNAL_ID, FakeSts
+from cross_account_api.credentials import ExecutorCredentials, ProfileCredentials
+from cross_account_api.errors import AssumeRoleError
+from tests.support.fakes import EXECUTOR_ROLE_ARN, EXTERNAL_ID, FakeSts
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def pass_time(monkeypatch: pytest.MonkeyPatch, **ago: float) -> None:
     """Let the clocks of the caller and of botocore say that it is later."""
     later = timedelta(**ago)
     moment = time.time() + later.total_seconds()
-    monkeypatch.setattr("caller.credentials.time.time", lambda: moment)
+    monkeypatch.setattr("cross_account_api.credentials.time.time", lambda: moment)
     for session_class in (
         botocore.credentials.RefreshableCredentials,
         botocore.credentials.DeferredRefreshableCredentials,

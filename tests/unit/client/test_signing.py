@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caller.api import ApiClient
-from caller.call import Call
-from caller.errors import InvalidCallError
-from caller.transport import Request
-from tests.unit.caller.fakes import API_URL, FakeApi, FakeCredentials, FakeTime, Reply, is_signed, json_reply
+from cross_account_api.call import Call
+from cross_account_api.client import ApiClient
+from cross_account_api.errors import InvalidCallError
+from cross_account_api.transport import Request
+from tests.support.fakes import API_URL, FakeApi, FakeCredentials, FakeTime, Reply, is_signed, json_reply
 
 # What the signer gets wrong or raises on when it is given it as it stands.
 ODD_CALLS: list[dict[str, Any]] = [

@@ -15,11 +15,11 @@ import certifi
 import pytest
 import urllib3
 
-from caller.api import ApiClient
-from caller.call import Call
-from caller.errors import DeadlineError, RedirectError, SettingsError, UnreachableError
-from caller.transport import Connections, Request
-from tests.unit.caller.fakes import FakeApi, FakeCredentials
+from cross_account_api.call import Call
+from cross_account_api.client import ApiClient
+from cross_account_api.errors import DeadlineError, RedirectError, SettingsError, UnreachableError
+from cross_account_api.transport import Connections, Request
+from tests.support.fakes import FakeApi, FakeCredentials
 
 URL = "http://127.0.0.1:4566/v1"
 type Send = Callable[[bytes], None]
@@ -100,7 +100,7 @@ def test_an_answer_has_one_time_limit_however_it_comes(server: Server, speak: Ca
 
 def test_what_comes_when_the_time_is_over_is_not_read(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count()
-    monkeypatch.setattr("caller.transport.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("cross_account_api.transport.monotonic", lambda: float(next(clock)))
 
     with pytest.raises(urllib3.exceptions.ReadTimeoutError):
         get(Connections(URL, 1), 0.4)

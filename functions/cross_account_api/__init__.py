@@ -1,0 +1,1 @@
+"""Call an IAM-authorized API Gateway API in another AWS account."""
