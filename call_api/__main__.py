@@ -16,16 +16,16 @@ from call_api.profile import complete_profile, read_profile
 from call_api.verbose import Narrator
 from caller.settings import find_api_region, parse_api_url
 from cross_account_api.call import METHODS, Call
-from cross_account_api.client import ApiClient, Tally, unsigned_headers
+from cross_account_api.client import Client, Tally, unsigned_headers
 from cross_account_api.credentials import ProfileCredentials
 from cross_account_api.errors import (
     ApiError,
     AssumeRoleError,
-    CallerError,
+    CallError,
     InProgressError,
     InvalidCallError,
     NotFoundError,
-    RefusedError,
+    ForbiddenError,
     ServerError,
     SettingsError,
     ThrottledError,
@@ -36,17 +36,17 @@ from cross_account_api.transport import Connections, Transport
 _SECONDS = 90.0
 """As long as the function has."""
 
-_EXIT_CODES: tuple[tuple[type[CallerError], int], ...] = (
+_EXIT_CODES: tuple[tuple[type[CallError], int], ...] = (
     (InvalidCallError, 2),
     (SettingsError, 2),
     (AssumeRoleError, 3),
-    (RefusedError, 4),
+    (ForbiddenError, 4),
     (NotFoundError, 5),
     (ThrottledError, 7),
     (InProgressError, 7),
     (ServerError, 7),
     (ApiError, 6),
-    (CallerError, 8),
+    (CallError, 8),
 )
 
 _EPILOG = """\b
@@ -178,9 +178,9 @@ def call(
         if verbose:
             click.echo(f"{request.method} {api_url}{request.target}, signed for {region}", err=True)
             transport = Narrator(transport)
-        client = ApiClient(api_url, region, credentials, transport)
+        client = Client(api_url, region, credentials, transport)
         answer = client.send(request, start + _SECONDS, correlation_id=correlation_id, tally=tally)
-    except CallerError as error:
+    except CallError as error:
         click.echo(f"{click.style(type(error).__name__, fg='red')}: {error}", err=True)
         sys.exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
     finally:

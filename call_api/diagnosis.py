@@ -26,19 +26,19 @@ from call_api.causes import Caller, Cause, advise, find_causes
 from call_api.profile import read_profile
 from caller.settings import ROLE_ARN, SESSION_NAME, find_api_region, parse_api_url
 from cross_account_api.call import Call
-from cross_account_api.client import ApiClient, Tally
+from cross_account_api.client import Client, Tally
 from cross_account_api.credentials import assume_role_error, describe_profile
 from cross_account_api.errors import (
     ApiError,
     AssumeRoleError,
-    CallerError,
+    CallError,
     ExpiredSessionError,
     RedirectError,
-    RefusedError,
+    ForbiddenError,
     ServerError,
     SettingsError,
     ThrottledError,
-    UnreachableError,
+    ConnectionFailedError,
 )
 from cross_account_api.response import Answer, read_answer
 from cross_account_api.transport import Connections, Request, Transport, find_proxy
@@ -113,10 +113,10 @@ class _Identity:
 class _Session:
     credentials: ReadOnlyCredentials
 
-    def frozen(self) -> ReadOnlyCredentials:
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
         return self.credentials
 
-    def renew(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
+    def refresh(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
         del refused, expired
         return False
 
@@ -146,7 +146,7 @@ class Diagnosis:
         self._url = ""
         self._region = ""
         self._transport: Transport | None = None
-        self._knocked: Answer | CallerError | None = None
+        self._knocked: Answer | CallError | None = None
         self._has_stage = False
 
     def walk(self) -> Iterator[Finding]:
@@ -381,7 +381,7 @@ class Diagnosis:
             self._knocked = error
         except SettingsError as error:
             raise _FailedError(error.saw, expected, error.mend) from error
-        except CallerError as error:
+        except CallError as error:
             self._knocked = error
         except urllib3.exceptions.SSLError as error:
             raise _FailedError(
@@ -392,7 +392,7 @@ class Diagnosis:
                 "domain.",
             ) from error
         except urllib3.exceptions.HTTPError as error:
-            failure = UnreachableError(_first_reason(error))
+            failure = ConnectionFailedError(_first_reason(error))
             raise _FailedError(failure.saw, expected, failure.mend) from error
         if url.startswith("http:"):
             return "not used on the way to this machine"
@@ -411,9 +411,9 @@ class Diagnosis:
                     expected,
                     "Account A: the API is open to everybody; its methods must have the authorizer AWS_IAM.",
                 )
-            case RefusedError(code="ForbiddenException") | RedirectError() as error:
+            case ForbiddenError(code="ForbiddenException") | RedirectError() as error:
                 raise _FailedError(error.saw, expected, error.mend)
-            case RefusedError() | ThrottledError() | ServerError() as error:
+            case ForbiddenError() | ThrottledError() | ServerError() as error:
                 self._has_stage = True
                 return f"an unsigned request is refused with {error.status} {error.code}".rstrip()
         raise _FailedError(self._knocked.saw, expected, "Account B: API_URL must be account A's output ApiUrl.")
@@ -421,26 +421,26 @@ class Diagnosis:
     # --- What the API says --------------------------------------------------------------------------------------------
 
     @cached_property
-    def _outcome(self) -> tuple[Answer | CallerError, float]:
+    def _outcome(self) -> tuple[Answer | CallError, float]:
         """Return how the signed call ended, and after how many seconds."""
         if not self._executor:
             raise _NotTriedError("no session to sign with")
         if not (self._has_stage and self._region and self._transport):
             raise _NotTriedError("nowhere to send it to")
-        client = ApiClient(self._url, self._region, _Session(self._executor), self._transport)
+        client = Client(self._url, self._region, _Session(self._executor), self._transport)
         tally = Tally()
         start = monotonic()
-        outcome: Answer | CallerError
+        outcome: Answer | CallError
         try:
             outcome = client.send(self._call, start + _CALL_SECONDS, tally=tally)
-        except CallerError as error:
+        except CallError as error:
             outcome = tally.failure or error
         return outcome, monotonic() - start
 
     def _judge_call(self, step: str) -> str:
         outcome, seconds = self._outcome
         steps = list(_CALL_STEPS)
-        if isinstance(outcome, CallerError):
+        if isinstance(outcome, CallError):
             failed = _step_of(outcome)
             if step == failed:
                 raise _FailedError(outcome.saw, _CALL_STEPS[step], outcome.mend)
@@ -460,17 +460,17 @@ class Diagnosis:
         return self._url
 
 
-def _step_of(error: CallerError) -> str:
+def _step_of(error: CallError) -> str:
     match error:
         case ExpiredSessionError():
             return "signature"
-        case RefusedError(code="MissingAuthenticationTokenException" | "ForbiddenException"):
+        case ForbiddenError(code="MissingAuthenticationTokenException" | "ForbiddenException"):
             return "path"
-        case RefusedError(code="InvalidSignatureException" | "IncompleteSignatureException"):
+        case ForbiddenError(code="InvalidSignatureException" | "IncompleteSignatureException"):
             return "signature"
-        case RefusedError(code="AccessDeniedException", detail=text) if "explicit deny" in text:
+        case ForbiddenError(code="AccessDeniedException", detail=text) if "explicit deny" in text:
             return "role policy" if "identity-based policy" in text else "resource policy"
-        case RefusedError(code="AccessDeniedException"):
+        case ForbiddenError(code="AccessDeniedException"):
             return "role policy"
     return "backend"
 

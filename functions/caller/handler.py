@@ -1,23 +1,35 @@
-"""The Lambda function: makes the call that a schedule, a direct invocation or each message of a queue asks for."""
+"""The Lambda function: makes the call that a schedule, a direct invocation or each message of a queue describes."""
 
 import functools
+import json
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from caller.settings import Settings
-from cross_account_api.call import Call
-from cross_account_api.client import WORKERS, ApiClient, Tally
-from cross_account_api.credentials import ExecutorCredentials
-from cross_account_api.errors import ApiError, AssumeRoleError, CallerError
-from cross_account_api.response import Answer
+from cross_account_api import (
+    ApiError,
+    AssumeRoleError,
+    Call,
+    CallError,
+    Client,
+    InProgressError,
+    InvalidCallError,
+    InvalidResponseError,
+    Response,
+    ResponseTooLargeError,
+    ServerError,
+    ThrottledError,
+    Timing,
+)
+from cross_account_api.client import MAX_CONCURRENCY
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -25,20 +37,23 @@ if TYPE_CHECKING:
 logger = Logger()
 metrics = Metrics()
 
+MAX_RESULT_BYTES = 6 * 1024 * 1024
+"""What a Lambda function can return: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
 _MARGIN_SECONDS = 1.0
 """Kept back to log, to emit metrics and to return before Lambda ends the function."""
 
-_failed_sessions: list[AssumeRoleError] = []
+_PASSING = (ThrottledError, InProgressError, ServerError)
+"""Responses of the API that a later delivery may not meet again."""
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """How one call ended: with an answer, or with the exception in its place."""
+    """How one call ended: with a response, or with the exception in its place."""
 
     correlation_id: str
     call: Call | None
-    result: Answer | Exception
-    tally: Tally
+    result: Response | Exception
     milliseconds: float
 
 
@@ -49,109 +64,167 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
 
     Args:
         event: A call (see `Call.parse`), or an SQS event whose message bodies are calls.
-        context: Lambda's context; its remaining time is the limit for all attempts of all calls.
+        context: Its remaining time is the limit for all attempts of all calls.
 
     Returns:
-        The answer as `Answer.as_json` gives it. For SQS, the messages whose calls failed: these alone are delivered
-        again, and end in the dead-letter queue as they came.
+        The response as `Response.as_json` gives it. For SQS, the messages to deliver again; those that no delivery can
+        help are in the queue for failed calls.
 
     Raises:
-        CallerError: The call failed; Lambda shows the type as `errorType`. Not for SQS.
+        CallError: The call failed; Lambda reports the type as `errorType`. Not for SQS.
 
     See https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
     deadline = monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
-    try:
-        match event:
-            case {"Records": [{"eventSource": "aws:sqs"}, *_] as records}:
-                return _make_calls(records, deadline)
-        return _report(_make_call(lambda: Call.parse(event), deadline, context.aws_request_id)).as_json()
-    finally:
-        if _failed_sessions:
-            metrics.add_metric("AssumeRoleFailed", MetricUnit.Count, len(_failed_sessions))
-            _failed_sessions.clear()
+    match event:
+        case {"Records": [{"eventSource": "aws:sqs"}, *_] as records}:
+            return _make_calls(records, deadline)
+    outcome = _make_call(event, deadline, context.aws_request_id)
+    _report(outcome)
+    if isinstance(outcome.result, Exception):
+        raise outcome.result
+    return outcome.result.as_json()
 
 
 def _make_calls(records: list[dict[str, Any]], deadline: float) -> dict[str, Any]:
     _prepare()
-    outcomes = {
-        record["messageId"]: _workers().submit(
-            _make_call, functools.partial(Call.parse_json, record["body"]), deadline, record["messageId"]
-        )
+    outcomes = [
+        (record, _threads().submit(_make_call, record["body"], deadline, record["messageId"], from_queue=True))
         for record in records
-    }
-
+    ]
     failed = []
-    for message_id, outcome in outcomes.items():
-        try:
-            _report(outcome.result())
-        except Exception:  # reported, and delivered again
-            failed.append({"itemIdentifier": message_id})
+    for record, future in outcomes:
+        outcome = future.result()
+        _report(outcome)
+        if isinstance(outcome.result, Exception) and not _park(record, outcome.result):
+            failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}
 
 
-def _make_call(parse: Callable[[], Call], deadline: float, correlation_id: str) -> _Outcome:
-    """Make one call, in any thread; what is shared between calls (log, metrics) is left to `_report`."""
+def _make_call(event: Any, deadline: float, correlation_id: str, *, from_queue: bool = False) -> _Outcome:
+    """Make one call, in any thread; log and metrics, which threads share, are left to `_report`."""
     start = monotonic()
-    tally = Tally()
     call = None
-    result: Answer | Exception
+    result: Response | Exception
     try:
-        call = parse()
-        result = _client().send(call, deadline, correlation_id=correlation_id, tally=tally)
+        call = Call.parse_json(event) if from_queue else Call.parse(event)
+        result = client().send(call, deadline=deadline, correlation_id=correlation_id)
+        if not from_queue:
+            _require_returnable(result)
     except Exception as error:
         result = error
-    return _Outcome(correlation_id, call, result, tally, (monotonic() - start) * 1000)
+    return _Outcome(correlation_id, call, result, (monotonic() - start) * 1000)
 
 
-def _report(outcome: _Outcome) -> Answer:
-    """Log and count how a call ended, then return its answer or raise its exception."""
-    call, result, tally = outcome.call, outcome.result, outcome.tally
+def _require_returnable(response: Response) -> None:
+    """Raise unless Lambda can return a response, before it counts as a success."""
+    try:
+        size = len(json.dumps(response.as_json(), ensure_ascii=False).encode())
+    except (ValueError, RecursionError) as error:
+        raise InvalidResponseError(response.request_id) from error
+    if size > MAX_RESULT_BYTES:
+        raise ResponseTooLargeError(size, MAX_RESULT_BYTES)
+
+
+def _report(outcome: _Outcome) -> None:
+    """Log and count how a call ended."""
+    call, result = outcome.call, outcome.result
+    attempts = result.attempts if isinstance(result, Response | CallError) else 0
+    throttled = result.throttled if isinstance(result, Response | CallError) else 0
     fields = {
         "correlation_id": outcome.correlation_id,
-        "attempts": tally.attempts,
+        "attempts": attempts,
         "duration_ms": round(outcome.milliseconds, 1),
     }
     if call:
         fields |= {"method": call.method, "path": call.path, "idempotency_key": call.idempotency_key}
-    if isinstance(result, Answer | ApiError):
+    if isinstance(result, Response | ApiError):
         fields |= {"status": result.status, "api_request_id": result.request_id}
 
     metrics.add_metric("CallDuration", MetricUnit.Milliseconds, outcome.milliseconds)
-    metrics.add_metric("CallAttempts", MetricUnit.Count, tally.attempts)
-    if tally.attempts > 1:
-        metrics.add_metric("CallRetried", MetricUnit.Count, tally.attempts - 1)
-    if tally.throttled:
-        metrics.add_metric("CallThrottled", MetricUnit.Count, tally.throttled)
+    metrics.add_metric("CallAttempts", MetricUnit.Count, attempts)
+    if attempts > 1:
+        metrics.add_metric("CallRetried", MetricUnit.Count, attempts - 1)
+    if throttled:
+        metrics.add_metric("CallThrottled", MetricUnit.Count, throttled)
 
-    if isinstance(result, Answer):
+    if isinstance(result, Response):
         metrics.add_metric("CallSucceeded", MetricUnit.Count, 1)
         logger.info("call succeeded", extra=fields)
-        return result
+        return
     metrics.add_metric("CallFailed", MetricUnit.Count, 1)
+    if isinstance(result, AssumeRoleError):
+        metrics.add_metric("AssumeRoleFailed", MetricUnit.Count, 1)
     fields |= {"error": type(result).__name__, "reason": str(result)}
-    logger.error("call failed", extra=fields, exc_info=None if isinstance(result, CallerError) else result)
-    raise result
+    logger.error("call failed", extra=fields, exc_info=None if isinstance(result, CallError) else result)
 
 
-@functools.cache
-def _client() -> ApiClient:
+def _park(record: dict[str, Any], error: Exception) -> bool:
+    """Move a message to the queue for failed calls if delivering it again cannot help, and return whether it is there.
+
+    That is so for a call that is refused as it is, and for one that must not be repeated because the API ignores
+    idempotency keys and may have received it.
+    """
+    if not isinstance(error, CallError):
+        return False
     settings = Settings.from_environment()
-    credentials = ExecutorCredentials(settings, on_failure=_failed_sessions.append)
-    return ApiClient(settings.api_url, settings.api_region, credentials)
+    uncertain = settings.api_ignores_idempotency_keys and error.may_have_arrived
+    is_refused = isinstance(error, InvalidCallError) or (
+        isinstance(error, ApiError) and not isinstance(error, _PASSING)
+    )
+    if not settings.failed_call_queue_url or not (uncertain or is_refused):
+        return False
+    attributes = {
+        "ErrorCode": type(error).__name__,
+        "ErrorMessage": str(error)[:1000],
+        "Uncertain": str(uncertain).lower(),
+    }
+    try:
+        _sqs().send_message(
+            QueueUrl=settings.failed_call_queue_url,
+            MessageBody=record["body"],
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        )
+    except Exception as failure:  # the queue delivers the message again, and moves it there in the end
+        logger.warning("message not moved", correlation_id=record["messageId"], error=repr(failure))
+        return False
+    return True
+
+
+def create_client(timing: Timing | None = None) -> Client:
+    """Create the client that the environment variables describe."""
+    settings = Settings.from_environment()
+    return Client(
+        settings.api_url,
+        role_arn=settings.executor_role_arn or None,
+        external_id=settings.external_id,
+        session_name=settings.session_name,
+        region=settings.api_region,
+        api_ignores_idempotency_keys=settings.api_ignores_idempotency_keys,
+        timing=timing or Timing(read=settings.api_timeout),
+    )
+
+
+client = functools.cache(create_client)
 
 
 @functools.cache
-def _workers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(WORKERS)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MAX_CONCURRENCY)
+
+
+@functools.cache
+def _sqs() -> Any:
+    return botocore.session.get_session().create_client("sqs")
 
 
 def _prepare() -> None:
-    """Make the client before it is needed, and once before many threads need it; each call tells why it cannot be."""
-    with suppress(Exception):
-        _client()
+    """Create the client during init, while Lambda grants full CPU. If that fails, each call raises the reason."""
+    with suppress(CallError):
+        client()
 
 
-# Lambda gives the start of an environment a full processor, whatever the function's memory.
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     _prepare()

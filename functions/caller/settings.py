@@ -1,30 +1,20 @@
-"""The caller's configuration: read from the environment once, checked once, never changed."""
+"""Settings from environment variables, checked once."""
 
-import ipaddress
+import hashlib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from cross_account_api.endpoint import (
+    EXTERNAL_ID,
+    ROLE_ARN,
+    SESSION_NAME,
+    find_api_region,
+    parse_api_url,
+    require_match,
+)
 from cross_account_api.errors import SettingsError
-
-ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,575}", re.ASCII)
-EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
-SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
-REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+")
-"""What AWS accepts, and the templates' parameters with it."""
-
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_URL = re.compile(
-    rf"(?P<scheme>https?)://(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
-    r"(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?"
-)
-_URL_ALLOWED = "https://host[:port][/path] without query, fragment or user (http only for loopback or a one-word host)"
-_API_HOST = re.compile(
-    r"[a-z0-9-]+\.execute-api(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)"
-)
-_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True)
@@ -32,11 +22,14 @@ class Settings:
     """What the function needs to know.
 
     Attributes:
-        api_url: Account A's API with its stage, without a slash at the end.
-        api_region: The region that requests are signed for.
-        executor_role_arn: Account A's role that may call the API.
+        api_url: The API's URL with its stage.
+        api_region: The region to sign for.
+        executor_role_arn: Account A's role that may call the API; empty to sign as the function itself.
         external_id: The external id in that role's trust policy.
         session_name: Name of the role session; its first 12 digits are this account's id.
+        api_ignores_idempotency_keys: Whether the API does not implement `Idempotency-Key`.
+        api_timeout: Seconds to wait for one response.
+        failed_call_queue_url: Where calls go that no retry can help.
     """
 
     api_url: str
@@ -44,123 +37,56 @@ class Settings:
     executor_role_arn: str
     external_id: str = field(repr=False)
     session_name: str
+    api_ignores_idempotency_keys: bool
+    api_timeout: float
+    failed_call_queue_url: str
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read and check API_URL, API_REGION, EXECUTOR_ROLE_ARN, EXTERNAL_ID and SESSION_NAME.
-
-        Args:
-            environment: The environment variables.
-
-        Returns:
-            The settings, with the API's URL in canonical form and the session name cut at the 64 characters that STS
-            allows.
+        """Read the variables that have the attributes' names in upper case.
 
         Raises:
             SettingsError: A variable is missing or wrong.
-
-        See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
         """
-        api_url = parse_api_url(environment.get("API_URL", ""))
-        default_region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION", "")
+        api_url = parse_api_url(environment.get("API_URL", ""), name="API_URL")
+        region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION", "")
+        role_arn = environment.get("EXECUTOR_ROLE_ARN", "")
+        external_id, session_name = environment.get("EXTERNAL_ID", ""), _short(environment.get("SESSION_NAME", ""))
+        if role_arn:
+            allowed = "the role's ARN: arn:aws:iam::<account A>:role/<name>, or empty"
+            require_match(role_arn, ROLE_ARN, "EXECUTOR_ROLE_ARN", allowed)
+            allowed = "2 to 1224 letters, digits or _+=,.@:/-"
+            require_match(external_id, EXTERNAL_ID, "EXTERNAL_ID", allowed, secret=True)
+            allowed = "<account id>-<name>, 2 to 64 letters, digits or _+=,.@-"
+            require_match(session_name, SESSION_NAME, "SESSION_NAME", allowed)
         return cls(
             api_url=api_url,
-            api_region=find_api_region(api_url, environment.get("API_REGION", ""), default_region),
-            executor_role_arn=_matching(
-                environment, "EXECUTOR_ROLE_ARN", ROLE_ARN, "the role's ARN: arn:aws:iam::<account A>:role/<name>"
-            ),
-            external_id=_matching(
-                environment, "EXTERNAL_ID", EXTERNAL_ID, "2 to 1224 letters, digits or _+=,.@:/-", secret=True
-            ),
-            session_name=_matching(
-                {"SESSION_NAME": environment.get("SESSION_NAME", "")[:64]},
-                "SESSION_NAME",
-                SESSION_NAME,
-                "<account id>-<stack name>, at least 2 letters, digits or _+=,.@-",
-            ),
+            api_region=find_api_region(api_url, environment.get("API_REGION", ""), region, name="API_REGION"),
+            executor_role_arn=role_arn,
+            external_id=external_id,
+            session_name=session_name,
+            api_ignores_idempotency_keys=_flag(environment, "API_IGNORES_IDEMPOTENCY_KEYS"),
+            api_timeout=_seconds(environment, "API_TIMEOUT"),
+            failed_call_queue_url=environment.get("FAILED_CALL_QUEUE_URL", ""),
         )
 
 
-def parse_api_url(value: str) -> str:
-    """Check the API's address and bring it into the one form that is signed and sent.
-
-    Args:
-        value: The address with its stage, as the output `ApiUrl` of account A's stack gives it.
-
-    Returns:
-        The address in lower case up to the path, without default port and without a slash at the end.
-
-    Raises:
-        SettingsError: It is not such an address, or would send a session token in the clear over a network.
-    """
-    match = _URL.fullmatch(value)
-    if not match:
-        raise SettingsError("API_URL", _shown(value), _URL_ALLOWED)
-    scheme, host, path = match["scheme"], match["host"].lower(), match["path"]
-    port = int(match["port"] or _DEFAULT_PORTS[scheme])
-    if not (
-        0 < port < 65536
-        and not {".", ".."} & set(path.split("/"))
-        and _is_address_or_name(host)
-        and (scheme == "https" or _is_local(host))
-    ):
-        raise SettingsError("API_URL", _shown(value), _URL_ALLOWED)
-    return f"{scheme}://{host}{'' if port == _DEFAULT_PORTS[scheme] else f':{port}'}{path}"
+def _short(session_name: str) -> str:
+    """Cut a name at the 64 characters that STS allows; a hash at the end keeps it unique."""
+    if len(session_name) <= 64:
+        return session_name
+    return f"{session_name[:51]}-{hashlib.sha256(session_name.encode()).hexdigest()[:12]}"
 
 
-def find_api_region(api_url: str, given: str, default: str) -> str:
-    """Decide which region a request is signed for.
-
-    Args:
-        api_url: The API's address, as `parse_api_url` returns it.
-        given: The region given for the API; empty if none is.
-        default: The caller's own region; empty if it has none.
-
-    Returns:
-        The region given, else the one in an `execute-api` host name (public, FIPS, dual stack or VPC endpoint), else
-        the caller's own.
-
-    Raises:
-        SettingsError: There is none, or it is not the form of a region's name.
-
-    See https://docs.aws.amazon.com/general/latest/gr/apigateway.html
-    """
-    host = api_url.split("/")[2].partition(":")[0]
-    match = _API_HOST.fullmatch(host)
-    region = given or (match["region"] if match else default)
-    if not REGION.fullmatch(region):
-        raise SettingsError("API_REGION", _shown(region), "the region of the API, for example eu-west-1")
-    return region
+def _flag(environment: Mapping[str, str], name: str) -> bool:
+    value = environment.get(name, "") or "false"
+    if value not in ("true", "false"):
+        raise SettingsError(name, repr(value[:100]), "true or false")
+    return value == "true"
 
 
-def _is_address_or_name(host: str) -> bool:
-    """Tell whether a host is one thing to everybody: an IPv6 address, four decimal bytes, or a name with a letter."""
-    if host.startswith("["):
-        return _address(host) is not None
-    return _address(host) is not None or host.rpartition(".")[2][0].isalpha()
-
-
-def _is_local(host: str) -> bool:
-    address = _address(host)
-    return address.is_loopback if address else "." not in host
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return None
-
-
-def _matching(
-    environment: Mapping[str, str], variable: str, pattern: re.Pattern[str], allowed: str, *, secret: bool = False
-) -> str:
-    value = environment.get(variable, "")
-    if not pattern.fullmatch(value):
-        shown = f"{len(value)} characters" if secret and value else _shown(value)
-        raise SettingsError(variable, shown, allowed)
-    return value
-
-
-def _shown(value: str) -> str:
-    return repr(value[:100]) if value else "empty"
+def _seconds(environment: Mapping[str, str], name: str) -> float:
+    value = environment.get(name, "") or "30"
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 900):
+        raise SettingsError(name, repr(value[:100]), "a whole number of seconds from 1 to 900")
+    return float(value)

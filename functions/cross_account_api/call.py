@@ -1,28 +1,33 @@
-"""A call: what a schedule, a queue message or a person asks of the API, checked before anything is sent."""
+"""A call: one request to the API as a schedule, a queue message, a person or a program describes it."""
 
+import base64
+import binascii
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
+from email.message import Message
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from cross_account_api.errors import InvalidCallError
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-"""What API Gateway passes on, without OPTIONS, which is a browser's question about CORS and no call."""
+"""Supported methods. OPTIONS is left out: it is for CORS preflight."""
 
-BODY_LIMIT = 6 * 1024 * 1024
-"""Bytes: the most that a Lambda function can be given, so that every call that fits here can be queued or replayed."""
+MAX_BODY_BYTES = 6 * 1024 * 1024
+"""What a Lambda function can be invoked with, so that every call that fits here can be replayed."""
 
-_FIELDS = ("method", "path", "query", "headers", "body", "idempotency_key")
-_BODILESS = ("GET", "HEAD")
-_KEYED = ("POST", "PATCH")
+_FIELDS = ("method", "path", "query", "headers", "body", "base64", "idempotency_key")
+_WITHOUT_BODY = ("GET", "HEAD")
+_NOT_IDEMPOTENT = ("POST", "PATCH")
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _PRINTABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_OWN_HEADERS = re.compile(
+_RESERVED_HEADERS = re.compile(
     r"host|authorization|date|x-amz-.*|x-amzn-.*|x-correlation-id|idempotency-key|user-agent|accept-encoding"
     r"|content-length|transfer-encoding|te|trailer|upgrade|expect|connection|keep-alive|proxy-.*"
 )
@@ -30,87 +35,124 @@ _OWN_HEADERS = re.compile(
 
 @dataclass(frozen=True)
 class Call:
-    """One request to the API, in a form that can be signed and sent as it is.
-
-    Made by `parse` or `parse_json`, which hold the rules.
+    """One request to the API, checked and ready to be signed. `parse` and `parse_json` make it and hold the rules.
 
     Attributes:
         method: One of `METHODS`.
-        path: The path below the API's URL, in plain text: what stands here is what the backend finds after decoding.
-        query: Names and values in the order given; a name may come several times.
+        path: The path below the API's URL in plain text, as the backend finds it after decoding.
+        encoded_path: The same as it is signed and sent.
+        query: Names and values in the order given; a name may occur several times.
         headers: Names and values of the caller's own headers.
-        body: The JSON to send; None for no body.
-        idempotency_key: What makes a repeated call harmless; mandatory for POST and PATCH.
+        body: The bytes to send; None for no body.
+        content_type: What `Content-Type` says unless `headers` does; empty without a body.
+        idempotency_key: What makes a repeated request harmless, if the API heeds it.
     """
 
     method: str
     path: str
+    encoded_path: str = field(repr=False)
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: bytes | None = field(default=None, repr=False)
+    content_type: str = ""
     idempotency_key: str | None = None
 
     @property
     def target(self) -> str:
-        """Path and query as they are signed and sent: every byte but RFC 3986's unreserved ones percent-encoded.
+        """Path and query as they are signed and sent: all but RFC 3986's unreserved characters percent-encoded.
 
         See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
         """
         query = urlencode(self.query, quote_via=quote, safe="")
-        return quote(self.path, safe="/") + (f"?{query}" if query else "")
+        return self.encoded_path + (f"?{query}" if query else "")
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether HTTP itself makes a repeated request harmless: every method but POST and PATCH."""
+        return self.method not in _NOT_IDEMPOTENT
 
     @classmethod
     def parse(cls, event: object) -> Self:
         """Check a call.
 
         Args:
-            event: The call as JSON gives it: `{"method", "path", "query", "headers", "body", "idempotency_key"}`, of
-                which only `path` is mandatory and `method` is GET unless given. Lambda's destination envelope around
-                it is taken off.
-
-        Returns:
-            The call.
+            event: `{"method", "path", "query", "headers", "body", "base64", "idempotency_key"}`. Only `path` is
+                required: plain text, or a list of segments, which may contain slashes. `method` defaults to GET. `body`
+                is sent as JSON; as text if a `Content-Type` other than JSON is among the headers; decoded from Base64
+                if `base64` is true; unchanged if it is bytes. Lambda's destination envelope is unwrapped.
 
         Raises:
-            InvalidCallError: It breaks a rule. The error names the field, what it holds and what is allowed.
+            InvalidCallError: It breaks a rule. The error names the field, its value and what is allowed.
 
         See https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
         """
         while isinstance(event, dict) and "requestPayload" in event:
             event = event["requestPayload"]
         if not isinstance(event, dict):
-            raise InvalidCallError("call", _kind(event), "an object with " + ", ".join(_FIELDS))
+            raise InvalidCallError("call", type_name(event), "an object with " + ", ".join(_FIELDS))
         for name in event:
             if name not in _FIELDS:
                 raise InvalidCallError("call", f"an object with the unknown field {_shown(name)}", ", ".join(_FIELDS))
         method = _method(event.get("method", "GET"))
+        path, encoded_path = _path(event.get("path"))
+        headers = _headers(event.get("headers"))
+        body, content_type = _body(event, method, dict(headers))
         return cls(
             method=method,
-            path=_path(event.get("path")),
+            path=path,
+            encoded_path=encoded_path,
             query=_query(event.get("query")),
-            headers=_headers(event.get("headers")),
-            body=_body(event.get("body"), method),
-            idempotency_key=_idempotency_key(event.get("idempotency_key"), method),
+            headers=headers,
+            body=body,
+            content_type=content_type,
+            idempotency_key=_idempotency_key(event.get("idempotency_key")),
         )
 
     @classmethod
-    def parse_json(cls, text: str) -> Self:
+    def parse_json(cls, text: str | bytes) -> Self:
         """Check a call that is written as JSON, such as the body of a queue message.
 
-        Args:
-            text: The JSON.
-
-        Returns:
-            The call.
-
         Raises:
-            InvalidCallError: It is not JSON, or the call breaks a rule.
+            InvalidCallError: It is not JSON, names a field twice, holds a number that would not be sent as it is, or
+                breaks a rule of `parse`.
         """
-        try:
-            event = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InvalidCallError("call", f"text of {len(text)} characters that is not JSON", "JSON") from error
-        return cls.parse(event)
+        return cls.parse(read_json(text, "call"))
+
+
+def read_json(text: str | bytes, name: str) -> Any:
+    """Parse JSON, and refuse what parsing would change in silence: a name given twice, a number of too many digits.
+
+    Args:
+        text: The JSON; bytes may be UTF-8, UTF-16 or UTF-32, each with or without a byte order mark.
+        name: The field that an error names.
+
+    Raises:
+        InvalidCallError: It is not JSON, or would not survive.
+    """
+    try:
+        if isinstance(text, str):
+            text = text.removeprefix("\ufeff")
+        return json.loads(text, object_pairs_hook=_unique, parse_float=_exact)
+    except InvalidCallError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InvalidCallError(name, f"text of {len(text)} characters that is not JSON", "JSON") from error
+
+
+def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise InvalidCallError("call", f"JSON that gives {_shown(name)} twice", "each name once")
+        fields[name] = value
+    return fields
+
+
+def _exact(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number) or Decimal(repr(number)) != Decimal(text):
+        raise InvalidCallError("call", "JSON with a number that a double cannot hold", "numbers as text")
+    return number
 
 
 def _method(value: object) -> str:
@@ -119,8 +161,18 @@ def _method(value: object) -> str:
     return value
 
 
-def _path(value: object) -> str:
-    allowed = "plain text that starts with one /, without //, dot segments, control characters, ? or # (see query)"
+def _path(value: object) -> tuple[str, str]:
+    allowed = (
+        "plain text that starts with one /, without //, dot segments, control characters, ? or # (see query), "
+        "or a list of segments"
+    )
+    if isinstance(value, list):
+        if not value or not all(isinstance(segment, str) for segment in value):
+            raise InvalidCallError("path", type_name(value), "a list of text, one for each segment")
+        for segment in value:
+            if segment in ("", ".", "..") or _UNSENDABLE.search(segment):
+                raise InvalidCallError("path", f"a list with the segment {_shown(segment)}", allowed)
+        return "/" + "/".join(value), "".join(f"/{quote(segment, safe='')}" for segment in value)
     if (
         not isinstance(value, str)
         or not value.startswith("/")
@@ -131,7 +183,7 @@ def _path(value: object) -> str:
         or {".", ".."} & set(value.split("/"))
     ):
         raise InvalidCallError("path", _shown(value), allowed)
-    return value
+    return value, quote(value, safe="/")
 
 
 def _query(value: object) -> tuple[tuple[str, str], ...]:
@@ -139,15 +191,17 @@ def _query(value: object) -> tuple[tuple[str, str], ...]:
     if value is None:
         return ()
     if not isinstance(value, dict):
-        raise InvalidCallError("query", _kind(value), allowed)
+        raise InvalidCallError("query", type_name(value), allowed)
     pairs = []
     for name, values in value.items():
         if not isinstance(name, str) or not name or _SURROGATE.search(name):
             raise InvalidCallError("query", f"an object with the name {_shown(name)}", "names of at least 1 character")
+        if values == []:
+            raise InvalidCallError(f"query.{_shown(name)[1:-1]}", "an empty list", allowed)
         for item in values if isinstance(values, list) else [values]:
             text = _query_text(item)
             if text is None:
-                raise InvalidCallError(f"query.{_bare(name)}", _kind(item), allowed)
+                raise InvalidCallError(f"query.{_shown(name)[1:-1]}", type_name(item), allowed)
             pairs.append((name, text))
     return tuple(pairs)
 
@@ -169,66 +223,96 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
     if value is None:
         return ()
     if not isinstance(value, dict):
-        raise InvalidCallError("headers", _kind(value), "an object of text")
+        raise InvalidCallError("headers", type_name(value), "an object of text")
     pairs: dict[str, tuple[str, str]] = {}
     for name, text in value.items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
             raise InvalidCallError(
                 "headers", f"an object with the name {_shown(name)}", "names of ASCII letters, digits and -"
             )
-        if _OWN_HEADERS.fullmatch(name.lower()):
+        if _RESERVED_HEADERS.fullmatch(name.lower()):
             raise InvalidCallError(
-                f"headers.{name}", "a header that the caller or the connection sets", "any other header"
+                f"headers.{name}", "a header that the client or the connection sets", "any other header"
             )
         if name.lower() in pairs:
             raise InvalidCallError(f"headers.{name}", "given twice", "each name once, whatever its case")
         if not isinstance(text, str) or not _PRINTABLE.fullmatch(text):
             raise InvalidCallError(
-                f"headers.{name}", _kind(text), "printable ASCII text that neither starts nor ends with a space"
+                f"headers.{name}", type_name(text), "printable ASCII text that neither starts nor ends with a space"
             )
         pairs[name.lower()] = (name, text)
     return tuple(pairs.values())
 
 
-def _body(value: object, method: str) -> bytes | None:
+def _body(event: dict[str, Any], method: str, headers: dict[str, str]) -> tuple[bytes | None, str]:
+    """Return the body's bytes and the content type that goes with them."""
+    value, is_base64 = event.get("body"), event.get("base64", False)
+    if not isinstance(is_base64, bool):
+        raise InvalidCallError("base64", type_name(is_base64), "true or false")
+    if value is None:
+        return None, ""
+    if method in _WITHOUT_BODY:
+        raise InvalidCallError("body", type_name(value), f"no body with {method}")
+    given = next((text for name, text in headers.items() if name.lower() == "content-type"), "application/json")
+    media_type = given.partition(";")[0].strip().lower()
+    if isinstance(value, bytes):
+        body, content_type = value, "application/octet-stream"
+    elif is_base64:
+        body, content_type = _decode_base64(value), "application/octet-stream"
+    elif media_type != "application/json" and not media_type.endswith("+json"):
+        body, content_type = _encode_text(value, given), given
+    else:
+        body, content_type = _encode_json(value), "application/json"
+    if len(body) > MAX_BODY_BYTES:
+        raise InvalidCallError("body", f"{len(body)} bytes", f"at most {MAX_BODY_BYTES} bytes")
+    return body, content_type
+
+
+def _decode_base64(value: object) -> bytes:
+    try:
+        if isinstance(value, str):
+            return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        pass
+    raise InvalidCallError("body", type_name(value), "Base64, since base64 is true")
+
+
+def _encode_text(value: object, content_type: str) -> bytes:
+    header = Message()
+    header["content-type"] = content_type
+    try:
+        if isinstance(value, str):
+            return value.encode(header.get_content_charset() or "utf-8")
+    except (LookupError, UnicodeEncodeError):
+        pass
+    allowed = f"text in the charset of Content-Type ({content_type[:100]}), or Base64 with base64 true"
+    raise InvalidCallError("body", type_name(value), allowed)
+
+
+def _encode_json(value: object) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidCallError("body", type_name(value), "JSON, without NaN, infinity or lone surrogates") from error
+
+
+def _idempotency_key(value: object) -> str | None:
     if value is None:
         return None
-    if method in _BODILESS:
-        raise InvalidCallError("body", _kind(value), f"no body with {method}")
-    try:
-        body = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidCallError("body", _kind(value), "JSON, without NaN, infinity or lone surrogates") from error
-    if len(body) > BODY_LIMIT:
-        raise InvalidCallError("body", f"{len(body)} bytes of JSON", f"at most {BODY_LIMIT} bytes")
-    return body
-
-
-def _idempotency_key(value: object, method: str) -> str | None:
-    if value is None and method not in _KEYED:
-        return None
     if not isinstance(value, str) or len(value) > 255 or not _PRINTABLE.fullmatch(value):
-        raise InvalidCallError(
-            "idempotency_key",
-            "missing" if value is None else _shown(value),
-            f"1 to 255 characters of printable ASCII, always given with {' and '.join(_KEYED)}",
-        )
+        raise InvalidCallError("idempotency_key", _shown(value), "1 to 255 characters of printable ASCII")
     return value
 
 
 def _shown(value: Any) -> str:
-    """Return a value for a message: text as it is, up to a length, and of anything else only what it is."""
+    """Return a value for a message: text as it is, up to a length, and of anything else only its type."""
     if not isinstance(value, str):
-        return _kind(value)
+        return type_name(value)
     return repr(value if len(value) <= 100 else value[:100] + "…")
 
 
-def _bare(name: str) -> str:
-    return _shown(name)[1:-1]
-
-
-def _kind(value: object) -> str:
-    """Return what a value is, without saying what it holds."""
+def type_name(value: object) -> str:
+    """Return what a value is, without its content."""
     match value:
         case None:
             return "null"

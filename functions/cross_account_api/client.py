@@ -1,195 +1,305 @@
-"""Signed requests to the API: one attempt, and as many more as make sense."""
+"""The client: signs requests and retries what may pass."""
 
-import functools
 import os
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from time import monotonic
-from typing import Protocol
+import random
+import time
+from typing import Any, Self
 
-import urllib3
 from botocore.credentials import ReadOnlyCredentials
+from requests.auth import AuthBase
+from requests.models import PreparedRequest
 from requests_aws4auth import AWS4Auth
-from requests_aws4auth.aws4signingkey import AWS4SigningKey
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from cross_account_api.call import Call
+from cross_account_api.credentials import AssumedRoleCredentials, Credentials, ProfileCredentials
+from cross_account_api.endpoint import (
+    EXTERNAL_ID,
+    ROLE_ARN,
+    SESSION_NAME,
+    find_api_region,
+    parse_api_url,
+    require_match,
+)
 from cross_account_api.errors import (
     ApiError,
-    CallerError,
+    CallError,
+    ConnectionFailedError,
     DeadlineError,
     ExpiredSessionError,
-    GarbledAnswerError,
+    ForbiddenError,
     InProgressError,
-    RefusedError,
+    InvalidCallError,
+    InvalidResponseError,
+    RedirectError,
     ServerError,
     ThrottledError,
-    UnreachableError,
 )
-from cross_account_api.response import Answer, read_answer
-from cross_account_api.transport import Connections, Request, Transport
+from cross_account_api.response import Response, read_response
+from cross_account_api.timing import Clock, Timing
+from cross_account_api.transport import Connections, Request, Timeout, Transport
 
-WORKERS = 32
-"""How many calls are made at the same time at most, each with a connection of its own."""
+MAX_CONCURRENCY = 32
+"""How many connections a client keeps open."""
 
-_ATTEMPTS = 6
-_BACKOFF = wait_random_exponential(multiplier=0.5, max=10)
-_CONNECT_SECONDS = 3.0
-_ADDRESSES = 8
-"""The most that DNS gives for one host name; the time to connect is spent on each of them in turn."""
-_READ_SECONDS = 30.0
-"""More than the 29 seconds after which API Gateway answers for a backend that does not."""
-_SHORTEST_ATTEMPT = 2.0
-"""Seconds: with less than this left, a cold backend could do the work and nobody would hear of it."""
-
-_TRANSIENT = (UnreachableError, GarbledAnswerError, ThrottledError, InProgressError, ServerError)
-_MAYBE_REVOKED = ("AccessDeniedException", "InvalidSignatureException")
+_MAX_ATTEMPTS = 6
+_TRANSIENT = (ConnectionFailedError, InvalidResponseError, ThrottledError, InProgressError, ServerError)
+_POSSIBLY_REVOKED = ("AccessDeniedException", "InvalidSignatureException")
+_REFUSED_BY_API_GATEWAY = ("TooManyRequestsException", "LimitExceededException")
+_SERVICE = "execute-api"
 
 
-class Credentials(Protocol):
-    """Where the credentials for signing come from."""
+class Client:
+    """Calls one API. Threads may share a client.
 
-    def frozen(self) -> ReadOnlyCredentials:
-        """Return credentials that no renewal changes while a request is signed with them."""
-
-    def renew(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
-        """Leave a session that the API refused, and tell whether there is now another one to try."""
-
-
-@dataclass
-class Tally:
-    """What one call took, however it ended.
-
-    Attributes:
-        attempts: How many requests were sent.
-        throttled: How many of them were answered with 429.
-        renewed: Whether the session was refused and replaced.
-        failure: What went wrong last.
-    """
-
-    attempts: int = 0
-    throttled: int = 0
-    renewed: bool = False
-    failure: CallerError | None = None
-
-
-class ApiClient:
-    """Makes calls to one API. Safe to use by several threads.
+        client = Client("https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1",
+                        role_arn="arn:aws:iam::111111111111:role/orders-api-ExecutorRole-…", external_id="…")
+        order = client.post("/orders", body={"sku": "tea"}, idempotency_key="order-7").body
 
     Args:
-        api_url: The API's address, as `settings.parse_api_url` returns it.
-        api_region: The region to sign for.
-        credentials: Where the credentials come from.
-        transport: What sends the requests; unless given, as many connections as there are workers.
+        api_url: The API's URL with its stage.
+        role_arn: The role to assume in the API's account; None signs as the caller itself.
+        external_id: The external id in that role's trust policy.
+        session_name: Name of the role session; by default `<account id>-<name>` of the caller.
+        region: The region to sign for; by default the one in `api_url`, else the caller's own.
+        profile: The AWS profile to start from; by default the default chain, such as the role of an ECS task.
+        api_ignores_idempotency_keys: Set for an API that does not implement `Idempotency-Key`. POST and PATCH then need
+            no key and are repeated only when the API cannot have received them.
+        credentials: Credentials to sign with, instead of `role_arn` and what follows it.
+        transport: What sends requests, instead of connections of the client's own.
+        timing: Limits of attempts and pauses.
+        clock: The `time` module, or a substitute.
+
+    Raises:
+        SettingsError: An argument is malformed.
+        AssumeRoleError: The profile does not exist or gives no credentials.
     """
 
     def __init__(
-        self, api_url: str, api_region: str, credentials: Credentials, transport: Transport | None = None
+        self,
+        api_url: str,
+        *,
+        role_arn: str | None = None,
+        external_id: str | None = None,
+        session_name: str | None = None,
+        region: str | None = None,
+        profile: str | None = None,
+        api_ignores_idempotency_keys: bool = False,
+        credentials: Credentials | None = None,
+        transport: Transport | None = None,
+        timing: Timing | None = None,
+        clock: Clock = time,
     ) -> None:
-        self._api_url = api_url
-        self._api_region = api_region
+        self._api_url = parse_api_url(api_url)
+        self._timing = timing or Timing()
+        self._clock = clock
+        self._keys_ignored = api_ignores_idempotency_keys
+        default_region, ca_bundle = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", ""), ""
+        if credentials is None and role_arn is not None:
+            require_match(role_arn, ROLE_ARN, "role_arn", "a role's ARN: arn:aws:iam::<account A>:role/<name>")
+            if external_id is not None:
+                allowed = "2 to 1224 letters, digits or _+=,.@:/-"
+                require_match(external_id, EXTERNAL_ID, "external_id", allowed, secret=True)
+            if session_name is not None:
+                require_match(session_name, SESSION_NAME, "session_name", "2 to 64 letters, digits or _+=,.@-")
+            credentials = AssumedRoleCredentials(
+                role_arn,
+                external_id=external_id,
+                session_name=session_name,
+                profile=profile,
+                timing=self._timing,
+                clock=clock,
+            )
+        elif credentials is None:
+            own = ProfileCredentials(profile, timing=self._timing, clock=clock)
+            credentials, default_region, ca_bundle = own, own.region or default_region, own.ca_bundle
         self._credentials = credentials
-        self._transport = transport or Connections(api_url, WORKERS)
+        self._region = find_api_region(self._api_url, region or "", default_region)
+        self._transport = transport or Connections(self._api_url, MAX_CONCURRENCY, ca_bundle)
 
-    def send(self, call: Call, deadline: float, *, correlation_id: str = "", tally: Tally | None = None) -> Answer:
-        """Make a call, again if need be, until it is answered or there is no sense in going on.
-
-        Connection failures, incomplete answers, 429 and 5xx are tried again, after what `Retry-After` asks for and a
-        pause with full jitter. So is 409 with `Retry-After`, by which the backend says that it is still at work on the
-        same idempotency key. A refused session is replaced once. Nothing else is tried again.
+    def request(
+        self,
+        method: str,
+        path: str | list[str],
+        *,
+        query: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        body: Any = None,
+        idempotency_key: str | None = None,
+        timeout: float = 90.0,
+    ) -> Response:
+        """Make a call; see `Call.parse` for its parts and `send` for its errors.
 
         Args:
-            call: The call. It survives repetition: POST and PATCH carry an idempotency key.
-            deadline: When to have finished, in seconds of `time.monotonic`.
-            correlation_id: What ties the API's logs to the origin of this call.
-            tally: Filled while the call is made, for those who want to know even if it fails.
+            method: HTTP method.
+            path: Path below the API's URL in plain text, or a list of segments.
+            query: Query parameters; a list repeats its name.
+            headers: Further headers.
+            body: Anything that JSON can hold; text if a `Content-Type` other than JSON is given; bytes as they are.
+            idempotency_key: What makes a repeated POST or PATCH harmless.
+            timeout: Seconds for all attempts together.
+        """
+        call = Call.parse(
+            {
+                "method": method,
+                "path": path,
+                "query": query,
+                "headers": headers,
+                "body": body,
+                "idempotency_key": idempotency_key,
+            }
+        )
+        return self.send(call, deadline=self._clock.monotonic() + timeout)
+
+    def get(self, path: str | list[str], **options: Any) -> Response:
+        """Make a GET; options as in `request`."""
+        return self.request("GET", path, **options)
+
+    def head(self, path: str | list[str], **options: Any) -> Response:
+        """Make a HEAD; options as in `request`."""
+        return self.request("HEAD", path, **options)
+
+    def post(self, path: str | list[str], **options: Any) -> Response:
+        """Make a POST; options as in `request`."""
+        return self.request("POST", path, **options)
+
+    def put(self, path: str | list[str], **options: Any) -> Response:
+        """Make a PUT; options as in `request`."""
+        return self.request("PUT", path, **options)
+
+    def patch(self, path: str | list[str], **options: Any) -> Response:
+        """Make a PATCH; options as in `request`."""
+        return self.request("PATCH", path, **options)
+
+    def delete(self, path: str | list[str], **options: Any) -> Response:
+        """Make a DELETE; options as in `request`."""
+        return self.request("DELETE", path, **options)
+
+    def send(self, call: Call, *, deadline: float | None = None, correlation_id: str = "") -> Response:
+        """Make a call, and retry it while that makes sense.
+
+        Retried, after the pause that `Retry-After` asks for plus a random one: failed connections, invalid responses,
+        429, 5xx, and 409 with `Retry-After`, by which a backend says that it still works on the same key. A rejected
+        session is replaced once. Nothing else is retried, and nothing that could do unkeyed work twice.
+
+        Args:
+            call: The call.
+            deadline: When to have finished, by `time.monotonic`; 90 s from now unless given.
+            correlation_id: Sent as `X-Correlation-Id`, to find the call in the API's logs.
 
         Returns:
-            The answer, always 2xx.
+            The response, always 2xx.
 
         Raises:
+            InvalidCallError: A POST or PATCH has no idempotency key.
             ApiError: The API answered something else; the type says what.
-            UnreachableError: There was no complete answer.
-            AnswerError: There was one that cannot be used.
+            ConnectionFailedError: There was no complete response.
+            ResponseError: The response cannot be used.
             DeadlineError: There was no time for another attempt.
             AssumeRoleError: There are no credentials.
 
         See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         """
-        tally = tally or Tally()
-        attempt = functools.partial(self._attempt, call, deadline, correlation_id, tally)
+        if deadline is None:
+            deadline = self._clock.monotonic() + 90.0
+        attempts = throttled = 0
+        session_replaced = False
+        failure: CallError | None = None
+        pause = 0.0
         try:
-            return attempt()
-        except _TRANSIENT as error:
-            failures = [error]
-
-        def attempt_again(*_: object) -> Answer:
-            # Given the first failure, tenacity goes on from there; a call that does not fail does not pay for it.
-            if failures:
-                raise failures.pop()
-            return attempt()
-
-        return RETRYING(attempt_again, deadline, tally)
-
-    def _attempt(self, call: Call, deadline: float, correlation_id: str, tally: Tally) -> Answer:
-        _require_time(deadline, tally)
-        credentials = self._credentials.frozen()
-        _require_time(deadline, tally)
-        request = self._signed(call, credentials)
-        request.headers.update(unsigned_headers(call, correlation_id))
-        tally.attempts += 1
-        try:
-            return self._exchange(request, deadline - monotonic(), tally.attempts)
-        except RefusedError as error:
-            if tally.renewed or not self._renew(credentials, error):
-                raise
-            tally.failure = error
-        except CallerError as error:
-            tally.throttled += isinstance(error, ThrottledError)
-            tally.failure = error
+            self._require_key(call)
+            while True:
+                self._require_time(deadline, pause, attempts, failure)
+                if pause:
+                    self._clock.sleep(pause)
+                credentials = self._credentials.get_frozen_credentials()
+                self._require_time(deadline, 0.0, attempts, failure)
+                request = self._sign(call, credentials)
+                request.headers.update(request_headers(call, correlation_id))
+                attempts += 1
+                try:
+                    response = self._transport.send(request, self._timeout(deadline))
+                    return read_response(response, attempts=attempts, throttled=throttled)
+                except ForbiddenError as error:
+                    if session_replaced or not self._replace_session(credentials, error):
+                        raise
+                    session_replaced = True
+                    failure, pause = error, 0.0
+                except _TRANSIENT as error:
+                    throttled += isinstance(error, ThrottledError)
+                    if attempts >= _MAX_ATTEMPTS or not self._may_repeat(call, error):
+                        raise
+                    failure, pause = error, self._pause(attempts, error)
+        except CallError as error:
+            error.attempts, error.throttled = attempts, throttled
             raise
-        tally.renewed = True
-        return self._attempt(call, deadline, correlation_id, tally)
 
-    def _exchange(self, request: Request, seconds: float, attempts: int) -> Answer:
-        connect = min(_CONNECT_SECONDS, seconds / _ADDRESSES)
-        timeout = urllib3.Timeout(connect=connect, read=_READ_SECONDS, total=seconds)
-        try:
-            with self._transport.send(request, timeout) as response:
-                return read_answer(response, attempts)
-        except urllib3.exceptions.HTTPError as error:
-            raise UnreachableError(_reason(error)) from error
+    @property
+    def auth(self) -> AuthBase:
+        """An auth for a `requests.Session` of one's own: `session.get(url, auth=client.auth)`.
 
-    def _signed(self, call: Call, credentials: ReadOnlyCredentials) -> Request:
+        It signs requests to this client's API only, and raises `RedirectError` rather than let requests follow a
+        redirect with the session token. Retries and idempotency are then up to the session.
+        """
+        return _Auth(self._api_url, self._region, self._credentials)
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        if isinstance(self._transport, Connections):
+            self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _require_key(self, call: Call) -> None:
+        if not (call.is_idempotent or call.idempotency_key or self._keys_ignored):
+            raise InvalidCallError("idempotency_key", "missing", f"always given with {call.method}")
+
+    def _require_time(self, deadline: float, pause: float, attempts: int, failure: CallError | None) -> None:
+        left = deadline - self._clock.monotonic()
+        if left < pause + self._timing.min_attempt:
+            raise DeadlineError(left, pause, attempts, failure) from failure
+
+    def _sign(self, call: Call, credentials: ReadOnlyCredentials) -> Request:
         """Return a new request, signed over method, URL, body, host, date and session token.
 
-        Any other header is added afterwards: TLS protects it, and nothing odd in it can break the signature.
-        Each request has an AWS4Auth of its own, since a shared one changes when the day does.
+        All other headers are added afterwards: TLS protects them, and no odd value can break the signature.
 
         See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
         """
         request = Request(call.method, self._api_url + call.target, call.body)
-        key = _signing_key(credentials.secret_key, self._api_region, datetime.now(UTC).strftime("%Y%m%d"))
-        AWS4Auth(credentials.access_key, key, session_token=credentials.token, include_hdrs=("host", "x-amz-*"))(
-            request
-        )
+        _signer(credentials, self._region)(request)
         return request
 
-    def _renew(self, credentials: ReadOnlyCredentials, refusal: RefusedError) -> bool:
-        expired = isinstance(refusal, ExpiredSessionError)
-        return (expired or refusal.code in _MAYBE_REVOKED) and self._credentials.renew(credentials, expired=expired)
+    def _timeout(self, deadline: float) -> Timeout:
+        return Timeout(self._timing.connect, self._timing.read, deadline - self._clock.monotonic())
+
+    def _replace_session(self, credentials: ReadOnlyCredentials, error: ForbiddenError) -> bool:
+        expired = isinstance(error, ExpiredSessionError)
+        return (expired or error.code in _POSSIBLY_REVOKED) and self._credentials.refresh(credentials, expired=expired)
+
+    def _may_repeat(self, call: Call, error: CallError) -> bool:
+        if isinstance(error, ThrottledError) and error.code == "LimitExceededException":
+            return False  # a quota; it does not pass within a deadline
+        if call.is_idempotent or not self._keys_ignored:
+            return True
+        if isinstance(error, ApiError):
+            return error.code in _REFUSED_BY_API_GATEWAY
+        return not error.may_have_arrived
+
+    def _pause(self, attempts: int, error: CallError) -> float:
+        asked = error.retry_after if isinstance(error, ApiError) else None
+        upper = min(self._timing.backoff_max, self._timing.backoff_base * 2 ** (attempts - 1))
+        return (asked or 0.0) + random.uniform(0, upper)  # noqa: S311 - jitter, not a secret
 
 
-def unsigned_headers(call: Call, correlation_id: str) -> dict[str, str]:
-    """Return the headers that are added to a signed request.
-
-    Args:
-        call: The call; its headers replace `Accept` and `Content-Type`.
-        correlation_id: What ties the API's logs to the origin of this call; may be empty.
-    """
+def request_headers(call: Call, correlation_id: str) -> dict[str, str]:
+    """Return the headers that are added to a signed request; those of the call replace `Accept` and `Content-Type`."""
     headers = {
         "Accept": "application/json",
-        "Content-Type": "application/json" if call.body is not None else None,
+        "Content-Type": call.content_type,
         "Idempotency-Key": call.idempotency_key,
         "User-Agent": "cross-account-api",
         "X-Amzn-Trace-Id": os.environ.get("_X_AMZN_TRACE_ID"),
@@ -199,44 +309,33 @@ def unsigned_headers(call: Call, correlation_id: str) -> dict[str, str]:
     return {name: value for name, value in headers.items() if value and name.lower() not in own} | dict(call.headers)
 
 
-@functools.lru_cache(maxsize=8)
-def _signing_key(secret_key: str, region: str, date: str) -> AWS4SigningKey:
-    """Return the key that signs for a day. AWS4Auth makes another one if the day ends before it signs."""
-    return AWS4SigningKey(secret_key, region, "execute-api", date)
+def _signer(credentials: ReadOnlyCredentials, region: str) -> AWS4Auth:
+    """Return a signer for one request; a shared one changes its key at midnight, and between threads."""
+    return AWS4Auth(
+        credentials.access_key,
+        credentials.secret_key,
+        region,
+        _SERVICE,
+        session_token=credentials.token,
+        include_hdrs=("host", "x-amz-*"),
+    )
 
 
-def _require_time(deadline: float, tally: Tally, *, pause: float = 0.0) -> None:
-    left = deadline - monotonic()
-    if left < pause + _SHORTEST_ATTEMPT:
-        raise DeadlineError(left, pause, tally.attempts, tally.failure) from tally.failure
+class _Auth(AuthBase):
+    def __init__(self, api_url: str, region: str, credentials: Credentials) -> None:
+        self._api_url = api_url
+        self._region = region
+        self._credentials = credentials
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        url = request.url or ""
+        if url != self._api_url and not url.startswith((f"{self._api_url}/", f"{self._api_url}?")):
+            raise InvalidCallError("url", repr(url.partition("?")[0][:100]), f"a URL below {self._api_url}")
+        request.register_hook("response", _refuse_redirect)  # type: ignore[no-untyped-call]
+        signed: PreparedRequest = _signer(self._credentials.get_frozen_credentials(), self._region)(request)
+        return signed
 
 
-def _pause(state: RetryCallState) -> float:
-    """Return the seconds to wait for the next attempt: what the API asks for, and a part of our own."""
-    _, tally = state.args
-    asked = tally.failure.retry_after if isinstance(tally.failure, ApiError) else None
-    return (asked or 0.0) + _BACKOFF(state)
-
-
-def _require_time_after_pause(state: RetryCallState) -> None:
-    deadline, tally = state.args
-    _require_time(deadline, tally, pause=state.upcoming_sleep)
-
-
-RETRYING = Retrying(
-    retry=retry_if_exception_type(_TRANSIENT),
-    wait=_pause,
-    before_sleep=_require_time_after_pause,
-    stop=stop_after_attempt(_ATTEMPTS),
-    reraise=True,
-)
-"""What tries again; a test gives it another `sleep`."""
-
-
-def _reason(error: BaseException) -> str:
-    """Return what failed and what the system said first; what was made of that later names the URL with its query."""
-    first = error
-    while first.__context__:
-        first = first.__context__
-    name = type(error).__name__
-    return name if isinstance(first, urllib3.exceptions.HTTPError) else f"{name}: {first}"
+def _refuse_redirect(response: Any, **_: Any) -> None:
+    if response.is_redirect:
+        raise RedirectError(response.status_code)

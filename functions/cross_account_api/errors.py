@@ -1,18 +1,19 @@
 """Everything that can go wrong with a call, as types.
 
-    CallerError
+    CallError
     ├── SettingsError                the caller's own configuration
-    ├── InvalidCallError             the call as it was given; nothing was sent
-    ├── AssumeRoleError              no session of the executor role
+    ├── InvalidCallError             the call breaks a rule; no request was sent
+    ├── AssumeRoleError              no credentials to sign with
     ├── DeadlineError                no time left for another attempt
-    ├── UnreachableError             no answer, or only a part of one
-    ├── AnswerError                  an answer that cannot be used
-    │   ├── GarbledAnswerError       JSON by its content type, but not by its content
-    │   └── AnswerTooLargeError      more than Lambda could hand on
-    └── ApiError                     an answer other than 2xx
+    ├── ConnectionFailedError        no complete response
+    │   └── CertificateError         the API's certificate is not trusted
+    ├── ResponseError                a 2xx response that cannot be used
+    │   ├── InvalidResponseError     its content type says JSON, its content does not
+    │   └── ResponseTooLargeError    more than can be handed on
+    └── ApiError                     a response other than 2xx
         ├── RedirectError            3xx
-        ├── RejectedError            4xx
-        │   ├── RefusedError         403
+        ├── BadRequestError          4xx
+        │   ├── ForbiddenError       403
         │   │   └── ExpiredSessionError
         │   ├── NotFoundError        404
         │   ├── ConflictError        409
@@ -20,84 +21,88 @@
         │   └── ThrottledError       429
         └── ServerError              5xx
 
-Lambda shows the type's name as `errorType` and the message as `errorMessage`. Each message says what was wrong, what is
-allowed, and which account can mend it. None holds a credential, a body, a query or a header value.
+Each message says what was wrong, what is allowed, and which account can fix it. No message contains credentials, a
+body, a query or a header value. Lambda reports the type's name as `errorType` and the message as `errorMessage`.
 """
 
 import re
 from typing import ClassVar
 
-_SHOWN = 500
+_MAX_DETAIL = 500
 _CLOCK = "Account B: set the clock."
 
-type _Hints = tuple[tuple[str, str, str], ...]
-"""An error code, words of the message, and the hint: AWS tells some causes apart in the message only."""
+_Hints = tuple[tuple[str, str, str], ...]
+"""An error code, words of the message, and the remedy: AWS tells some causes apart in the message only."""
 
 
 def _find_hint(hints: _Hints, code: str, detail: str) -> str:
     return next((hint for name, words, hint in hints if name == code and words in detail), "")
 
 
-def _one_line(text: str) -> str:
-    """Return the first line of what somebody else said, short and printable.
+def one_line(text: str) -> str:
+    """Return the first line of someone else's text, short and printable.
 
     One line only: below it, API Gateway quotes the canonical request, session token included.
     """
     first, *_ = text.strip().splitlines() or [""]
-    return re.sub(r"[^\x20-\x7e]", "?", first)[:_SHOWN]
+    return re.sub(r"[^\x20-\x7e]", "?", first)[:_MAX_DETAIL]
 
 
-class CallerError(Exception):
+class CallError(Exception):
     """A call that was not made, or not answered with 2xx.
 
-    Args:
-        saw: What was wrong.
-        mend: Which account can mend it, and how.
+    Attributes:
+        problem: What was wrong.
+        remedy: Which account can fix it, and how.
+        attempts: How many requests were sent.
+        throttled: How many of them were answered with 429.
+        may_have_arrived: Whether the API may have carried out the request all the same.
     """
 
-    def __init__(self, saw: str, mend: str) -> None:
-        super().__init__(f"{saw} {mend}")
-        self.saw = saw
-        self.mend = mend
+    attempts: int = 0
+    throttled: int = 0
+    may_have_arrived: bool = False
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem} {remedy}")
+        self.problem = problem
+        self.remedy = remedy
 
 
-class SettingsError(CallerError):
-    """An environment variable, or an option in its place, is missing or wrong.
+class SettingsError(CallError):
+    """An argument, environment variable or option is missing or wrong.
 
-    Args:
-        variable: The environment variable.
-        value: What it holds, in a form that may be logged.
-        allowed: What it must hold.
+    Attributes:
+        setting: Its name.
+        value: Its value, in a form that may be logged.
+        allowed: What it must be.
     """
 
-    def __init__(self, variable: str, value: str, allowed: str) -> None:
-        super().__init__(
-            f"{variable} is {value}. It must be {allowed}.",
-            "Account B: correct the stack's parameter, or the option of call-api.",
-        )
-        self.variable = variable
+    def __init__(self, setting: str, value: str, allowed: str) -> None:
+        super().__init__(f"{setting} is {value}. It must be {allowed}.", f"Account B: correct {setting}.")
+        self.setting = setting
         self.value = value
         self.allowed = allowed
 
 
-class InvalidCallError(CallerError):
-    """The call breaks a rule of the form; nothing was sent.
+class InvalidCallError(CallError):
+    """The call breaks a rule of its form; no request was sent.
 
-    Args:
-        field: The field, with a dot before the name inside it (`headers.Host`).
-        value: What it holds, in a form that may be logged.
-        allowed: What it may hold.
+    Attributes:
+        field: The field, with a dot before a name inside it (`headers.Host`).
+        value: Its value, in a form that may be logged.
+        allowed: What it may be.
     """
 
     def __init__(self, field: str, value: str, allowed: str) -> None:
-        super().__init__(f"{field} is {value}. Allowed: {allowed}.", "Account B: mend the call; nothing was sent.")
+        super().__init__(f"{field} is {value}. Allowed: {allowed}.", "Account B: fix the call. No request was sent.")
         self.field = field
         self.value = value
         self.allowed = allowed
 
 
-class AssumeRoleError(CallerError):
-    """STS gave no session of the executor role.
+class AssumeRoleError(CallError):
+    """There are no credentials to sign with.
 
     Args:
         role: The role, or the profile that names it.
@@ -117,17 +122,17 @@ class AssumeRoleError(CallerError):
         (
             "AccessDenied",
             "",
-            "AWS does not say which side refused. Account B: allow sts:AssumeRole on exactly this role. "
+            "STS did not say which side refused. Account B: allow sts:AssumeRole on exactly this role. "
             "Account A: check the trust policy's account, ExternalId, session name, principal and MFA.",
         ),
         ("ExpiredToken", "", _OWN_CREDENTIALS),
         ("InvalidClientTokenId", "", _OWN_CREDENTIALS),
-        ("NoCredentialsError", "", _OWN_CREDENTIALS),
+        ("NoCredentialsError", "", "Account B: set AWS_PROFILE, or give credentials in another way."),
         ("ProfileNotFound", "", "Account B: name a profile of your AWS configuration."),
         (
             "RegionDisabledException",
             "",
-            "Account B: enable this region for STS, or deploy the stack in another one.",
+            "Account A: enable this region for STS. Account B: or call from a region that account A has enabled.",
         ),
         ("SignatureDoesNotMatch", "Signature expired", _CLOCK),
         ("SignatureDoesNotMatch", "Signature not yet current", _CLOCK),
@@ -138,85 +143,83 @@ class AssumeRoleError(CallerError):
     def __init__(self, role: str, code: str, detail: str) -> None:
         other = "Account B: STS must be reachable from here; a later attempt may succeed."
         hint = _find_hint(self._HINTS, code, detail) or other
-        super().__init__(f"No session of {role}: {code}: {_one_line(detail).rstrip('.')}.", hint)
+        super().__init__(f"Could not assume {role}: {code}: {one_line(detail).rstrip('.')}.", hint)
         self.role = role
         self.code = code
+        self.detail = detail
 
 
-class DeadlineError(CallerError):
-    """Too little time is left for an attempt that could finish.
+class DeadlineError(CallError):
+    """Too little time is left for an attempt that could finish; the last failure, if any, is its `__cause__`."""
 
-    The last failure, if there was one, is the cause (`__cause__`).
-
-    Args:
-        left: Seconds until the deadline.
-        wait: Seconds to wait before the next attempt.
-        attempts: How many attempts were made.
-        failure: The last attempt's failure.
-    """
-
-    def __init__(self, left: float, wait: float, attempts: int, failure: CallerError | None) -> None:
+    def __init__(self, left: float, pause: float, attempts: int, failure: CallError | None) -> None:
         last = f" Last failure: {type(failure).__name__}: {failure}" if failure else ""
         super().__init__(
-            f"No time for attempt {attempts + 1}: {max(left, 0):.1f} s are left and it would start in {wait:.1f} s.",
-            f"Account B: raise the function's timeout, or make the batch smaller, if this happens often.{last}",
+            f"No time for attempt {attempts + 1}: {max(left, 0):.1f} s are left and it would start in {pause:.1f} s.",
+            f"Account B: allow more time, or make the batch smaller, if this happens often.{last}",
         )
-        self.attempts = attempts
+        self.may_have_arrived = failure is not None and failure.may_have_arrived
 
 
-class UnreachableError(CallerError):
-    """The connection failed before the whole answer was there; the API may have done the work.
+class ConnectionFailedError(CallError):
+    """The connection failed before the response was complete."""
 
-    Args:
-        reason: The kind of failure and the system's own words for it.
-    """
+    def __init__(self, reason: str, *, may_have_arrived: bool, remedy: str = "") -> None:
+        super().__init__(
+            f"No complete response from the API: {one_line(reason).rstrip('.')}.",
+            remedy
+            or "Account B: check the API's URL, and whether this network lets it out. Account A: check that the API "
+            "exists, and that it responds in time.",
+        )
+        self.may_have_arrived = may_have_arrived
+
+
+class CertificateError(ConnectionFailedError):
+    """The API's certificate is not trusted; no request was sent."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"No complete answer from the API: {_one_line(reason)}.",
-            "Account B: check API_URL and the way out of the network. Account A: check that the API is there.",
+            reason,
+            may_have_arrived=False,
+            remedy="Account B: if something on the network intercepts TLS, AWS_CA_BUNDLE or the profile's ca_bundle "
+            "must contain its CA. Account A: check the certificate of a custom domain.",
         )
 
 
-class AnswerError(CallerError):
-    """The API answered 2xx with something that cannot be used; it has done the work."""
+class ResponseError(CallError):
+    """A 2xx response that cannot be used; the API has done the work."""
+
+    may_have_arrived = True
 
 
-class GarbledAnswerError(AnswerError):
-    """The answer calls itself JSON and is not.
-
-    Args:
-        request_id: The API's request id.
-    """
+class InvalidResponseError(ResponseError):
+    """The content type says JSON, and the body is not JSON that can be handed on."""
 
     def __init__(self, request_id: str) -> None:
         super().__init__(
-            f"The answer's content type is JSON but its body is not (request id {request_id or 'unknown'}).",
-            "Account A: mend the backend's answer.",
+            f"The response's content type is JSON but its body is not (request id {request_id or 'unknown'}).",
+            "Account A: fix the backend's response.",
         )
 
 
-class AnswerTooLargeError(AnswerError):
-    """The answer is larger than a Lambda function can return.
+class ResponseTooLargeError(ResponseError):
+    """The response is larger than what can be handed on."""
 
-    Args:
-        limit: The largest body accepted, in bytes.
-    """
-
-    def __init__(self, limit: int) -> None:
+    def __init__(self, size: int, limit: int) -> None:
         super().__init__(
-            f"The answer's body is over {limit} bytes.", "Account B: ask for less. Account A: answer in pages."
+            f"The response has {size} bytes or more; the limit is {limit}.",
+            "Account B: ask for less. Account A: answer in pages.",
         )
 
 
-class ApiError(CallerError):
-    """The API answered with a status other than 2xx.
+class ApiError(CallError):
+    """A response other than 2xx.
 
-    Args:
-        status: The HTTP status code.
-        request_id: The API's request id, to be found in account A's access log.
-        code: The API's error code: API Gateway's `x-amzn-errortype`, or the backend's own.
-        detail: The API's error message.
+    Attributes:
+        status: HTTP status code.
+        request_id: API Gateway's request id, to be found in account A's access log.
+        code: API Gateway's `x-amzn-errortype`, or the backend's own error code.
+        detail: The error message.
         retry_after: Seconds after which the API asks to be tried again; None if it does not say.
     """
 
@@ -231,36 +234,36 @@ class ApiError(CallerError):
         detail: str = "",
         retry_after: float | None = None,
     ) -> None:
-        said = ": ".join(filter(None, (_one_line(code), _one_line(detail))))
+        said = ": ".join(filter(None, (one_line(code), one_line(detail))))
         parts = [
             f"The API answered {status}{f' {said}' if said else ''} (request id {request_id or 'unknown'}).",
             f"It asks to wait {retry_after:.0f} s." if retry_after is not None else "",
         ]
-        super().__init__(" ".join(filter(None, parts)), self._advice(code, detail))
+        super().__init__(" ".join(filter(None, parts)), self._remedy(code, detail))
         self.status = status
         self.request_id = request_id
         self.code = code
         self.detail = detail
         self.retry_after = retry_after
 
-    def _advice(self, code: str, detail: str) -> str:
+    def _remedy(self, code: str, detail: str) -> str:
         del code, detail
         return self.hint
 
 
 class RedirectError(ApiError):
-    """3xx: not followed, since the session token would go to wherever the answer points."""
+    """3xx: not followed, since the session token would go wherever it points."""
 
-    hint = "Account B: API_URL must be the API's own address; a redirect is never followed."
+    hint = "Account B: use the API's own URL; redirects are never followed."
 
 
-class RejectedError(ApiError):
+class BadRequestError(ApiError):
     """4xx: sending the same call again changes nothing."""
 
-    hint = "Account B: mend the call."
+    hint = "Account B: fix the call."
 
 
-class RefusedError(RejectedError):
+class ForbiddenError(BadRequestError):
     """403: IAM, the resource policy, AWS WAF or the backend refuses the caller.
 
     See https://repost.aws/knowledge-center/api-gateway-troubleshoot-403-forbidden
@@ -282,50 +285,52 @@ class RefusedError(RejectedError):
         (
             "ForbiddenException",
             "",
-            "Account B: check the host and the stage in API_URL. "
+            "Account B: check the host and the stage in the API's URL. "
             "Account A: AWS WAF, an API key or a private API's endpoint may refuse the request.",
         ),
-        ("IncompleteSignatureException", "", "Account B: something on the way changes the Authorization header."),
+        ("IncompleteSignatureException", "", "Account B: something in between changes the Authorization header."),
         ("InvalidSignatureException", "Signature expired", _CLOCK),
         ("InvalidSignatureException", "Signature not yet current", _CLOCK),
         (
             "InvalidSignatureException",
             "Credential should be scoped",
-            "Account B: API_REGION must be the API's region.",
+            "Account B: sign for the API's region.",
         ),
         (
             "InvalidSignatureException",
             "",
-            "Account B: check API_REGION, the secret access key, and whether something on the way changes host, path "
-            "or body.",
+            "Account B: check the API's region, the secret access key, and whether something in between changes host, "
+            "path or body.",
         ),
         (
             "MissingAuthenticationTokenException",
             "",
-            "Account B: API_URL, path or method does not exist at this stage.",
+            "Account B: the API's stage has no such method and path.",
         ),
     )
 
-    def _advice(self, code: str, detail: str) -> str:
+    def _remedy(self, code: str, detail: str) -> str:
         return _find_hint(self._HINTS, code, detail) or self.hint
 
 
-class ExpiredSessionError(RefusedError):
+class ExpiredSessionError(ForbiddenError):
     """403: the session itself is expired or unknown."""
 
-    hint = "The session is refused although it is new. Account B: check the clock and the partition of API_URL."
+    hint = (
+        "Account B: get a new session. If that one is rejected too, check the clock and the partition of the API's URL."
+    )
 
 
-class NotFoundError(RejectedError):
-    """404: the backend knows no such thing."""
+class NotFoundError(BadRequestError):
+    """404: the API has no such resource."""
 
     hint = "Account B: check the path and the ids in it."
 
 
-class ConflictError(RejectedError):
-    """409: the call conflicts with another one, or the same one is still being worked on."""
+class ConflictError(BadRequestError):
+    """409: the call conflicts with another one, or the same one is still in progress."""
 
-    hint = "Account B: the same idempotency key is in use, or the thing has changed meanwhile."
+    hint = "Account B: the same idempotency key is in use, or the resource has changed."
 
 
 class InProgressError(ConflictError):
@@ -334,13 +339,20 @@ class InProgressError(ConflictError):
     hint = "Account A: an earlier attempt with this idempotency key has not ended."
 
 
-class ThrottledError(RejectedError):
-    """429: more calls than the API takes."""
+class ThrottledError(BadRequestError):
+    """429: more calls than the API accepts."""
 
     hint = "Account A: raise the stage's throttling. Account B: lower the queue's concurrency."
+    _HINTS: ClassVar[_Hints] = (
+        ("LimitExceededException", "", "Account A: the usage plan's quota is used up; raise it."),
+    )
+
+    def _remedy(self, code: str, detail: str) -> str:
+        return _find_hint(self._HINTS, code, detail) or self.hint
 
 
 class ServerError(ApiError):
     """5xx: the API or its backend failed."""
 
     hint = "Account A: find the request id in the API's access log, then in the backend's log."
+    may_have_arrived = True

@@ -1,155 +1,142 @@
-"""What the API answers: read within bounds, and turned into an `Answer` or the error that says what is wrong."""
+"""Responses: a `Response` for 2xx, and the error that explains anything else."""
 
 import base64
 import json
+import math
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import NoReturn
-
-import urllib3
+from email.message import Message
+from typing import Any, NoReturn
 
 from cross_account_api.errors import (
-    AnswerTooLargeError,
     ApiError,
+    BadRequestError,
     ConflictError,
     ExpiredSessionError,
-    GarbledAnswerError,
+    ForbiddenError,
     InProgressError,
+    InvalidResponseError,
     NotFoundError,
     RedirectError,
-    RefusedError,
-    RejectedError,
     ServerError,
     ThrottledError,
 )
-
-ANSWER_LIMIT = 6_000_000
-"""Bytes of an answer's body: with its headers it fits the 6 MiB that a Lambda function can return."""
+from cross_account_api.transport import HttpResponse, parse_retry_after
 
 _SESSION_CODES = ("ExpiredTokenException", "UnrecognizedClientException")
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB]")
+_TEXT = re.compile(
+    r"text/.*|.*[/+]xml|application/(?:javascript|x-www-form-urlencoded|yaml|x-yaml|x-ndjson|sql|graphql)"
+)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer with a 2xx status.
+class Response:
+    """A response with a 2xx status.
 
     Attributes:
-        status: The HTTP status code.
-        headers: The answer's headers, names in lower case.
-        body: JSON if the content type says so, else text, or Base64 text of what is not UTF-8; None if empty.
-        attempts: How many requests it took.
-        request_id: The API's request id.
+        status: HTTP status code.
+        headers: Headers, names in lower case.
+        body: Parsed JSON or text, by the content type; Base64 of anything else (`base64` is then true); None if empty.
+        base64: Whether `body` is Base64.
         content: The body's bytes as received.
+        request_id: API Gateway's request id.
+        attempts: How many requests were sent.
+        throttled: How many of them were answered with 429.
     """
 
     status: int
     headers: dict[str, str] = field(repr=False)
-    body: object = field(repr=False)
-    attempts: int
-    request_id: str
+    body: Any = field(repr=False)
     content: bytes = field(repr=False)
+    request_id: str
+    attempts: int = 1
+    throttled: int = 0
+    base64: bool = False
 
-    def as_json(self) -> dict[str, object]:
-        """Return what a Lambda function returns: everything but the bytes."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the response in the form that a direct invocation of the Lambda function gets."""
         return {
             "status": self.status,
             "headers": self.headers,
             "body": self.body,
+            **({"base64": True} if self.base64 else {}),
             "attempts": self.attempts,
             "request_id": self.request_id,
         }
 
 
-def read_answer(response: urllib3.BaseHTTPResponse, attempts: int) -> Answer:
-    """Read an answer to its end.
-
-    Args:
-        response: The response, its body still unread.
-        attempts: How many requests it took.
-
-    Returns:
-        The answer, if its status is 2xx.
+def read_response(http: HttpResponse, *, attempts: int = 1, throttled: int = 0) -> Response:
+    """Interpret a complete response.
 
     Raises:
-        ApiError: The status is another one; the type says what it means.
-        AnswerError: The status is 2xx, and the body cannot be used.
-        urllib3.exceptions.HTTPError: The connection failed before the end.
+        ApiError: The status is not 2xx; the type says what it means.
+        InvalidResponseError: The status is 2xx, and the body is not what its content type says.
     """
-    content = _read(response)
-    request_id = response.headers.get("x-amzn-requestid", "")
-    if not 200 <= response.status < 300:
-        raise _api_error(response, content, request_id)
-    return Answer(
-        status=response.status,
-        headers={name.lower(): value for name, value in response.headers.itermerged()},
-        body=_parse(content, response.headers.get("content-type", ""), request_id),
-        attempts=attempts,
+    request_id = http.headers.get("x-amzn-requestid") or http.headers.get("apigw-requestid", "")
+    if not 200 <= http.status < 300:
+        raise _api_error(http, request_id)
+    body, is_base64 = _parse_body(http.body, http.headers.get("content-type", ""), request_id)
+    return Response(
+        status=http.status,
+        headers=dict(http.headers),
+        body=body,
+        content=http.body,
         request_id=request_id,
-        content=content,
+        attempts=attempts,
+        throttled=throttled,
+        base64=is_base64,
     )
 
 
-def parse_retry_after(value: str) -> float | None:
-    """Read a `Retry-After` header.
-
-    Args:
-        value: The header's value: seconds, or a date.
-
-    Returns:
-        Seconds to wait, 0 for a date that has passed; None if the value is neither.
-
-    See RFC 9110, section 10.2.3.
-    """
-    value = value.strip(" \t")
-    if re.fullmatch(r"[0-9]+", value):
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
-
-
-def _read(response: urllib3.BaseHTTPResponse) -> bytes:
-    content = response.read(ANSWER_LIMIT + 1)
-    if len(content) > ANSWER_LIMIT:
-        raise AnswerTooLargeError(ANSWER_LIMIT)
-    return content
-
-
-def _parse(content: bytes, content_type: str, request_id: str) -> object:
-    media_type = content_type.partition(";")[0].strip().lower()
+def _parse_body(content: bytes, content_type: str, request_id: str) -> tuple[Any, bool]:
     if not content:
-        return None
+        return None, False
+    header = Message()
+    header["content-type"] = content_type or "text/plain"
+    media_type = header.get_content_type()
     if media_type == "application/json" or media_type.endswith("+json"):
+        return _parse_json(content, request_id), False
+    if _TEXT.fullmatch(media_type):
         try:
-            return json.loads(content, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise GarbledAnswerError(request_id) from error
+            return content.decode(header.get_content_charset("utf-8")), False
+        except (LookupError, ValueError):  # an unknown charset, or bytes that are not in it
+            pass
+    return base64.b64encode(content).decode(), True
+
+
+def _parse_json(content: bytes, request_id: str) -> Any:
+    """Parse JSON that can be handed on as JSON: without NaN, infinity and lone surrogates."""
     try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(content).decode()
+        body = json.loads(content, parse_constant=_refuse, parse_float=_finite)
+        if _SURROGATE_ESCAPE.search(content):
+            json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise InvalidResponseError(request_id) from error
+    return body
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _api_error(response: urllib3.BaseHTTPResponse, content: bytes, request_id: str) -> ApiError:
-    code, detail = _explanation(content)
-    code = response.headers.get("x-amzn-errortype", "").partition(":")[0] or code
-    retry_after = parse_retry_after(response.headers.get("retry-after", ""))
-    error_type = _error_type(response.status, code, retry_after)
-    return error_type(response.status, request_id=request_id, code=code, detail=detail, retry_after=retry_after)
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text[:20])
+
+
+def _api_error(http: HttpResponse, request_id: str) -> ApiError:
+    code, detail = _explanation(http.body)
+    code = http.headers.get("x-amzn-errortype", "").partition(":")[0] or code
+    retry_after = parse_retry_after(http.headers.get("retry-after", ""))
+    error_type = _error_type(http.status, code, retry_after)
+    return error_type(http.status, request_id=request_id, code=code, detail=detail, retry_after=retry_after)
 
 
 def _error_type(status: int, code: str, retry_after: float | None) -> type[ApiError]:
     match status:
         case 403:
-            return ExpiredSessionError if code in _SESSION_CODES else RefusedError
+            return ExpiredSessionError if code in _SESSION_CODES else ForbiddenError
         case 404:
             return NotFoundError
         case 409:
@@ -158,11 +145,11 @@ def _error_type(status: int, code: str, retry_after: float | None) -> type[ApiEr
             return ThrottledError
     if status < 400:
         return RedirectError
-    return RejectedError if status < 500 else ServerError
+    return BadRequestError if status < 500 else ServerError
 
 
 def _explanation(content: bytes) -> tuple[str, str]:
-    """Return code and message of an error answer: `{"error": {"code", "message"}}`, or API Gateway's `{"message"}`."""
+    """Return code and message of an error: `{"error": {"code", "message"}}`, or API Gateway's `{"message"}`."""
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):

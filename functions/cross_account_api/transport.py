@@ -1,18 +1,14 @@
-"""The connections to the API: urllib3, with what a caller needs to be different from its defaults.
+"""Connections to the API. No other module knows that urllib3 makes them.
 
-- One TLS context for all connections; by default each new connection parses the CA file again.
-- The read timeout limits the whole answer; by default it starts again with every byte that drips in.
-- An answer that ends within its headers is none; by default it counts, with the headers that were there and no body.
-- No redirect is followed and nothing is tried again here, and the environment is read once: `AWS_CA_BUNDLE` like any
-  AWS SDK, `HTTPS_PROXY` and `NO_PROXY` like any program.
+Against urllib3's defaults: all connections share one TLS context, the read timeout limits the whole response instead of
+each read, a response that is cut off within its headers is an error, no redirect is followed, nothing is retried.
 """
 
-import http.client
-import io
 import os
 import ssl
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -20,21 +16,30 @@ import certifi
 import urllib3
 from requests.utils import get_environ_proxies, select_proxy
 
-from cross_account_api.errors import SettingsError
+from cross_account_api.errors import (
+    CertificateError,
+    ConnectionFailedError,
+    ResponseTooLargeError,
+    SettingsError,
+)
 
-_ONCE = urllib3.Retry(total=False, redirect=False)
+MAX_RESPONSE_BYTES = 10 * 1024 * 1024
+"""API Gateway's own limit: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
+
+_CHUNK_BYTES = 64 * 1024
+_MAX_ADDRESSES = 8
+"""Upper bound on addresses per host name; the connect timeout applies to each in turn."""
+_NO_RETRIES = urllib3.Retry(total=False, redirect=False)
+_NOTHING_SENT = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.ProxyError,
+)
 
 
 @dataclass
 class Request:
-    """A request as it is signed and sent; AWS4Auth signs whatever has these attributes.
-
-    Attributes:
-        method: The HTTP method.
-        url: The URL, encoded.
-        headers: Names and values.
-        body: The body; None for none.
-    """
+    """A request as it is signed and sent; AWS4Auth signs any object with these attributes."""
 
     method: str
     url: str
@@ -42,34 +47,52 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
 
+@dataclass(frozen=True)
+class HttpResponse:
+    """A complete response.
+
+    Attributes:
+        status: HTTP status code.
+        headers: Headers; names in lower case, repeated ones joined by commas.
+        body: The body as received.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Timeout:
+    """Limits of one attempt, in seconds: for each connection attempt, for the response, and for all of it."""
+
+    connect: float
+    read: float
+    total: float
+
+
 class Transport(Protocol):
-    """What sends a request."""
+    """Sends requests."""
 
-    def send(self, request: Request, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
-        """Send a request as it is, once.
-
-        Args:
-            request: The request.
-            timeout: Seconds to connect, and for the whole answer.
-
-        Returns:
-            The response, its body still unread.
+    def send(self, request: Request, timeout: Timeout) -> HttpResponse:
+        """Send a request once, unchanged.
 
         Raises:
-            urllib3.exceptions.HTTPError: There is no response.
+            ConnectionFailedError: There was no complete response in time.
+            ResponseTooLargeError: The body is larger than `MAX_RESPONSE_BYTES`.
         """
 
 
 class Connections:
-    """The connections to one API, kept open from one call to the next. Safe to use by several threads.
+    """A pool of connections to one API. Threads may share it.
 
     Args:
-        api_url: The API's address, which decides whether a proxy is used.
-        size: How many connections are kept open: as many as there are threads.
-        ca_bundle: A file of CA certificates, if not `AWS_CA_BUNDLE` or else the public ones.
+        api_url: The API's URL, which decides whether a proxy is used.
+        size: How many connections are kept open.
+        ca_bundle: A file of CA certificates; by default `AWS_CA_BUNDLE`, else the public ones.
 
     Raises:
-        SettingsError: The file holds no CA certificates, or the proxy's address is none.
+        SettingsError: The file holds no CA certificates, or `HTTPS_PROXY` is malformed.
     """
 
     def __init__(self, api_url: str, size: int, ca_bundle: str = "") -> None:
@@ -78,35 +101,43 @@ class Connections:
             context = ssl.create_default_context(cafile=ca_bundle)
         except OSError as error:
             raise SettingsError("AWS_CA_BUNDLE", repr(ca_bundle), "a file of CA certificates in PEM form") from error
-        self._manager = _manager(find_proxy(api_url), maxsize=size, ssl_context=context)
+        self._manager = _pool_manager(find_proxy(api_url), maxsize=size, ssl_context=context)
         self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(api_url))
-        self._pool: Any = self._manager.connection_from_url(api_url)
-        self._pool.ConnectionCls = _HTTPSConnection if self._pool.scheme == "https" else _HTTPConnection
+        self._pool = self._manager.connection_from_url(api_url)
 
-    def send(self, request: Request, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
+    def send(self, request: Request, timeout: Timeout) -> HttpResponse:
         """Send a request: see `Transport`."""
-        response: urllib3.BaseHTTPResponse = self._pool.urlopen(
-            request.method,
-            request.url.removeprefix(self._origin),
-            body=request.body,
-            headers=request.headers,
-            retries=_ONCE,
-            redirect=False,
-            timeout=timeout,
-            preload_content=False,
-        )
-        return response
+        deadline = time.monotonic() + min(timeout.total, timeout.connect + timeout.read)
+        try:
+            response = self._pool.urlopen(
+                request.method,
+                request.url.removeprefix(self._origin),
+                body=request.body,
+                headers=request.headers,
+                retries=_NO_RETRIES,
+                redirect=False,
+                timeout=urllib3.Timeout(
+                    connect=min(timeout.connect, timeout.total / _MAX_ADDRESSES), read=timeout.read, total=timeout.total
+                ),
+                preload_content=False,
+            )
+            with response:
+                # Redirects are never followed, so nobody needs what comes with them.
+                body = b"" if 300 <= response.status < 400 else _read(response, deadline)
+        except urllib3.exceptions.HTTPError as error:
+            raise _connection_error(error) from error
+        headers = {name.lower(): value for name, value in response.headers.itermerged()}
+        return HttpResponse(response.status, headers, body)
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connections that are kept open."""
         self._manager.clear()
 
 
 def find_proxy(api_url: str) -> str | None:
-    """Return the address of the proxy that the environment names for an API; None if it names none.
+    """Return the URL of the proxy that `HTTPS_PROXY` and `NO_PROXY` set for an API, if any.
 
-    Args:
-        api_url: The API's address. What is reached without TLS is near: no proxy leads there.
+    Plain HTTP is allowed for local hosts only, which are never proxied.
     """
     if not api_url.startswith("https:"):
         return None
@@ -116,62 +147,50 @@ def find_proxy(api_url: str) -> str | None:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _manager(proxy: str | None, **options: Any) -> urllib3.PoolManager:
+def parse_retry_after(value: str) -> float | None:
+    """Return the seconds that a `Retry-After` header asks to wait; None if it is malformed (RFC 9110, 10.2.3)."""
+    try:
+        return urllib3.Retry().parse_retry_after(value)
+    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+        return None
+
+
+def _pool_manager(proxy: str | None, **options: Any) -> urllib3.PoolManager:
     if not proxy:
         return urllib3.PoolManager(**options)
     try:
-        address = urllib3.util.parse_url(proxy)
-        headers = urllib3.make_headers(proxy_basic_auth=address.auth_decoded_joined) if address.auth else None
+        url = urllib3.util.parse_url(proxy)
+        headers = urllib3.make_headers(proxy_basic_auth=url.auth_decoded_joined) if url.auth else None
         return urllib3.ProxyManager(proxy, proxy_headers=headers, proxy_ssl_context=options["ssl_context"], **options)
-    except urllib3.exceptions.HTTPError as error:
-        raise SettingsError("HTTPS_PROXY", "not an address", "http://host:port or https://host:port") from error
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        raise SettingsError("HTTPS_PROXY", "not a proxy's URL", "http://host:port or https://host:port") from error
 
 
-class _TimedSocket(io.RawIOBase):
-    """A socket to read from until the time that its timeout gives has passed, however often something arrives."""
-
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
-        self._raw: Any = sock.makefile("rb", buffering=0)
-        self._deadline = monotonic() + sock.gettimeout()
-        self.ended = False
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        left = self._deadline - monotonic()
-        if left <= 0:
-            raise TimeoutError("the answer did not end in time")
-        self._sock.settimeout(left)
-        count: int = self._raw.readinto(buffer)
-        self.ended = count == 0
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    if response.length_remaining is None and not response.chunked:
+        # http.client takes the end of the connection for the end of the headers, and what is there for a response.
+        raise ConnectionFailedError("the response ended within its headers", may_have_arrived=True)
+    chunks = []
+    size = 0
+    while chunk := response.read1(_CHUNK_BYTES):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_RESPONSE_BYTES:
+            raise ResponseTooLargeError(size, MAX_RESPONSE_BYTES)
+        if time.monotonic() > deadline:
+            raise ConnectionFailedError("the response did not end in time", may_have_arrived=True)
+    return b"".join(chunks)
 
 
-class _TimedResponse(http.client.HTTPResponse):
-    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-        timed: Any = _TimedSocket(sock)
-        super().__init__(timed, *args, **kwargs)
-        self._socket: _TimedSocket = timed
-
-    def begin(self) -> None:
-        super().begin()
-        # http.client takes the end of the connection for the end of the headers, and what is there for an answer.
-        if self._socket.ended:
-            raise http.client.IncompleteRead(b"")
-
-
-class _HTTPConnection(urllib3.connection.HTTPConnection):
-    response_class = _TimedResponse
-
-
-class _HTTPSConnection(urllib3.connection.HTTPSConnection):
-    response_class = _TimedResponse
+def _connection_error(error: urllib3.exceptions.HTTPError) -> ConnectionFailedError:
+    """Name the first cause; the messages in between contain the URL with its query."""
+    first: BaseException = error
+    while first.__context__:
+        first = first.__context__
+    name = type(error).__name__
+    if isinstance(first, ssl.SSLCertVerificationError):
+        return CertificateError(f"{name}: {first.verify_message}")
+    own_words = not isinstance(first, urllib3.exceptions.HTTPError)
+    return ConnectionFailedError(
+        f"{name}: {first}" if own_words else name, may_have_arrived=not isinstance(error, _NOTHING_SENT)
+    )

@@ -13,18 +13,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
-import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ConnectTimeoutError
 
-from cross_account_api.transport import Request
+from cross_account_api.errors import ConnectionFailedError
+from cross_account_api.transport import HttpResponse, Request, Timeout
 
 API_URL = "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1"
 EXECUTOR_ROLE_ARN = "arn:aws:iam::111111111111:role/orders-api-ExecutorRole-1A2B3C4D5E6F"
 EXTERNAL_ID = "external-id-of-a-test"
+FAILED_CALL_QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/222222222222/FailedCallQueue"
 REQUEST_ID = "6f2b8f0e-3f0c-4a58-bd3c-3a0f4d6a7c21"
 
 
@@ -79,18 +80,18 @@ class FakeApi:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
-        self.timeouts: list[urllib3.Timeout] = []
+        self.timeouts: list[Timeout] = []
         self.script: list[Reply | Exception] = []
         self.rest: Reply | Exception = json_reply(200, {"ok": True})
         self.answer: Callable[[Request], Reply | Exception] | None = None
         self.sessions: dict[str | None, ReadOnlyCredentials] = {}
         self._lock = threading.Lock()
 
-    def send(self, request: Request, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
+    def send(self, request: Request, timeout: Timeout) -> HttpResponse:
         with self._lock:
             self.requests.append(request)
             self.timeouts.append(timeout)
-            session = self.sessions.get(request.headers["x-amz-security-token"])
+            session = self.sessions.get(request.headers.get("x-amz-security-token"))
             if session is None:
                 reply: Reply | Exception = refusal("UnrecognizedClientException")
             elif not is_signed(request, session):
@@ -101,13 +102,8 @@ class FakeApi:
                 reply = self.script.pop(0) if self.script else self.rest
         if isinstance(reply, Exception):
             raise reply
-        return urllib3.HTTPResponse(
-            body=io.BytesIO(b"" if request.method == "HEAD" or reply.status == 304 else reply.body),
-            headers={"x-amzn-RequestId": REQUEST_ID, **reply.headers},
-            status=reply.status,
-            preload_content=False,
-            request_method=request.method,
-        )
+        headers = {name.lower(): value for name, value in {"x-amzn-RequestId": REQUEST_ID, **reply.headers}.items()}
+        return HttpResponse(reply.status, headers, b"" if request.method == "HEAD" else reply.body)
 
     def secrets(self) -> list[str]:
         """Return what must be written nowhere."""
@@ -123,8 +119,12 @@ class FakeSts:
     failure: tuple[int, str, str] | Exception | None = None
     requests: list[dict[str, str]] = field(default_factory=list)
     delay: float = 0
+    parked: list[dict[str, Any]] = field(default_factory=list)
+    queue_is_down: bool = False
 
     def send(self, request: Any) -> AWSResponse:
+        if "sqs." in request.url:
+            return self._receive_message(json.loads(request.body))
         time.sleep(self.delay)
         form = {name: values[0] for name, values in parse_qs(request.body).items()}
         assert request.url == "https://sts.eu-west-1.amazonaws.com/"
@@ -135,6 +135,13 @@ class FakeSts:
             status, code, message = self.failure
             return _xml(
                 status, f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+            )
+        if form["Action"] == "GetCallerIdentity":
+            return _xml(
+                200,
+                "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>222222222222</Account>"
+                "<Arn>arn:aws:iam::222222222222:user/my-user</Arn>"
+                "</GetCallerIdentityResult></GetCallerIdentityResponse>",
             )
         number = len(self.requests)
         session = ReadOnlyCredentials(f"ASIAEXAMPLE{number}", f"secret-key-{number}", f"session-token/{number}+==")
@@ -147,6 +154,14 @@ class FakeSts:
             f"<SessionToken>{session.token}</SessionToken><Expiration>{expiration.isoformat()}</Expiration>"
             "</Credentials></AssumeRoleResult></AssumeRoleResponse>",
         )
+
+    def _receive_message(self, message: dict[str, Any]) -> AWSResponse:
+        if self.queue_is_down:
+            raise ConnectTimeoutError(endpoint_url=message["QueueUrl"])
+        self.parked.append(message)
+        headers = HTTPHeaders()
+        headers["Content-Type"] = "application/x-amz-json-1.0"
+        return AWSResponse(message["QueueUrl"], 200, headers, _Raw(b'{"MessageId": "1"}'))
 
     def down(self) -> None:
         self.failure = ConnectTimeoutError(endpoint_url="https://sts.eu-west-1.amazonaws.com/")
@@ -171,6 +186,9 @@ class FakeTime:
     def monotonic(self) -> float:
         return self.now
 
+    def time(self) -> float:
+        return self.now
+
     def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
         self.now += seconds
@@ -193,25 +211,16 @@ class FakeCredentials:
         session = ReadOnlyCredentials(f"ASIAEXAMPLE{self.issued}", f"secret-{self.issued}", f"token-{self.issued}")
         self.session = self.api.sessions[session.token] = session
 
-    def frozen(self) -> ReadOnlyCredentials:
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
         return self.session
 
-    def renew(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
+    def refresh(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
         self.refused.append((refused, expired))
         if self.renewable:
             self._issue()
         return self.renewable
 
 
-@dataclass(frozen=True)
-class Context:
-    """What Lambda tells a function about its invocation."""
-
-    seconds: float = 30.0
-    aws_request_id: str = "0c7d1f52-9a35-4c1e-8f0b-6f4e3b7f2a11"
-    function_name: str = "orders-caller-CallerFunction"
-    memory_limit_in_mb: int = 512
-    invoked_function_arn: str = "arn:aws:lambda:eu-west-1:222222222222:function:orders-caller-CallerFunction"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int(self.seconds * 1000)
+def unreachable(reason: str = "ConnectTimeoutError", *, may_have_arrived: bool = True) -> ConnectionFailedError:
+    """Return a failed connection."""
+    return ConnectionFailedError(reason, may_have_arrived=may_have_arrived)

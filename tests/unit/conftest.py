@@ -7,6 +7,10 @@ from collections.abc import Iterator
 import pytest
 from pytest_socket import disable_socket, enable_socket
 
+from tests.support.fixtures import client, clock, credentials, environment, fake_api, function, sts
+
+__all__ = ["client", "clock", "credentials", "environment", "fake_api", "function", "sts"]
+
 
 @pytest.fixture(autouse=True)
 def _no_sockets() -> Iterator[None]:

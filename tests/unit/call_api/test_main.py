@@ -267,13 +267,13 @@ def test_a_dry_run_shows_the_request_and_sends_nothing(fake_api: FakeApi, sts: F
     ("reply", "exit_code", "error"),
     [
         (Reply(302), 6, "RedirectError"),
-        (Reply(400), 6, "RejectedError"),
-        (refusal("AccessDeniedException"), 4, "RefusedError"),
+        (Reply(400), 6, "BadRequestError"),
+        (refusal("AccessDeniedException"), 4, "ForbiddenError"),
         (refusal("ExpiredTokenException"), 4, "ExpiredSessionError"),
         (Reply(404), 5, "NotFoundError"),
         (Reply(409), 6, "ConflictError"),
         (json_reply(409, {}, Retry_After="3600"), 8, "DeadlineError"),
-        (Reply(200, b"x" * 6_000_001), 8, "AnswerTooLargeError"),
+        (Reply(200, b"x" * 6_000_001), 8, "ResponseTooLargeError"),
     ],
 )
 def test_the_exit_code_says_what_kind_of_failure_it_was(

@@ -5,40 +5,45 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
-import urllib3
 
+from cross_account_api import Client
 from cross_account_api.errors import (
     AssumeRoleError,
-    CallerError,
+    CallError,
     DeadlineError,
     InvalidCallError,
+    InvalidResponseError,
     NotFoundError,
+    ResponseTooLargeError,
     SettingsError,
     ThrottledError,
 )
-from cross_account_api.transport import Request
+from cross_account_api.transport import HttpResponse, Request, Timeout
 from tests.support.fakes import (
     API_URL,
     EXTERNAL_ID,
     REQUEST_ID,
-    Context,
     FakeApi,
     FakeSts,
     FakeTime,
     Reply,
     json_reply,
     refusal,
+    unreachable,
 )
+from tests.support.lambda_context import LambdaContext
 
 EVENTS = Path(__file__).parents[3] / "events"
-CONTEXT = Context()
+CONTEXT = LambdaContext(function_name="orders-caller-CallerFunction")
 
 type Output = Callable[[], tuple[list[dict[str, Any]], dict[str, Any]]]
 
@@ -139,8 +144,14 @@ def test_a_bad_call_is_told_before_anything_is_sent(
 
 
 def test_retries_and_throttles_are_counted(
-    function: ModuleType, fake_api: FakeApi, clock: FakeTime, output: Output, monkeypatch: pytest.MonkeyPatch
+    function: ModuleType,
+    client: Client,
+    fake_api: FakeApi,
+    clock: FakeTime,
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(function, "client", lambda: client)
     monkeypatch.setattr(function, "monotonic", clock.monotonic)
     fake_api.script = [Reply(429), Reply(500), Reply(429)]
 
@@ -153,14 +164,20 @@ def test_retries_and_throttles_are_counted(
 
 
 def test_the_error_comes_before_lambda_ends_the_function(
-    function: ModuleType, fake_api: FakeApi, clock: FakeTime, output: Output, monkeypatch: pytest.MonkeyPatch
+    function: ModuleType,
+    client: Client,
+    fake_api: FakeApi,
+    clock: FakeTime,
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(function, "client", lambda: client)
     monkeypatch.setattr(function, "monotonic", clock.monotonic)
     fake_api.rest = Reply(429, headers={"Retry-After": "5"})
     start = clock.now
 
     with pytest.raises(DeadlineError) as caught:
-        function.handler({"path": "/"}, Context(seconds=20))
+        function.handler({"path": "/"}, LambdaContext(seconds=20))
 
     assert isinstance(caught.value.__cause__, ThrottledError)
     assert clock.now - start <= 17
@@ -210,7 +227,7 @@ def test_wrong_settings_are_told_by_the_call(
 def test_an_error_of_our_own_has_its_traceback_in_the_log(
     function: ModuleType, output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(function, "_client", lambda: None)
+    monkeypatch.setattr(function, "client", lambda: None)
 
     with pytest.raises(AttributeError):
         function.handler({"path": "/"}, CONTEXT)
@@ -221,15 +238,23 @@ def test_an_error_of_our_own_has_its_traceback_in_the_log(
     assert metrics["CallFailed"] == [1]
 
 
-def test_only_messages_whose_call_failed_are_delivered_again(
-    function: ModuleType, fake_api: FakeApi, output: Output
+def test_only_messages_that_another_delivery_may_help_are_delivered_again(
+    function: ModuleType,
+    client: Client,
+    fake_api: FakeApi,
+    sts: FakeSts,
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fake_api.answer = lambda request: Reply(404 if str(request.url).endswith("/missing") else 200)
+    statuses = {"/missing": 404, "/down": 503}
+    fake_api.answer = lambda request: Reply(statuses.get(request.url.removeprefix(API_URL), 200))
+    monkeypatch.setattr(function, "client", lambda: client)
     event = {
         "Records": [
             message("good-1", '{"path": "/1"}'),
             message("not-json", "tea, please"),
             message("missing", '{"path": "/missing"}'),
+            message("down", '{"path": "/down"}'),
             message("unknown-field", '{"path": "/2", "retries": 5}'),
             message("good-2", '{"requestPayload": {"path": "/3"}}'),
         ]
@@ -237,33 +262,87 @@ def test_only_messages_whose_call_failed_are_delivered_again(
 
     answer = function.handler(event, CONTEXT)
 
-    assert answer == {
-        "batchItemFailures": [
-            {"itemIdentifier": "not-json"},
-            {"itemIdentifier": "missing"},
-            {"itemIdentifier": "unknown-field"},
-        ]
-    }
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "down"}]}
+    assert [
+        (parked["MessageBody"], {name: value["StringValue"] for name, value in parked["MessageAttributes"].items()})
+        for parked in sts.parked
+    ] == [
+        ("tea, please", {"ErrorCode": "InvalidCallError", "ErrorMessage": ANY, "Uncertain": "false"}),
+        ('{"path": "/missing"}', {"ErrorCode": "NotFoundError", "ErrorMessage": ANY, "Uncertain": "false"}),
+        ('{"path": "/2", "retries": 5}', {"ErrorCode": "InvalidCallError", "ErrorMessage": ANY, "Uncertain": "false"}),
+    ]
     lines, metrics = output()
     assert [(line["correlation_id"], line.get("path"), line.get("error")) for line in lines] == [
         ("good-1", "/1", None),
         ("not-json", None, "InvalidCallError"),
         ("missing", "/missing", "NotFoundError"),
+        ("down", "/down", "ServerError"),
         ("unknown-field", None, "InvalidCallError"),
         ("good-2", "/3", None),
     ]
     assert metrics["CallSucceeded"] == [1, 1]
-    assert metrics["CallFailed"] == [1, 1, 1]
+    assert metrics["CallFailed"] == [1, 1, 1, 1]
     assert {str(request.url)[-2:]: request.headers["X-Correlation-Id"] for request in fake_api.requests}[
         "/3"
     ] == "good-2"
 
 
-def test_a_batch_that_fails_as_a_whole_is_delivered_again_as_a_whole(function: ModuleType, fake_api: FakeApi) -> None:
+def test_a_message_that_cannot_be_moved_is_delivered_again(
+    function: ModuleType, fake_api: FakeApi, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    sts.queue_is_down = True
     fake_api.rest = Reply(404)
     event = {"Records": [message("1", '{"path": "/1"}'), message("2", '{"path": "/2"}')]}
 
     assert function.handler(event, CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "2"}]}
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_parked"), [(Reply(503), True), (unreachable(), True), (unreachable(may_have_arrived=False), False)]
+)
+def test_without_keys_a_queued_call_that_may_have_arrived_is_parked_as_uncertain(
+    function: ModuleType,
+    environment: dict[str, str],
+    fake_api: FakeApi,
+    sts: FakeSts,
+    monkeypatch: pytest.MonkeyPatch,
+    reply: Reply | Exception,
+    is_parked: bool,
+) -> None:
+    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", "true")
+    fake_api.rest = reply
+    body = '{"method": "POST", "path": "/payments", "body": {}}'
+
+    answer = function.handler({"Records": [message("1", body)]}, LambdaContext(seconds=4))
+
+    assert answer == {"batchItemFailures": [] if is_parked else [{"itemIdentifier": "1"}]}
+    assert [
+        (parked["MessageBody"], parked["MessageAttributes"]["Uncertain"]["StringValue"]) for parked in sts.parked
+    ] == ([(body, "true")] if is_parked else [])
+    assert len(fake_api.requests) == 1 or not is_parked
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (Reply(200, b"\xff" + b"x" * 4_800_000, {"Content-Type": "application/pdf"}), ResponseTooLargeError),
+        (Reply(200, b'"' + b"\\u00e9" * 3_200_000 + b'"', {"Content-Type": "text/plain"}), ResponseTooLargeError),
+        (Reply(200, b'{"name":"cut \\ud83d"}', {"Content-Type": "application/json"}), InvalidResponseError),
+        (Reply(200, b"[1e999]", {"Content-Type": "application/json"}), InvalidResponseError),
+    ],
+)
+def test_a_response_that_lambda_cannot_return_is_no_success(
+    function: ModuleType, fake_api: FakeApi, output: Output, reply: Reply, error: type[CallError]
+) -> None:
+    fake_api.rest = reply
+
+    with pytest.raises(CallError) as caught:
+        function.handler({"path": "/"}, LambdaContext(seconds=4))
+
+    assert error in (type(caught.value), type(caught.value.__cause__))
+    _, metrics = output()
+    assert "CallSucceeded" not in metrics
 
 
 def test_the_calls_of_a_batch_are_made_side_by_side_with_one_session(
@@ -272,7 +351,7 @@ def test_the_calls_of_a_batch_are_made_side_by_side_with_one_session(
     together = threading.Barrier(10)
     send = fake_api.send
 
-    def wait_for_all(request: Request, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
+    def wait_for_all(request: Request, timeout: Timeout) -> HttpResponse:
         together.wait(timeout=5)
         return send(request, timeout)
 
@@ -298,7 +377,7 @@ def test_more_than_a_hundred_calls_are_all_counted(
 def test_one_deadline_holds_for_a_whole_batch(function: ModuleType, fake_api: FakeApi) -> None:
     event = {"Records": [message(str(number), '{"path": "/"}') for number in range(3)]}
 
-    answer = function.handler(event, Context(seconds=2.5))
+    answer = function.handler(event, LambdaContext(seconds=2.5))
 
     assert len(answer["batchItemFailures"]) == 3
     assert fake_api.requests == []
@@ -309,12 +388,12 @@ def test_an_environment_is_prepared_while_lambda_starts_it(
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", CONTEXT.function_name)
     sys.modules.pop("caller.handler")
-    assert import_module("caller.handler")._client.cache_info().currsize == 1
+    assert import_module("caller.handler").client.cache_info().currsize == 1
     assert sts.requests == []
 
     monkeypatch.setenv("API_URL", "")
     sys.modules.pop("caller.handler")
-    assert import_module("caller.handler")._client.cache_info().currsize == 0
+    assert import_module("caller.handler").client.cache_info().currsize == 0
 
 
 def test_no_secret_is_written(
@@ -345,7 +424,7 @@ def test_no_secret_is_written(
         json_reply(200, {"password": secret}),
         Reply(400, secret.encode()),
         Reply(200, secret.encode(), {"Content-Type": "application/json"}),
-        urllib3.exceptions.ProtocolError(f"Max retries exceeded with url: /v1/orders?token={secret}"),
+        unreachable(),
         refusal("AccessDeniedException", f"short\nx-amz-security-token:{secret}"),
     ]
 
@@ -353,8 +432,8 @@ def test_no_secret_is_written(
     for fake_api.rest in replies:
         for event in events:
             try:
-                function.handler(event, Context(seconds=4))
-            except CallerError as error:
+                function.handler(event, LambdaContext(seconds=4))
+            except CallError as error:
                 messages.append(str(error))
     written = "".join(capsys.readouterr()) + caplog.text + "".join(messages)
 
@@ -372,7 +451,7 @@ def test_no_secret_is_written(
         ("direct-call", ["GET /v1/orders?limit=10"], None),
         ("destination-envelope", ["POST /v1/orders"], None),
         ("sqs-batch", ["POST /v1/orders", "POST /v1/orders", "GET /v1/whoami"], 0),
-        ("call-sqs-poison", ["POST /v1/orders"], 2),
+        ("call-sqs-poison", ["POST /v1/orders"], 0),
     ],
 )
 def test_the_events(function: ModuleType, fake_api: FakeApi, name: str, targets: list[str], failed: int | None) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cross_account_api.call import BODY_LIMIT, METHODS, Call
+from cross_account_api.call import MAX_BODY_BYTES, METHODS, Call
 from cross_account_api.errors import InvalidCallError
 from tests.support.fakes import API_URL
 
@@ -37,7 +37,7 @@ def error_of(event: object) -> InvalidCallError:
 
 
 def test_only_a_path_is_needed() -> None:
-    assert Call.parse({"path": "/whoami"}) == Call(method="GET", path="/whoami")
+    assert Call.parse({"path": "/whoami"}) == Call(method="GET", path="/whoami", encoded_path="/whoami")
 
 
 def test_all_fields() -> None:
@@ -45,7 +45,7 @@ def test_all_fields() -> None:
         {
             "method": "POST",
             "path": "/orders/é",
-            "query": {"a": ["1", "2"], "b": "", "c": True, "d": 1.5, "e": [], "f": -3},
+            "query": {"a": ["1", "2"], "b": "", "c": True, "d": 1.5, "f": -3},
             "headers": {"Accept-Language": "en", "Content-Type": "application/vnd.api+json", "Cookie": "a=b"},
             "body": {"sku": "tea ☕", "quantity": 1},
             "idempotency_key": "<aws.scheduler.scheduled-time>",
@@ -62,7 +62,7 @@ def test_all_fields() -> None:
 def test_fields_that_are_null_are_absent() -> None:
     event = {"path": "/", "query": None, "headers": None, "body": None, "idempotency_key": None}
 
-    assert Call.parse(event) == Call(method="GET", path="/")
+    assert Call.parse(event) == Call(method="GET", path="/", encoded_path="/")
 
 
 def test_a_destination_envelope_is_taken_off_however_often_it_was_put_on() -> None:
@@ -127,11 +127,20 @@ def test_a_destination_envelope_is_taken_off_however_often_it_was_put_on() -> No
         ({"path": "/", "method": "PUT", "body": float("inf")}, "body"),
         ({"path": "/", "method": "PUT", "body": ["\ud800"]}, "body"),
         ({"path": "/", "method": "PUT", "body": {1, 2}}, "body"),
-        ({"path": "/", "method": "PUT", "body": b"{}"}, "body"),
+        ({"path": "/", "method": "PUT", "body": bytearray(b"{}")}, "body"),
+        ({"path": "/", "method": "PUT", "body": "tea", "base64": 1}, "base64"),
+        ({"path": "/", "method": "PUT", "body": "tea!", "base64": True}, "body"),
+        ({"path": "/", "method": "PUT", "body": {}, "base64": True}, "body"),
+        ({"path": "/", "method": "PUT", "body": {}, "headers": {"Content-Type": "text/xml"}}, "body"),
+        ({"path": "/", "method": "PUT", "body": "☕", "headers": {"Content-Type": "text/a; charset=latin-1"}}, "body"),
+        ({"path": "/", "method": "PUT", "body": "tea", "headers": {"Content-Type": "text/a; charset=none"}}, "body"),
+        ({"path": []}, "path"),
+        ({"path": ["a", 1]}, "path"),
+        ({"path": ["a", ""]}, "path"),
+        ({"path": ["..", "a"]}, "path"),
+        ({"path": "/", "query": {"a": []}}, "query.a"),
         ({"path": "/", "method": "PUT", "body": 10**5000}, "body"),
-        ({"path": "/", "method": "PUT", "body": "x" * BODY_LIMIT}, "body"),
-        ({"path": "/", "method": "POST"}, "idempotency_key"),
-        ({"path": "/", "method": "PATCH", "idempotency_key": None}, "idempotency_key"),
+        ({"path": "/", "method": "PUT", "body": "x" * MAX_BODY_BYTES}, "body"),
         ({"path": "/", "idempotency_key": ""}, "idempotency_key"),
         ({"path": "/", "idempotency_key": 7}, "idempotency_key"),
         ({"path": "/", "idempotency_key": "a\n"}, "idempotency_key"),
@@ -215,6 +224,55 @@ def test_text_that_is_not_json_is_a_bad_call(text: str) -> None:
         Call.parse_json(text)
 
     assert caught.value.field == "call"
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ('{"path": "/", "path": "/b"}', "each name once"),
+        ('{"path": "/", "method": "PUT", "body": {"a": 1, "a": 2}}', "each name once"),
+        ('{"path": "/", "method": "PUT", "body": 12345678901234567890.123456789}', "numbers as text"),
+        ('{"path": "/", "method": "PUT", "body": 1e999}', "numbers as text"),
+    ],
+)
+def test_what_parsing_would_change_in_silence_is_refused(text: str, allowed: str) -> None:
+    with pytest.raises(InvalidCallError) as caught:
+        Call.parse_json(text)
+
+    assert caught.value.allowed == allowed
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_json_may_have_any_encoding_of_unicode(encoding: str) -> None:
+    assert Call.parse_json('{"path": "/é"}'.encode(encoding)).path == "/é"
+    assert Call.parse_json("\ufeff" + '{"path": "/é"}').path == "/é"
+
+
+@pytest.mark.parametrize(
+    ("fields", "body", "content_type"),
+    [
+        ({"body": {"a": 1.10}}, b'{"a":1.1}', "application/json"),
+        ({"body": "<a/>"}, b'"<a/>"', "application/json"),
+        ({"body": "<a/>", "headers": {"Content-Type": "text/xml"}}, b"<a/>", "text/xml"),
+        ({"body": "é", "headers": {"content-type": "text/a; charset=latin-1"}}, b"\xe9", "text/a; charset=latin-1"),
+        ({"body": "/w==", "base64": True}, b"\xff", "application/octet-stream"),
+        ({"body": b"\xff"}, b"\xff", "application/octet-stream"),
+        ({"body": None, "base64": True}, None, ""),
+    ],
+)
+def test_the_content_type_says_how_a_body_is_sent(
+    fields: dict[str, Any], body: bytes | None, content_type: str
+) -> None:
+    call = Call.parse({"path": "/", "method": "PUT", **fields})
+
+    assert (call.body, call.content_type) == (body, content_type)
+
+
+def test_segments_may_contain_anything() -> None:
+    call = Call.parse({"path": ["orders", "a/b", "c?d#e//"]})
+
+    assert call.target == "/orders/a%2Fb/c%3Fd%23e%2F%2F"
+    assert call.path == "/orders/a/b/c?d#e//"
 
 
 def test_a_call_written_as_json() -> None:

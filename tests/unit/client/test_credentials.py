@@ -8,20 +8,16 @@ from pathlib import Path
 import botocore.credentials
 import pytest
 
-from caller.settings import Settings
-from cross_account_api.credentials import ExecutorCredentials, ProfileCredentials
+from cross_account_api.credentials import AssumedRoleCredentials, ProfileCredentials
 from cross_account_api.errors import AssumeRoleError
-from tests.support.fakes import EXECUTOR_ROLE_ARN, EXTERNAL_ID, FakeSts
+from tests.support.fakes import EXECUTOR_ROLE_ARN, EXTERNAL_ID, FakeSts, FakeTime
 
 
 @pytest.fixture
-def failures() -> list[AssumeRoleError]:
-    return []
-
-
-@pytest.fixture
-def executor(environment: dict[str, str], sts: FakeSts, failures: list[AssumeRoleError]) -> ExecutorCredentials:
-    return ExecutorCredentials(Settings.from_environment(), on_failure=failures.append)
+def executor(sts: FakeSts, clock: FakeTime) -> AssumedRoleCredentials:
+    return AssumedRoleCredentials(
+        EXECUTOR_ROLE_ARN, external_id=EXTERNAL_ID, session_name="222222222222-orders-caller", clock=clock
+    )
 
 
 @pytest.fixture
@@ -31,10 +27,8 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pass_time(monkeypatch: pytest.MonkeyPatch, **ago: float) -> None:
-    """Let the clocks of the caller and of botocore say that it is later."""
+    """Let botocore's clock be later."""
     later = timedelta(**ago)
-    moment = time.time() + later.total_seconds()
-    monkeypatch.setattr("cross_account_api.credentials.time.time", lambda: moment)
     for session_class in (
         botocore.credentials.RefreshableCredentials,
         botocore.credentials.DeferredRefreshableCredentials,
@@ -46,12 +40,12 @@ def pass_time(monkeypatch: pytest.MonkeyPatch, **ago: float) -> None:
         )
 
 
-def test_nothing_is_asked_before_it_is_needed(executor: ExecutorCredentials, sts: FakeSts) -> None:
+def test_nothing_is_asked_before_it_is_needed(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
     assert sts.requests == []
 
 
-def test_the_role_is_assumed_as_its_trust_policy_wants(executor: ExecutorCredentials, sts: FakeSts) -> None:
-    session = executor.frozen()
+def test_the_role_is_assumed_as_its_trust_policy_wants(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
+    session = executor.get_frozen_credentials()
 
     assert sts.requests == [
         {
@@ -66,63 +60,59 @@ def test_the_role_is_assumed_as_its_trust_policy_wants(executor: ExecutorCredent
     assert sts.api.sessions[session.token].secret_key == session.secret_key
 
 
-def test_a_thousand_uses_assume_the_role_once(executor: ExecutorCredentials, sts: FakeSts) -> None:
-    assert len({executor.frozen() for _ in range(1000)}) == 1
+def test_a_thousand_uses_assume_the_role_once(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
+    assert len({executor.get_frozen_credentials() for _ in range(1000)}) == 1
     assert len(sts.requests) == 1
 
 
-def test_32_cold_threads_assume_the_role_once(executor: ExecutorCredentials, sts: FakeSts) -> None:
+def test_32_cold_threads_assume_the_role_once(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
     sts.delay = 0.05
 
     with ThreadPoolExecutor(32) as pool:
-        sessions = set(pool.map(lambda _: executor.frozen(), range(32)))
+        sessions = set(pool.map(lambda _: executor.get_frozen_credentials(), range(32)))
 
     assert len(sessions) == len(sts.requests) == 1
 
 
-def test_32_cold_threads_share_a_failure(
-    executor: ExecutorCredentials, sts: FakeSts, failures: list[AssumeRoleError]
-) -> None:
+def test_32_cold_threads_share_a_failure(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
     sts.delay = 0.05
     sts.failure = (403, "AccessDenied", "no")
 
     def code(_: int) -> str:
         with pytest.raises(AssumeRoleError) as caught:
-            executor.frozen()
+            executor.get_frozen_credentials()
         return caught.value.code
 
     with ThreadPoolExecutor(32) as pool:
         codes = set(pool.map(code, range(32)))
 
     assert codes == {"AccessDenied"}
-    assert len(sts.requests) == len(failures) == 1
+    assert len(sts.requests) == 1
 
 
-def test_a_shared_failure_does_not_grow_with_those_who_share_it(executor: ExecutorCredentials, sts: FakeSts) -> None:
+def test_a_shared_failure_does_not_grow_with_those_who_share_it(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
     sts.failure = (403, "AccessDenied", "no")
 
     def depth() -> int:
         with pytest.raises(AssumeRoleError) as caught:
-            executor.frozen()
+            executor.get_frozen_credentials()
         return len(caught.traceback)
 
     depth()
     assert len({depth() for _ in range(5)}) == 1
 
 
-def test_a_failure_is_not_remembered_for_long(
-    executor: ExecutorCredentials, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_is_not_remembered_for_long(executor: AssumedRoleCredentials, sts: FakeSts, clock: FakeTime) -> None:
     sts.failure = (403, "AccessDenied", "no")
     with pytest.raises(AssumeRoleError):
-        executor.frozen()
+        executor.get_frozen_credentials()
     sts.failure = None
     with pytest.raises(AssumeRoleError):
-        executor.frozen()
+        executor.get_frozen_credentials()
 
-    pass_time(monkeypatch, seconds=6)
+    clock.now += 6
 
-    assert executor.frozen().token in sts.api.sessions
+    assert executor.get_frozen_credentials().token in sts.api.sessions
 
 
 @pytest.mark.parametrize(
@@ -132,32 +122,32 @@ def test_a_failure_is_not_remembered_for_long(
         ("ExpiredToken", "Account B"),
         ("InvalidClientTokenId", "Account B"),
         ("ValidationError", "Account B"),
-        ("RegionDisabledException", "Account B"),
+        ("RegionDisabledException", "Account A"),
     ],
 )
-def test_the_error_has_the_code_of_sts_and_says_who_can_mend_it(
-    executor: ExecutorCredentials, sts: FakeSts, code: str, side: str
+def test_the_error_has_the_code_of_sts_and_says_who_can_fix_it(
+    executor: AssumedRoleCredentials, sts: FakeSts, code: str, side: str
 ) -> None:
     sts.failure = (403, code, "User: arn:aws:sts::222222222222:assumed-role/x is not authorized\nsecond line")
 
     with pytest.raises(AssumeRoleError) as caught:
-        executor.frozen()
+        executor.get_frozen_credentials()
 
     message = str(caught.value)
     assert caught.value.code == code
     assert caught.value.role == EXECUTOR_ROLE_ARN
-    assert f"No session of {EXECUTOR_ROLE_ARN}: {code}: User: arn:aws:sts" in message
+    assert f"Could not assume {EXECUTOR_ROLE_ARN}: {code}: User: arn:aws:sts" in message
     assert side in message
     assert "second line" not in message
     assert EXTERNAL_ID not in message
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_sts_has_three_attempts(executor: ExecutorCredentials, sts: FakeSts) -> None:
+def test_sts_has_three_attempts(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
     sts.down()
 
     with pytest.raises(AssumeRoleError, match="ConnectTimeoutError"):
-        executor.frozen()
+        executor.get_frozen_credentials()
 
     assert len(sts.requests) == 3
 
@@ -166,51 +156,56 @@ def test_sts_has_three_attempts(executor: ExecutorCredentials, sts: FakeSts) -> 
 @pytest.mark.parametrize(
     ("status", "code"), [(400, "Throttling"), (500, "InternalFailure"), (503, "ServiceUnavailable")]
 )
-def test_sts_in_trouble_is_asked_again(executor: ExecutorCredentials, sts: FakeSts, status: int, code: str) -> None:
+def test_sts_in_trouble_is_asked_again(executor: AssumedRoleCredentials, sts: FakeSts, status: int, code: str) -> None:
     sts.failure = (status, code, "")
 
     with pytest.raises(AssumeRoleError, match=code):
-        executor.frozen()
+        executor.get_frozen_credentials()
 
     assert len(sts.requests) == 3
 
 
 def test_a_session_is_renewed_before_its_end(
-    executor: ExecutorCredentials, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
+    executor: AssumedRoleCredentials, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = executor.frozen()
+    first = executor.get_frozen_credentials()
 
     pass_time(monkeypatch, minutes=44)
-    assert executor.frozen() == first
+    assert executor.get_frozen_credentials() == first
     pass_time(monkeypatch, minutes=46)
-    assert executor.frozen() != first
+    assert executor.get_frozen_credentials() != first
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_a_session_outlives_a_failed_early_renewal_and_the_failure_is_told(
-    executor: ExecutorCredentials, sts: FakeSts, failures: list[AssumeRoleError], monkeypatch: pytest.MonkeyPatch
+def test_a_session_outlives_a_failed_early_refresh_and_the_failure_is_logged(
+    executor: AssumedRoleCredentials,
+    sts: FakeSts,
+    clock: FakeTime,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    first = executor.frozen()
+    first = executor.get_frozen_credentials()
     sts.down()
     pass_time(monkeypatch, minutes=46)
 
-    assert [executor.frozen() for _ in range(10)] == [first] * 10
-    assert [failure.code for failure in failures] == ["ConnectTimeoutError"]
+    assert [executor.get_frozen_credentials() for _ in range(10)] == [first] * 10
+    assert "advisory refresh" in caplog.text
     assert len(sts.requests) == 1 + 3
 
     pass_time(monkeypatch, minutes=51)
+    clock.now += 6
     with pytest.raises(AssumeRoleError):
-        executor.frozen()
+        executor.get_frozen_credentials()
 
 
 def test_an_expired_session_is_replaced_once_however_many_threads_were_refused(
-    executor: ExecutorCredentials, sts: FakeSts
+    executor: AssumedRoleCredentials, sts: FakeSts
 ) -> None:
-    first = executor.frozen()
+    first = executor.get_frozen_credentials()
 
     def renewed(_: int) -> object:
-        assert executor.renew(first, expired=True)
-        return executor.frozen()
+        assert executor.refresh(first, expired=True)
+        return executor.get_frozen_credentials()
 
     with ThreadPoolExecutor(32) as pool:
         sessions = set(pool.map(renewed, range(32)))
@@ -221,16 +216,16 @@ def test_an_expired_session_is_replaced_once_however_many_threads_were_refused(
 
 
 def test_a_session_that_may_be_revoked_is_replaced_when_it_has_been_good_for_a_minute(
-    executor: ExecutorCredentials, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
+    executor: AssumedRoleCredentials, clock: FakeTime
 ) -> None:
-    first = executor.frozen()
-    assert not executor.renew(first, expired=False)
-    assert executor.frozen() == first
+    first = executor.get_frozen_credentials()
+    assert not executor.refresh(first, expired=False)
+    assert executor.get_frozen_credentials() == first
 
-    pass_time(monkeypatch, seconds=61)
+    clock.now += 61
 
-    assert executor.renew(first, expired=False)
-    assert executor.frozen() != first
+    assert executor.refresh(first, expired=False)
+    assert executor.get_frozen_credentials() != first
 
 
 @pytest.fixture
@@ -261,16 +256,16 @@ role_session_name = 222222222222-my-user
 def test_a_profile_assumes_its_role_and_shares_the_sessions_of_the_aws_cli(sts: FakeSts, tmp_path: Path) -> None:
     credentials = ProfileCredentials("orders")
 
-    session = credentials.frozen()
+    session = credentials.get_frozen_credentials()
 
     [request] = sts.requests
     assert request["RoleArn"] == EXECUTOR_ROLE_ARN
     assert request["RoleSessionName"] == "222222222222-my-user"
     assert request["ExternalId"] == EXTERNAL_ID
     assert (credentials.region, credentials.ca_bundle) == ("eu-west-1", "/etc/ssl/bundle.pem")
-    assert not credentials.renew(session, expired=True)
+    assert not credentials.refresh(session, expired=False)
     assert len(list((tmp_path / ".aws/cli/cache").iterdir())) == 1
-    assert ProfileCredentials("orders").frozen() == session
+    assert ProfileCredentials("orders").get_frozen_credentials() == session
     assert len(sts.requests) == 1
 
 
@@ -278,8 +273,8 @@ def test_a_profile_assumes_its_role_and_shares_the_sessions_of_the_aws_cli(sts: 
 def test_a_profile_whose_role_is_refused(sts: FakeSts) -> None:
     sts.failure = (403, "AccessDenied", "no")
 
-    with pytest.raises(AssumeRoleError, match="No session of profile orders: AccessDenied"):
-        ProfileCredentials("orders").frozen()
+    with pytest.raises(AssumeRoleError, match="Could not assume profile orders: AccessDenied"):
+        ProfileCredentials("orders").get_frozen_credentials()
 
 
 @pytest.mark.usefixtures("profile")
@@ -296,3 +291,54 @@ def test_no_credentials_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(AssumeRoleError, match="the default AWS profile: NoCredentialsError"):
         ProfileCredentials(None)
+
+
+@pytest.mark.usefixtures("profile")
+def test_a_rejected_session_of_the_cache_is_replaced_once(sts: FakeSts, tmp_path: Path) -> None:
+    first = ProfileCredentials("orders").get_frozen_credentials()
+    later = ProfileCredentials("orders")
+    assert later.get_frozen_credentials() == first
+
+    assert later.refresh(first, expired=False)
+    second = later.get_frozen_credentials()
+
+    assert second != first
+    assert not later.refresh(second, expired=False)
+    assert not later.refresh(first, expired=True)
+    assert ProfileCredentials("orders").get_frozen_credentials() == second
+
+
+@pytest.mark.usefixtures("profile")
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"Credentials": 1}', "\xff"])
+def test_a_broken_cache_is_left_aside(sts: FakeSts, tmp_path: Path, content: str) -> None:
+    ProfileCredentials("orders").get_frozen_credentials()
+    [file] = (tmp_path / ".aws/cli/cache").iterdir()
+    file.write_text(content, encoding="latin-1")
+
+    ProfileCredentials("orders").get_frozen_credentials()
+
+    assert len(sts.requests) == 2
+
+
+@pytest.mark.usefixtures("profile")
+def test_a_cache_that_cannot_be_written_is_left_aside(sts: FakeSts, tmp_path: Path) -> None:
+    (tmp_path / ".aws").write_text("a file where the folder should be")
+
+    assert ProfileCredentials("orders").get_frozen_credentials().token in sts.api.sessions
+
+
+def test_credentials_of_the_default_chain_are_not_replaced(environment: dict[str, str]) -> None:
+    credentials = ProfileCredentials()
+
+    assert not credentials.refresh(credentials.get_frozen_credentials(), expired=True)
+
+
+def test_a_session_is_named_after_its_caller(sts: FakeSts, clock: FakeTime) -> None:
+    executor = AssumedRoleCredentials(EXECUTOR_ROLE_ARN, clock=clock)
+
+    executor.get_frozen_credentials()
+
+    identity, assume = sts.requests
+    assert identity["Action"] == "GetCallerIdentity"
+    assert assume["RoleSessionName"] == "222222222222-my-user"
+    assert "ExternalId" not in assume

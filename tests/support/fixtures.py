@@ -1,4 +1,4 @@
-"""The caller with an API, an STS and a clock in memory."""
+"""Fixtures of the unit tests: a client with an API, an STS and a clock in memory."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from types import ModuleType
 
 import pytest
 
-from cross_account_api import client as api
-from cross_account_api.client import ApiClient
+from cross_account_api import Client
 from tests.support.fakes import (
     API_URL,
     EXECUTOR_ROLE_ARN,
     EXTERNAL_ID,
+    FAILED_CALL_QUEUE_URL,
     FakeApi,
     FakeCredentials,
     FakeSts,
@@ -35,11 +35,8 @@ def sts(fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> FakeSts:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
-    clock = FakeTime()
-    monkeypatch.setattr(api, "monotonic", clock.monotonic)
-    monkeypatch.setattr(api.RETRYING, "sleep", clock.sleep)
-    return clock
+def clock() -> FakeTime:
+    return FakeTime()
 
 
 @pytest.fixture
@@ -48,8 +45,8 @@ def credentials(fake_api: FakeApi) -> FakeCredentials:
 
 
 @pytest.fixture
-def client(credentials: FakeCredentials, fake_api: FakeApi) -> ApiClient:
-    return ApiClient(API_URL, "eu-west-1", credentials, fake_api)
+def client(credentials: FakeCredentials, fake_api: FakeApi, clock: FakeTime) -> Client:
+    return Client(API_URL, credentials=credentials, transport=fake_api, clock=clock)
 
 
 @pytest.fixture
@@ -60,6 +57,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "EXECUTOR_ROLE_ARN": EXECUTOR_ROLE_ARN,
         "EXTERNAL_ID": EXTERNAL_ID,
         "SESSION_NAME": "222222222222-orders-caller",
+        "FAILED_CALL_QUEUE_URL": FAILED_CALL_QUEUE_URL,
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -1,0 +1,105 @@
+"""Where the API is: its URL in canonical form, and the region to sign for."""
+
+import ipaddress
+import re
+
+from cross_account_api.errors import SettingsError
+
+ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,575}", re.ASCII)
+EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
+SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+")
+"""What AWS accepts, and the templates' parameters with it."""
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_URL = re.compile(
+    rf"(?P<scheme>https?)://(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
+    r"(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?"
+)
+_URL_ALLOWED = "https://host[:port][/path] without query, fragment or user (http only for loopback or a one-word host)"
+_API_HOST = re.compile(rf"[a-z0-9-]+\.execute-api(?:-fips)?\.(?P<region>{REGION.pattern})\..+")
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+
+
+def parse_api_url(value: str, *, name: str = "api_url") -> str:
+    """Check an API's URL and return the canonical form that is signed and sent.
+
+    Args:
+        value: The URL with its stage, as the output `ApiUrl` of account A's stack shows it.
+        name: What the setting is called where it was made.
+
+    Returns:
+        The URL in lower case up to the path, without default port and without a trailing slash.
+
+    Raises:
+        SettingsError: It is malformed, or would send a session token in the clear over a network.
+    """
+    match = _URL.fullmatch(value)
+    if not match:
+        raise SettingsError(name, shown(value), _URL_ALLOWED)
+    scheme, host, path = match["scheme"], match["host"].lower(), match["path"]
+    port = int(match["port"] or _DEFAULT_PORTS[scheme])
+    if not (
+        0 < port < 65536
+        and not {".", ".."} & set(path.split("/"))
+        and _is_address_or_name(host)
+        and (scheme == "https" or _is_local(host))
+    ):
+        raise SettingsError(name, shown(value), _URL_ALLOWED)
+    return f"{scheme}://{host}{'' if port == _DEFAULT_PORTS[scheme] else f':{port}'}{path}"
+
+
+def find_api_region(api_url: str, given: str, default: str, *, name: str = "region") -> str:
+    """Return the region to sign for.
+
+    Args:
+        api_url: The API's URL, as `parse_api_url` returns it.
+        given: The region given for the API; empty if none is.
+        default: The caller's own region; empty if it has none.
+        name: What the setting is called where it was made.
+
+    Returns:
+        The region given, else the one in an `execute-api` host name (public, FIPS, dual stack or VPC endpoint, in any
+        partition), else the caller's own.
+
+    Raises:
+        SettingsError: There is none, or it is malformed.
+
+    See https://docs.aws.amazon.com/general/latest/gr/apigateway.html
+    """
+    match = _API_HOST.fullmatch(api_url.split("/")[2].partition(":")[0])
+    region = given or (match["region"] if match else default)
+    if not REGION.fullmatch(region):
+        raise SettingsError(name, shown(region), "the region of the API, for example eu-west-1")
+    return region
+
+
+def require_match(value: str, pattern: re.Pattern[str], name: str, allowed: str, *, secret: bool = False) -> str:
+    """Return a setting's value, or raise SettingsError if it does not match."""
+    if not pattern.fullmatch(value):
+        raise SettingsError(name, f"{len(value)} characters" if secret and value else shown(value), allowed)
+    return value
+
+
+def shown(value: str) -> str:
+    """Return a setting's value for a message."""
+    return repr(value[:100]) if value else "empty"
+
+
+def _is_address_or_name(host: str) -> bool:
+    """Whether everybody reads a host alike: an IPv6 address, four decimal bytes, or a name with a letter."""
+    if host.startswith("["):
+        return _address(host) is not None
+    return _address(host) is not None or host.rpartition(".")[2][0].isalpha()
+
+
+def _is_local(host: str) -> bool:
+    address = _address(host)
+    return address.is_loopback if address else "." not in host
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import botocore
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cross_account_api.endpoint import find_api_region, parse_api_url
+from cross_account_api.errors import SettingsError
+from tests.support.fakes import API_URL
+
+
+@pytest.mark.parametrize(
+    ("url", "canonical"),
+    [
+        (API_URL, API_URL),
+        (API_URL + "/", API_URL),
+        ("https://API.Example.com:443", "https://api.example.com"),
+        ("https://api.example.com:8443/v1", "https://api.example.com:8443/v1"),
+        ("https://192.0.2.1/v1", "https://192.0.2.1/v1"),
+        ("https://[2001:DB8::1]/v1", "https://[2001:db8::1]/v1"),
+        ("http://127.0.0.1:4566/_aws/execute-api/abc/v1", "http://127.0.0.1:4566/_aws/execute-api/abc/v1"),
+        ("http://[::1]:4566/v1", "http://[::1]:4566/v1"),
+        ("http://localhost:80/v1", "http://localhost/v1"),
+        ("http://emulator:4566/v1", "http://emulator:4566/v1"),
+    ],
+)
+def test_an_address_has_one_form(url: str, canonical: str) -> None:
+    assert parse_api_url(url) == canonical
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1",
+        "ftp://api.example.com",
+        "https://",
+        "https://user:password@api.example.com",
+        "https://api.example.com/v1?a=1",
+        "https://api.example.com/v1#a",
+        "https://api.example.com/v1/../v2",
+        "https://api.example.com//v1",
+        "https://api.example.com/%761",
+        "https://api.example.com/v1\n",
+        "https://api.example.com:0",
+        "https://api.example.com:65536",
+        "https://api..example.com",
+        "https://-api.example.com",
+        "https://" + "a" * 64 + ".example.com",
+        "https://[::g]",
+        "https://2130706433/v1",
+        "https://api.example.0x7f/v1",
+        "https://1.2.3/v1",
+        "http://2130706433/v1",
+        "http://192.0.2.1/v1",
+        "http://[2001:db8::1]/v1",
+        "http://localhost.example.com/v1",
+    ],
+)
+def test_an_address_that_is_not_one_or_not_safe_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="api_url"):
+        parse_api_url(url)
+
+
+@given(st.text() | st.from_regex(r"https?://[^/]{0,20}(/.*)?"))
+def test_any_text_is_an_address_or_a_settings_error(url: str) -> None:
+    try:
+        canonical = parse_api_url(url)
+    except SettingsError:
+        return
+    assert parse_api_url(canonical) == canonical
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com", "eu-central-1"),
+        ("a1b2c3d4e5.execute-api.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("a1b2c3d4e5.execute-api.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("a1b2c3d4e5.execute-api-fips.us-east-1.amazonaws.com", "us-east-1"),
+        ("a1b2c3d4e5.execute-api.eu-central-1.api.aws", "eu-central-1"),
+        ("a1b2c3d4e5-vpce-0123456789abcdef0.execute-api.eu-north-1.amazonaws.com", "eu-north-1"),
+        ("vpce-0123456789abcdef0-abcdefgh.execute-api.eu-north-1.vpce.amazonaws.com", "eu-north-1"),
+        ("api.example.com", "eu-west-1"),
+        ("a1b2c3d4e5.execute-api.cn-north-1.api.amazonwebservices.com.cn", "cn-north-1"),
+        ("a1b2c3d4e5.execute-api.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+        ("execute-api.eu-central-1.amazonaws.com.example.com", "eu-west-1"),
+    ],
+)
+def test_the_region_comes_from_the_address_else_from_the_caller(host: str, region: str) -> None:
+    assert find_api_region(f"https://{host}/v1", "", "eu-west-1") == region
+
+
+def test_the_region_is_known_in_every_partition() -> None:
+    partitions = json.loads((Path(botocore.__file__).parent / "data/partitions.json").read_text())["partitions"]
+
+    for partition in partitions:
+        region = partition["outputs"]["implicitGlobalRegion"]
+        for suffix in (partition["outputs"]["dnsSuffix"], partition["outputs"]["dualStackDnsSuffix"]):
+            assert find_api_region(f"https://a1b2c3d4e5.execute-api.{region}.{suffix}/v1", "", "") == region
+
+
+def test_a_region_that_is_given_wins() -> None:
+    assert find_api_region(API_URL, "ap-southeast-2", "eu-north-1") == "ap-southeast-2"
+
+
+def test_without_any_region_the_error_names_the_variable() -> None:
+    with pytest.raises(SettingsError, match="region is empty"):
+        find_api_region("https://api.example.com", "", "")
