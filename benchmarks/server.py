@@ -81,7 +81,7 @@ class Server:
             "SESSION_NAME": SESSION_NAME,
             "ORDERS_TABLE": "orders",
             "IDEMPOTENCY_TABLE": "idempotency",
-            "EXECUTOR_ROLE_ID": "AROAEXECUTOREXAMPLE1",
+            "EXECUTOR_ROLE_IDS": "AROAEXECUTOREXAMPLE1",
         }
 
     def count(self) -> dict[str, int]:

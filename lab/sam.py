@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.process import running, tail
+from lab.workarounds import host_architecture
 
 _PROJECT = Path(__file__).parents[1]
 
@@ -79,6 +80,8 @@ class Sam:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         environment |= self.environment
         environment |= {
+            # The functions run on this machine; SAM does not tell functions/Makefile.
+            "ARCHITECTURE": host_architecture(),
             # SAM builds with the python3.13 that it finds.
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
             "TMPDIR": str(temporary),

@@ -1,20 +1,22 @@
-"""Who calls: the consumer account behind a session of the executor role."""
+"""Who calls: the consumer account behind a session of an executor role."""
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-
-from aws_lambda_powertools.utilities.data_classes.common import APIGatewayEventIdentity
-
-from orders.errors import ForbiddenError
+from typing import Any
 
 _SESSION_NAME = re.compile(r"(?P<account_id>[0-9]{12})-[A-Za-z0-9_+=,.@-]*")
 
 
+class UnknownCallerError(Exception):
+    """The caller is not a consumer; answer with 403."""
+
+
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """An account that uses the API, and the session that it calls with.
+    """A consumer account and the session that it calls with.
 
-    Args:
+    Attributes:
         account_id: The account's 12 digits.
         session_name: Name of its session of the executor role.
     """
@@ -23,29 +25,41 @@ class Consumer:
     session_name: str
 
 
-def identify(identity: APIGatewayEventIdentity, executor_role_id: str) -> Consumer:
-    """Find the consumer in what API Gateway verified about the signer of a request.
+def identify(event: Mapping[str, Any], role_ids: Collection[str]) -> Consumer:
+    """Return the consumer, from what API Gateway verified about the signer of a request.
 
-    The request comes from the executor role, so its account is the provider's own. What travels from the consumer is
-    the session name, and the role's trust policy lets an account choose only names that begin with its own id
-    (`sts:RoleSessionName` like `${aws:PrincipalAccount}-*`). The API's resource policy already refuses everyone else;
-    this check holds even if that policy is lost.
+    The signer is a session of a role in the provider's own account. What carries the consumer is the session name: the
+    role's trust policy lets an account choose only names that begin with its own id (`sts:RoleSessionName` like
+    `${aws:PrincipalAccount}-*`). The API's resource policy already refuses everyone else; this check holds even if that
+    policy is lost.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#ck_rolesessionname
 
     Args:
-        identity: `requestContext.identity` of the request. Its `caller` is `<role id>:<session name>`, its `userArn`
-            `arn:<partition>:sts::<account>:assumed-role/<role name>/<session name>`.
-        executor_role_id: Unique id of the executor role (`AROA…`).
-
-    Returns:
-        The consumer.
+        event: The request as a REST API or an HTTP API sends it to Lambda. Its caller is `<role id>:<session name>`,
+            its user ARN `arn:<partition>:sts::<account>:assumed-role/<role name>/<session name>`.
+        role_ids: Unique ids of the executor roles (`AROA…`). Unlike an ARN, an id never names another role that was
+            created later under the same name.
+            https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
 
     Raises:
-        ForbiddenError: The caller is anyone else.
+        UnknownCallerError: The caller is anyone else.
     """
-    role_id, _, session_name = (identity.caller or "").partition(":")
+    caller, user_arn = _signer(event)
+    role_id, _, session_name = caller.partition(":")
     session = _SESSION_NAME.fullmatch(session_name)
     arn = rf"arn:[a-z-]+:sts::[0-9]{{12}}:assumed-role/[^/]+/{re.escape(session_name)}"
-    if role_id != executor_role_id or not session or not re.fullmatch(arn, identity.user_arn or ""):
-        raise ForbiddenError
+    # A set, because a single id given as a string must not match its own substrings.
+    if role_id not in set(role_ids) or not session or not re.fullmatch(arn, user_arn):
+        raise UnknownCallerError(
+            "only sessions of an executor role whose name begins with their account id may call this API"
+        )
     return Consumer(account_id=session["account_id"], session_name=session_name)
+
+
+def _signer(event: Mapping[str, Any]) -> tuple[str, str]:
+    context = event.get("requestContext") or {}
+    if "identity" in context:
+        identity, caller = context["identity"], "caller"
+    else:  # An HTTP API's payload format 2.0.
+        identity, caller = (context.get("authorizer") or {}).get("iam") or {}, "callerId"
+    return identity.get(caller) or "", identity.get("userArn") or ""

@@ -1,4 +1,4 @@
-"""What the API answers when it does not do what was asked.
+"""The API's error responses.
 
 ApiError
 ├── InvalidBodyError            400  invalid_body
@@ -14,7 +14,8 @@ ApiError
 └── UnavailableError            503  unavailable, Retry-After
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
@@ -25,19 +26,19 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's own
 
+from cross_account_backend import UnknownCallerError
+
 _THROTTLES = {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
 
 
 class ApiError(Exception):
-    """A request that is answered with an error.
-
-    Args:
-        message: What is wrong and what is allowed, for the consumer to read; the class's own if not given.
+    """A request that gets an error response.
 
     Attributes:
-        status: HTTP status of the answer.
-        code: What programs tell errors apart by.
-        retry_after: After how many seconds the same request may succeed; None if it will not.
+        status: HTTP status of the response.
+        code: By which programs tell errors apart.
+        message: For the consumer to read, unless the constructor is given another one.
+        retry_after: Seconds after which the same request may succeed; None if it will not.
     """
 
     status: ClassVar[int]
@@ -86,7 +87,7 @@ class ForbiddenError(ApiError):
 
     status = 403
     code = "forbidden"
-    message = "only sessions of the executor role whose name begins with their account id may call this API"
+    message = "only consumers may call this API"
 
 
 class RouteNotFoundError(ApiError):
@@ -98,7 +99,7 @@ class RouteNotFoundError(ApiError):
 
 
 class OrderNotFoundError(ApiError):
-    """The consumer has no such order, whoever else may have it."""
+    """The consumer has no such order, even if another consumer has."""
 
     status = 404
     code = "order_not_found"
@@ -106,7 +107,7 @@ class OrderNotFoundError(ApiError):
 
 
 class OrderInProgressError(ApiError):
-    """The same request is being worked on at this moment."""
+    """The same request is still in progress."""
 
     status = 409
     code = "order_in_progress"
@@ -115,7 +116,7 @@ class OrderInProgressError(ApiError):
 
 
 class IdempotencyKeyReusedError(ApiError):
-    """The key belongs to another order."""
+    """The key was used for another order."""
 
     status = 422
     code = "idempotency_key_reused"
@@ -123,11 +124,11 @@ class IdempotencyKeyReusedError(ApiError):
 
 
 class InternalError(ApiError):
-    """A fault of this function; the log has the details."""
+    """A fault of this function; details go to the log only."""
 
     status = 500
     code = "internal_error"
-    message = "something went wrong here; the log has more under this request id"
+    message = "internal error; the log has the details under this request id"
 
 
 class UnavailableError(ApiError):
@@ -135,23 +136,20 @@ class UnavailableError(ApiError):
 
     status = 503
     code = "unavailable"
-    message = "the orders are out of reach for a moment"
+    message = "the orders are temporarily unavailable"
     retry_after = 1
 
 
 def as_api_error(error: BaseException | None) -> ApiError:
-    """Tell what to answer to whatever was raised while a request was handled.
+    """Return the error response for any exception raised while a request was handled.
 
-    Args:
-        error: What was raised.
-
-    Returns:
-        The error itself if it is one of the API's own, else the one that it amounts to.
-        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
     """
     match error:
         case ApiError():
             return error
+        case UnknownCallerError():
+            return ForbiddenError(str(error))
         case NotFoundError():
             return RouteNotFoundError()
         case IdempotencyValidationError():
@@ -162,11 +160,16 @@ def as_api_error(error: BaseException | None) -> ApiError:
             return as_api_error(error.__cause__)
         case ConnectionError() | HTTPClientError() | IdempotencyInconsistentStateError():
             return UnavailableError()
-        case ClientError() if _is_temporary(error):
+        case ClientError() if is_throttle(error.response) or _status(error) >= 500:
             return UnavailableError()
         case _:
             return InternalError()
 
 
-def _is_temporary(error: ClientError) -> bool:
-    return error.response["Error"]["Code"] in _THROTTLES or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
+def is_throttle(response: Mapping[str, Any] | None) -> bool:
+    """Return whether DynamoDB throttled a request, given botocore's parsed response; None stands for no response."""
+    return response is not None and response.get("Error", {}).get("Code") in _THROTTLES
+
+
+def _status(error: ClientError) -> int:
+    return error.response["ResponseMetadata"]["HTTPStatusCode"]

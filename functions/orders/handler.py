@@ -1,4 +1,4 @@
-"""The Lambda function behind the API: one route a function.
+"""The Lambda function behind the API: one function per route.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 """
@@ -21,11 +21,12 @@ from aws_lambda_powertools.utilities.idempotency import (
 )
 from botocore.config import Config
 
-from orders.errors import as_api_error
-from orders.identity import Consumer, identify
-from orders.request import correlation_id, listing, order_request
+from cross_account_backend import Consumer, correlation_id, error_body, identify, request_path
+from orders.errors import as_api_error, is_throttle
+from orders.model import Order, OrderRequest
+from orders.request import parse_list_query, parse_order_request
 from orders.settings import Settings
-from orders.store import Order, OrderRequest, OrderStore
+from orders.store import OrderStore
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
@@ -46,24 +47,23 @@ store = OrderStore(dynamodb, settings.orders_table)
 
 
 def count(metric: str) -> None:
-    """Add one to a metric.
-
-    Args:
-        metric: Its name: a noun and what became of it.
-    """
+    """Add one to a metric, whose name is a noun and what became of it."""
     metrics.add_metric(name=metric, unit=MetricUnit.Count, value=1)
 
 
-def replay(response: Any, idempotent_data: "DataRecord") -> Any:  # noqa: ARG001 - Powertools names the parameters
-    """Answer a repeated POST as the first one was answered.
+def count_throttle(parsed_response: dict[str, Any] | None, **_: Any) -> None:
+    """Count an attempt that DynamoDB throttled, including those that the SDK repeats with success."""
+    if is_throttle(parsed_response):
+        count("StoreThrottled")
 
-    Args:
-        response: That answer.
-        idempotent_data: The record that holds it.
 
-    Returns:
-        The answer.
-    """
+# Seen by every attempt on a table or an index, also by those of Powertools. CloudWatch's own metrics are by table and
+# by index, and an alarm on them never returns to OK.
+dynamodb.meta.events.register("response-received.dynamodb", count_throttle)
+
+
+def count_replay(response: Any, idempotent_data: "DataRecord") -> Any:  # noqa: ARG001 - Powertools names the parameters
+    """Count a repeated POST and respond as to the first one."""
     count("OrderReplayed")
     return response
 
@@ -74,7 +74,7 @@ idempotency = IdempotencyConfig(
     # A day more than SQS keeps a message, so that a call replayed from a dead-letter queue still meets its record.
     expires_after_seconds=15 * 24 * 60 * 60,
     hash_function="sha256",
-    response_hook=replay,
+    response_hook=count_replay,
 )
 
 
@@ -84,22 +84,16 @@ idempotency = IdempotencyConfig(
     persistence_store=DynamoDBPersistenceLayer(settings.idempotency_table, boto3_client=dynamodb),
     key_prefix="orders",
 )
-def place(*, request: OrderRequest) -> dict[str, Any]:
+def place_order(*, request: OrderRequest) -> dict[str, Any]:
     """Place an order, once for each of a consumer's idempotency keys.
 
     The record answers repeated requests and holds back simultaneous ones. Should it be lost, the order's own id, made
     from the same key, still prevents a second order.
 
-    Args:
-        request: What to order.
-
-    Returns:
-        The order.
-
     Raises:
         IdempotencyKeyReusedError: The key was used for another order.
-        IdempotencyValidationError: The same, as the record tells it.
-        IdempotencyAlreadyInProgressError: The same request is being worked on.
+        IdempotencyValidationError: The same, according to the record.
+        IdempotencyAlreadyInProgressError: The same request is in progress.
         IdempotencyPersistenceLayerError: The record cannot be read or written.
     """
     order = Order.accept(request)
@@ -109,19 +103,8 @@ def place(*, request: OrderRequest) -> dict[str, Any]:
 
 
 def authenticate(app: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]) -> Response[Any]:
-    """Let consumers pass, and name them in the log.
-
-    Args:
-        app: The resolver, with the request at hand.
-        next_middleware: What handles the request.
-
-    Returns:
-        Its response.
-
-    Raises:
-        ForbiddenError: The caller is not a consumer.
-    """
-    consumer = identify(app.current_event.request_context.identity, settings.executor_role_id)
+    """Let only consumers pass, and name them in the log."""
+    consumer = identify(app.current_event.raw_event, settings.executor_role_ids)
     logger.append_keys(consumer_account=consumer.account_id, session_name=consumer.session_name)
     app.context["consumer"] = consumer
     return next_middleware(app)
@@ -131,83 +114,46 @@ app.use([authenticate])
 
 
 def current_consumer() -> Consumer:
-    """Tell whose request is being handled.
-
-    Returns:
-        The consumer that passed `authenticate`.
-    """
+    """Return the consumer that passed `authenticate`."""
     return cast("Consumer", app.context["consumer"])
 
 
 @app.get("/whoami")
 def whoami() -> dict[str, Any]:
-    """Tell callers who they are to this API.
-
-    Returns:
-        The consumer, and the id of the request.
-    """
+    """Return the consumer and the id of the request."""
     return {**asdict(current_consumer()), "request_id": app.current_event.request_context.request_id}
 
 
 @app.post("/orders", status_code=201)
 def create_order() -> dict[str, Any]:
-    """Place an order.
-
-    Returns:
-        The order.
-    """
-    request = order_request(app.current_event, current_consumer().account_id)
-    return cast("dict[str, Any]", place(request=request))
+    """Place an order."""
+    request = parse_order_request(app.current_event, current_consumer().account_id)
+    return cast("dict[str, Any]", place_order(request=request))
 
 
 @app.get("/orders")
 def list_orders() -> dict[str, Any]:
-    """List the consumer's orders, newest first.
-
-    Returns:
-        A page of orders, and the cursor of the next.
-    """
-    return asdict(store.page(current_consumer().account_id, **listing(app.current_event)))
+    """Return a page of the consumer's orders, newest first."""
+    return asdict(store.page(current_consumer().account_id, **parse_list_query(app.current_event)))
 
 
 @app.get("/orders/<order_id>")
 def get_order(order_id: str) -> dict[str, Any]:
-    """Show an order.
-
-    Args:
-        order_id: The order's id.
-
-    Returns:
-        The order.
-    """
+    """Return an order."""
     return asdict(store.get(current_consumer().account_id, order_id))
 
 
 @app.delete("/orders/<order_id>")
 def cancel_order(order_id: str) -> dict[str, Any]:
-    """Cancel an order, as often as asked.
-
-    Args:
-        order_id: The order's id.
-
-    Returns:
-        The cancelled order.
-    """
+    """Cancel an order; repeating it changes nothing."""
     order = store.cancel(current_consumer().account_id, order_id)
     count("OrderCancelled")
     return asdict(order)
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator]
-def refuse(error: Exception) -> Response[dict[str, Any]]:
-    """Answer a request that failed.
-
-    Args:
-        error: Why it failed.
-
-    Returns:
-        The error in the API's form. It tells nothing of the inside; the log does.
-    """
+def handle_error(error: Exception) -> Response[dict[str, Any]]:
+    """Respond to a request that failed; internal details go to the log only."""
     answer = as_api_error(error)
     logger.append_keys(error_code=answer.code)
     if answer.status >= 500:
@@ -216,20 +162,14 @@ def refuse(error: Exception) -> Response[dict[str, Any]]:
         status_code=answer.status,
         content_type=APPLICATION_JSON,
         headers={"Retry-After": str(answer.retry_after)} if answer.retry_after else None,
-        body={
-            "error": {
-                "code": answer.code,
-                "message": str(answer),
-                "request_id": app.current_event.request_context.request_id,
-            }
-        },
+        body=error_body(app.current_event.raw_event, answer.code, str(answer)),
     )
 
 
 @metrics.log_metrics
 @logger.inject_lambda_context(log_event=False, clear_state=True)  # Events hold bodies and session tokens.
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
-    """Answer a request that API Gateway has authorized.
+    """Respond to a request that API Gateway has authorized.
 
     Args:
         event: The request as a REST API sends it to a Lambda proxy integration.
@@ -239,17 +179,19 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
         The response in the form that API Gateway expects.
     """
     started = perf_counter()
-    request = APIGatewayProxyEvent(event)
-    logger.append_keys(request_id=request.request_context.request_id, correlation_id=correlation_id(request))
+    # Powertools routes by `path`, which begins with the base path of a custom domain.
+    event = event | {"path": request_path(event)}
+    request = APIGatewayProxyEvent(event).request_context
+    logger.append_keys(request_id=request.request_id, correlation_id=correlation_id(event))
     idempotency.register_lambda_context(context)
     response = app.resolve(event, context)
     status = response["statusCode"]
     count("RequestFailed" if status >= 500 else "RequestRefused" if status >= 400 else "RequestServed")
     logger.info(
         "request",
-        route=f"{request.http_method} {request.request_context.resource_path}",
+        route=f"{request.http_method} {request.resource_path}",
         status=status,
         duration_ms=round((perf_counter() - started) * 1000, 1),
-        user_arn=request.request_context.identity.user_arn,
+        user_arn=request.identity.user_arn,
     )
     return response

@@ -1,4 +1,4 @@
-"""What a request says, checked before anything is done."""
+"""Parses and checks a request before anything is done."""
 
 import json
 import re
@@ -8,15 +8,14 @@ from typing import Any, TypedDict
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from orders.errors import InvalidBodyError, InvalidIdempotencyKeyError, InvalidQueryError
-from orders.store import OrderRequest, Status
+from orders.model import OrderRequest, Status
 
 _IDEMPOTENCY_KEY = re.compile(r"[ -~]{1,255}")
-_CORRELATION_ID = re.compile(r"[ -~]{1,128}")
 _SKU = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LIMIT = re.compile(r"[1-9][0-9]?|100")
 
 
-class Listing(TypedDict):
+class ListQuery(TypedDict):
     """Which orders to list, as `OrderStore.page` takes it."""
 
     limit: int
@@ -24,15 +23,12 @@ class Listing(TypedDict):
     cursor: str | None
 
 
-def order_request(event: APIGatewayProxyEvent, account_id: str) -> OrderRequest:
+def parse_order_request(event: APIGatewayProxyEvent, account_id: str) -> OrderRequest:
     """Read what to order from a POST.
 
     Args:
         event: The request.
         account_id: The consumer's account id.
-
-    Returns:
-        The order to place, with the quantity that stands for a missing one.
 
     Raises:
         InvalidBodyError: The body is not an order; the message names the field, its value and what is allowed.
@@ -45,29 +41,23 @@ def order_request(event: APIGatewayProxyEvent, account_id: str) -> OrderRequest:
     fields = _fields(event)
     for name in fields:
         if name not in {"sku", "quantity"}:
-            raise InvalidBodyError(f"field {_shown(name)} is unknown; allowed are sku and quantity")
+            raise InvalidBodyError(f"field {_quote(name)} is unknown; allowed are sku and quantity")
     if "sku" not in fields:
         raise InvalidBodyError("field sku is missing")
     sku, quantity = fields["sku"], fields.get("quantity", 1)
     if not isinstance(sku, str) or not _SKU.fullmatch(sku):
-        raise InvalidBodyError(f"field sku must be 1 to 64 letters, digits, dots, _ or -, not {_shown(sku)}")
+        raise InvalidBodyError(f"field sku must be 1 to 64 letters, digits, dots, _ or -, not {_quote(sku)}")
     # To JSON, 2.0 is a whole number as well (JSON Schema, `integer`).
     if isinstance(quantity, float) and quantity.is_integer():
         quantity = int(quantity)
     # A bool is an int to isinstance.
     if type(quantity) is not int or not 1 <= quantity <= 1000:
-        raise InvalidBodyError(f"field quantity must be a whole number from 1 to 1000, not {_shown(quantity)}")
+        raise InvalidBodyError(f"field quantity must be a whole number from 1 to 1000, not {_quote(quantity)}")
     return OrderRequest(account_id=account_id, idempotency_key=idempotency_keys[0], sku=sku, quantity=quantity)
 
 
-def listing(event: APIGatewayProxyEvent) -> Listing:
+def parse_list_query(event: APIGatewayProxyEvent) -> ListQuery:
     """Read which orders to list from the query of a GET.
-
-    Args:
-        event: The request.
-
-    Returns:
-        The limit (20 if not given), the status and the cursor.
 
     Raises:
         InvalidQueryError: A parameter is unknown, repeated or out of range; the message names it.
@@ -75,35 +65,22 @@ def listing(event: APIGatewayProxyEvent) -> Listing:
     parameters: dict[str, str] = {}
     for name, values in event.multi_value_query_string_parameters.items():
         if name not in {"status", "limit", "cursor"}:
-            raise InvalidQueryError(f"query parameter {_shown(name)} is unknown; allowed are status, limit and cursor")
+            raise InvalidQueryError(f"query parameter {_quote(name)} is unknown; allowed are status, limit and cursor")
         if len(values) > 1:
             raise InvalidQueryError(f"query parameter {name} must be given once, not {len(values)} times")
         parameters[name] = values[0]
 
     limit = parameters.get("limit", "20")
     if not _LIMIT.fullmatch(limit):
-        raise InvalidQueryError(f"query parameter limit must be a whole number from 1 to 100, not {_shown(limit)}")
+        raise InvalidQueryError(f"query parameter limit must be a whole number from 1 to 100, not {_quote(limit)}")
     status = parameters.get("status")
     if status is not None and status not in list(Status):
-        raise InvalidQueryError(f"query parameter status must be {' or '.join(Status)}, not {_shown(status)}")
+        raise InvalidQueryError(f"query parameter status must be {' or '.join(Status)}, not {_quote(status)}")
     return {
         "limit": int(limit),
         "status": None if status is None else Status(status),
         "cursor": parameters.get("cursor"),
     }
-
-
-def correlation_id(event: APIGatewayProxyEvent) -> str:
-    """Find what this request is called in the logs of everyone who takes part in it.
-
-    Args:
-        event: The request.
-
-    Returns:
-        The header `X-Correlation-Id` if it is 1 to 128 printable ASCII characters, else the request id.
-    """
-    given: str = event.headers.get("X-Correlation-Id", "")
-    return given if _CORRELATION_ID.fullmatch(given) else event.request_context.request_id
 
 
 def _fields(event: APIGatewayProxyEvent) -> dict[str, Any]:
@@ -120,11 +97,11 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in pairs:
         if name in fields:
-            raise InvalidBodyError(f"field {_shown(name)} is given more than once")
+            raise InvalidBodyError(f"field {_quote(name)} is given more than once")
         fields[name] = value
     return fields
 
 
-def _shown(value: Any) -> str:
+def _quote(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,4 +1,4 @@
-"""What the function is told by its environment."""
+"""Settings from environment variables."""
 
 import os
 import re
@@ -10,33 +10,30 @@ from typing import Self
 class Settings:
     """The environment variables of the function, checked.
 
-    Args:
+    Attributes:
         orders_table: Name of the DynamoDB table of orders.
         idempotency_table: Name of the DynamoDB table of idempotency records.
-        executor_role_id: Unique id of the role whose sessions may call the API (`AROA…`). Unlike its ARN, it never
-            names another role that was created later under the same name.
-            https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+        executor_role_ids: Unique ids of the roles whose sessions may call the API (`AROA…`), separated by commas.
     """
 
     orders_table: str
     idempotency_table: str
-    executor_role_id: str
+    executor_role_ids: frozenset[str]
 
     @classmethod
     def from_environment(cls) -> Self:
         """Read the settings from the environment variables of the same names in upper case.
 
-        Returns:
-            The settings.
-
         Raises:
             ValueError: A variable is missing or malformed; the message names it.
         """
         table = r"[A-Za-z0-9_.-]{3,255}"
+        # The template's own list of further roles is empty by default, which leaves a comma at the end.
+        role_ids = _variable("EXECUTOR_ROLE_IDS", r"AROA[A-Z0-9]+(,AROA[A-Z0-9]+)*,?")
         return cls(
             orders_table=_variable("ORDERS_TABLE", table),
             idempotency_table=_variable("IDEMPOTENCY_TABLE", table),
-            executor_role_id=_variable("EXECUTOR_ROLE_ID", r"AROA[A-Z0-9]+"),
+            executor_role_ids=frozenset(filter(None, role_ids.split(","))),
         )
 
 

@@ -3,13 +3,10 @@
 import base64
 import json
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, Self
-from uuid import UUID, uuid5
+from typing import TYPE_CHECKING
 
 from orders.errors import IdempotencyKeyReusedError, InvalidCursorError, OrderNotFoundError
+from orders.model import Order, Page, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,92 +14,14 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, QueryInputTypeDef
 
-# Made once at random, as the namespace of "<consumer account id>/<idempotency key>" (RFC 9562, section 5.5). With
-# another one, a key that is replayed would make a second order.
-_ORDER_IDS = UUID("4f8c1d52-7f5e-4f0c-9a55-0f6d6b1f4c5e")
-
 _ORDER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CREATED_AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
 
-class Status(StrEnum):
-    """What has become of an order."""
-
-    ACCEPTED = "accepted"
-    CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRequest:
-    """What a consumer asks for.
-
-    Args:
-        account_id: The consumer's account id.
-        idempotency_key: What the consumer calls this request, so that it is done once however often it arrives.
-        sku: What to order.
-        quantity: How many.
-    """
-
-    account_id: str
-    idempotency_key: str
-    sku: str
-    quantity: int
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """An order.
-
-    Args:
-        order_id: A UUID that is the same whenever the same consumer uses the same idempotency key.
-        sku: What was ordered.
-        quantity: How many.
-        status: What has become of it.
-        created_at: When it was accepted, as UTC in ISO 8601 with microseconds; sorts by time.
-    """
-
-    order_id: str
-    sku: str
-    quantity: int
-    status: Status
-    created_at: str
-
-    @classmethod
-    def accept(cls, request: OrderRequest) -> Self:
-        """Make the order that fulfils a request.
-
-        Args:
-            request: The request.
-
-        Returns:
-            The order, accepted now.
-        """
-        return cls(
-            order_id=str(uuid5(_ORDER_IDS, f"{request.account_id}/{request.idempotency_key}")),
-            sku=request.sku,
-            quantity=request.quantity,
-            status=Status.ACCEPTED,
-            created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some of a consumer's orders.
-
-    Args:
-        orders: The orders, newest first.
-        next_cursor: Where the next page begins; None after the last.
-    """
-
-    orders: list[Order]
-    next_cursor: str | None
-
-
 class OrderStore:
-    """The orders of all consumers; every operation sees those of one.
+    """The orders of all consumers; every operation is limited to one of them.
 
-    Every method raises botocore's exceptions when DynamoDB does not do its part.
+    Every method lets botocore's exceptions through.
 
     Args:
         client: A DynamoDB client.
@@ -117,12 +36,8 @@ class OrderStore:
     def put(self, account_id: str, order: Order) -> Order:
         """Store an order, once.
 
-        The condition makes a repeated write harmless, whatever repeats it: the SDK, the consumer, or a function that
-        died before it could note that the order is written.
-
-        Args:
-            account_id: The consumer's account id.
-            order: The order.
+        The condition makes a repeated write harmless, whether the SDK repeats it, the consumer, or a function that
+        died before it could record that the order is written.
 
         Returns:
             The order as it is stored: the given one, or the earlier one with the same id.
@@ -155,13 +70,6 @@ class OrderStore:
     def get(self, account_id: str, order_id: str) -> Order:
         """Read an order, as the last write left it.
 
-        Args:
-            account_id: The consumer's account id.
-            order_id: The order's id.
-
-        Returns:
-            The order.
-
         Raises:
             OrderNotFoundError: The consumer has no such order.
         """
@@ -171,7 +79,7 @@ class OrderStore:
         return _order(answer["Item"])
 
     def page(self, account_id: str, *, limit: int, status: Status | None = None, cursor: str | None = None) -> Page:
-        """Read some orders, newest first. An order shows up here a moment after it was written.
+        """Read some orders, newest first; a new order appears here a moment after it was written.
 
         Only the position comes from the cursor. Whose orders are read, and of which status, does not, so a cursor that
         was made for another consumer or another query discloses nothing.
@@ -180,7 +88,7 @@ class OrderStore:
         Args:
             account_id: The consumer's account id.
             limit: The most orders to read.
-            status: Which orders to read; all if not given.
+            status: Limits the page to orders in this state.
             cursor: The `next_cursor` of the page before; the first page if not given.
 
         Returns:
@@ -214,13 +122,6 @@ class OrderStore:
 
     def cancel(self, account_id: str, order_id: str) -> Order:
         """Cancel an order; a cancelled one stays as it is.
-
-        Args:
-            account_id: The consumer's account id.
-            order_id: The order's id.
-
-        Returns:
-            The cancelled order.
 
         Raises:
             OrderNotFoundError: The consumer has no such order.

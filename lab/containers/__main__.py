@@ -28,7 +28,7 @@ from lab.sam import SamError
 
 VARIABLES: dict[str, dict[str, str]] = {
     # The events in events/ are requests by sessions of this role, which no stack has.
-    "OrdersFunction": {"EXECUTOR_ROLE_ID": "AROAEXECUTOREXAMPLE1"},
+    "OrdersFunction": {"EXECUTOR_ROLE_IDS": "AROAEXECUTOREXAMPLE1"},
     "CallerFunction": {},
 }
 _EXAMPLES = {"OrdersFunction": "events/api-whoami.json", "CallerFunction": "events/direct-call.json"}

@@ -79,7 +79,7 @@ def orders(containers: ContainerLab) -> Iterator[Invoke]:
     variables = VARIABLES["OrdersFunction"]
     variants: dict[str, dict[str, Any]] = {
         "OrdersFunction": {"Environment": variables},
-        "WrongSettings": {"Environment": {"EXECUTOR_ROLE_ID": "ExecutorRole"}},
+        "WrongSettings": {"Environment": {"EXECUTOR_ROLE_IDS": "ExecutorRole"}},
         "Probe": {"CodeUri": str(package), "Handler": "probe.handler", "Environment": variables},
         "WithoutBytecode": {"CodeUri": str(source), "Handler": "probe.handler", "Environment": variables},
     }

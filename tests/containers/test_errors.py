@@ -145,5 +145,5 @@ def test_a_backend_that_is_set_up_wrongly_does_not_start(orders: Invoke) -> None
     payload = orders({}, "WrongSettings")
     assert payload["errorType"] == "ValueError"
     assert payload["errorMessage"] == (
-        "environment variable EXECUTOR_ROLE_ID must match AROA[A-Z0-9]+, not 'ExecutorRole'"
+        "environment variable EXECUTOR_ROLE_IDS must match AROA[A-Z0-9]+(,AROA[A-Z0-9]+)*,?, not 'ExecutorRole'"
     )

@@ -14,9 +14,9 @@ import schemathesis
 import yaml
 
 from access.templates import PROJECT, resolved
+from cross_account_backend import Consumer
 from orders.errors import ApiError
-from orders.identity import Consumer
-from orders.store import Order, Page, Status
+from orders.model import Order, Page, Status
 
 type Route = tuple[str, str]
 

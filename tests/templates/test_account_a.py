@@ -230,7 +230,7 @@ def test_the_backend_is_given_its_tables_and_its_executor(resources: dict[str, A
     assert variables == {
         "ORDERS_TABLE": "OrdersTable",
         "IDEMPOTENCY_TABLE": "IdempotencyTable",
-        "EXECUTOR_ROLE_ID": "ExecutorRole.RoleId",
+        "EXECUTOR_ROLE_IDS": "ExecutorRole.RoleId",
         "POWERTOOLS_SERVICE_NAME": "stack-a",
         "POWERTOOLS_METRICS_NAMESPACE": "CrossAccountApi",
         "POWERTOOLS_LOG_LEVEL": "INFO",

@@ -1,4 +1,4 @@
-"""The handler as Lambda loads it, and the tables that the stack gives it."""
+"""The handler as Lambda loads it, with the tables of the template."""
 
 from __future__ import annotations
 
@@ -10,64 +10,16 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
 from moto import mock_aws
 from moto.core.models import botocore_stubber
 
-from tests.unit.orders.support import ROLE_ID, Api
+from tests.unit.orders.support import ENVIRONMENT, Api, Faults, create_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import CreateTableInputTypeDef
-
-TABLES: tuple[CreateTableInputTypeDef, ...] = (
-    {
-        "TableName": "orders",
-        "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [
-            {"AttributeName": "consumer", "AttributeType": "S"},
-            {"AttributeName": "order_id", "AttributeType": "S"},
-            {"AttributeName": "created_at", "AttributeType": "S"},
-            {"AttributeName": "consumer_status", "AttributeType": "S"},
-        ],
-        "KeySchema": [
-            {"AttributeName": "consumer", "KeyType": "HASH"},
-            {"AttributeName": "order_id", "KeyType": "RANGE"},
-        ],
-        "GlobalSecondaryIndexes": [
-            {
-                "IndexName": name,
-                "KeySchema": [
-                    {"AttributeName": attribute, "KeyType": "HASH"},
-                    {"AttributeName": "created_at", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-            for name, attribute in (("ByCreation", "consumer"), ("ByStatus", "consumer_status"))
-        ],
-    },
-    {
-        "TableName": "idempotency",
-        "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
-    },
-)
-
-ENVIRONMENT = {
-    "AWS_DEFAULT_REGION": "eu-west-1",
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "ORDERS_TABLE": "orders",
-    "IDEMPOTENCY_TABLE": "idempotency",
-    "EXECUTOR_ROLE_ID": ROLE_ID,
-    "POWERTOOLS_SERVICE_NAME": "orders",
-    "POWERTOOLS_METRICS_NAMESPACE": "CrossAccountApi",
-}
 
 
 @pytest.fixture(scope="session")
@@ -81,19 +33,18 @@ def orders() -> ModuleType:
 
 @pytest.fixture
 def dynamodb(orders: ModuleType) -> Iterator[DynamoDBClient]:
-    """The handler's own client, before empty tables."""
+    """The handler's own client, with empty tables."""
     client: DynamoDBClient = orders.dynamodb
     lock = Lock()
 
-    # DynamoDB checks a condition and writes in one step; moto needs to be told.
+    # DynamoDB checks a condition and writes in one step; moto does not.
     def in_one_step(event_name: str, request: Any, **kwargs: Any) -> Any:
         with lock:
             return botocore_stubber(event_name, request, **kwargs)
 
     client.meta.events.register("before-send.dynamodb", in_one_step)
     with mock_aws():
-        for table in TABLES:
-            client.create_table(**table)
+        create_tables(client)
         yield client
     client.meta.events.unregister("before-send.dynamodb", in_one_step)
 
@@ -132,73 +83,6 @@ def counted(capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, float]
         return sums
 
     return read
-
-
-class Faults:
-    """Makes calls to DynamoDB go wrong, on the way there or on the way back."""
-
-    def __init__(self, client: DynamoDBClient) -> None:
-        self._events = client.meta.events
-        self._registered: list[tuple[str, Callable[..., Any]]] = []
-
-    def hook(self, operation: str, act: Callable[..., Any], table: str = "orders") -> None:
-        """Call `act` instead of sending; what it returns, if anything, is the response."""
-
-        def before_send(request: Any, **kwargs: Any) -> Any:
-            if not _is_to(table, request):
-                return None
-            answer = act()
-            if answer is not None:
-                # botocore calls every handler, whatever the first returns: moto must not take the request for its own.
-                request.url = "https://dynamodb.example"
-            return answer
-
-        self._register(operation, before_send)
-
-    def fail(self, operation: str, error: BaseException, table: str = "orders") -> None:
-        def act() -> None:
-            raise error
-
-        self.hook(operation, act, table)
-
-    def answer(self, operation: str, status: int, code: str, table: str = "orders") -> None:
-        body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "internal detail"})
-
-        def act() -> AWSResponse:
-            return AWSResponse("https://dynamodb.example", status, HTTPHeaders(), _Raw(body.encode()))
-
-        self.hook(operation, act, table)
-
-    def lose_response(self, operation: str, error: BaseException, table: str = "orders") -> None:
-        """Let the first such call take effect and its response get lost."""
-        lost = False
-
-        def before_send(event_name: str, request: Any, **kwargs: Any) -> None:
-            nonlocal lost
-            if not lost and _is_to(table, request):
-                lost = True
-                botocore_stubber(event_name, request, **kwargs)
-                raise error
-
-        self._register(operation, before_send)
-
-    def _register(self, operation: str, before_send: Callable[..., Any]) -> None:
-        event = f"before-send.dynamodb.{operation}"
-        self._events.register_first(event, before_send)
-        self._registered.append((event, before_send))
-
-    def clear(self) -> None:
-        while self._registered:
-            self._events.unregister(*self._registered.pop())
-
-
-def _is_to(table: str, request: Any) -> bool:
-    return bool(json.loads(request.body)["TableName"] == table)
-
-
-class _Raw(io.BytesIO):
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self.read()
 
 
 @pytest.fixture

@@ -1,40 +1,69 @@
-"""What stands in for API Gateway and Lambda."""
+"""API Gateway, Lambda and DynamoDB as the handler sees them."""
 
 from __future__ import annotations
 
 import copy
+import functools
+import io
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from moto.core.models import botocore_stubber
+
+from access.templates import resolved
+from tests.support.lambda_context import LambdaContext
+from tests.support.signers import OTHER_ROLE_ID, ROLE_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 EVENTS = Path(__file__).parents[3] / "events"
-ROLE_ID = "AROAEXECUTOREXAMPLE1"
 B, C = "222222222222", "333333333333"
+ENVIRONMENT = {
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "ORDERS_TABLE": "orders",
+    "IDEMPOTENCY_TABLE": "idempotency",
+    "EXECUTOR_ROLE_IDS": f"{ROLE_ID},{OTHER_ROLE_ID}",
+    "POWERTOOLS_SERVICE_NAME": "orders",
+    "POWERTOOLS_METRICS_NAMESPACE": "CrossAccountApi",
+}
+
+
+def create_tables(client: DynamoDBClient) -> None:
+    """Create the tables as the template defines them."""
+    resources = resolved("a")["Resources"]
+    for name, resource in (("orders", "OrdersTable"), ("idempotency", "IdempotencyTable")):
+        properties = resources[resource]["Properties"]
+        kept = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+        client.create_table(TableName=name, **{key: properties[key] for key in kept if key in properties})
+
+
+@functools.cache
+def _resources() -> dict[str, re.Pattern[str]]:
+    paths = resolved("a")["Resources"]["OrdersApi"]["Properties"]["Body"]["paths"]
+    return {resource: re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", resource)) for resource in paths}
+
+
+def match_resource(path: str) -> tuple[str, dict[str, str] | None]:
+    """Return the resource and the path parameters that API Gateway finds for a path; an unknown path is its own."""
+    for resource, pattern in _resources().items():
+        if match := pattern.fullmatch(path):
+            return resource, match.groupdict() or None
+    return path, None
 
 
 def load_event(name: str) -> dict[str, Any]:
     event: dict[str, Any] = json.loads((EVENTS / f"api-{name}.json").read_text())
     return event
-
-
-class Context(LambdaContext):
-    """An invocation that has just begun."""
-
-    def __init__(self) -> None:
-        self._function_name = "OrdersFunction"
-        self._memory_limit_in_mb = 512
-        self._invoked_function_arn = "arn:aws:lambda:eu-west-1:111111111111:function:OrdersFunction"
-        self._aws_request_id = "8d0c3a52-0000-4000-8000-000000000000"
-
-    @staticmethod
-    def get_remaining_time_in_millis() -> int:
-        return 15_000
 
 
 @dataclass(frozen=True)
@@ -59,7 +88,7 @@ class Api:
         self._handler = handler
 
     def send(self, event: dict[str, Any]) -> Answer:
-        answer = self._handler(copy.deepcopy(event), Context())
+        answer = self._handler(copy.deepcopy(event), LambdaContext(seconds=15, function_name="OrdersFunction"))
         assert answer["isBase64Encoded"] is False
         assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
         return Answer(answer["statusCode"], answer["multiValueHeaders"], json.loads(answer["body"]))
@@ -77,9 +106,12 @@ class Api:
         base64: bool = False,
     ) -> Answer:
         event = load_event("whoami")
+        resource, parameters = match_resource(path)
         session = f"{account}-orders-caller"
         multi_value_headers = event["multiValueHeaders"] | (headers or {})
         event |= {
+            "resource": resource,
+            "pathParameters": parameters,
             "path": path,
             "httpMethod": method,
             "headers": {name: values[-1] for name, values in multi_value_headers.items()},
@@ -89,7 +121,7 @@ class Api:
             "body": body,
             "isBase64Encoded": base64,
         }
-        event["requestContext"] |= {"path": f"/v1{path}", "httpMethod": method, "resourcePath": path}
+        event["requestContext"] |= {"path": f"/v1{path}", "httpMethod": method, "resourcePath": resource}
         event["requestContext"]["identity"] |= {
             "caller": f"{ROLE_ID}:{session}",
             "userArn": f"arn:aws:sts::111111111111:assumed-role/executor/{session}",
@@ -102,3 +134,74 @@ class Api:
 
     def orders(self, account: str = B, **query: str) -> Answer:
         return self("GET", "/orders", account=account, query={name: [value] for name, value in query.items()})
+
+
+class Faults:
+    """Makes calls to DynamoDB go wrong, on the way there or on the way back."""
+
+    def __init__(self, client: DynamoDBClient) -> None:
+        self._events = client.meta.events
+        self._registered: list[tuple[str, Callable[..., Any]]] = []
+
+    def hook(self, operation: str, act: Callable[..., Any], table: str = "orders") -> None:
+        """Call `act` instead of sending; what it returns, if anything, is the response."""
+
+        def before_send(request: Any, **kwargs: Any) -> Any:
+            if not _is_to(table, request):
+                return None
+            answer = act()
+            if answer is not None:
+                # botocore calls every handler, whatever the first returns: moto must not take the request for its own.
+                request.url = "https://dynamodb.example"
+            return answer
+
+        self._register(operation, before_send)
+
+    def fail(self, operation: str, error: BaseException, table: str = "orders") -> None:
+        def act() -> None:
+            raise error
+
+        self.hook(operation, act, table)
+
+    def answer(self, operation: str, status: int, code: str, table: str = "orders", times: int | None = None) -> None:
+        """Answer the first `times` such calls with an error; all of them by default."""
+        body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "internal detail"})
+
+        def act() -> AWSResponse | None:
+            nonlocal times
+            if times is not None and (times := times - 1) < 0:
+                return None
+            return AWSResponse("https://dynamodb.example", status, HTTPHeaders(), _Raw(body.encode()))
+
+        self.hook(operation, act, table)
+
+    def lose_response(self, operation: str, error: BaseException, table: str = "orders") -> None:
+        """Let the first such call take effect and its response get lost."""
+        lost = False
+
+        def before_send(event_name: str, request: Any, **kwargs: Any) -> None:
+            nonlocal lost
+            if not lost and _is_to(table, request):
+                lost = True
+                botocore_stubber(event_name, request, **kwargs)
+                raise error
+
+        self._register(operation, before_send)
+
+    def _register(self, operation: str, before_send: Callable[..., Any]) -> None:
+        event = f"before-send.dynamodb.{operation}"
+        self._events.register_first(event, before_send)
+        self._registered.append((event, before_send))
+
+    def clear(self) -> None:
+        while self._registered:
+            self._events.unregister(*self._registered.pop())
+
+
+def _is_to(table: str, request: Any) -> bool:
+    return bool(json.loads(request.body)["TableName"] == table)
+
+
+class _Raw(io.BytesIO):
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self.read()

@@ -1,10 +1,12 @@
-"""The events that `sam local invoke` and the README use are answered as they say."""
+"""The events that `sam local invoke` and the README use get the documented responses, behind any custom domain."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.unit.orders.support import EVENTS, Api, load_event
+from tests.unit.orders.support import EVENTS, Answer, Api, load_event
 
 ANSWERS = {
     "whoami": 200,
@@ -43,6 +45,37 @@ def test_event(api: Api, name: str, status: int) -> None:
             assert answer.code == "order_not_found"
         case _:
             assert answer.code == "invalid_body"
+
+
+def on_custom_domain(name: str, base_path: str) -> dict[str, Any]:
+    """Return an event as it arrives through a custom domain, whose base path stays in `path`."""
+    event = load_event(name)
+    event["path"] = event["requestContext"]["path"] = base_path + event["path"]
+    event["requestContext"]["domainName"] = "api.example.org"
+    event["requestContext"]["domainPrefix"] = "api"
+    return event
+
+
+@pytest.mark.parametrize(
+    "base_path", ["", "/shop", "/shop/v1", "/v1", "/orders", "/whoami", "/orders/x", "/orders/orders"]
+)
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_base_path_changes_no_response(api: Api, name: str, base_path: str) -> None:
+    api.send(load_event("create-order"))
+
+    def answers(base_path: str) -> list[Answer]:
+        return [api.send(on_custom_domain(name, base_path)), api.send(on_custom_domain("list-orders", base_path))]
+
+    assert answers(base_path) == answers("")
+
+
+@pytest.mark.parametrize("name", ["list-orders", "whoami", "get-order"])
+@pytest.mark.parametrize("path", ["/", "/orders/", "/whoami/", "/orders//", "/shop/orders", "/whoami", "/orders/x"])
+def test_the_route_is_what_api_gateway_authorized(api: Api, name: str, path: str) -> None:
+    api.send(load_event("create-order"))
+    event = load_event(name)
+    expected = api.send(event)
+    assert api.send(event | {"path": path}) == expected
 
 
 @pytest.mark.parametrize("name", ANSWERS)

@@ -1,4 +1,4 @@
-"""What a consumer is told when this side fails."""
+"""Responses when this side fails."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from tests.unit.orders.conftest import Faults
+    from tests.unit.orders.support import Faults
 
+THROTTLES = ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"]
 ORDER_PATH = "/orders/00000000-0000-5000-8000-000000000000"
 
 
@@ -58,9 +59,7 @@ URL = {"endpoint_url": "https://dynamodb.example"}
 @pytest.mark.parametrize(
     "error",
     [
-        (400, "ProvisionedThroughputExceededException"),
-        (400, "ThrottlingException"),
-        (400, "RequestLimitExceeded"),
+        *((400, code) for code in THROTTLES),
         (500, "InternalServerError"),
         (503, "ServiceUnavailable"),
     ],
@@ -73,6 +72,46 @@ def test_throttles_and_server_errors_are_temporary(
     assert (answer.status, answer.code) == (503, "unavailable")
     assert answer.headers["Retry-After"] == ["1"]
     assert "internal detail" not in str(answer)
+
+
+@every_call
+@pytest.mark.parametrize("code", THROTTLES)
+def test_every_throttled_attempt_is_counted(
+    api: Api, faults: Faults, counted: Callable[[], dict[str, float]], code: str, call: Call
+) -> None:
+    faults.answer(call.operation, 400, code, call.table)
+    assert call.send(api).status == 503
+    # The SDK makes two attempts. When the record's update fails, the order is stored already.
+    assert counted() == {"StoreThrottled": 2, "RequestFailed": 1} | (
+        {"OrderAccepted": 1} if call is CALLS["record"] else {}
+    )
+
+
+@pytest.mark.parametrize("status", ["accepted", None])
+def test_throttles_of_the_indexes_are_counted(
+    api: Api, faults: Faults, counted: Callable[[], dict[str, float]], status: str | None
+) -> None:
+    faults.answer("Query", 400, "ThrottlingException")
+    assert api.orders(**({"status": status} if status else {})).status == 503
+    assert counted() == {"StoreThrottled": 2, "RequestFailed": 1}
+
+
+def test_a_throttle_is_counted_even_if_the_next_attempt_succeeds(
+    api: Api, faults: Faults, counted: Callable[[], dict[str, float]]
+) -> None:
+    faults.answer("Query", 400, "ThrottlingException", times=1)
+    assert api.orders().status == 200
+    assert counted() == {"StoreThrottled": 1, "RequestServed": 1}
+
+
+@every_call
+@pytest.mark.parametrize("error", [(400, "AccessDeniedException"), (500, "InternalServerError"), (400, "Throttling?")])
+def test_other_errors_are_not_counted_as_throttles(
+    api: Api, faults: Faults, counted: Callable[[], dict[str, float]], error: tuple[int, str], call: Call
+) -> None:
+    faults.answer(call.operation, *error, call.table)
+    assert call.send(api).status >= 500
+    assert "StoreThrottled" not in counted()
 
 
 @every_call
@@ -118,7 +157,7 @@ def test_a_failure_is_logged_and_counted(
     assert (failure["level"], failure["message"], failure["error_code"]) == ("ERROR", "request failed", answer.code)
     assert code in failure["exception"]
     assert (request["level"], request["status"]) == ("INFO", status)
-    assert counted() == {"RequestFailed": 1}
+    assert counted() == {"RequestFailed": 1} | ({"StoreThrottled": 2} if status == 503 else {})
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret detail"), NoCredentialsError(), KeyError("secret detail")])

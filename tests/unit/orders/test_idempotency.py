@@ -12,8 +12,10 @@ import pytest
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
 from botocore.exceptions import ReadTimeoutError
 
-from orders.store import Order, OrderRequest, OrderStore
-from tests.unit.orders.support import Api, B, C, Context
+from orders.model import Order, OrderRequest
+from orders.store import OrderStore
+from tests.support.lambda_context import LambdaContext
+from tests.unit.orders.support import Api, B, C
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from tests.unit.orders.conftest import Faults
+    from tests.unit.orders.support import Faults
 
 REQUEST = OrderRequest(account_id=B, idempotency_key="key", sku="ABC-1", quantity=1)
 
@@ -113,15 +115,15 @@ def test_a_simultaneous_request_is_told_to_wait(api: Api, dynamodb: DynamoDBClie
 
 
 def test_threads_place_one_order(orders: ModuleType, dynamodb: DynamoDBClient) -> None:
-    orders.idempotency.register_lambda_context(Context())
+    orders.idempotency.register_lambda_context(LambdaContext(seconds=15))
     # The first call configures Powertools' persistence, which is not made for threads.
-    orders.place(request=replace(REQUEST, idempotency_key="first"))
+    orders.place_order(request=replace(REQUEST, idempotency_key="first"))
     start = Barrier(8)
 
     def place(_: int) -> Any:
         start.wait()
         try:
-            return orders.place(request=REQUEST)
+            return orders.place_order(request=REQUEST)
         except IdempotencyAlreadyInProgressError:
             return None
 
@@ -148,10 +150,10 @@ def test_a_killed_function_leaves_one_order_in_the_end(
     orders: ModuleType, dynamodb: DynamoDBClient, faults: Faults, at: tuple[str, str]
 ) -> None:
     operation, table = at
-    orders.idempotency.register_lambda_context(Context())
+    orders.idempotency.register_lambda_context(LambdaContext(seconds=15))
     faults.fail(operation, Killed(), table)
     with pytest.raises(Killed):
-        orders.place(request=REQUEST)
+        orders.place_order(request=REQUEST)
     faults.clear()
 
     api = Api(orders.handler)

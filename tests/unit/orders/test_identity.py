@@ -1,56 +1,16 @@
-"""Only sessions of the executor role count, whatever else API Gateway may have let pass."""
+"""The API serves consumers only, each its own orders."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from aws_lambda_powertools.utilities.data_classes.common import APIGatewayEventIdentity
 
-from orders.errors import ForbiddenError
-from orders.identity import Consumer, identify
-from tests.unit.orders.support import ROLE_ID, Api
+from tests.support.signers import ARN, FORGED, OTHER_ROLE_ID
+from tests.unit.orders.support import Api, B, C
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-ARN = "arn:aws:sts::111111111111:assumed-role/executor"
-
-FORGED: dict[str, dict[str, str | None]] = {
-    "nobody": {"caller": None, "userArn": None},
-    "empty": {"caller": "", "userArn": ""},
-    "a user": {"caller": "AIDAEXAMPLEUSERID1234", "userArn": "arn:aws:iam::111111111111:user/admin"},
-    "the root": {"caller": "111111111111", "userArn": "arn:aws:iam::111111111111:root"},
-    "another role": {"caller": "AROAANOTHERROLE12345:222222222222-x", "userArn": f"{ARN}/222222222222-x"},
-    "a longer role id": {"caller": f"{ROLE_ID}0:222222222222-x", "userArn": f"{ARN}/222222222222-x"},
-    "no session": {"caller": ROLE_ID, "userArn": "arn:aws:iam::111111111111:role/executor"},
-    "empty session": {"caller": f"{ROLE_ID}:", "userArn": f"{ARN}/"},
-    "no account": {"caller": f"{ROLE_ID}:orders-caller", "userArn": f"{ARN}/orders-caller"},
-    "account only": {"caller": f"{ROLE_ID}:222222222222", "userArn": f"{ARN}/222222222222"},
-    "short account": {"caller": f"{ROLE_ID}:22222222222-x", "userArn": f"{ARN}/22222222222-x"},
-    "long account": {"caller": f"{ROLE_ID}:2222222222222-x", "userArn": f"{ARN}/2222222222222-x"},
-    "other digits": {"caller": f"{ROLE_ID}:{'٢' * 12}-x", "userArn": f"{ARN}/{'٢' * 12}-x"},
-    "line break": {"caller": f"{ROLE_ID}:222222222222-x\n", "userArn": f"{ARN}/222222222222-x\n"},
-    "a colon": {"caller": f"{ROLE_ID}:222222222222-x:y", "userArn": f"{ARN}/222222222222-x:y"},
-    "no ARN": {"caller": f"{ROLE_ID}:222222222222-x", "userArn": None},
-    "ARN of another session": {"caller": f"{ROLE_ID}:222222222222-x", "userArn": f"{ARN}/333333333333-x"},
-    "ARN that only ends so": {"caller": f"{ROLE_ID}:222222222222-x", "userArn": f"{ARN}/333333333333-x/222222222222-x"},
-    "pattern": {"caller": f"{ROLE_ID}:222222222222-...", "userArn": f"{ARN}/222222222222-abc"},
-}
-
-
-@pytest.mark.parametrize("session_name", ["222222222222-orders-caller", "222222222222-", "222222222222-my.user@b=1,+_"])
-@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
-def test_the_account_comes_from_the_bound_session_name(session_name: str, partition: str) -> None:
-    arn = f"arn:{partition}:sts::111111111111:assumed-role/executor/{session_name}"
-    identity = APIGatewayEventIdentity({"caller": f"{ROLE_ID}:{session_name}", "userArn": arn})
-    assert identify(identity, ROLE_ID) == Consumer(account_id="222222222222", session_name=session_name)
-
-
-@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
-def test_anyone_else_is_refused(forged: dict[str, str | None]) -> None:
-    with pytest.raises(ForbiddenError):
-        identify(APIGatewayEventIdentity(forged), ROLE_ID)
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
@@ -61,3 +21,14 @@ def test_the_api_answers_403_and_does_nothing(
     answer = api(method, path, '{"sku": "ABC-1"}', headers={"Idempotency-Key": ["k"]}, identity=forged)
     assert (answer.status, answer.code) == (403, "forbidden")
     assert dynamodb.scan(TableName="orders")["Count"] == dynamodb.scan(TableName="idempotency")["Count"] == 0
+
+
+def test_a_consumer_is_the_same_whichever_role_it_comes_by(api: Api) -> None:
+    def by_other_role(account: str) -> dict[str, str | None]:
+        return {"caller": f"{OTHER_ROLE_ID}:{account}-batch", "userArn": f"{ARN}/{account}-batch"}
+
+    order = api.order("key").body
+    path = f"/orders/{order['order_id']}"
+    assert api("GET", path, identity=by_other_role(B)).body == order
+    assert api("GET", path, identity=by_other_role(C)).code == "order_not_found"
+    assert api("GET", "/orders", identity=by_other_role(C)).body["orders"] == []

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.orders.conftest import ENVIRONMENT
-from tests.unit.orders.support import Api, load_event
+from tests.unit.orders.support import ENVIRONMENT, Api, load_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from tests.unit.orders.conftest import Faults
+    from tests.unit.orders.support import Faults
 
 SECRETS = ("EXAMPLE-SESSION-TOKEN", "EXAMPLE-SIGNATURE", "ASIAEXAMPLECONSUMERB", "SECRET-SKU")
 

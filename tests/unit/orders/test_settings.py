@@ -5,7 +5,7 @@ from orders.settings import Settings
 VARIABLES = {
     "ORDERS_TABLE": "account-a-OrdersTable-1ABC",
     "IDEMPOTENCY_TABLE": "account-a-IdempotencyTable-1ABC",
-    "EXECUTOR_ROLE_ID": "AROAEXECUTOREXAMPLE1",
+    "EXECUTOR_ROLE_IDS": "AROAEXECUTOREXAMPLE1",
 }
 
 
@@ -17,7 +17,14 @@ def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_settings_are_the_variables() -> None:
     settings = Settings.from_environment()
-    assert (settings.orders_table, settings.idempotency_table, settings.executor_role_id) == tuple(VARIABLES.values())
+    assert (settings.orders_table, settings.idempotency_table) == tuple(VARIABLES.values())[:2]
+    assert settings.executor_role_ids == {"AROAEXECUTOREXAMPLE1"}
+
+
+@pytest.mark.parametrize("role_ids", ["AROA1,AROA2", "AROA2,AROA1,", "AROA1,AROA2,AROA1"])
+def test_there_may_be_several_roles(monkeypatch: pytest.MonkeyPatch, role_ids: str) -> None:
+    monkeypatch.setenv("EXECUTOR_ROLE_IDS", role_ids)
+    assert Settings.from_environment().executor_role_ids == {"AROA1", "AROA2"}
 
 
 @pytest.mark.parametrize("name", VARIABLES)
@@ -33,7 +40,16 @@ def test_a_missing_or_malformed_variable_is_named(
         Settings.from_environment()
 
 
+@pytest.mark.parametrize(
+    "role_ids", [",", ",AROA1", "AROA1,,AROA2", "AROA1, AROA2", "AROA1,,", "AROA1,AIDAEXAMPLEUSERID1234", "AROA1\n"]
+)
+def test_a_list_of_anything_else_is_refused(monkeypatch: pytest.MonkeyPatch, role_ids: str) -> None:
+    monkeypatch.setenv("EXECUTOR_ROLE_IDS", role_ids)
+    with pytest.raises(ValueError, match="EXECUTOR_ROLE_IDS must match"):
+        Settings.from_environment()
+
+
 def test_a_user_is_not_a_role(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXECUTOR_ROLE_ID", "AIDAEXAMPLEUSERID1234")
+    monkeypatch.setenv("EXECUTOR_ROLE_IDS", "AIDAEXAMPLEUSERID1234")
     with pytest.raises(ValueError, match="'AIDAEXAMPLEUSERID1234'"):
         Settings.from_environment()
