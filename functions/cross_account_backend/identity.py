@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_SESSION_NAME = re.compile(r"(?P<account_id>[0-9]{12})-[A-Za-z0-9_+=,.@-]*")
+_CALLER = re.compile(r"(?P<role_id>AROA[A-Z0-9]+):(?P<session_name>(?P<account_id>[0-9]{12})-[A-Za-z0-9_+=,.@-]*)")
+_USER_ARN = re.compile(r"arn:[a-z-]+:sts::[0-9]{12}:assumed-role/[^/]+/(?P<session_name>[^/]+)")
 
 
 class UnknownCallerError(Exception):
@@ -45,21 +46,19 @@ def identify(event: Mapping[str, Any], role_ids: Collection[str]) -> Consumer:
         UnknownCallerError: The caller is anyone else.
     """
     caller, user_arn = _signer(event)
-    role_id, _, session_name = caller.partition(":")
-    session = _SESSION_NAME.fullmatch(session_name)
-    arn = rf"arn:[a-z-]+:sts::[0-9]{{12}}:assumed-role/[^/]+/{re.escape(session_name)}"
+    session, arn = _CALLER.fullmatch(caller), _USER_ARN.fullmatch(user_arn)
     # A set, because a single id given as a string must not match its own substrings.
-    if role_id not in set(role_ids) or not session or not re.fullmatch(arn, user_arn):
-        raise UnknownCallerError(
-            "only sessions of an executor role whose name begins with their account id may call this API"
-        )
-    return Consumer(account_id=session["account_id"], session_name=session_name)
+    if session and arn and session["role_id"] in set(role_ids) and session["session_name"] == arn["session_name"]:
+        return Consumer(account_id=session["account_id"], session_name=session["session_name"])
+    raise UnknownCallerError(
+        "only sessions of an executor role whose name begins with their account id may call this API"
+    )
 
 
 def _signer(event: Mapping[str, Any]) -> tuple[str, str]:
     context = event.get("requestContext") or {}
     if "identity" in context:
-        identity, caller = context["identity"], "caller"
+        identity, caller = context["identity"] or {}, "caller"
     else:  # An HTTP API's payload format 2.0.
         identity, caller = (context.get("authorizer") or {}).get("iam") or {}, "callerId"
     return identity.get(caller) or "", identity.get("userArn") or ""

@@ -41,6 +41,11 @@ def test_anyone_else_is_refused(event: Any, forged: dict[str, str | None]) -> No
         identify(event(forged["caller"], forged["userArn"]), {ROLE_ID})
 
 
+def test_an_empty_id_in_the_list_is_nobody() -> None:
+    with pytest.raises(UnknownCallerError):
+        identify(rest_api(":222222222222-x", f"{ARN}/222222222222-x"), ["", ROLE_ID])
+
+
 @pytest.mark.parametrize("role_ids", [(), {OTHER_ROLE_ID}, ROLE_ID, f"{ROLE_ID},{OTHER_ROLE_ID}"])
 def test_only_the_given_roles_count(role_ids: Any) -> None:
     with pytest.raises(UnknownCallerError):
@@ -54,6 +59,7 @@ def test_only_the_given_roles_count(role_ids: Any) -> None:
         {"requestContext": None},
         {"requestContext": {}},
         {"requestContext": {"identity": {}}},
+        {"requestContext": {"identity": None}},
         {"requestContext": {"authorizer": None}},
         {"requestContext": {"authorizer": {"lambda": {"callerId": f"{ROLE_ID}:222222222222-x"}}}},
         {"requestContext": {"authorizer": {"iam": None}}},
