@@ -69,6 +69,7 @@ def resolved(side: Side, **parameters: Any) -> dict[str, Any]:
         "AWS::AccountId": ACCOUNTS[side],
         "AWS::Partition": "aws",
         "AWS::Region": REGION,
+        "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNTS[side]}:stack/stack-{side}/0a1b2c3d-5e6f",
         "AWS::StackName": f"stack-{side}",
         "AWS::URLSuffix": "amazonaws.com",
     }
@@ -128,6 +129,12 @@ class _Resolver:
             case "Fn::Join":
                 delimiter, items = argument
                 return delimiter.join(self.resolve(items))
+            case "Fn::Split":
+                delimiter, text = argument
+                return self.resolve(text).split(delimiter)
+            case "Fn::Select":
+                index, items = argument
+                return self.resolve(items)[index]
             case "Fn::If":
                 condition, if_true, if_false = argument
                 return self.resolve(if_true if self._conditions[condition] else if_false)
