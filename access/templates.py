@@ -65,22 +65,7 @@ def resolved(side: Side, **parameters: Any) -> dict[str, Any]:
         **parameters: Values that differ from the defaults and from `REQUIRED_PARAMETERS`.
     """
     template = transformed(side)
-    values: dict[str, Any] = {
-        "AWS::AccountId": ACCOUNTS[side],
-        "AWS::Partition": "aws",
-        "AWS::Region": REGION,
-        "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNTS[side]}:stack/stack-{side}/0a1b2c3d-5e6f",
-        "AWS::StackName": f"stack-{side}",
-        "AWS::URLSuffix": "amazonaws.com",
-    }
-    for name, parameter in template["Parameters"].items():
-        value = parameters.pop(name, REQUIRED_PARAMETERS[side].get(name, parameter.get("Default")))
-        if parameter["Type"] == "CommaDelimitedList" and isinstance(value, str):
-            value = value.split(",")
-        values[name] = value
-    if parameters:
-        message = f"template-account-{side}.yaml has no parameter {sorted(parameters)}"
-        raise KeyError(message)
+    values = _values(side, parameters)
     conditions: dict[str, bool] = {}
     resolver = _Resolver(values, conditions)
     for name, condition in template.get("Conditions", {}).items():
@@ -92,6 +77,39 @@ def resolved(side: Side, **parameters: Any) -> dict[str, Any]:
     }
     result: dict[str, Any] = resolver.resolve({"Resources": resources, "Outputs": template["Outputs"]})
     return result
+
+
+def _values(side: Side, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the value of each parameter and pseudo parameter."""
+    parameters = dict(parameters)
+    values: dict[str, Any] = {
+        "AWS::AccountId": ACCOUNTS[side],
+        "AWS::Partition": "aws",
+        "AWS::Region": REGION,
+        "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNTS[side]}:stack/stack-{side}/0a1b2c3d-5e6f",
+        "AWS::StackName": f"stack-{side}",
+        "AWS::URLSuffix": "amazonaws.com",
+    }
+    for name, parameter in source(side)["Parameters"].items():
+        value = parameters.pop(name, REQUIRED_PARAMETERS[side].get(name, parameter.get("Default")))
+        if parameter["Type"] == "CommaDelimitedList" and isinstance(value, str):
+            value = value.split(",")
+        values[name] = value
+    if parameters:
+        message = f"template-account-{side}.yaml has no parameter {sorted(parameters)}"
+        raise KeyError(message)
+    return values
+
+
+def rules(side: Side, **parameters: Any) -> dict[str, bool]:
+    """Return whether each rule of the template accepts the parameters."""
+    values = _values(side, parameters)
+    resolver = _Resolver(values, {})
+    return {
+        name: not resolver.resolve(rule.get("RuleCondition", {"Fn::Equals": [1, 1]}))
+        or all(resolver.resolve(assertion["Assert"]) for assertion in rule["Assertions"])
+        for name, rule in source(side).get("Rules", {}).items()
+    }
 
 
 _NOTHING = object()
@@ -138,6 +156,11 @@ class _Resolver:
             case "Fn::If":
                 condition, if_true, if_false = argument
                 return self.resolve(if_true if self._conditions[condition] else if_false)
+            case _:
+                return self._condition(name, argument)
+
+    def _condition(self, name: str, argument: Any) -> bool:
+        match name:
             case "Fn::Equals":
                 left, right = self.resolve(argument)
                 return left == right
@@ -145,6 +168,12 @@ class _Resolver:
                 return not self.resolve(argument[0])
             case "Fn::And":
                 return all(self.resolve(argument))
+            case "Fn::Contains":
+                members, value = self.resolve(argument)
+                return value in members
+            case "Fn::EachMemberIn":
+                members, others = self.resolve(argument)
+                return all(member in others for member in members)
             case "Fn::Or":
                 return any(self.resolve(argument))
         message = f"the resolver knows no {name}"

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+import botocore.session
 import pytest
 
 from access.templates import resolved, source
@@ -41,43 +42,62 @@ def test_every_route_is_signed_and_invoked_as_the_api(resources: dict[str, Any])
         assert route["x-amazon-apigateway-integration"]["type"] == "aws_proxy"
 
 
-def test_there_is_one_regional_api_with_one_stage(resources: dict[str, Any]) -> None:
+def test_there_is_one_regional_api_with_one_throttled_stage(resources: dict[str, Any]) -> None:
     (api,) = of_type(resources, "AWS::ApiGateway::RestApi").values()
-    assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+    assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"], "IpAddressType": "dualstack"}
     (stage,) = of_type(resources, "AWS::ApiGateway::Stage").values()
     assert stage["StageName"] == "v1"
-    assert stage["TracingEnabled"] is True
-    assert stage["MethodSettings"] == [
-        {
-            "ResourcePath": "/*",
-            "HttpMethod": "*",
-            "MetricsEnabled": True,
-            "ThrottlingRateLimit": 100,
-            "ThrottlingBurstLimit": 200,
-        }
-    ]
+    (settings,) = stage["MethodSettings"]
+    assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
+    assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == (100, 200)
+    assert "CachingEnabled" not in settings, "a cached response would be served to other consumers"
+
+
+def test_the_api_speaks_modern_tls_only_under_its_own_name(resources: dict[str, Any]) -> None:
+    api = resources["OrdersApi"]["Properties"]
+    model = botocore.session.get_session().get_service_model("apigateway")
+    assert api["SecurityPolicy"] in model.shape_for("SecurityPolicy").enum
+    assert api["SecurityPolicy"].startswith("SecurityPolicy_TLS13_1_2_"), "TLS 1.2 and 1.3, nothing older"
+    assert api["EndpointAccessMode"] == "STRICT"
 
 
 def test_every_deployment_carries_the_policy_as_it_is_now() -> None:
     assert source("a")["Resources"]["OrdersApi"]["Properties"]["AlwaysDeploy"] is True
 
 
-def test_the_resource_policy_denies_all_but_the_executors_sessions_and_grants_nothing(
-    resources: dict[str, Any],
+def guard(**parameters: Any) -> list[dict[str, Any]]:
+    statements: list[dict[str, Any]] = resolved("a", **parameters)["Resources"]["OrdersApi"]["Properties"]["Policy"][
+        "Statement"
+    ]
+    for statement in statements:
+        assert statement["Effect"] == "Deny"
+        assert statement["Principal"] == "*"
+        assert statement["Action"] == "execute-api:Invoke"
+        assert statement["Resource"] == "execute-api:/*"
+    return statements
+
+
+@pytest.mark.parametrize(
+    ("more", "patterns"),
+    [
+        ("", ["ExecutorRole.RoleId:*"]),
+        ("AROA1", ["ExecutorRole.RoleId:*", "AROA1:*"]),
+        ("AROA1,AROA2", ["ExecutorRole.RoleId:*", "AROA1:*", "AROA2:*"]),
+    ],
+)
+def test_the_resource_policy_denies_all_but_executor_sessions_and_grants_nothing(
+    more: str, patterns: list[str]
 ) -> None:
-    assert resources["OrdersApi"]["Properties"]["Policy"] == {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Sid": "DenyAllButExecutorSessions",
-                "Effect": "Deny",
-                "Principal": "*",
-                "Action": "execute-api:Invoke",
-                "Resource": "execute-api:/*",
-                "Condition": {"StringNotLike": {"aws:userid": "ExecutorRole.RoleId:*"}},
-            }
-        ],
-    }
+    (statement,) = guard(MoreExecutorRoleIds=more)
+    assert statement["Condition"] == {"StringNotLike": {"aws:userid": patterns}}
+    variables = resolved("a", MoreExecutorRoleIds=more)["Resources"]["OrdersFunction"]["Properties"]["Environment"]
+    admitted = variables["Variables"]["EXECUTOR_ROLE_IDS"].split(",")
+    assert [f"{role}:*" for role in admitted] == patterns, "API and backend admit the same roles"
+
+
+def test_suspended_consumers_are_refused_in_every_role() -> None:
+    _, suspended = guard(SuspendedConsumerIds="222222222222,333333333333")
+    assert suspended["Condition"] == {"StringLike": {"aws:userid": ["*:222222222222-*", "*:333333333333-*"]}}
 
 
 def test_the_executor_may_invoke_the_granted_methods_and_nothing_else(resources: dict[str, Any]) -> None:
@@ -105,57 +125,86 @@ def test_the_granted_methods_are_the_routes_without_delete(resources: dict[str, 
     assert methods == {method + re.sub(r"\{.*?\}", "*", path) for method, path in GRANTED}
 
 
-def trust(**parameters: Any) -> list[dict[str, Any]]:
+def trust(**parameters: Any) -> dict[str, dict[str, Any]]:
+    """The statements of the executor role's trust policy, by Sid."""
     role = resolved("a", **parameters)["Resources"]["ExecutorRole"]["Properties"]
     assert role["MaxSessionDuration"] == 3600
-    found: list[dict[str, Any]] = role["AssumeRolePolicyDocument"]["Statement"]
-    return found
+    return {statement["Sid"]: statement for statement in role["AssumeRolePolicyDocument"]["Statement"]}
 
 
-def test_workloads_need_the_external_id_and_a_session_name_that_is_bound_to_their_account() -> None:
-    workloads, _ = trust(ConsumerAccountIds="222222222222,333333333333")
-    assert workloads == {
-        "Sid": "AssumeForWorkloads",
-        "Effect": "Allow",
-        "Principal": {"AWS": ["222222222222", "333333333333"]},
-        "Action": "sts:AssumeRole",
-        "Condition": {
-            "StringEquals": {"aws:PrincipalType": "AssumedRole", "sts:ExternalId": ["external-id"]},
-            "StringLike": {"sts:RoleSessionName": ["${aws:PrincipalAccount}-*"]},
-            "ArnLike": {"aws:PrincipalArn": ["arn:*:*::*:*"]},
-        },
-    }
+ASSUMING = ("AssumeForWorkloads", "AssumeForUsers")
 
 
-def test_people_need_the_same_and_mfa() -> None:
-    workloads, people = trust()
-    assert people.pop("Sid") == "AssumeForPeople"
-    assert workloads.pop("Sid") == "AssumeForWorkloads"
-    assert people["Condition"].pop("Bool") == {"aws:MultiFactorAuthPresent": "true"}
-    assert people["Condition"]["StringEquals"].pop("aws:PrincipalType") == "User"
-    assert workloads["Condition"]["StringEquals"].pop("aws:PrincipalType") == "AssumedRole"
-    assert people == workloads
+def test_assuming_the_role_needs_the_external_id_and_a_session_name_bound_to_the_account() -> None:
+    statements = trust(ConsumerAccountIds="222222222222,333333333333")
+    for sid, principal_type in zip(ASSUMING, ("AssumedRole", "User"), strict=True):
+        statement = statements[sid]
+        assert statement["Effect"] == "Allow"
+        assert statement["Principal"] == {"AWS": ["222222222222", "333333333333"]}
+        assert statement["Action"] == "sts:AssumeRole"
+        condition = statement["Condition"]
+        assert condition["StringEquals"] == {"aws:PrincipalType": principal_type, "sts:ExternalId": ["external-id"]}
+        assert condition["StringLike"] == {"sts:RoleSessionName": ["${aws:PrincipalAccount}-*"]}
+        assert condition["ArnLike"] == {"aws:PrincipalArn": ["arn:*:*::*:*"]}
+    assert [sid for sid, item in statements.items() if "sts:AssumeRole" in item["Action"]] == list(ASSUMING)
 
 
-def test_mfa_can_be_waived_and_changes_nothing_else() -> None:
-    workloads, people = trust()
-    waived = trust(RequireMfaForUsers="false")
-    del people["Condition"]["Bool"]
-    assert waived == [workloads, people]
+@pytest.mark.parametrize("required", ["true", "false"])
+def test_users_need_mfa_unless_it_is_waived(required: str) -> None:
+    statements = trust(RequireMfaForUsers=required)
+    expected = {"Bool": {"aws:MultiFactorAuthPresent": "true"}} if required == "true" else {}
+    assert {key: value for key, value in statements["AssumeForUsers"]["Condition"].items() if key == "Bool"} == expected
+    assert "Bool" not in statements["AssumeForWorkloads"]["Condition"]
 
 
-def test_the_external_id_can_be_changed_without_an_interruption() -> None:
-    for statement in trust(ExternalId="new-id", PreviousExternalId="old-id"):
-        assert statement["Condition"]["StringEquals"]["sts:ExternalId"] == ["new-id", "old-id"]
+@pytest.mark.parametrize("allowed", ["true", "false"])
+def test_people_of_identity_center_can_be_kept_out(allowed: str) -> None:
+    condition = trust(AllowIdentityCenterUsers=allowed)["AssumeForWorkloads"]["Condition"]
+    kept_out = condition.get("ArnNotLike", {}).get("aws:PrincipalArn")
+    assert kept_out == (None if allowed == "true" else "arn:*:iam::*:role/aws-reserved/sso.amazonaws.com/*")
+
+
+def test_sessions_with_tags_or_a_source_identity_may_assume_the_role() -> None:
+    statement = trust()["PassTagsAndSourceIdentity"]
+    assert statement["Action"] == ["sts:TagSession", "sts:SetSourceIdentity"]
+    assert statement["Principal"] == trust()["AssumeForWorkloads"]["Principal"]
+    # AWS documents sts:ExternalId and sts:RoleSessionName for AssumeRole only: a condition on them might never match.
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecuritytokenservice.html
+    keys = {key for operator in statement["Condition"].values() for key in operator}
+    assert keys == {"aws:PrincipalArn"}
+
+
+def test_the_external_id_can_be_rotated_without_an_interruption() -> None:
+    statements = trust(ExternalId="new-id", PreviousExternalId="old-id")
+    for sid in ASSUMING:
+        assert statements[sid]["Condition"]["StringEquals"]["sts:ExternalId"] == ["new-id", "old-id"]
 
 
 def test_the_account_wide_logs_role_is_set_only_when_asked_for(resources: dict[str, Any]) -> None:
     assert not {"ApiGatewayLogsRole", "ApiGatewayAccount"} & set(resources)
     asked = resolved("a", SetApiGatewayLogsRole="true")["Resources"]
     assert asked["ApiGatewayAccount"]["Properties"] == {"CloudWatchRoleArn": "ApiGatewayLogsRole.Arn"}
+    # The API first, then the account's setting, then the stage, which names the log group.
+    assert asked["ApiGatewayAccount"]["DependsOn"] == "OrdersApi"
     assert asked["AccessLogGroup"]["Metadata"]["CreatedAfter"] == "ApiGatewayAccount"
-    for name in ("ApiGatewayLogsRole", "ApiGatewayAccount"):
-        assert asked[name]["DeletionPolicy"] == "Retain"
+    (statement,) = asked["ApiGatewayLogsRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert "Condition" not in statement, "AWS documents no condition key that API Gateway sends here"
+
+
+def test_what_outlives_the_stack_does_not_outlive_a_failed_first_deployment() -> None:
+    kept = {
+        name: item
+        for name, item in resolved("a", SetApiGatewayLogsRole="true")["Resources"].items()
+        if item.get("DeletionPolicy", "Delete") != "Delete"
+    }
+    assert set(kept) == {"OrdersTable", "IdempotencyTable", "ApiGatewayLogsRole", "ApiGatewayAccount"}
+    for item in kept.values():
+        assert (item["DeletionPolicy"], item["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+        # Deletion protection would stop CloudFormation from rolling a creation back.
+        assert item["Properties"].get("DeletionProtectionEnabled", "false") == "false"
+    protected = resolved("a", ProtectTables="true")["Resources"]
+    assert protected["OrdersTable"]["Properties"]["DeletionProtectionEnabled"] == "true"
+    assert protected["IdempotencyTable"]["Properties"]["DeletionProtectionEnabled"] == "true"
 
 
 def test_the_access_log_is_json_with_what_operators_ask_for(resources: dict[str, Any]) -> None:
@@ -164,17 +213,13 @@ def test_the_access_log_is_json_with_what_operators_ask_for(resources: dict[str,
     assert resources["AccessLogGroup"]["Properties"]["RetentionInDays"] == 30
     fields = json.loads(stage["AccessLogSetting"]["Format"])
     assert "\n" not in stage["AccessLogSetting"]["Format"]
-    assert {
-        "request_id": "$context.requestId",
-        "caller_arn": "$context.identity.userArn",
-        "session": "$context.identity.caller",
-        "route": "$context.resourcePath",
-        "status": "$context.status",
-        "latency_ms": "$context.responseLatency",
-        "integration_latency_ms": "$context.integration.latency",
-        "error": "$context.error.message",
-        "tls_version": "$context.tlsVersion",
-    }.items() <= fields.items()
+    assert {"request_id", "session", "method", "route", "path", "status", "latency_ms", "error_type"} <= fields.keys()
+
+
+def test_the_access_log_holds_no_message_that_quotes_the_session_token(resources: dict[str, Any]) -> None:
+    (stage,) = of_type(resources, "AWS::ApiGateway::Stage").values()
+    logged = set(re.findall(r"\$context\.([\w.]+)", stage["AccessLogSetting"]["Format"]))
+    assert not logged & {"error.message", "error.messageString", "authenticate.error"}
 
 
 def test_only_this_api_may_invoke_the_backend(resources: dict[str, Any]) -> None:
@@ -208,11 +253,9 @@ def test_the_backend_may_touch_its_own_tables_action_by_action(resources: dict[s
 
 
 @pytest.mark.parametrize("name", ["OrdersTable", "IdempotencyTable"])
-def test_data_is_encrypted_recoverable_and_outlives_the_stack(resources: dict[str, Any], name: str) -> None:
+def test_data_can_be_recovered_and_outlives_the_stack(resources: dict[str, Any], name: str) -> None:
     table = resources[name]
-    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
-    assert table["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
-    assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+    assert table["DeletionPolicy"] == "RetainExceptOnCreate"
     assert table["Properties"]["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
@@ -251,6 +294,14 @@ def test_the_backend_is_given_its_tables_and_its_executor(resources: dict[str, A
         ("ConsumerSessionName", "2*-job", False),
         ("CallerPrincipalArns", "arn:aws:iam::222222222222:role/job-*", True),
         ("CallerPrincipalArns", "*", False),
+        ("SuspendedConsumerIds", "", True),
+        ("SuspendedConsumerIds", "22222222222*", False),
+        ("MoreExecutorRoleIds", "AROAEXECUTOREXAMPLE1", True),
+        ("MoreExecutorRoleIds", "*", False),
+        ("PermissionsBoundaryArn", "arn:aws:iam::111111111111:policy/team/boundary", True),
+        ("PermissionsBoundaryArn", "boundary", False),
+        ("RolePath", "/team/api/", True),
+        ("RolePath", "team", False),
         ("StageName", "v1", True),
         ("StageName", "v1/*", False),
     ],

@@ -10,7 +10,16 @@ from typing import Any
 import botocore.session
 import pytest
 
-from access.templates import resolved, source
+from access.templates import resolved, rules, source
+from cross_account_api.call import Call
+
+# With the two permissions that sessions with tags or a source identity need as well.
+ASSUME = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
+DIRECT = {
+    "ExecutorRoleArn": "",
+    "ExternalId": "",
+    "GrantedMethodArns": "arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/v1/GET/whoami",
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +34,7 @@ def test_the_caller_may_assume_one_role_and_serve_its_own_queues(resources: dict
     (policy,) = role["Policies"]
     granted = {item["Sid"]: (item["Action"], item["Resource"]) for item in policy["PolicyDocument"]["Statement"]}
     assert granted == {
-        "AssumeExecutorRole": ("sts:AssumeRole", "arn:aws:iam::111111111111:role/executor"),
+        "AssumeExecutorRole": (ASSUME, "arn:aws:iam::111111111111:role/executor"),
         "WriteLogs": (["logs:CreateLogStream", "logs:PutLogEvents"], "CallerLogGroup.Arn"),
         "WriteTraces": (["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*"),
         "ReceiveCalls": (["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], "CallQueue.Arn"),
@@ -40,11 +49,34 @@ def test_the_caller_is_given_the_other_sides_outputs_under_the_same_names(resour
         "API_REGION": "",
         "EXECUTOR_ROLE_ARN": "arn:aws:iam::111111111111:role/executor",
         "EXTERNAL_ID": "external-id",
-        "SESSION_NAME": "222222222222-stack-b",
+        "SESSION_NAME": "222222222222-eu-west-1-0a1b2c3d-stack-b",
+        "API_IGNORES_IDEMPOTENCY_KEYS": "false",
         "POWERTOOLS_SERVICE_NAME": "stack-b",
         "POWERTOOLS_METRICS_NAMESPACE": "CrossAccountApi",
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }
+
+
+def test_session_names_stay_unique_when_they_are_cut() -> None:
+    name = resolved("b")["Resources"]["CallerFunction"]["Properties"]["Environment"]["Variables"]["SESSION_NAME"]
+    # STS takes 64 characters. Account, region and stack id come before the part that may be cut.
+    unique = name.removesuffix("stack-b")
+    assert unique == "222222222222-eu-west-1-0a1b2c3d-"
+    longest_region = max(botocore.session.get_session().get_available_regions("lambda"), key=len)
+    assert len(unique) - len("eu-west-1") + len(longest_region) < 64
+
+
+def test_without_a_role_the_function_may_invoke_the_granted_methods_and_nothing_else() -> None:
+    found = resolved("b", **DIRECT)["Resources"]
+    assert found["CallerFunction"]["Properties"]["Environment"]["Variables"]["EXECUTOR_ROLE_ARN"] == ""
+    for policy in (
+        found["CallerFunctionRole"]["Properties"]["Policies"][0]["PolicyDocument"],
+        found["ApiAccessPolicy"]["Properties"]["PolicyDocument"],
+    ):
+        granted = {item["Sid"]: item for item in policy["Statement"]}
+        assert "AssumeExecutorRole" not in granted
+        assert granted["InvokeGrantedMethods"]["Action"] == "execute-api:Invoke"
+        assert granted["InvokeGrantedMethods"]["Resource"] == [DIRECT["GrantedMethodArns"]]
 
 
 def scheduled_call(**parameters: Any) -> dict[str, Any]:
@@ -54,14 +86,28 @@ def scheduled_call(**parameters: Any) -> dict[str, Any]:
 
 
 def test_the_scheduled_call_is_made_of_parameters() -> None:
-    assert scheduled_call() == {
-        "method": "GET",
-        "path": "/whoami",
-        "body": None,
-        "idempotency_key": "stack-b/<aws.scheduler.scheduled-time>",
-    }
-    call = scheduled_call(CallMethod="POST", CallPath="/orders", CallBody='{"sku": "A-1"}')
-    assert (call["method"], call["path"], call["body"]) == ("POST", "/orders", {"sku": "A-1"})
+    assert Call.parse(scheduled_call()) == Call(
+        "GET", "/whoami", idempotency_key="eu-west-1/stack-b/<aws.scheduler.scheduled-time>"
+    )
+    call = Call.parse(
+        scheduled_call(
+            CallMethod="POST",
+            CallPath="/orders",
+            CallQuery='{"dry-run": true, "tag": ["a", "b"]}',
+            CallHeaders='{"X-Team": "billing"}',
+            CallBody='{"sku": "A-1"}',
+        )
+    )
+    assert (call.method, call.target, call.headers, call.body) == (
+        "POST",
+        "/orders?dry-run=true&tag=a&tag=b",
+        (("X-Team", "billing"),),
+        b'{"sku":"A-1"}',
+    )
+
+
+def test_occurrences_in_two_regions_have_different_keys() -> None:
+    assert scheduled_call()["idempotency_key"].split("/")[:2] == ["eu-west-1", "stack-b"]
 
 
 def test_the_schedule_fires_on_time_and_loses_no_call(resources: dict[str, Any]) -> None:
@@ -142,18 +188,28 @@ def test_an_attempt_that_the_api_lets_run_into_its_timeout_can_be_repeated(resou
     assert resources["CallerFunction"]["Properties"]["Timeout"] > 2 * 29
 
 
-@pytest.mark.parametrize(("names", "users"), [("", None), ("my-user", ["my-user"]), ("ann,bob", ["ann", "bob"])])
-def test_people_may_assume_the_same_role_and_nothing_else(names: str, users: list[str] | None) -> None:
-    policy = resolved("b", ApiUserNames=names)["Resources"]["ApiAccessPolicy"]["Properties"]
-    assert policy.get("Users") == users
+@pytest.mark.parametrize(("names", "given"), [("", None), ("my-user", ["my-user"]), ("ann,bob", ["ann", "bob"])])
+def test_people_and_roles_may_assume_the_same_role_and_nothing_else(names: str, given: list[str] | None) -> None:
+    policy = resolved("b", ApiUserNames=names, ApiRoleNames=names)["Resources"]["ApiAccessPolicy"]["Properties"]
+    assert policy.get("Users") == policy.get("Roles") == given
     assert policy["PolicyDocument"]["Statement"] == [
         {
             "Sid": "AssumeExecutorRole",
             "Effect": "Allow",
-            "Action": "sts:AssumeRole",
+            "Action": ASSUME,
             "Resource": "arn:aws:iam::111111111111:role/executor",
         }
     ]
+
+
+def test_the_access_policy_has_a_name_for_permission_sets_if_one_is_given() -> None:
+    def name(**parameters: str) -> str | None:
+        properties = resolved("b", **parameters)["Resources"]["ApiAccessPolicy"]["Properties"]
+        found: str | None = properties.get("ManagedPolicyName")
+        return found
+
+    assert name() is None
+    assert name(ApiAccessPolicyName="call-orders") == "call-orders"
 
 
 def test_the_replay_command_is_one_that_sqs_knows() -> None:
@@ -177,6 +233,7 @@ def test_the_replay_command_is_one_that_sqs_knows() -> None:
         ("ApiUrl", "https://user@orders.example.com/v1", False),
         ("ApiUrl", "https://orders.example.com/v1?x=1", False),
         ("ApiUrl", "orders.example.com", False),
+        ("ExecutorRoleArn", "", True),
         ("ExecutorRoleArn", "arn:aws:iam::111111111111:role/path/executor", True),
         ("ExecutorRoleArn", "arn:aws:sts::111111111111:assumed-role/executor/x", False),
         ("ExecutorRoleArn", "arn:aws:iam::111111111111:role/*", False),
@@ -191,9 +248,49 @@ def test_the_replay_command_is_one_that_sqs_knows() -> None:
         ("CallPath", "//host/x", False),
         ("CallPath", '/a"b', False),
         ("CallPath", "/a?b=c", False),
+        ("CallPath", "/a//b", False),
+        ("CallPath", "/a/../b", False),
+        ("CallPath", "/a/.", False),
+        ("CallPath", "/.well-known/a..b", True),
+        ("CallBody", "null", True),
+        ("CallBody", '{"sku": "A-1"}', True),
+        ("CallBody", '[1, {"a": "b"}]', True),
+        ("CallBody", '"text"', True),
+        ("CallBody", "-1.5e3", True),
+        # What shells and tools make of JSON: the quotes are gone, or all that follows the first of them.
+        ("CallBody", "{sku: A-1}", False),
+        ("CallBody", "{", False),
+        ("CallBody", '{"sku"', False),
+        ("CallBody", "text", False),
+        ("CallQuery", '{"status": "open"}', True),
+        ("CallQuery", "{}", True),
+        ("CallQuery", "{status: open}", False),
+        ("CallQuery", "status=open", False),
+        ("CallHeaders", '{"Accept": "text/csv"}', True),
+        ("CallHeaders", "[]", False),
+        ("GrantedMethodArns", "", True),
+        ("GrantedMethodArns", "arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/v1/GET/orders/*", True),
+        ("GrantedMethodArns", "*", False),
+        ("GrantedMethodArns", "arn:aws:execute-api:*:*:*", False),
     ],
 )
 def test_parameters_are_checked_before_anything_is_deployed(parameter: str, value: str, accepted: bool) -> None:
     pattern = source("b")["Parameters"][parameter]["AllowedPattern"]
     # CloudFormation's patterns are Java's, where \w is ASCII.
     assert bool(re.fullmatch(pattern, value, re.ASCII)) is accepted
+
+
+@pytest.mark.parametrize(
+    ("parameters", "accepted"),
+    [
+        ({}, True),
+        ({"CallMethod": "POST", "CallBody": '{"sku": "A-1"}'}, True),
+        ({"CallMethod": "GET", "CallBody": '"{}"'}, False),
+        ({"CallMethod": "HEAD", "CallBody": "{}"}, False),
+        (DIRECT, True),
+        ({"ExecutorRoleArn": "", "ExternalId": ""}, False),
+        ({"ExternalId": ""}, False),
+    ],
+)
+def test_parameters_are_checked_together(parameters: dict[str, str], accepted: bool) -> None:
+    assert all(rules("b", **parameters).values()) is accepted
