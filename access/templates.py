@@ -163,14 +163,14 @@ class _Resolver:
         match name:
             case "Fn::Equals":
                 left, right = self.resolve(argument)
-                return left == right
+                return bool(left == right)
             case "Fn::Not":
                 return not self.resolve(argument[0])
             case "Fn::And":
                 return all(self.resolve(argument))
             case "Fn::Contains":
                 members, value = self.resolve(argument)
-                return value in members
+                return bool(value in members)
             case "Fn::EachMemberIn":
                 members, others = self.resolve(argument)
                 return all(member in others for member in members)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.process import running, tail
-from lab.workarounds import host_architecture
+from lab.workarounds import adapted_template, host_architecture
 
 _PROJECT = Path(__file__).parents[1]
 
@@ -45,8 +45,9 @@ class Sam:
             SamError: A build failed.
         """
         self.folder.mkdir(exist_ok=True)
-        for name in ("template-account-a.yaml", "template-account-b.yaml", "samconfig.toml"):
-            shutil.copy(_PROJECT / name, self.folder)
+        shutil.copy(_PROJECT / "samconfig.toml", self.folder)
+        for template in _PROJECT.glob("template-*.yaml"):
+            (self.folder / template.name).write_text(adapted_template(template.read_text()))
         shutil.copytree(
             _PROJECT / "functions",
             self.folder / "functions",

@@ -1,15 +1,17 @@
-"""Everything that the lab does otherwise than AWS, each with its reason.
+"""What the lab does differently from AWS, each with its reason.
 
-The templates stay right for AWS. Where the emulator differs, the lab passes a parameter, or does through a service's
-own API what the emulator's CloudFormation leaves out.
+The templates stay right for AWS. Where the emulator differs, the lab passes a parameter, changes its copy of a template
+before the build, or calls a service's own API for what the emulator's CloudFormation leaves out.
 """
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from lab.accounts import ACCOUNT_IDS
 
@@ -81,6 +83,46 @@ def complete_consumer(session: boto3.Session, outputs: Mapping[str, str]) -> Non
     )
 
 
+def adapted_template(text: str) -> str:
+    """Return a template in the form that the emulator can deploy."""
+    template: dict[str, Any] = yaml_parse(text)
+    template["Conditions"] = {name: _adapted_condition(item) for name, item in template["Conditions"].items()}
+    # It does not implement this resource type.
+    template["Resources"] = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if resource["Type"] != "AWS::Logs::QueryDefinition"
+    }
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            _without_metric_math(resource["Properties"])
+    adapted: str = yaml_dump(template)
+    return adapted
+
+
+def _adapted_condition(value: Any) -> Any:
+    """Replace what the emulator does not evaluate in conditions."""
+    match value:
+        case {"Fn::Join": ["", {"Ref": name}]}:
+            # Whether a list is empty: its first element says so, too.
+            return {"Fn::Select": [0, {"Ref": name}]}
+        case {"Fn::Select": [_, {"Fn::Split": _}]}:
+            # The kind of schedule, which is never at(...) here while the stacks are deployed.
+            return ""
+        case dict():
+            return {key: _adapted_condition(item) for key, item in value.items()}
+        case list():
+            return [_adapted_condition(item) for item in value]
+    return value
+
+
+def _without_metric_math(alarm: dict[str, Any]) -> None:
+    """Make an alarm on an expression, which the emulator refuses, one on the first metric of the expression."""
+    metrics = [item["MetricStat"] for item in alarm.pop("Metrics", []) if "MetricStat" in item]
+    if metrics:
+        alarm |= {**metrics[0]["Metric"], "Statistic": metrics[0]["Stat"], "Period": metrics[0]["Period"]}
+
+
 def host_architecture() -> str:
     """Return this machine's architecture as Lambda names it: `arm64` or `x86_64`."""
     return "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
@@ -90,6 +132,4 @@ def _parameters_of_both() -> dict[str, str]:
     return {
         # The functions run on this machine.
         "Architecture": host_architecture(),
-        # It knows no AWS::Logs::QueryDefinition.
-        "SaveLogQueries": "false",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from typing import Any
@@ -32,6 +33,9 @@ PHYSICAL_NAMES = {
     "UserName",
 }
 NAMED_BY_REFERENCE = {
+    # A reference to the schedule's group, and a dashboard's name, made of the stack's and the region.
+    "AWS::CloudWatch::Dashboard",
+    "AWS::Scheduler::Schedule",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::EventSourceMapping",
     "AWS::Lambda::Permission",
@@ -90,7 +94,7 @@ def test_every_output_is_described_and_exports_nothing(side: Side) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_no_physical_name_is_fixed(side: Side) -> None:
-    for name, resource in transformed(side)["Resources"].items():
+    for name, resource in resolved(side)["Resources"].items():
         fixed = PHYSICAL_NAMES & set(resource.get("Properties", {}))
         assert not fixed or resource["Type"] in NAMED_BY_REFERENCE, f"{name} fixes {fixed}"
     assert all(
@@ -111,7 +115,7 @@ def test_only_tracing_is_allowed_on_any_resource(side: Side) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_every_statement_is_named_by_a_verb(side: Side) -> None:
-    verbs = {"Assume", "Deny", "Invoke", "Keep", "List", "Receive", "Record", "Store", "Write"}
+    verbs = {"Assume", "Deny", "Invoke", "Keep", "List", "Pass", "Receive", "Record", "Store", "Write"}
     for statement in statements(resolved(side)):
         words = re.findall("[A-Z][a-z]+", statement["Sid"])
         assert "".join(words) == statement["Sid"]
@@ -142,7 +146,28 @@ def test_outputs_of_account_a_are_parameters_of_account_b() -> None:
     outputs = source("a")["Outputs"]
     parameters = source("b")["Parameters"]
     assert {"ApiUrl", "ExecutorRoleArn", "ExternalId"} <= set(outputs) & set(parameters)
-    assert source("a")["Parameters"]["ExternalId"]["AllowedPattern"] == parameters["ExternalId"]["AllowedPattern"]
+    for external_id in ("ab", "orders-7f3c/x", "a b", "a"):
+        accepted = {
+            bool(re.fullmatch(item["AllowedPattern"], external_id)) and len(external_id) >= item.get("MinLength", 0)
+            for item in (source("a")["Parameters"]["ExternalId"], parameters["ExternalId"])
+        }
+        assert len(accepted) == 1, external_id
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_every_role_takes_the_path_and_the_boundary_that_are_given(side: Side) -> None:
+    given = {"RolePath": "/team/", "PermissionsBoundaryArn": "arn:aws:iam::111111111111:policy/boundary"}
+    if side == "a":
+        given["SetApiGatewayLogsRole"] = "true"
+    roles = [
+        item["Properties"] for item in resolved(side, **given)["Resources"].values() if item["Type"] == "AWS::IAM::Role"
+    ]
+    assert len(roles) >= 2
+    assert {(role["Path"], role["PermissionsBoundary"]) for role in roles} == set(
+        zip([given["RolePath"]], [given["PermissionsBoundaryArn"]], strict=True)
+    )
+    for item in resolved(side)["Resources"].values():
+        assert "PermissionsBoundary" not in item.get("Properties", {})
 
 
 def test_a_url_that_account_a_puts_out_is_accepted_by_account_b() -> None:
@@ -171,7 +196,10 @@ def test_samconfig_deploys_what_was_built_and_keeps_the_accounts_apart() -> None
         assert build["template_file"] == f"template-account-{side}.yaml"
         assert deploy["template_file"] == f"{build['build_dir']}/template.yaml"
         assert deploy["profile"] == f"account-{side}"
-        assert deploy["capabilities"] == ["CAPABILITY_IAM"]
+        # A named policy needs more than CAPABILITY_IAM, even where a condition leaves the name out.
+        named = "ManagedPolicyName" in json.dumps(source(side))
+        assert deploy["capabilities"] == ["CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"]
+        assert deploy["on_failure"] == "DELETE", "a stack whose creation failed takes no other deployment"
     folders = {
         config[f"account-{side}"]["build"]["parameters"][key] for side in SIDES for key in ("build_dir", "cache_dir")
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from pathlib import Path
 
@@ -78,54 +77,3 @@ def test_commands_give_parameters_that_exist() -> None:
     # Of the AWS CLI.
     given -= {"MonitoringTimeInMinutes", "ParameterKey", "ParameterValue", "RollbackTriggers"}
     assert {"ConsumerAccountIds", "ExternalId", "PreviousExternalId"} <= given <= parameters
-
-
-def test_the_cost_of_a_million_calls_adds_up() -> None:
-    table = OPERATIONS.split("**One million")[1].split("**Without any call**")[0]
-    costs = [float(cost) for cost in re.findall(r"\| (\d+\.\d\d) \|$", table, flags=re.MULTILINE)]
-    (total,) = (
-        float(cost) for cost in re.findall(r"^\| \*\*sum\*\* .*?\*\*(\d+\.\d\d)\*\* \|$", table, flags=re.MULTILINE)
-    )
-    assert len(costs) == 7
-    assert sum(costs) == pytest.approx(total)
-
-
-@pytest.mark.parametrize("side", SIDES)
-def test_the_cost_without_calls_follows_from_what_is_deployed(side: Side) -> None:
-    table = OPERATIONS.split("**Without any call**")[1].split("\n\n")[1]
-    rows = [line.strip("| ").split(" | ")[1 + SIDES.index(side)] for line in table.splitlines()[2:]]
-    alarms, dashboard, metrics, key, total = rows
-    count = len(of_type("AWS::CloudWatch::Alarm", side))
-    assert alarms == f"{count}: {count * 0.10:.2f}"
-    assert dashboard == f"{3 * len(of_type('AWS::CloudWatch::Dashboard', side)):.2f}"
-
-    (body,) = (
-        json.loads(item["Properties"]["DashboardBody"])
-        for item in resolved(side)["Resources"].values()
-        if item["Type"] == "AWS::CloudWatch::Dashboard"
-    )
-    shown = [metric for widget in body["widgets"] for metric in widget["properties"].get("metrics", [])]
-    own = {(metric[0], metric[1]) for metric in shown if metric[0].startswith("CrossAccountApi")}
-    assert metrics.startswith(f"{len(own)}")
-    assert f": {len(own) * 0.30:.2f}" in metrics
-    if side == "a":
-        paths = resolved("a")["Resources"]["OrdersApi"]["Properties"]["Body"]["paths"]
-        routes = sum(len(methods) for methods in paths.values())
-        assert metrics.endswith(f"5 for each of {routes} routes: {5 * routes * 0.30:.2f}")
-
-    parts = [alarms, dashboard, *metrics.split("; "), key]
-    assert sum(float(part.rpartition(" ")[2]) for part in parts) == pytest.approx(float(total.strip("*")))
-
-
-def test_the_trust_policy_has_room_for_as_many_consumers_as_said() -> None:
-    def length(consumers: int) -> int:
-        # IAM stores an account's id as the ARN of its root and does not count white space.
-        arns = [f"arn:aws:iam::{number:012d}:root" for number in range(consumers)]
-        role = resolved("a", ConsumerAccountIds=arns, ExternalId="x" * 32)["Resources"]["ExecutorRole"]
-        return len(json.dumps(role["Properties"]["AssumeRolePolicyDocument"], separators=(",", ":")))
-
-    default, raised = map(
-        int, re.findall(r"about (\d+) consumer accounts .*?; (\d+) with the raised quota", OPERATIONS)[0]
-    )
-    assert length(default) <= 2048 < length(default + 1)
-    assert length(raised) <= 8192 < length(raised + 1)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from access.templates import source
+import pytest
+from samcli.yamlhelper import yaml_parse
+
+from access.templates import PROJECT, Side, source
 from lab import workarounds
 
 OUTPUTS = {"ApiId": "abc123", "ApiUrl": "https://abc123.execute-api.eu-west-1.amazonaws.com/v2"}
@@ -33,3 +36,33 @@ def test_functions_are_built_for_this_machine(monkeypatch: pytest.MonkeyPatch, m
 def test_only_parameters_of_the_templates_are_given() -> None:
     assert workarounds.provider_parameters(["account-b"]).keys() <= source("a")["Parameters"].keys()
     assert workarounds.consumer_parameters("url").keys() <= source("b")["Parameters"].keys()
+
+
+def adapted(side: str) -> dict[str, Any]:
+    text = (PROJECT / f"template-account-{side}.yaml").read_text()
+    template: dict[str, Any] = yaml_parse(workarounds.adapted_template(text))
+    return template
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_only_saved_queries_are_left_out_of_a_template(side: Side) -> None:
+    before, after = source(side)["Resources"], adapted(side)["Resources"]
+    left_out = {resource["Type"] for name, resource in before.items() if name not in after}
+    assert left_out == {"AWS::Logs::QueryDefinition"}
+    for name, resource in after.items():
+        if resource["Type"] != "AWS::CloudWatch::Alarm":
+            assert resource == before[name]
+
+
+def test_an_alarm_on_an_expression_watches_its_first_metric() -> None:
+    alarm = adapted("b")["Resources"]["FailedCallQueueAlarm"]["Properties"]
+    assert "Metrics" not in alarm
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible")
+    assert (alarm["Statistic"], alarm["Period"], alarm["Threshold"]) == ("Maximum", 300, 1)
+
+
+def test_conditions_ask_for_the_first_element_of_a_list() -> None:
+    assert adapted("b")["Conditions"]["HasApiUsers"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Fn::Select": [0, {"Ref": "ApiUserNames"}]}, ""]}]
+    }
+    assert "Fn::Split" not in str(adapted("b")["Conditions"])
