@@ -1,4 +1,4 @@
-"""The procedures of docs/operations.md, carried out as they stand there."""
+"""The procedures of docs/operations.md, run as documented."""
 
 from __future__ import annotations
 
@@ -53,6 +53,19 @@ def test_a_suspension_leaves_other_consumers_alone(own_lab: Lab) -> None:
 
     with policy_of_the_executor(own_lab, other):
         assert own_lab.request("GET", "/whoami", session).status_code == 200
+
+
+def test_a_consumer_can_be_suspended_by_a_deployment(own_lab: Lab) -> None:
+    session = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
+
+    own_lab.deploy(ACCOUNT_A, SuspendedConsumerIds="333333333333,222222222222")
+    assert own_lab.request("GET", "/whoami", session).status_code == 403
+
+    own_lab.deploy(ACCOUNT_A, SuspendedConsumerIds="333333333333")
+    assert own_lab.request("GET", "/whoami", session).status_code == 200
+
+    own_lab.deploy(ACCOUNT_A, SuspendedConsumerIds="")
+    assert own_lab.request("GET", "/whoami", session).status_code == 200
 
 
 def test_no_call_fails_while_the_external_id_is_rotated(own_lab: Lab) -> None:

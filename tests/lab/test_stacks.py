@@ -1,4 +1,4 @@
-"""The stacks as SAM and CloudFormation handle them: change, isolate, throttle, remove, deploy again."""
+"""The stacks as SAM and CloudFormation handle them: fail, change, isolate, throttle, remove, deploy again."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from uuid import uuid4
 import pytest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C
-from lab.lab import STACK_NAMES, Lab
+from lab.lab import EXTERNAL_ID, STACK_NAMES, Lab, credentials
 from lab.sam import SamError
 
 
@@ -64,6 +65,19 @@ def test_the_principals_that_may_assume_the_role_can_be_narrowed(own_lab: Lab) -
     own_lab.deploy(ACCOUNT_A, CallerPrincipalArns="arn:*:*::*:*")
 
 
+def test_a_session_may_pass_tags(own_lab: Lab) -> None:
+    # As EKS Pod Identity and GitHub Actions do; without sts:TagSession on both sides, AssumeRole is refused.
+    sts = own_lab.session(own_lab.person).client("sts")
+    assumed = sts.assume_role(
+        RoleArn=own_lab.outputs[ACCOUNT_A]["ExecutorRoleArn"],
+        RoleSessionName="222222222222-my-user",
+        ExternalId=EXTERNAL_ID,
+        Tags=[{"Key": "Repository", "Value": "orders"}],
+    )
+
+    assert own_lab.request("GET", "/whoami", credentials(assumed)).status_code == 200
+
+
 def test_the_stage_throttles_and_the_caller_comes_through(own_lab: Lab) -> None:
     own_lab.deploy(ACCOUNT_A, ThrottlingRateLimit="1", ThrottlingBurstLimit="1")
     me = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
@@ -76,9 +90,55 @@ def test_the_stage_throttles_and_the_caller_comes_through(own_lab: Lab) -> None:
     own_lab.deploy(ACCOUNT_A, ThrottlingRateLimit="100", ThrottlingBurstLimit="200")
 
 
+def test_a_first_deployment_that_fails_leaves_nothing_behind(own_lab: Lab) -> None:
+    session = own_lab.session(ACCOUNT_A)
+    tables, cloudformation = session.client("dynamodb"), session.client("cloudformation")
+    before = tables.list_tables()["TableNames"]
+    built = own_lab.sam.folder / ".aws-sam/account-a/build/template.yaml"
+    template = yaml_parse(built.read_text())
+    template["Resources"]["Impossible"] = {
+        "Type": "AWS::IAM::ManagedPolicy",
+        "DependsOn": ["OrdersTable", "IdempotencyTable"],
+        "Properties": {
+            "Users": ["nobody"],
+            "PolicyDocument": {
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}],
+            },
+        },
+    }
+    failing = built.with_name("failing.yaml")
+    failing.write_text(yaml_dump(template))
+
+    with pytest.raises(SamError, match="deleting stack"):
+        own_lab.sam.run(
+            "deploy",
+            ACCOUNT_A,
+            "--template-file",
+            str(failing),
+            "--stack-name",
+            "failing",
+            "--parameter-overrides",
+            "ConsumerAccountIds=222222222222",
+            "ExternalId=external-id",
+        )
+
+    assert tables.list_tables()["TableNames"] == before
+    with pytest.raises(ClientError, match="does not exist"):
+        cloudformation.describe_stacks(StackName="failing")
+
+
 def test_a_parameter_out_of_range_is_refused_and_changes_nothing(own_lab: Lab) -> None:
     with pytest.raises(SamError, match=r"sam deploy --config-env account-a failed \(1\)"):
         own_lab.deploy(ACCOUNT_A, ConsumerAccountIds="22222222222")
+
+    assert own_lab.invoke({"path": "/whoami"})["status"] == 200
+
+
+def test_parameters_that_do_not_fit_together_are_refused_and_change_nothing(own_lab: Lab) -> None:
+    for wrong in ({"CallBody": "{}"}, {"ExternalId": ""}, {"CallBody": "{sku: A-1}", "CallMethod": "POST"}):
+        with pytest.raises(SamError, match=r"sam deploy --config-env account-b failed \(1\)"):
+            own_lab.deploy(ACCOUNT_B, **wrong)
 
     assert own_lab.invoke({"path": "/whoami"})["status"] == 200
 
