@@ -97,15 +97,10 @@ def test_a_first_deployment_that_fails_leaves_nothing_behind(own_lab: Lab) -> No
     built = own_lab.sam.folder / ".aws-sam/account-a/build/template.yaml"
     template = yaml_parse(built.read_text())
     template["Resources"]["Impossible"] = {
-        "Type": "AWS::IAM::ManagedPolicy",
+        # Without the metric that an alarm needs.
+        "Type": "AWS::CloudWatch::Alarm",
         "DependsOn": ["OrdersTable", "IdempotencyTable"],
-        "Properties": {
-            "Users": ["nobody"],
-            "PolicyDocument": {
-                "Version": "2012-10-17",
-                "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}],
-            },
-        },
+        "Properties": {"ComparisonOperator": "GreaterThanThreshold", "EvaluationPeriods": 1, "Threshold": 1},
     }
     failing = built.with_name("failing.yaml")
     failing.write_text(yaml_dump(template))
@@ -114,6 +109,9 @@ def test_a_first_deployment_that_fails_leaves_nothing_behind(own_lab: Lab) -> No
         own_lab.sam.run(
             "deploy",
             ACCOUNT_A,
+            # SAM looks for its configuration beside the template.
+            "--config-file",
+            str(own_lab.sam.folder / "samconfig.toml"),
             "--template-file",
             str(failing),
             "--stack-name",
