@@ -47,12 +47,12 @@ demo: setup ## Deploy both accounts to the local AWS, watch the schedule fire, s
 	@python -m lab demo
 
 .PHONY: lab
-lab: setup ## Leave the local two-account AWS running and print what to export (Ctrl-C stops it)
-	@python -m lab
+lab: setup ## Keep the local two-account AWS running, for other terminals (ARGS="--consumers account-b,account-c")
+	@python -m lab serve $(ARGS)
 
 .PHONY: local
-local: setup ## Run an event in the real Lambda runtime (EVENT=events/direct-call.json); without one, keep warm containers
-	@python -m lab.containers $(EVENT) $(if $(ARGS),-- $(ARGS))
+local: setup ## Run an event in the Lambda runtime (EVENT=events/direct-call.json); without one, keep warm containers
+	@python -m lab local $(EVENT) $(if $(ARGS),-- $(ARGS))
 
 .PHONY: report
 report: setup ## Prove who may call what, and write build/access-report.html

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from access.templates import ACCOUNTS, REGION, Side, resolved
 from lab import workarounds
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
-from lab.lab import EXTERNAL_ID, STACK_NAMES
+from lab.lab import STACK_NAMES
 
 if TYPE_CHECKING:
     from lab.lab import Lab
@@ -70,11 +70,11 @@ STRICT = Intent(
 )
 
 
-def deployed_intent() -> Intent:
+def deployed_intent(external_id: str = "external-id") -> Intent:
     """Return what the lab asks of account A's stack."""
     parameters = workarounds.provider_parameters([ACCOUNT_B])
     return Intent(
-        external_ids=(EXTERNAL_ID,),
+        external_ids=(external_id,),
         session_names=tuple(parameters["ConsumerSessionName"].split(",")),
         mfa=parameters["RequireMfaForUsers"] == "true",
     )

@@ -122,7 +122,7 @@ def _pretty(document: object) -> str:
 def main() -> None:
     """Deploy, prove, and write the report."""
     with Lab.start() as lab:
-        page = render(from_deployment(lab, deployed_intent()))
+        page = render(from_deployment(lab, deployed_intent(lab.external_id)))
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(page)
     sys.stdout.write(f"{OUTPUT.relative_to(PROJECT)}\n")

@@ -1,123 +1,108 @@
-"""`python -m lab demo` is the guided tour; `python -m lab` leaves the lab running."""
+"""Command line of the lab: both accounts on a laptop, without any AWS account."""
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from functools import partial
-from shlex import quote
+from pathlib import Path
 
 from rich.console import Console
 
-from lab import demo
-from lab.accounts import ACCOUNT_B
+from lab import demo, replay
+from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS
+from lab.console import make_console, progress
+from lab.containers import command as local
+from lab.containers.image import RuntimeImageError
 from lab.emulator import EmulatorError
-from lab.lab import PERSON_PROFILE, STACK_NAMES, Lab
+from lab.lab import Lab
+from lab.process import drop_aws_variables
 from lab.sam import SamError
+from lab.usage import ENV_FILE, environment_file, usage
 
-_WIDTH = 100
+_CONSUMERS = [account for account in ACCOUNT_IDS if account != ACCOUNT_A]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        Exit code: 0 if all went as expected, 1 if not, 130 if it was interrupted before.
+        Exit code: 0 for success, 1 for failure, 130 if it was interrupted.
     """
-    parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
-    parser.add_argument(
-        "command", nargs="?", choices=["demo"], help="the guided tour; without it, leave the lab running"
-    )
-    arguments = parser.parse_args()
-
-    # Both ways of stopping unwind what was started, even where a shell starts background jobs with Ctrl-C ignored.
+    options = _parser().parse_args(arguments)
+    # Both signals unwind the stack, even in a shell that starts background jobs with SIGINT ignored.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
-    # Whatever the user has set up for AWS, the lab is not meant by it.
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    console = Console(width=_WIDTH, highlight=False)
+    drop_aws_variables(os.environ)
+    # `local` reserves standard output for the function's response.
+    console = make_console(stderr=options.command == "local")
     try:
-        if arguments.command == "demo":
-            return 0 if demo.run(console) else 1
-        return stay(console)
-    except (EmulatorError, SamError) as error:
+        match options.command:
+            case "demo":
+                succeeded = demo.run(console)
+            case "serve":
+                succeeded = serve(console, options.consumers, options.env_file)
+            case "local":
+                succeeded = local.run(console, options.event, options.sam_arguments)
+            case "replay":
+                count = replay.run(options.env_file, options.consumer)
+                console.print(f"messages moved to CallQueue: {count}")
+                succeeded = True
+    except (EmulatorError, replay.NoLabError, OSError, RuntimeImageError, SamError, json.JSONDecodeError) as error:
         console.print(f"[red]{type(error).__name__}[/]: ", end="")
         console.print(str(error), markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 130
+    return 0 if succeeded else 1
 
 
-def stay(console: Console) -> int:
-    """Leave a deployed lab running until it is interrupted.
-
-    Args:
-        console: Where to tell how to use it.
-
-    Returns:
-        Exit code 0.
-    """
-    with Lab.start(step=partial(demo.progress, console)) as lab:
-        console.print(guide(lab), markup=False, soft_wrap=True)
+def serve(console: Console, consumers: Sequence[str], env_file: Path) -> bool:
+    """Keep a deployed lab running until it is interrupted."""
+    with (
+        Lab.start(consumers=consumers, step=partial(progress, console)) as lab,
+        environment_file(lab, env_file),
+    ):
+        console.print(usage(lab, env_file), markup=False, soft_wrap=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
             console.print("Stopped.")
-    return 0
+    return True
 
 
-def guide(lab: Lab) -> str:
-    """Tell how to use a running lab from another terminal.
-
-    Args:
-        lab: The lab, deployed.
-
-    Returns:
-        Commands to paste.
-    """
-    exports = {**lab.environment, "API_URL": lab.api_url}
-    call = json.dumps({"method": "POST", "path": "/orders", "body": {"sku": "oolong"}, "idempotency_key": "by hand"})
-    queue_url = lab.outputs[ACCOUNT_B]["CallQueueUrl"]
-    if _has_aws_cli():
-        # Version 1 of the CLI does not read the endpoint in a profile for SQS.
-        aws = f"aws sqs --endpoint-url {lab.endpoint} --profile {ACCOUNT_B}"
-        enqueue = f"{aws} send-message --queue-url {queue_url} --message-body '{call}'"
-    else:
-        # The same with what the project brings.
-        enqueue = (
-            f"AWS_PROFILE={ACCOUNT_B} python -c 'import boto3, sys; "
-            f"boto3.client(\"sqs\").send_message(QueueUrl=sys.argv[1], MessageBody=sys.argv[2])' {queue_url} '{call}'"
-        )
-    return "\n".join(
-        [
-            "\nRunning until Ctrl-C. In another terminal, in this folder:\n",
-            '  export PATH="$PWD/.venv/bin:$PATH"',
-            *(f"  export {name}={quote(value)}" for name, value in exports.items()),
-            "",
-            f"  sam remote invoke CallerFunction --stack-name {STACK_NAMES[ACCOUNT_B]} --profile {ACCOUNT_B} "
-            """--event '{"path": "/whoami"}'""",
-            f"  {enqueue}",
-            f"  call-api GET /orders --profile {PERSON_PROFILE}",
-            "",
-        ]
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("demo", help="the guided tour")
+    serve = commands.add_parser("serve", help="keep a lab running, with a file to source in another terminal")
+    serve.add_argument(
+        "--consumers",
+        type=_consumers,
+        default=[ACCOUNT_B],
+        metavar="ACCOUNTS",
+        help="accounts that get template B, such as account-b,account-c",
     )
+    event = commands.add_parser("local", help="run an event in the Lambda runtime, or keep warm containers")
+    event.add_argument("event", nargs="?", type=Path, help="a file with an event, such as those in events/")
+    event.add_argument("sam_arguments", nargs="*", help="further arguments of sam local invoke, after --")
+    replay = commands.add_parser("replay", help="move the failed calls of a running lab back to the queue")
+    replay.add_argument("--consumer", choices=_CONSUMERS, default=ACCOUNT_B, help="default: %(default)s")
+    for command in (serve, replay):
+        command.add_argument("--env-file", type=Path, default=ENV_FILE, help="default: %(default)s")
+    return parser
 
 
-def _has_aws_cli() -> bool:
-    # A name on PATH is not enough: version managers leave one for a CLI that is not installed.
-    try:
-        return subprocess.run(["aws", "--version"], capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False
+def _consumers(text: str) -> list[str]:
+    consumers = text.split(",")
+    if set(consumers) - set(_CONSUMERS) or ACCOUNT_B not in consumers:
+        raise argparse.ArgumentTypeError(f"must be account-b or account-b,account-c, not {text!r}")
+    return consumers
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from requests import Response
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
-from lab.lab import PERSON, Lab
+from lab.lab import USER, Lab
 
 ROUTES = ("GET /whoami", "POST /orders", "GET /orders", "GET /orders/{order_id}", "DELETE /orders/{order_id}")
 
@@ -61,7 +61,7 @@ def observe(lab: Lab) -> dict[Caller, tuple[Outcome, ...]]:
         What each caller met, an outcome for each of `ROUTES`; legitimate callers come first.
     """
     everyone = _callers(lab)
-    who = lab.assume_executor(lab.person, _session_name(ACCOUNT_B))
+    who = lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B))
     order_id = lab.request("POST", "/orders", who, **_rest("POST")).json()["order_id"]
 
     def try_routes(caller: Caller) -> tuple[Outcome, ...]:
@@ -79,7 +79,7 @@ def _callers(lab: Lab) -> list[Caller]:
 
     @cache
     def session() -> Credentials:
-        return lab.assume_executor(lab.person, _session_name(ACCOUNT_B))
+        return lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B))
 
     def signing(credentials: Callable[[], Credentials | None]) -> Callable[[str, str], Outcome]:
         def attempt(method: str, path: str) -> Outcome:
@@ -94,7 +94,7 @@ def _callers(lab: Lab) -> list[Caller]:
     def expired(method: str, path: str) -> Outcome:
         # The emulator forgets an expired session when the next one begins, whosever it is, and then knows it no more.
         for _ in range(10):
-            who = lab.assume_executor(lab.person, _session_name(ACCOUNT_B), seconds=1)
+            who = lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B), seconds=1)
             time.sleep(1.05)
             outcome = _outcome(lab.request(method, path, who, **_rest(method)))
             if outcome.error != "UnrecognizedClientException":
@@ -108,7 +108,7 @@ def _callers(lab: Lab) -> list[Caller]:
 
     def by_function(method: str, path: str) -> Outcome:
         call = {"method": method, "path": path}
-        answer = lab.invoke(call | ({"body": _ORDER, "idempotency_key": PERSON} if method == "POST" else {}))
+        answer = lab.invoke(call | ({"body": _ORDER, "idempotency_key": USER} if method == "POST" else {}))
         if "status" in answer:
             return Outcome(answer["status"])
         refusal = _API_ERROR.match(answer["errorMessage"])
@@ -122,7 +122,7 @@ def _callers(lab: Lab) -> list[Caller]:
 
     return [
         Caller("scheduled caller", granted, by_function),
-        Caller(PERSON, granted, signing(session)),
+        Caller(USER, granted, signing(session)),
         Caller("other user of B", no_session, signing(lambda: lab.assume_executor(other, _session_name(ACCOUNT_B)))),
         Caller("user of C", no_session, signing(lambda: lab.assume_executor(stranger, _session_name(ACCOUNT_C)))),
         Caller("admin of A", refused("AccessDeniedException"), signing(lambda: admin)),
@@ -132,22 +132,22 @@ def _callers(lab: Lab) -> list[Caller]:
         Caller(
             "wrong ExternalId",
             no_session,
-            signing(lambda: lab.assume_executor(lab.person, _session_name(ACCOUNT_B), external_id="wrong")),
+            signing(lambda: lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B), external_id="wrong")),
         ),
         Caller(
             "spoofed session",
             no_session,
-            signing(lambda: lab.assume_executor(lab.person, _session_name(ACCOUNT_C))),
+            signing(lambda: lab.assume_executor(lab.user_key, _session_name(ACCOUNT_C))),
         ),
     ]
 
 
 def _session_name(account: str) -> str:
-    return f"{ACCOUNT_IDS[account]}-{PERSON}"
+    return f"{ACCOUNT_IDS[account]}-{USER}"
 
 
 def _rest(method: str) -> dict[str, Any]:
-    return {"body": _ORDER, "headers": {"Idempotency-Key": PERSON}} if method == "POST" else {}
+    return {"body": _ORDER, "headers": {"Idempotency-Key": USER}} if method == "POST" else {}
 
 
 def _outcome(response: Response) -> Outcome:

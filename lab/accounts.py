@@ -1,4 +1,4 @@
-"""The lab's accounts, and the AWS configuration by which SAM CLI, boto3 and people reach them."""
+"""The lab's accounts, and the AWS configuration with which SAM CLI, boto3 and users reach them."""
 
 from __future__ import annotations
 
@@ -22,27 +22,16 @@ ACCOUNT_IDS = {ACCOUNT_A: "111111111111", ACCOUNT_B: "222222222222", ACCOUNT_C: 
 
 
 def write_accounts(config_file: Path, endpoint: str, ca_file: Path) -> None:
-    """Write an AWS configuration with one profile for each account.
+    """Write an AWS configuration with one profile per account, and a default one without credentials.
 
-    The emulator takes an account's id as an access key of that account's root, which no policy stops: right for
-    deploying, never for showing who is refused.
-
-    Args:
-        config_file: The file to write.
-        endpoint: URL of the emulator.
-        ca_file: Certificate authority of the endpoint.
+    The emulator takes an account id as the access key of that account's root user, which no policy restricts: right for
+    deploying, wrong for any test of a refusal.
     """
-    write_profile(config_file, "default", region=REGION, endpoint_url=endpoint, ca_bundle=str(ca_file))
+    location = {"region": REGION, "endpoint_url": endpoint, "ca_bundle": str(ca_file)}
+    write_profile(config_file, "default", **location)
     for profile, account_id in ACCOUNT_IDS.items():
-        write_profile(
-            config_file,
-            profile,
-            region=REGION,
-            endpoint_url=endpoint,
-            ca_bundle=str(ca_file),
-            aws_access_key_id=account_id,
-            aws_secret_access_key="test",  # noqa: S106 - the emulator's
-        )
+        root = {"aws_access_key_id": account_id, "aws_secret_access_key": "test"}
+        write_profile(config_file, profile, **location, **root)
 
 
 def write_profile(config_file: Path, profile: str, **settings: str) -> None:
@@ -61,15 +50,7 @@ def write_profile(config_file: Path, profile: str, **settings: str) -> None:
 
 
 def environment(config_file: Path, ca_file: Path) -> dict[str, str]:
-    """Return the environment variables that lead any AWS tool to an AWS configuration, and to nothing else.
-
-    Args:
-        config_file: The AWS configuration.
-        ca_file: Certificate authority of the endpoint.
-
-    Returns:
-        Environment variables.
-    """
+    """Return the environment variables that restrict any AWS tool to an AWS configuration."""
     return {
         "AWS_CA_BUNDLE": str(ca_file),
         "AWS_CONFIG_FILE": str(config_file),
@@ -79,20 +60,17 @@ def environment(config_file: Path, ca_file: Path) -> dict[str, str]:
 
 
 def session(config_file: Path, who: str | Credentials) -> boto3.Session:
-    """Make a session that knows nothing but an AWS configuration, whatever the machine's user has set.
+    """Make a boto3 session that depends on an AWS configuration only, not on the user's own settings.
 
     Args:
         config_file: The AWS configuration.
         who: Name of a profile, or the credentials of a user or a role session.
-
-    Returns:
-        The session.
     """
     core = botocore.session.Session()
     core.set_config_variable("config_file", str(config_file))
     core.set_config_variable("profile", who if isinstance(who, str) else "default")
     core.set_config_variable("ca_bundle", core.get_scoped_config()["ca_bundle"])
-    # Loopback is never behind a proxy, and a lab shows the first answer, not the one after retries.
+    # Loopback is never behind a proxy, and a lab shows the first response, not the one after retries.
     core.set_default_client_config(Config(proxies={}, read_timeout=120, retries={"total_max_attempts": 1}))
     if isinstance(who, str):
         return boto3.Session(botocore_session=core)

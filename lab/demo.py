@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,7 +15,8 @@ from rich.table import Table
 
 from lab.access import ROUTES, Caller, Outcome, observe
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS
-from lab.lab import PERSON, Lab
+from lab.console import progress
+from lab.lab import USER, Lab
 
 type Observations = dict[Caller, tuple[Outcome, ...]]
 
@@ -65,7 +64,7 @@ def run(console: Console) -> bool:
         if order:
             console.print(
                 f"[green]✓[/] The schedule fired, the caller assumed the role, and its POST /orders was answered: "
-                f"{PERSON} finds\n  order {order['order_id']}, {order['quantity']} of {order['sku']}, "
+                f"{USER} finds\n  order {order['order_id']}, {order['quantity']} of {order['sku']}, "
                 f"{order['status']} at {order['created_at']:.19}\n"
             )
         else:
@@ -82,23 +81,6 @@ def run(console: Console) -> bool:
         "Next: [bold]make lab[/] to try it yourself · [bold]make test[/] to prove it · README.md to deploy it on AWS"
     )
     return order is not None and not deviations
-
-
-@contextmanager
-def progress(console: Console, description: str) -> Iterator[None]:
-    """Show that something is being done, and how long it took.
-
-    Args:
-        console: Where to show it.
-        description: What is being done.
-
-    Yields:
-        Nothing.
-    """
-    started = time.monotonic()
-    with console.status(description):
-        yield
-    console.print(f"[green]✓[/] {description:<90}{time.monotonic() - started:5.1f} s", highlight=False)
 
 
 def access_table(observations: Observations) -> Table:
@@ -166,7 +148,7 @@ def _deployed(lab: Lab, schedule: str) -> Table:
 
 
 def _wait_for_scheduled_order(lab: Lab) -> dict[str, Any] | None:
-    who = lab.assume_executor(lab.person, f"{ACCOUNT_IDS[ACCOUNT_B]}-{PERSON}")
+    who = lab.assume_executor(lab.user_key, f"{ACCOUNT_IDS[ACCOUNT_B]}-{USER}")
     deadline = time.monotonic() + _SCHEDULE_SECONDS
     while time.monotonic() < deadline:
         for order in lab.request("GET", "/orders", who).json()["orders"]:

@@ -1,8 +1,7 @@
-"""The emulator of AWS: MiniStack, on loopback, with every signature and policy enforced."""
+"""The emulator of AWS: MiniStack on loopback, with signatures and policies enforced."""
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -12,16 +11,16 @@ from pathlib import Path
 
 import trustme
 
-from lab.process import running, tail
+from lab.process import free_port, running, tail
 
 CA_FILE = "ca.pem"
-"""In the emulator's folder: the certificate authority that its endpoint is to be trusted by."""
+"""Name of the file with the certificate authority of the endpoint, in the emulator's folder."""
 
 _PROGRAM = Path(__file__).parents[1] / ".lab-venv/bin/ministack"
 _READY_SECONDS = 30.0
 
-# Beside the emulator, its group holds a shell that waits for the end of standard input: then the lab's process is gone,
-# and nobody else is left to remove its folder.
+# A shell in the emulator's process group waits for EOF on standard input, i.e. for the lab to die, and then removes the
+# folder and kills the group.
 _SUPERVISE = 'exec 3<&0; (cat <&3 >/dev/null; rm -rf "$1"; kill -KILL 0) & exec "$0" </dev/null 3<&-'
 
 
@@ -38,20 +37,14 @@ def emulator(
     settings: Mapping[str, str] | None = None,
     program: Path = _PROGRAM,
 ) -> Iterator[str]:
-    """Run the emulator on a free port, with TLS as on AWS, where the queues refuse everything else.
+    """Run the emulator on a free port and yield its URL. It speaks TLS, as the queues' policies demand.
 
     Args:
-        folder: An empty folder, the only place that the emulator writes to; it gets `CA_FILE`.
-        api_account: Id of the account to which unsigned requests are attributed: only there are they refused as on AWS.
+        folder: An empty folder, the only one that the emulator writes to; `CA_FILE` is created in it.
+        api_account: Account id to which unsigned requests are attributed; only there are they refused as on AWS.
         host: IP address to listen on: loopback, or that of a bridge to containers on this machine.
-        settings: Environment variables of the emulator beside those that make it strict and quiet.
-        program: The emulator's program, in an environment of its own because it pins another botocore than SAM CLI.
-
-    Yields:
-        The endpoint URL.
-
-    Raises:
-        EmulatorError: The emulator is not installed, ended, or was not ready within 30 seconds.
+        settings: Environment variables of the emulator in addition to the ones that make it strict and quiet.
+        program: The emulator, in an environment of its own because it pins another botocore than SAM CLI.
     """
     if not program.exists():
         raise EmulatorError(f"{program} is missing: run `make setup`")
@@ -60,10 +53,10 @@ def emulator(
     temporary.mkdir()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / CA_FILE)
-    # The second name is what containers call this machine.
+    # The second name is the one by which containers reach this machine.
     certificate = authority.issue_cert(host, "host.docker.internal")
     certificate.private_key_and_cert_chain_pem.write_to_path(folder / "endpoint.pem")
-    # Nothing of the user's environment reaches the emulator, because its functions inherit what it has.
+    # Not the user's environment: the functions inherit the emulator's.
     environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(folder),
@@ -76,10 +69,10 @@ def emulator(
         "USE_SSL": "1",
         "MINISTACK_SSL_CERT": str(folder / "endpoint.pem"),
         "MINISTACK_SSL_KEY": str(folder / "endpoint.pem"),
-        # For its functions.
+        # Inherited by its functions.
         "AWS_CA_BUNDLE": str(folder / CA_FILE),
         "MINISTACK_ACCOUNT_ID": api_account,
-        # What it would otherwise open or look for besides its port.
+        # Ports and sockets that it would open or look for.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": "unix:///nonexistent",
@@ -96,21 +89,6 @@ def emulator(
                 raise EmulatorError(f"the emulator was not ready within {_READY_SECONDS:.0f} s:\n{tail(log)}")
             time.sleep(0.05)
         yield f"https://{host}:{port}"
-
-
-def free_port(host: str) -> int:
-    """Find a port on which nothing listens.
-
-    Args:
-        host: IP address to listen on.
-
-    Returns:
-        The port.
-    """
-    with socket.socket() as listener:
-        listener.bind((host, 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _is_ready(host: str, port: int, trust: ssl.SSLContext) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,50 +16,52 @@ import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.credentials import Credentials
 
 from lab import workarounds
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS, REGION, environment, session, write_accounts, write_profile
 from lab.emulator import CA_FILE, emulator
-from lab.sam import Sam
+from lab.iam import Statement, create_role, create_user, credentials
+from lab.sam import Sam, setting
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.credentials import Credentials
     from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_sts.type_defs import AssumeRoleResponseTypeDef
 
-STACK_NAMES = {ACCOUNT_A: "orders-api", ACCOUNT_B: "orders-caller"}
-EXTERNAL_ID = "lab-external-id"
-PERSON = "my-user"
-PERSON_PROFILE = "orders"
+STACK_NAMES = {account: setting(account, "deploy", "stack_name") for account in (ACCOUNT_A, ACCOUNT_B)}
+USER = "my-user"
+USER_PROFILE = "orders"
 
-type Statement = Mapping[str, Any]
 type Step = Callable[[str], AbstractContextManager[None]]
 
 
 @dataclass
 class Lab:
-    """A local AWS with account A's and account B's stack, and account C for strangers.
+    """A local AWS in which account A is the provider, account B a consumer, and account C neither by default.
 
     Attributes:
         folder: The lab's private folder.
         endpoint: URL of the emulator.
-        config_file: AWS configuration with the profiles `account-a`, `account-b` and `account-c` (administrators),
+        consumers: Accounts that may assume the executor role.
+        external_id: Random, so that no tool's cache of sessions, whose key it is part of, outlives the lab.
+        config_file: AWS configuration with the profiles `account-a`, `account-b` and `account-c` (root users),
             `my-user`, and `orders`, which is `my-user` in the executor role.
-        ca_file: Certificate authority by which the endpoint is to be trusted.
-        environment: Environment variables that lead any AWS tool to the lab, and to nothing else.
+        ca_file: Certificate authority of the endpoint.
+        environment: Environment variables that restrict any AWS tool to the lab.
         sam: SAM CLI, set up for this lab.
-        person: Access key of `my-user`, the IAM user of account B to whom its stack gives access.
-        outputs: Outputs of each deployed stack, by the account's name.
+        user_key: Access key of `my-user`, the IAM user of account B to whom its stack gives access.
+        outputs: Outputs of each deployed stack, by account.
     """
 
     folder: Path
     endpoint: str
+    consumers: Sequence[str] = (ACCOUNT_B,)
+    external_id: str = field(init=False, default_factory=lambda: f"lab-{secrets.token_hex(8)}")
     config_file: Path = field(init=False)
     ca_file: Path = field(init=False)
     environment: dict[str, str] = field(init=False)
     sam: Sam = field(init=False)
-    person: Credentials = field(init=False)
+    user_key: Credentials = field(init=False)
     outputs: dict[str, dict[str, str]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,138 +70,88 @@ class Lab:
         write_accounts(self.config_file, self.endpoint, self.ca_file)
         self.environment = environment(self.config_file, self.ca_file)
         self.sam = Sam(self.folder / "sam", self.environment)
-        self.person = self.user(ACCOUNT_B, PERSON)
+        self.user_key = self.user(ACCOUNT_B, USER)
 
     @classmethod
     @contextmanager
     def start(
-        cls, *, deployed: bool = True, step: Step = lambda _: nullcontext(), **emulator_options: Any
+        cls,
+        *,
+        deployed: bool = True,
+        consumers: Sequence[str] = (ACCOUNT_B,),
+        step: Step = lambda _: nullcontext(),
+        **emulator_options: Any,
     ) -> Iterator[Self]:
         """Start a lab, and stop it at the end of the block, leaving no process and no file behind.
 
         Args:
-            deployed: Whether to deploy both stacks; else they are only built, ready for `deploy`.
-            step: Makes a context manager around each step, from a description of it.
+            deployed: Whether to deploy the stacks; if not, they are only built, ready for `deploy`.
+            consumers: Accounts that may assume the executor role and get the consumer's stack.
+            step: Makes a context manager for each step from a description of it.
             **emulator_options: Options of `lab.emulator.emulator`.
-
-        Yields:
-            The lab.
-
-        Raises:
-            EmulatorError: The emulator did not start.
-            SamError: A stack could not be built or deployed.
         """
         with ExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="lab-")))
             with step("start the emulator"):
                 endpoint = stack.enter_context(emulator(folder, api_account=ACCOUNT_IDS[ACCOUNT_A], **emulator_options))
-            lab = cls(folder, endpoint)
-            with step("sam build --config-env account-a · account-b"):
+            lab = cls(folder, endpoint, consumers)
+            with step(f"sam build --config-env {' · '.join(STACK_NAMES)}"):
                 lab.sam.build(STACK_NAMES)
-            if deployed:
-                for account in STACK_NAMES:
-                    with step(f"sam deploy --config-env {account}"):
-                        lab.deploy(account)
+            for account in (ACCOUNT_A, *consumers) if deployed else ():
+                with step(f"sam deploy --config-env {_config_env(account)} --profile {account}"):
+                    lab.deploy(account)
             yield lab
 
     @property
     def api_url(self) -> str:
-        """Base URL of the API, stage included."""
+        """Base URL of the API, including the stage."""
         return workarounds.api_url(self.endpoint, self.outputs[ACCOUNT_A])
 
     def deploy(self, account: str, **parameters: str) -> None:
         """Create or update an account's stack with `sam deploy`, as on AWS.
 
         Args:
-            account: `account-a` or `account-b`, which needs the outputs of the former.
-            **parameters: Template parameters beside the lab's own, or instead of them.
-
-        Raises:
-            SamError: The deployment failed.
+            account: Account A, or a consumer, which needs the outputs of account A's stack.
+            **parameters: Template parameters that replace or supplement the lab's own.
         """
-        given = self._provider_parameters() if account == ACCOUNT_A else self._consumer_parameters()
+        given = self._provider_parameters() if account == ACCOUNT_A else self._consumer_parameters(account)
         overrides = [_override(name, value) for name, value in (given | parameters).items()]
-        self.sam.run("deploy", account, "--parameter-overrides", *overrides)
+        self.sam.run("deploy", _config_env(account), "--profile", account, "--parameter-overrides", *overrides)
         self.outputs[account] = self._read_outputs(account)
         if account == ACCOUNT_A:
-            self._write_person_profiles()
+            self._write_user_profiles()
         else:
-            workarounds.complete_consumer(self.session(ACCOUNT_B), self.outputs[ACCOUNT_B])
+            workarounds.complete_consumer(self.session(account), self.outputs[account])
 
     def session(self, who: str | Credentials) -> boto3.Session:
-        """Make a boto3 session in this lab.
-
-        Args:
-            who: A profile of `config_file`, or the credentials of a user or a role session.
-
-        Returns:
-            The session.
-        """
+        """Make a boto3 session for a profile of `config_file`, or for the credentials of a user or a role session."""
         return session(self.config_file, who)
 
     def user(self, account: str, name: str, *statements: Statement) -> Credentials:
-        """Create an IAM user with an access key.
-
-        Args:
-            account: Its account.
-            name: Its name.
-            *statements: Statements of its policy; without any it may do nothing.
-
-        Returns:
-            The access key.
-        """
-        iam = self.session(account).client("iam")
-        iam.create_user(UserName=name)
-        if statements:
-            iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=_policy(*statements))
-        key = iam.create_access_key(UserName=name)["AccessKey"]
-        return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+        """Create an IAM user and return an access key of it; without statements it may do nothing."""
+        return create_user(self.session(account), name, *statements)
 
     def role(self, account: str, name: str, *statements: Statement) -> Credentials:
-        """Create an IAM role and assume it, as a workload has it.
-
-        Args:
-            account: Its account.
-            name: Its name.
-            *statements: Statements of its policy.
-
-        Returns:
-            A session of the role.
-        """
-        session = self.session(account)
-        iam = session.client("iam")
-        trust = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT_IDS[account]}, "Action": "sts:AssumeRole"}
-        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(trust))["Role"]
-        iam.put_role_policy(RoleName=name, PolicyName=name, PolicyDocument=_policy(*statements))
-        return credentials(session.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName=name))
+        """Create an IAM role and return a session of it, as a workload has one."""
+        return create_role(self.session(account), name, *statements)
 
     def may_assume_executor(self) -> Statement:
-        """Return the statement by which a principal's own account lets it assume the executor role."""
+        """Return the policy statement that lets a principal assume the executor role."""
         return {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": self.outputs[ACCOUNT_A]["ExecutorRoleArn"]}
 
     def assume_executor(
-        self, who: Credentials, session_name: str, *, external_id: str = EXTERNAL_ID, seconds: int = 3600
+        self, who: Credentials, session_name: str, *, external_id: str | None = None, seconds: int = 3600
     ) -> Credentials:
-        """Assume account A's executor role.
+        """Assume account A's executor role, by default with the lab's external id.
 
-        Args:
-            who: Who assumes it.
-            session_name: Name of the session.
-            external_id: The external id to show.
-            seconds: How long the session lasts; the emulator, unlike AWS, accepts less than 900.
-
-        Returns:
-            The session's credentials.
-
-        Raises:
-            botocore.exceptions.ClientError: The role's trust policy or the caller's own policy refuses.
+        Less than 900 seconds, which AWS refuses, are accepted by the emulator.
         """
         sts = self.session(who).client("sts", config=Config(parameter_validation=False))
         return credentials(
             sts.assume_role(
                 RoleArn=self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
                 RoleSessionName=session_name,
-                ExternalId=external_id,
+                ExternalId=self.external_id if external_id is None else external_id,
                 DurationSeconds=seconds,
             )
         )
@@ -212,17 +165,14 @@ class Lab:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> AWSRequest:
-        """Make a request to the API, signed by botocore, which shares no code with the caller's signer.
+        """Make a request to the API, signed by botocore, which shares no code with the client's signer.
 
         Args:
             method: HTTP method.
             path: Path and query below the stage, encoded as they go over the wire.
-            who: Who signs; None leaves it unsigned.
-            body: Body, sent as JSON; None for none.
-            headers: Headers, signed with the rest.
-
-        Returns:
-            The request, for `send`.
+            who: Whose credentials sign; None leaves the request unsigned.
+            body: Sent as JSON; None sends no body.
+            headers: Signed with the rest.
         """
         data = None if body is None else json.dumps(body).encode()
         request = AWSRequest(method, self.api_url + path, {**(headers or {})}, data)
@@ -231,14 +181,7 @@ class Lab:
         return request
 
     def send(self, request: AWSRequest) -> requests.Response:
-        """Send a request just as it is.
-
-        Args:
-            request: The request.
-
-        Returns:
-            The answer.
-        """
+        """Send a request unchanged."""
         with requests.Session() as http:
             http.trust_env = False
             http.verify = str(self.ca_file)
@@ -247,32 +190,15 @@ class Lab:
             return http.send(prepared, allow_redirects=False, timeout=60)
 
     def request(self, method: str, path: str, who: Credentials | None, **options: Any) -> requests.Response:
-        """Sign a request and send it.
-
-        Args:
-            method: As in `signed`.
-            path: As in `signed`.
-            who: As in `signed`.
-            **options: As in `signed`.
-
-        Returns:
-            The answer.
-        """
+        """Sign a request, with arguments as in `signed`, and send it."""
         return self.send(self.signed(method, path, who, **options))
 
     def invoke(self, event: Any) -> dict[str, Any]:
-        """Invoke CallerFunction, and wait for what it returns.
-
-        Args:
-            event: What it is given.
-
-        Returns:
-            Its answer; if it failed, Lambda's form of the error with `errorType` and `errorMessage`.
-        """
-        answer = self._lambda.invoke(
+        """Invoke account B's caller and return its response or, if it failed, `errorType` and `errorMessage`."""
+        response = self._lambda.invoke(
             FunctionName=self.outputs[ACCOUNT_B]["CallerFunctionName"], Payload=json.dumps(event)
         )
-        result: dict[str, Any] = json.loads(answer["Payload"].read())
+        result: dict[str, Any] = json.loads(response["Payload"].read())
         return result
 
     @cached_property
@@ -281,64 +207,43 @@ class Lab:
 
     def _provider_parameters(self) -> dict[str, str]:
         return {
-            "ConsumerAccountIds": ACCOUNT_IDS[ACCOUNT_B],
-            "ExternalId": EXTERNAL_ID,
-            **workarounds.provider_parameters([ACCOUNT_B]),
+            "ConsumerAccountIds": ",".join(ACCOUNT_IDS[consumer] for consumer in self.consumers),
+            "ExternalId": self.external_id,
+            **workarounds.provider_parameters(self.consumers),
         }
 
-    def _consumer_parameters(self) -> dict[str, str]:
+    def _consumer_parameters(self, account: str) -> dict[str, str]:
         return {
             "ExecutorRoleArn": self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
             "ExternalId": self.outputs[ACCOUNT_A]["ExternalId"],
-            "ApiUserNames": PERSON,
+            **({"ApiUserNames": USER} if account == ACCOUNT_B else {}),
             **workarounds.consumer_parameters(self.api_url),
         }
 
     def _read_outputs(self, account: str) -> dict[str, str]:
-        stacks = self.session(account).client("cloudformation").describe_stacks(StackName=STACK_NAMES[account])
+        stack_name = STACK_NAMES[_config_env(account)]
+        stacks = self.session(account).client("cloudformation").describe_stacks(StackName=stack_name)
         return {output["OutputKey"]: output["OutputValue"] for output in stacks["Stacks"][0]["Outputs"]}
 
-    def _write_person_profiles(self) -> None:
-        write_profile(
-            self.config_file,
-            PERSON,
-            region=REGION,
-            endpoint_url=self.endpoint,
-            ca_bundle=str(self.ca_file),
-            aws_access_key_id=self.person.access_key,
-            aws_secret_access_key=self.person.secret_key,
-        )
-        write_profile(
-            self.config_file,
-            PERSON_PROFILE,
-            region=REGION,
-            endpoint_url=self.endpoint,
-            ca_bundle=str(self.ca_file),
-            source_profile=PERSON,
-            role_arn=self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
-            external_id=EXTERNAL_ID,
-            role_session_name=f"{ACCOUNT_IDS[ACCOUNT_B]}-{PERSON}",
-        )
+    def _write_user_profiles(self) -> None:
+        location = {"region": REGION, "endpoint_url": self.endpoint, "ca_bundle": str(self.ca_file)}
+        key = {"aws_access_key_id": self.user_key.access_key, "aws_secret_access_key": self.user_key.secret_key}
+        role = {
+            "source_profile": USER,
+            "role_arn": self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
+            "external_id": self.external_id,
+            "role_session_name": f"{ACCOUNT_IDS[ACCOUNT_B]}-{USER}",
+        }
+        write_profile(self.config_file, USER, **location, **key)
+        write_profile(self.config_file, USER_PROFILE, **location, **role)
+
+
+def _config_env(account: str) -> str:
+    """Return the section of samconfig.toml for an account's stack: that of account B for every consumer."""
+    return account if account == ACCOUNT_A else ACCOUNT_B
 
 
 def _override(name: str, value: str) -> str:
-    """Quote a parameter as SAM CLI reads it, whatever the value holds."""
+    """Quote a parameter in the way that SAM CLI parses it, whatever the value contains."""
     escaped = value.replace('"', '\\"')
     return f'{name}="{escaped}"'
-
-
-def _policy(*statements: Statement) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
-
-
-def credentials(answer: AssumeRoleResponseTypeDef) -> Credentials:
-    """Take the credentials out of what AssumeRole answers.
-
-    Args:
-        answer: The answer.
-
-    Returns:
-        The session's credentials.
-    """
-    given = answer["Credentials"]
-    return Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])

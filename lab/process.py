@@ -1,11 +1,13 @@
-"""Run a command so that nothing of it outlives the block that started it."""
+"""Processes that end with the block that started them, and facts about this machine."""
 
 from __future__ import annotations
 
 import os
+import platform
 import signal
+import socket
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,18 +16,10 @@ from pathlib import Path
 def running(
     command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command in a process group of its own and kill the whole group at the end of the block.
+    """Run a command in its own process group and kill the whole group at the end of the block.
 
-    A group of its own keeps the terminal's Ctrl-C from the command: the block decides when it ends.
-
-    Args:
-        command: Program and arguments.
-        cwd: Working directory.
-        env: The complete environment.
-        log: File that takes everything the command prints.
-
-    Yields:
-        The process. Its standard input is a pipe that closes when this process dies, however it dies.
+    Its own group, so that the terminal's Ctrl-C does not reach it. Its standard input is a pipe that closes when this
+    process dies, however it dies; its output goes to `log`.
     """
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -48,13 +42,24 @@ def running(
 
 
 def tail(log: Path, lines: int = 20) -> str:
-    """Return the end of a log.
-
-    Args:
-        log: The log file.
-        lines: How many of its last lines to return.
-
-    Returns:
-        The lines, joined.
-    """
+    """Return the last lines of a log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def drop_aws_variables(environment: MutableMapping[str, str]) -> None:
+    """Remove the user's AWS settings, which must neither change what the lab does nor be used by it."""
+    for name in [name for name in environment if name.startswith("AWS_")]:
+        del environment[name]
+
+
+def free_port(host: str) -> int:
+    """Return a port of an IP address of this machine on which nothing listens."""
+    with socket.socket() as listener:
+        listener.bind((host, 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def host_architecture() -> str:
+    """Return this machine's architecture as Lambda names it: `arm64` or `x86_64`."""
+    return "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"

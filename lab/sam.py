@@ -1,4 +1,4 @@
-"""The real SAM CLI, with the project's own templates and samconfig.toml, in a private copy of the sources."""
+"""SAM CLI, with the project's own templates and samconfig.toml, in a private copy of the sources."""
 
 from __future__ import annotations
 
@@ -6,50 +6,51 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.process import running, tail
-from lab.workarounds import adapted_template, host_architecture
+from lab.process import drop_aws_variables, host_architecture, running, tail
+from lab.workarounds import adapted_template
 
-_PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[1]
 
 
 class SamError(Exception):
     """A sam command failed."""
 
 
+def setting(config_env: str, command: str, name: str) -> str:
+    """Return a setting from samconfig.toml."""
+    config = tomllib.loads((PROJECT / "samconfig.toml").read_text())
+    value: str = config[config_env][command]["parameters"][name]
+    return value
+
+
 @dataclass(frozen=True)
 class Sam:
     """SAM CLI for one lab.
 
-    It works in a copy of the sources, so that labs beside each other and the user's own `.aws-sam` do not meet.
+    It works in a copy of the sources, so that several labs and the user's own `.aws-sam` do not interfere.
 
     Attributes:
         folder: The private folder with the copy, the builds and the logs.
-        environment: Environment variables beside those of this process; the user's AWS settings are left out.
+        environment: Environment variables in addition to those of this process; the user's AWS settings are left out.
     """
 
     folder: Path
     environment: Mapping[str, str]
 
     def build(self, config_envs: Iterable[str]) -> None:
-        """Copy the sources as they stand now and build stacks, all at the same time.
-
-        Args:
-            config_envs: Sections of samconfig.toml.
-
-        Raises:
-            SamError: A build failed.
-        """
+        """Copy the sources in their present state and build stacks in parallel."""
         self.folder.mkdir(exist_ok=True)
-        shutil.copy(_PROJECT / "samconfig.toml", self.folder)
-        for template in _PROJECT.glob("template-*.yaml"):
+        shutil.copy(PROJECT / "samconfig.toml", self.folder)
+        for template in PROJECT.glob("template-*.yaml"):
             (self.folder / template.name).write_text(adapted_template(template.read_text()))
         shutil.copytree(
-            _PROJECT / "functions",
+            PROJECT / "functions",
             self.folder / "functions",
             ignore=shutil.ignore_patterns("__pycache__"),
             dirs_exist_ok=True,
@@ -60,25 +61,21 @@ class Sam:
                 self._wait(process, "build", env)
 
     def run(self, command: str, config_env: str, *arguments: str) -> None:
-        """Run `sam <command> --config-env <config_env> <arguments>`.
-
-        Args:
-            command: The sam command, such as deploy.
-            config_env: Section of samconfig.toml.
-            *arguments: What follows.
-
-        Raises:
-            SamError: The command failed.
-        """
+        """Run `sam <command> --config-env <config_env> <arguments>`."""
         with self._running(command, config_env, *arguments) as process:
             self._wait(process, command, config_env)
+
+    def build_folder(self, config_env: str) -> Path:
+        """Return the folder of a built stack: its template and, by logical id, the packages of its functions."""
+        return self.folder / setting(config_env, "build", "build_dir")
 
     @contextmanager
     def _running(self, command: str, config_env: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         bin_folder = Path(sys.executable).parent
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        environment = dict(os.environ)
+        drop_aws_variables(environment)
         environment |= self.environment
         environment |= {
             # The functions run on this machine; SAM does not tell functions/Makefile.
@@ -87,9 +84,9 @@ class Sam:
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
             "TMPDIR": str(temporary),
             "SAM_CLI_TELEMETRY": "0",
-            # Where it would leave a file in the home directory.
+            # By default it writes a file to the home directory.
             "__SAM_CLI_APP_DIR": str(temporary),
-            # Seconds between two looks at a deployment; AWS takes minutes, the emulator does not.
+            # Seconds between two polls of a deployment, which takes minutes on AWS and seconds here.
             "SAM_CLI_POLL_DELAY": "0.3",
             "NO_PROXY": "127.0.0.1",
         }

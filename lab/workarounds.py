@@ -6,7 +6,6 @@ before the build, or calls a service's own API for what the emulator's CloudForm
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from lab.accounts import ACCOUNT_IDS
+from lab.process import host_architecture
 
 if TYPE_CHECKING:
     import boto3
@@ -121,11 +121,6 @@ def _without_metric_math(alarm: dict[str, Any]) -> None:
     metrics = [item["MetricStat"] for item in alarm.pop("Metrics", []) if "MetricStat" in item]
     if metrics:
         alarm |= {**metrics[0]["Metric"], "Statistic": metrics[0]["Stat"], "Period": metrics[0]["Period"]}
-
-
-def host_architecture() -> str:
-    """Return this machine's architecture as Lambda names it: `arm64` or `x86_64`."""
-    return "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 
 
 def _parameters_of_both() -> dict[str, str]:

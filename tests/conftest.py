@@ -1,4 +1,4 @@
-"""What every test shares: no AWS account of the machine's user in reach, and one lab for all who only look at it."""
+"""Shared by all tests: no AWS account of the user in reach, and one lab for the tests that change nothing in it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,33 @@ from collections.abc import Iterator
 import pytest
 
 from lab.lab import Lab
+from lab.process import drop_aws_variables
+
+# A lab is started once, by the worker that runs all tests of its fixture.
+_LABS = ("own_lab", "lab", "containers", "docker_engine")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run the tests of one lab in one worker of pytest-xdist (with `--dist loadgroup`), those of another in another."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            fixtures = getattr(item, "fixturenames", ())
+            for name in _LABS:
+                if name in fixtures:
+                    item.add_marker(pytest.mark.xdist_group(name))
+                    break
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_aws_configuration() -> None:
-    """Take away the user's own AWS settings; tests against real accounts have variables of their own."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]
+    """Remove the user's own AWS settings; tests against real accounts have variables of their own."""
+    drop_aws_variables(os.environ)
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Both stacks, deployed. It is shared: who changes a stack or counts what is in a queue starts another."""
+    """Both stacks, deployed. Tests that change a stack or count the messages of a queue use another lab."""
     with Lab.start() as lab:
         yield lab

@@ -1,7 +1,7 @@
-"""The image that functions run in: AWS's own, or a stand-in made on the spot from this machine's Python.
+"""The image that functions run in: AWS's own, or a substitute built from this machine's Python.
 
-The stand-in holds what AWS's image holds for a function: the Lambda runtime client, boto3, Python in /var/lang, and the
-runtime interface emulator, here the one that SAM CLI ships. It is for tests and work without a network.
+The substitute is for tests and work without a network. It contains what AWS's image contains for a function: the Lambda
+runtime client, boto3, Python in /var/lang, and the runtime interface emulator, which SAM CLI ships.
 https://docs.aws.amazon.com/lambda/latest/dg/python-image.html#python-image-base
 """
 
@@ -31,20 +31,20 @@ import samcli
 from docker.errors import APIError, DockerException, ImageNotFound
 from packaging.requirements import Requirement
 
-from lab.workarounds import host_architecture
+from lab.process import host_architecture
 
 ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 """Address of the Docker engine."""
 
 _AWS_IMAGE = "public.ecr.aws/lambda/python:3.13"
-_OWN_REGISTRY = "lambda-stand-in.localhost"
+_SUBSTITUTE_REGISTRY = "lambda-substitute.localhost"
 _PYTHON = "/var/lang/bin/python3.13"
 _STDLIB = "/var/lang/lib/python3.13"
 _PULL_SECONDS = 120
 
-# What SAM CLI needs to make its own image out of this one, and what layers need.
+# Used by SAM CLI to derive its own image from this one, and by layers.
 _TOOLS = ("sh", "mv", "chmod", "cp", "rm")
-# What no function uses: the toolkit behind tkinter is no part of AWS's image either, the rest builds or tests Python.
+# Unused by functions: AWS's image lacks the toolkit behind tkinter too; the rest is for building and testing Python.
 _NOT_IN_LAMBDA = re.compile(
     r"site-packages|test|idlelib|tkinter|turtledemo|ensurepip|config-.+|(_tkinter|_test|_ctypes_test|xx).*\.so|.+\.opt-[12]\.pyc"
 )
@@ -68,39 +68,32 @@ _CHANGES = [
     "ENV LAMBDA_TASK_ROOT=/var/task",
     "ENV LAMBDA_RUNTIME_DIR=/var/runtime",
     "ENV AWS_EXECUTION_ENV=AWS_Lambda_python3.13",
-    f"LABEL {_OWN_REGISTRY}=true",
+    f"LABEL {_SUBSTITUTE_REGISTRY}=true",
 ]
 
 
 class RuntimeImageError(Exception):
-    """There is no Docker engine, or no image to run functions in."""
+    """There is no Docker engine or no image of the Lambda runtime."""
 
 
 @dataclass(frozen=True)
 class RuntimeImage:
-    """An image of the Lambda runtime python3.13 that the engine has.
+    """An image of the Lambda runtime python3.13, present in the engine.
 
     Attributes:
         name: Its name.
-        prefix: What stands before the name of AWS's image in it; empty if it is AWS's.
+        prefix: The part of the name in front of that of AWS's image; empty for AWS's image itself.
     """
 
     name: str
     prefix: str = ""
 
 
-def engine() -> docker.DockerClient:
-    """Connect to the Docker engine.
-
-    Returns:
-        Its client.
-
-    Raises:
-        RuntimeImageError: None answers.
-    """
+def docker_client() -> docker.DockerClient:
+    """Connect to the Docker engine."""
     try:
         if ENGINE.startswith("unix://"):
-            # Where nothing listens, Docker's client would leave its socket open.
+            # If nothing listens, Docker's client leaves its socket open.
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(ENGINE.removeprefix("unix://"))
         return docker.from_env(timeout=_PULL_SECONDS)
@@ -111,38 +104,29 @@ def engine() -> docker.DockerClient:
 def runtime_image(client: docker.DockerClient) -> RuntimeImage:
     """Find or make the image to run functions in.
 
-    AWS's image is taken if the engine has it. Else the stand-in that fits this machine is, and if that is missing too,
-    one attempt is made to pull AWS's before the stand-in is built. Its name tells what it is made of, and so does the
-    one that SAM CLI gives to what it makes of it; stand-ins that do not fit any more are removed.
-
-    Args:
-        client: The Docker engine.
-
-    Returns:
-        The image.
-
-    Raises:
-        RuntimeImageError: AWS's image cannot be pulled, and no stand-in can be made on this machine.
+    In this order: AWS's image if the engine has it; the substitute for this machine if the engine has it; AWS's image
+    if it can be pulled; a new substitute. The name of a substitute contains a digest of its files, and so does the name
+    of the image that SAM CLI derives from it; outdated ones are removed.
     """
     if _has(client, _AWS_IMAGE):
         return RuntimeImage(_AWS_IMAGE)
-    files = dict(_files()) if _can_stand_in() else {}
-    prefix = f"{_OWN_REGISTRY}/{_digest(files)}"
-    stand_in = RuntimeImage(f"{prefix}/{_AWS_IMAGE}", prefix)
-    if files and _has(client, stand_in.name):
-        return stand_in
+    files = dict(_files()) if _can_substitute() else {}
+    prefix = f"{_SUBSTITUTE_REGISTRY}/{_digest(files)}"
+    substitute = RuntimeImage(f"{prefix}/{_AWS_IMAGE}", prefix)
+    if files and _has(client, substitute.name):
+        return substitute
     try:
         client.images.pull(_AWS_IMAGE)
     except DockerException as error:
         if not files:
             raise RuntimeImageError(
-                f"{_AWS_IMAGE} cannot be pulled ({error}), and a stand-in is made on Linux only, by CPython 3.13"
+                f"{_AWS_IMAGE} cannot be pulled ({error}), and a substitute needs Linux and CPython 3.13"
             ) from error
     else:
         return RuntimeImage(_AWS_IMAGE)
-    _build(client, stand_in, files)
-    _remove_others(client, prefix)
-    return stand_in
+    _build(client, substitute, files)
+    _remove_outdated(client, prefix)
+    return substitute
 
 
 def _has(client: docker.DockerClient, name: str) -> bool:
@@ -153,7 +137,7 @@ def _has(client: docker.DockerClient, name: str) -> bool:
     return True
 
 
-def _can_stand_in() -> bool:
+def _can_substitute() -> bool:
     return sys.platform == "linux" and sys.version_info[:2] == (3, 13)
 
 
@@ -161,7 +145,7 @@ type _Source = Path | bytes
 
 
 def _files() -> Iterator[tuple[str, _Source]]:
-    """Yield the stand-in's files: path in the image, and the file on this machine or the content."""
+    """Yield the files of the substitute: path in the image, and the file on this machine or the content."""
     programs = {"/usr/local/bin/aws-lambda-rie": _rie(), _PYTHON: Path(sys.executable).resolve()}
     programs |= {f"/bin/{tool}": _tool(tool) for tool in _TOOLS}
     modules = {**dict(_standard_library()), **dict(_installed("awslambdaric", "boto3"))}
@@ -186,7 +170,7 @@ def _rie() -> Path:
 def _tool(name: str) -> Path:
     path = shutil.which(name)
     if not path:
-        raise RuntimeImageError(f"this machine has no {name}, which the stand-in needs")
+        raise RuntimeImageError(f"this machine has no {name}, which the substitute image needs")
     return Path(path).resolve()
 
 
@@ -200,7 +184,7 @@ def _standard_library() -> Iterator[tuple[str, Path]]:
 
 
 def _installed(*names: str) -> Iterator[tuple[str, Path]]:
-    """Yield the files of packages that are installed here, and of what they require."""
+    """Yield the files of installed packages and of their requirements."""
     waiting, seen = list(names), set[str]()
     while waiting:
         name = waiting.pop()
@@ -210,13 +194,13 @@ def _installed(*names: str) -> Iterator[tuple[str, Path]]:
         try:
             package = distribution(name)
         except PackageNotFoundError as error:
-            raise RuntimeImageError(f"{name} is not installed beside the lab: run `make setup`") from error
+            raise RuntimeImageError(f"{name} is not installed: run `make setup`") from error
         for file in package.files or ():
             if ".." in file.parts:  # a command
                 continue
             path = Path(str(package.locate_file(file)))
             yield f"{_STDLIB}/site-packages/{file}", path
-            # Not every installer lists the bytecode that it made.
+            # Not every installer lists the bytecode that it compiled.
             bytecode = Path(cache_from_source(path))
             if path.suffix == ".py" and bytecode.exists():
                 yield f"{_STDLIB}/site-packages/{file.parent}/__pycache__/{bytecode.name}", bytecode
@@ -225,13 +209,13 @@ def _installed(*names: str) -> Iterator[tuple[str, Path]]:
 
 
 def _shared_libraries(binaries: list[Path]) -> list[str]:
-    # Its status tells only that some program is linked statically.
+    # The exit code is 1 if a program is linked statically.
     output = subprocess.run(["ldd", *binaries], capture_output=True, text=True, check=False, timeout=60).stdout
     return sorted(set(re.findall(r"(/\S+) \(0x", output)))
 
 
 def _digest(files: dict[str, _Source]) -> str:
-    """Return what tells two stand-ins apart: their files by size and time, as make and rsync do."""
+    """Return a digest of the files by size and modification time, as make and rsync compare files."""
     digest = hashlib.sha256("\n".join(_CHANGES).encode())
     for name, source in sorted(files.items()):
         content = source if isinstance(source, bytes) else _stamp(source)
@@ -266,7 +250,7 @@ def _write(archive: IO[bytes], files: dict[str, _Source]) -> None:
                 entry.size, entry.mode = len(source), 0o755
                 tar.addfile(entry, BytesIO(source))
             else:
-                # Modules keep their times: the standard library's bytecode is checked against them.
+                # Modules keep their modification times, against which bytecode is checked.
                 tar.add(source.resolve(), name.lstrip("/"), filter=_as_root)
 
 
@@ -276,11 +260,11 @@ def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def _remove_others(client: docker.DockerClient, prefix: str) -> None:
-    for image in client.images.list(filters={"label": _OWN_REGISTRY}):
+def _remove_outdated(client: docker.DockerClient, prefix: str) -> None:
+    for image in client.images.list(filters={"label": _SUBSTITUTE_REGISTRY}):
         for name in image.tags:
             if not name.startswith(f"{prefix}/"):
                 try:
                     client.images.remove(name)
                 except APIError:
-                    continue  # A container still uses it; the next build removes it.
+                    continue  # in use by a container; the next build removes it

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def deployed(lab: Lab) -> Policies:
     """The policies as they stand after a real deployment."""
-    return from_deployment(lab, deployed_intent())
+    return from_deployment(lab, deployed_intent(lab.external_id))
 
 
 @pytest.fixture(scope="session")

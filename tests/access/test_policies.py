@@ -11,7 +11,7 @@ from access.templates import transformed
 
 
 def test_the_deployment_holds_the_policies_of_the_templates_and_no_other(deployed: Policies) -> None:
-    templates = from_templates(deployed_intent(), deployed.names)
+    templates = from_templates(deployed.intent, deployed.names)
     assert set(deployed.documents) == set(templates.documents)
     for name in deployed.documents:
         assert canonical(deployed[name]) == canonical(templates[name]), name

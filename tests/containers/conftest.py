@@ -7,35 +7,29 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import docker
 import pytest
 
-from lab.containers.__main__ import VARIABLES
-from lab.containers.image import RuntimeImageError, engine
+from lab.containers.image import RuntimeImageError, docker_client
 from lab.containers.lab import ContainerLab
+from lab.containers.sam_local import SamLocal
 from lab.process import tail
 from tests.containers.faults import FaultyApi
 from tests.containers.probe import package_with_probe
-
-PROBE_SECONDS = 5
+from tests.containers.variants import BACKEND, CALLER, FAULTY, PROBE_SECONDS, Invoke
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
-
-type Invoke = Callable[..., Any]
-
-FAULTY = [f"FaultyApi{number}" for number in range(4)]
-"""Variants of the caller whose API misbehaves, each with a container: as many calls are made at the same time."""
 
 
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[docker.DockerClient]:
     try:
-        client = engine()
+        client = docker_client()
     except RuntimeImageError as error:
         if os.environ.get("CI"):
             raise
@@ -51,15 +45,20 @@ def containers(docker_engine: docker.DockerClient) -> Iterator[ContainerLab]:
 
 
 @pytest.fixture(scope="session")
-def caller(containers: ContainerLab) -> Iterator[Invoke]:
+def sam_local(containers: ContainerLab) -> SamLocal:
+    return SamLocal(containers)
+
+
+@pytest.fixture(scope="session")
+def caller(sam_local: SamLocal) -> Iterator[Invoke]:
     """Invoke a variant of the caller in its warm container."""
-    package = package_with_probe(containers, "CallerFunction")
-    host = urlsplit(containers.lab.endpoint).hostname or ""
+    package = package_with_probe(sam_local.containers, CALLER)
+    host = urlsplit(sam_local.containers.lab.endpoint).hostname or ""
     with FaultyApi.start(host) as faulty:
         # One word, because the caller sends its session token in the clear to no other host.
         api_url = f"http://faults:{faulty.port}"
         variants: dict[str, dict[str, Any]] = {
-            "CallerFunction": {},
+            CALLER.name: {},
             "WrongExternalId": {"Environment": {"EXTERNAL_ID": "another"}},
             "WrongSettings": {"Environment": {"API_URL": "http://api.example.com"}},
             "StalledApi": {"Environment": {"API_URL": api_url}, "Timeout": 6},
@@ -67,33 +66,33 @@ def caller(containers: ContainerLab) -> Iterator[Invoke]:
             "Cold": {},
             **{name: {"Environment": {"API_URL": api_url}, "Timeout": 60} for name in FAULTY},
         }
-        with containers.start_lambda("CallerFunction", variants, "--add-host", "faults:host-gateway") as client:
-            yield lambda event, variant="CallerFunction": _payload(containers, client, variant, event)
+        with sam_local.start_lambda(CALLER, variants, "--add-host", "faults:host-gateway") as client:
+            yield lambda event, variant=CALLER.name: _payload(sam_local, client, variant, event)
 
 
 @pytest.fixture(scope="session")
-def orders(containers: ContainerLab) -> Iterator[Invoke]:
+def backend(sam_local: SamLocal) -> Iterator[Invoke]:
     """Invoke a variant of the backend in its warm container."""
-    package = package_with_probe(containers, "OrdersFunction")
-    source = package_with_probe(containers, "OrdersFunction", bytecode=False)
-    variables = VARIABLES["OrdersFunction"]
+    package = package_with_probe(sam_local.containers, BACKEND)
+    source = package_with_probe(sam_local.containers, BACKEND, bytecode=False)
+    variables = sam_local.example_variables(BACKEND)
     variants: dict[str, dict[str, Any]] = {
-        "OrdersFunction": {"Environment": variables},
-        "WrongSettings": {"Environment": {"EXECUTOR_ROLE_IDS": "ExecutorRole"}},
+        BACKEND.name: {"Environment": variables},
+        "WrongSettings": {"Environment": dict.fromkeys(variables, "ExecutorRole")},
         "Probe": {"CodeUri": str(package), "Handler": "probe.handler", "Environment": variables},
         "WithoutBytecode": {"CodeUri": str(source), "Handler": "probe.handler", "Environment": variables},
     }
-    with containers.start_lambda("OrdersFunction", variants) as client:
-        yield lambda event, variant="OrdersFunction": _payload(containers, client, variant, event)
+    with sam_local.start_lambda(BACKEND, variants) as client:
+        yield lambda event, variant=BACKEND.name: _payload(sam_local, client, variant, event)
 
 
-def _payload(containers: ContainerLab, client: LambdaClient, function: str, event: Any) -> Any:
+def _payload(sam_local: SamLocal, client: LambdaClient, function: str, event: Any) -> Any:
     text = client.invoke(FunctionName=function, Payload=json.dumps(event))["Payload"].read().decode()
-    # Lambda would answer in JSON here as well; the emulator of the runtime interface does not.
+    # Lambda responds with JSON here as well; the runtime interface emulator does not.
     if text.startswith("Task timed out"):
         return text
     try:
         return json.loads(text)
     except ValueError:
-        logs = [tail(log, 60) for log in containers.lab.folder.glob("start-lambda-*.log")]
+        logs = [tail(log, 60) for log in sam_local.containers.lab.folder.glob("start-lambda-*.log")]
         pytest.fail("\n".join([f"{function} answered {text!r} to {event}", *logs]))

@@ -1,6 +1,6 @@
 """What a function sees from inside its container: the handler of packages that `package_with_probe` makes.
 
-The module runs there too, so whatever it needs of the project it imports late.
+The module runs there too, so it imports nothing of the project.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lab.containers.lab import ContainerLab
+    from lab.functions import Function
 
 FOLDERS = ("/var/task", "/tmp")  # noqa: S108 - Lambda's
-PACKAGES = {"CallerFunction": "caller", "OrdersFunction": "orders"}
 
 _compiled: list[str] = []
 
 
-def package_with_probe(containers: ContainerLab, function: str, *, bytecode: bool = True) -> Path:
-    """Return a copy of a function's built package with this module beside the function's own."""
-    package = containers.lab.folder / f"{function}-{'probe' if bytecode else 'source'}"
+def package_with_probe(containers: ContainerLab, function: Function, *, bytecode: bool = True) -> Path:
+    """Return a copy of a function's built package with this module added."""
+    package = containers.lab.folder / f"{function.name}-{'probe' if bytecode else 'source'}"
     ignored = shutil.ignore_patterns() if bytecode else shutil.ignore_patterns("__pycache__")
-    shutil.copytree(containers.build_folder(function) / function, package, ignore=ignored)
+    shutil.copytree(containers.package(function), package, ignore=ignored)
     shutil.copy(__file__, package / "probe.py")
     return package
 
@@ -68,6 +68,5 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
 if "LAMBDA_TASK_ROOT" in os.environ:
     # https://docs.python.org/3/library/audit_events.html: importing a module without bytecode compiles it.
     sys.addaudithook(_watch)
-    for _name in PACKAGES.values():
-        if Path(os.environ["LAMBDA_TASK_ROOT"], _name).exists():
-            importlib.import_module(f"{_name}.handler")
+    for _handler in Path(os.environ["LAMBDA_TASK_ROOT"]).glob("*/handler.py"):
+        importlib.import_module(f"{_handler.parent.name}.handler")

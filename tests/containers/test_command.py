@@ -1,4 +1,4 @@
-"""The command that runs one event, and what `sam local` does not tell by itself."""
+"""`python -m lab local`, and the limits of `sam local`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ import pytest
 import requests
 
 from access.templates import PROJECT
-from lab.containers.__main__ import VARIABLES, main
+from lab.__main__ import main
 from lab.containers.lab import ContainerLab
+from lab.containers.sam_local import SamLocal
 from lab.sam import SamError
+from tests.containers.variants import BACKEND, CALLER
 
 
 @pytest.fixture(autouse=True)
 def _process_as_it_was() -> Iterator[None]:
-    """Give back what the command takes of its process."""
+    """Restore what the command changes in its process."""
     environment = dict(os.environ)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
@@ -33,37 +35,28 @@ def _process_as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture
-def _lab_at_hand(containers: ContainerLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the command use the lab that runs."""
+def _running_lab(containers: ContainerLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command use the lab of the other tests."""
     monkeypatch.setattr(ContainerLab, "start", lambda **_: nullcontext(containers))
 
 
-@pytest.mark.usefixtures("_lab_at_hand")
+@pytest.mark.usefixtures("_running_lab")
 def test_it_prints_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main([str(PROJECT / "events/direct-call.json")]) == 0
+    assert main(["local", str(PROJECT / "events/direct-call.json")]) == 0
     output, log = capfd.readouterr()
     assert json.loads(output)["status"] == 200
     assert "as /var/task:ro" in log
 
 
-@pytest.mark.usefixtures("_lab_at_hand")
+@pytest.mark.usefixtures("_running_lab")
 def test_it_fails_with_the_function(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     event = tmp_path / "event.json"
     event.write_text('{"path": "whoami"}')
-    assert main([str(event)]) == 1
+    assert main(["local", str(event)]) == 1
     assert json.loads(capfd.readouterr().out)["errorType"] == "InvalidCallError"
 
 
-def test_it_fails_without_an_event(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    event = tmp_path / "event.json"
-    assert main([str(event)]) == 1
-    assert str(event) in capsys.readouterr().err
-    event.write_text("{")
-    assert main([str(event)]) == 1
-    assert "JSONDecodeError" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("_lab_at_hand")
+@pytest.mark.usefixtures("_running_lab")
 def test_without_an_event_warm_containers_follow_every_build(
     docker_engine: docker.DockerClient, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,18 +66,18 @@ def test_without_an_event_warm_containers_follow_every_build(
     def ask(urls: dict[str, str]) -> None:
         with requests.Session() as http:
             http.trust_env = False
-            caller, orders = (
+            caller, backend = (
                 http.post(urls[function], data=(PROJECT / event).read_bytes(), timeout=60).json()
                 for function, event in (
-                    ("CallerFunction", "events/direct-call.json"),
-                    ("OrdersFunction", "events/api-whoami.json"),
+                    (CALLER.name, "events/direct-call.json"),
+                    (BACKEND.name, "events/api-whoami.json"),
                 )
             )
-        answers.append((caller["status"], orders["statusCode"]))
+        answers.append((caller["status"], backend["statusCode"]))
         warm.append({str(container.id) for container in docker_engine.containers.list()})
 
     def keys() -> Iterator[str]:
-        """What is typed between the questions: nothing, Enter, Enter, Ctrl-C."""
+        """The keys pressed between the requests: none, Enter, Enter, Ctrl-C."""
         urls = {
             match[2]: match[0]
             for match in re.finditer(r"(http\S+)/functions/(\w+)/invocations", capfd.readouterr().err)
@@ -101,8 +94,8 @@ def test_without_an_event_warm_containers_follow_every_build(
         raise SamError("SyntaxError: invalid syntax")
 
     monkeypatch.setattr("sys.stdin", keys())
-    assert main([]) == 130
-    assert "SyntaxError: invalid syntax" in capfd.readouterr().err, "a typing error does not end it"
+    assert main(["local"]) == 130
+    assert "SyntaxError: invalid syntax" in capfd.readouterr().err, "a syntax error does not end it"
     assert answers == [(200, 200)] * 3
     first, second, after_build = warm
     assert second == first, "warm"
@@ -110,13 +103,12 @@ def test_without_an_event_warm_containers_follow_every_build(
 
 
 def test_an_api_behind_start_api_authorizes_nobody_and_so_the_backend_refuses_everybody(
-    containers: ContainerLab,
+    sam_local: SamLocal,
 ) -> None:
-    """API Gateway would answer an unsigned request itself; here it comes through, and says nothing of who sent it."""
+    """API Gateway would refuse an unsigned request itself; here it gets through, without the identity of its sender."""
     events = {"WhoAmI": {"Type": "Api", "Properties": {"Method": "GET", "Path": "/whoami"}}}
-    variant = {"Environment": VARIABLES["OrdersFunction"], "Events": events}
-    template = containers.template("OrdersFunction", {"OrdersFunction": variant})
-    with containers.serving("start-api", "OrdersFunction", template) as url, requests.Session() as http:
+    variants = {BACKEND.name: {"Environment": sam_local.example_variables(BACKEND), "Events": events}}
+    with sam_local.serve("start-api", BACKEND, variants) as url, requests.Session() as http:
         http.trust_env = False
         answer = http.get(f"{url}/whoami", timeout=60)
     assert answer.status_code == 403

@@ -10,7 +10,7 @@ import pytest
 
 from access.templates import ACCOUNTS
 from cross_account_api import errors
-from tests.containers.conftest import FAULTY, Invoke
+from tests.containers.variants import FAULTY, Invoke
 
 # Type, the path that the faulty API is asked for, message.
 FAULTS = [
@@ -141,8 +141,8 @@ def test_every_type_is_here() -> None:
     assert {name for name, *_ in FAULTS} | OTHERS == types - {"CallerError", "AnswerError", "ApiError"}
 
 
-def test_a_backend_that_is_set_up_wrongly_does_not_start(orders: Invoke) -> None:
-    payload = orders({}, "WrongSettings")
+def test_a_backend_that_is_set_up_wrongly_does_not_start(backend: Invoke) -> None:
+    payload = backend({}, "WrongSettings")
     assert payload["errorType"] == "ValueError"
     assert payload["errorMessage"] == (
         "environment variable EXECUTOR_ROLE_IDS must match AROA[A-Z0-9]+(,AROA[A-Z0-9]+)*,?, not 'ExecutorRole'"

@@ -1,4 +1,4 @@
-"""The stand-in for AWS's image: made when it is needed, named after what it is made of."""
+"""The substitute for AWS's image: built when it is needed, named by a digest of its files."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 from docker.errors import APIError
 
 from lab.containers import image as runtime
-from lab.containers.image import RuntimeImageError, engine, runtime_image
+from lab.containers.image import RuntimeImageError, docker_client, runtime_image
 
-REGISTRY = "stand-in-test.localhost"
+REGISTRY = "substitute-test.localhost"
 
 
 @pytest.fixture
 def files(docker_engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
-    """What a stand-in apart from the real one is made of."""
+    """The files of a substitute that does not interfere with the real one."""
     files = {"/etc/hosts": b"127.0.0.1 localhost\n"}
     monkeypatch.setattr(runtime, "_AWS_IMAGE", f"{REGISTRY}/no-such-image:3.13")
-    monkeypatch.setattr(runtime, "_OWN_REGISTRY", REGISTRY)
+    monkeypatch.setattr(runtime, "_SUBSTITUTE_REGISTRY", REGISTRY)
     monkeypatch.setattr(runtime, "_CHANGES", [f"LABEL {REGISTRY}=true"])
     monkeypatch.setattr(runtime, "_files", lambda: iter(files.items()))
     yield files
@@ -31,7 +31,7 @@ def names(client: docker.DockerClient) -> set[str]:
     return {name for image in client.images.list(filters={"label": REGISTRY}) for name in image.tags}
 
 
-def test_it_is_made_once(docker_engine: docker.DockerClient, files: dict[str, bytes]) -> None:
+def test_it_is_built_once(docker_engine: docker.DockerClient, files: dict[str, bytes]) -> None:
     image = runtime_image(docker_engine)
     made = docker_engine.images.get(image.name).attrs["Created"]
     assert image.name.startswith(f"{image.prefix}/")
@@ -39,30 +39,28 @@ def test_it_is_made_once(docker_engine: docker.DockerClient, files: dict[str, by
     assert docker_engine.images.get(image.name).attrs["Created"] == made
 
 
-def test_it_is_made_again_when_what_it_is_made_of_changes(
-    docker_engine: docker.DockerClient, files: dict[str, bytes]
-) -> None:
+def test_it_is_built_again_when_a_file_changes(docker_engine: docker.DockerClient, files: dict[str, bytes]) -> None:
     old = runtime_image(docker_engine)
-    # As SAM CLI names what it makes of it.
+    # As SAM CLI names the image that it derives.
     child = old.name.replace(":3.13", ":rapid-x86_64")
     docker_engine.images.get(old.name).tag(child)
     files["/etc/hosts"] += b"127.0.0.1 lab\n"
     new = runtime_image(docker_engine)
     assert new.name != old.name
-    assert names(docker_engine) == {new.name}, "the old one is gone, and what SAM CLI made of it"
+    assert names(docker_engine) == {new.name}, "the old one is gone, and so is what SAM CLI derived from it"
 
 
 def test_aws_s_own_image_comes_first(
     docker_engine: docker.DockerClient, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand_in = runtime_image(docker_engine)
+    substitute = runtime_image(docker_engine)
     monkeypatch.setattr(runtime, "_AWS_IMAGE", f"{REGISTRY}/pulled:3.13")
-    docker_engine.images.get(stand_in.name).tag(f"{REGISTRY}/pulled:3.13")
+    docker_engine.images.get(substitute.name).tag(f"{REGISTRY}/pulled:3.13")
     image = runtime_image(docker_engine)
     assert (image.name, image.prefix) == (f"{REGISTRY}/pulled:3.13", "")
 
 
-def test_where_no_stand_in_can_be_made_the_image_must_be_pulled(
+def test_without_a_substitute_the_image_must_be_pulled(
     docker_engine: docker.DockerClient, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
@@ -74,10 +72,10 @@ def test_where_no_stand_in_can_be_made_the_image_must_be_pulled(
 def test_without_an_engine_it_says_where_it_looked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "ENGINE", "unix:///nonexistent/docker.sock")
     with pytest.raises(RuntimeImageError, match=r"no Docker engine answers at unix:///nonexistent/docker\.sock"):
-        engine()
+        docker_client()
 
 
-def test_the_stand_in_lacks_nothing_that_it_links(docker_engine: docker.DockerClient) -> None:
+def test_the_substitute_contains_all_libraries_that_it_links(docker_engine: docker.DockerClient) -> None:
     """Every module of the standard library and of the runtime client that is a shared library can be loaded."""
     image = runtime_image(docker_engine)
     program = (

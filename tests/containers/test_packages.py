@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from access.templates import Side, source
-from lab.containers.lab import ACCOUNTS, ContainerLab
+from lab.containers.lab import ContainerLab
+from lab.functions import Function
+from tests.containers.variants import BACKEND, CALLER
 
 SIDES: dict[str, Side] = {"account-a": "a", "account-b": "b"}
 
@@ -21,13 +23,12 @@ def digests(package: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("function", sorted(ACCOUNTS))
-def test_the_packages_hold_the_same_files(containers: ContainerLab, function: str, tmp_path: Path) -> None:
-    account = ACCOUNTS[function]
-    # The lab's packages were built without a word of the architecture.
-    assert source(SIDES[account])["Parameters"]["Architecture"]["Default"] == "arm64"
+@pytest.mark.parametrize("function", [BACKEND, CALLER], ids=lambda function: function.name)
+def test_the_packages_hold_the_same_files(containers: ContainerLab, function: Function, tmp_path: Path) -> None:
+    # The lab's packages were built for the default architecture.
+    assert source(SIDES[function.account])["Parameters"]["Architecture"]["Default"] == "arm64"
     overrides = ("--parameter-overrides", "Architecture=x86_64")
-    containers.lab.sam.run("build", account, *overrides, "--build-dir", str(tmp_path))
-    arm64 = digests(containers.build_folder(function) / function)
+    containers.lab.sam.run("build", function.account, *overrides, "--build-dir", str(tmp_path))
+    arm64 = digests(containers.package(function))
     assert len(arm64) > 50
-    assert digests(tmp_path / function) == arm64
+    assert digests(tmp_path / function.name) == arm64

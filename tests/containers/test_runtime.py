@@ -8,14 +8,15 @@ from typing import Any
 import docker
 import pytest
 
-from access.templates import Side, resolved
+from access.templates import ACCOUNTS, Side, resolved
 from lab.accounts import REGION
-from lab.containers.__main__ import VARIABLES
 from lab.containers.lab import ContainerLab
-from tests.containers.conftest import PROBE_SECONDS, Invoke
-from tests.containers.probe import FOLDERS, PACKAGES
+from lab.containers.sam_local import SamLocal
+from lab.functions import Function
+from tests.containers.probe import FOLDERS
+from tests.containers.variants import BACKEND, CALLER, PROBE_SECONDS, Invoke
 
-SIDES: dict[str, Side] = {"CallerFunction": "b", "OrdersFunction": "a"}
+SIDES: dict[str, Side] = {CALLER.name: "b", BACKEND.name: "a"}
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
 DEFINED_BY_LAMBDA = {
@@ -57,28 +58,29 @@ NOT_OF_LAMBDA = {
 }
 
 
-@pytest.fixture(scope="module", params=sorted(PACKAGES))
-def function(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(scope="module", params=[BACKEND, CALLER], ids=lambda function: function.name)
+def function(request: pytest.FixtureRequest) -> Function:
+    found: Function = request.param
+    return found
 
 
 @pytest.fixture(scope="module")
-def seen(function: str, caller: Invoke, orders: Invoke) -> dict[str, Any]:
+def seen(function: Function, caller: Invoke, backend: Invoke) -> dict[str, Any]:
     """What the function sees from inside its container, once that is warm."""
-    invoke = {"CallerFunction": caller, "OrdersFunction": orders}[function]
+    invoke = caller if function == CALLER else backend
     invoke({}, "Probe")
     report: dict[str, Any] = invoke({}, "Probe")
     return report
 
 
-def properties(function: str) -> dict[str, Any]:
-    found: dict[str, Any] = resolved(SIDES[function])["Resources"][function]["Properties"]
+def properties(function: Function) -> dict[str, Any]:
+    found: dict[str, Any] = resolved(SIDES[function.name])["Resources"][function.name]["Properties"]
     return found
 
 
 def test_the_runtime_is_the_template_s(seen: dict[str, Any]) -> None:
     assert seen["python"] == [3, 13]
-    assert seen["path"][0] == "/var/task", "the package comes before what the runtime brings"
+    assert seen["path"][0] == "/var/task", "the package takes precedence over the runtime"
     assert not seen["boto3"].startswith("/var/task/"), "boto3 comes with the runtime"
 
 
@@ -91,29 +93,31 @@ def test_nothing_of_the_package_is_compiled_at_the_start(seen: dict[str, Any]) -
     assert seen["compiled"] == []
 
 
-def test_without_its_bytecode_the_package_would_be_compiled(orders: Invoke) -> None:
+def test_without_its_bytecode_the_package_would_be_compiled(backend: Invoke) -> None:
     """The test above can fail."""
-    report = orders({}, "WithoutBytecode")
-    assert "/var/task/orders/handler.py" in report["compiled"]
+    report = backend({}, "WithoutBytecode")
+    assert f"/var/task/{BACKEND.properties['Handler'].partition('.')[0]}/handler.py" in report["compiled"]
     assert len(report["compiled"]) > 50
 
 
-def test_the_environment_is_lambda_s(function: str, seen: dict[str, Any], containers: ContainerLab) -> None:
+def test_the_environment_is_lambda_s(function: Function, seen: dict[str, Any], sam_local: SamLocal) -> None:
     environment = seen["environment"]
     assert {name: environment.get(name) for name in DEFINED_BY_LAMBDA} == DEFINED_BY_LAMBDA
     assert environment.keys() >= ALSO_DEFINED
     declared = properties(function)["Environment"]["Variables"].keys()
     assert environment.keys() - DEFINED_BY_LAMBDA.keys() - ALSO_DEFINED - NOT_OF_LAMBDA == declared
-    deployed = containers.configuration(function)["Environment"]["Variables"] | VARIABLES[function]
+    deployed = sam_local.containers.configuration(function)["Environment"]["Variables"]
+    if function == BACKEND:
+        deployed |= sam_local.example_variables(function)
     assert {name: environment[name] for name in declared} == {name: deployed[name] for name in declared}
 
 
 def test_memory_is_as_configured(
-    function: str, seen: dict[str, Any], docker_engine: docker.DockerClient, containers: ContainerLab
+    function: Function, seen: dict[str, Any], docker_engine: docker.DockerClient, containers: ContainerLab
 ) -> None:
     megabytes = properties(function)["MemorySize"]
     assert int(seen["memory"]) == megabytes
-    package = containers.lab.folder / f"{function}-probe"
+    package = containers.lab.folder / f"{function.name}-probe"
     [container] = [
         container
         for container in docker_engine.containers.list(filters={"label": "sam.cli.function.name=Probe"})
@@ -123,8 +127,8 @@ def test_memory_is_as_configured(
     assert container.attrs["HostConfig"]["Memory"] == megabytes * 2**20
 
 
-def test_time_is_as_configured(function: str, seen: dict[str, Any]) -> None:
-    limit = PROBE_SECONDS if function == "CallerFunction" else properties(function)["Timeout"]
+def test_time_is_as_configured(function: Function, seen: dict[str, Any]) -> None:
+    limit = PROBE_SECONDS if function == CALLER else properties(function)["Timeout"]
     assert limit - 1 < seen["remaining"] / 1000 <= limit
 
 
@@ -150,3 +154,11 @@ def test_a_warm_start_is_cheaper_than_a_cold_one(caller: Invoke) -> None:
         seconds.append(monotonic() - started)
     cold, *warm = seconds
     assert min(warm) < cold / 2
+
+
+def test_behind_the_emulator_both_functions_run_in_containers_with_their_own_roles(containers: ContainerLab) -> None:
+    lab = containers.lab
+    assert lab.invoke({"path": "/whoami"})["body"]["account_id"] == ACCOUNTS["b"]
+    refused = lab.invoke({"method": "DELETE", "path": "/whoami"})
+    assert refused["errorType"] == "RefusedError"
+    assert "AccessDeniedException" in refused["errorMessage"]

@@ -70,7 +70,7 @@ class Signature(AuthBase):
 def session(lab: Lab) -> Iterator[requests.Session]:
     with requests.Session() as session:
         session.trust_env = False
-        session.auth = Signature(lab.assume_executor(lab.person, f"{ACCOUNT_IDS[ACCOUNT_B]}-contract"))
+        session.auth = Signature(lab.assume_executor(lab.user_key, f"{ACCOUNT_IDS[ACCOUNT_B]}-contract"))
         yield session
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from lab.accounts import ACCOUNT_B
 from lab.lab import Lab
-from tests.lab.conftest import eventually
+from tests.support.waiting import eventually
 
 
 def publish_metrics(lab: Lab) -> None:

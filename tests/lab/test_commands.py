@@ -1,9 +1,10 @@
-"""`python -m lab demo` and `python -m lab`, as a person runs them."""
+"""`python -m lab demo`, `serve` and `replay`, as a user runs them."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,16 +17,23 @@ import pytest
 
 from access.templates import PROJECT
 
-TELLS_AWS_TO_BE_ELSEWHERE = {"AWS_PROFILE": "of-my-own", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+USERS_OWN = {
+    "AWS_PROFILE": "of-my-own",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+    "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "of-my-own",
+    "AWS_SESSION_TOKEN": "of-my-own",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 
 
 @contextmanager
 def lab_command(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run `python -m lab` with all its files in a folder, and see that it leaves none there."""
+    """Run `python -m lab` with its temporary files in a folder, and check that it leaves none there."""
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "lab", *arguments],
         cwd=PROJECT,
-        env=os.environ | TELLS_AWS_TO_BE_ELSEWHERE | {"TMPDIR": str(folder)},
+        env=os.environ | USERS_OWN | {"TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -75,47 +83,71 @@ def test_the_demo_can_be_stopped_while_it_builds(folder: Path, stop: signal.Sign
     assert demo.returncode == 130, output
 
 
+def in_terminal(tmp_path: Path, *commands: str) -> subprocess.CompletedProcess[str]:
+    """Run commands in the shell of a user who has AWS settings of their own."""
+    return subprocess.run(
+        ["bash", "-c", "\n".join(["set -eu", *commands])],
+        cwd=PROJECT,
+        env=USERS_OWN
+        | {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": "own"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
 def test_what_the_lab_prints_works_when_pasted(folder: Path, tmp_path: Path) -> None:
-    with lab_command(folder) as lab:
-        guide = read_until(lab, "call-api")
-        commands = [line.strip() for line in guide.splitlines() if line.startswith("  ")]
-        exports = [line for line in commands if line.startswith("export ")]
-        tries = [line for line in commands if line not in exports]
-        assert [line.split()[0] for line in tries] in (
-            ["sam", "aws", "call-api"],
-            ["sam", "AWS_PROFILE=account-b", "call-api"],
+    env_file = tmp_path / "lab.env"
+    with lab_command(folder, "serve", "--consumers", "account-b,account-c", "--env-file", str(env_file)) as lab:
+        usage = read_until(lab, "replay --consumer account-c")
+        commands = [line.strip() for line in usage.splitlines() if line.startswith("  ")]
+        per_consumer = ["sam remote", "sam remote", "sam logs", "python -m"]
+        assert [" ".join(line.split()[:2]) for line in commands] == [
+            f"source {os.path.relpath(env_file, PROJECT)}",
+            "call-api GET",
+            *per_consumer,
+            *per_consumer,
+        ]
+        terminal = in_terminal(
+            tmp_path,
+            *commands,
+            *(f"until {command} | grep succeeded; do sleep 1; done" for command in commands if "sam logs" in command),
+            "deactivate_lab",
+            "env | grep ^AWS_ | sort",
         )
-        until_done = f"until {tries[-1]} | grep oolong; do sleep 1; done"
-        pasted = "\n".join(["set -eu", *exports, *tries, until_done])
-        terminal = subprocess.run(
-            ["bash", "-c", pasted],
-            cwd=PROJECT,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "SAM_CLI_TELEMETRY": "0"},
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
+        # A call that fails is replayed, from another terminal.
+        failing = next(line for line in commands if "CallerFunction" in line).replace("whoami", "nowhere")
+        replay = f"python -m lab replay --env-file {env_file}"
+        replayed = in_terminal(
+            tmp_path,
+            commands[0],
+            f"{failing} --parameter InvocationType=Event",
+            f"until {replay} | grep 'CallQueue: 1'; do sleep 1; done",
         )
         lab.send_signal(signal.SIGINT)
         rest, _ = lab.communicate(timeout=60)
 
     assert terminal.returncode == 0, terminal.stdout + terminal.stderr
+    assert '"session_name": "222222222222-my-user"' in terminal.stdout
     assert '"session_name": "222222222222-orders-caller"' in terminal.stdout
-    assert '"oolong"' in terminal.stdout
+    assert '"session_name": "333333333333-orders-caller"' in terminal.stdout
+    restored = [f"{name}={value}" for name, value in sorted(USERS_OWN.items()) if name.startswith("AWS_")]
+    assert terminal.stdout.splitlines()[-len(restored) :] == restored
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
     assert lab.returncode == 0
     assert rest.endswith("Stopped.\n")
+    assert not env_file.is_symlink()
 
 
 def test_a_lab_that_cannot_start_says_why(folder: Path, tmp_path: Path) -> None:
     """The project elsewhere, without the emulator's environment."""
     copy = tmp_path / "copy"
-    copy.mkdir()
-    for module in (PROJECT / "lab").glob("*.py"):
-        (copy / "lab").mkdir(exist_ok=True)
-        (copy / "lab" / module.name).write_text(module.read_text())
+    shutil.copytree(PROJECT / "lab", copy / "lab")
+    shutil.copy(PROJECT / "samconfig.toml", copy)
 
     answer = subprocess.run(
-        [sys.executable, "-m", "lab"],
+        [sys.executable, "-m", "lab", "serve"],
         cwd=copy,
         env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(copy)},
         capture_output=True,

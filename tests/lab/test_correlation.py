@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
 from lab.lab import Lab
-from tests.lab.conftest import eventually
+from tests.support.waiting import eventually
 
 
 def log_lines(lab: Lab, account: str) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ import pytest
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
 from lab.lab import STACK_NAMES, Lab
-from tests.lab.conftest import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -26,7 +26,7 @@ from click.testing import CliRunner
 from call_api.__main__ import main
 from cross_account_api.transport import Connections, Request
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION, write_profile
-from lab.lab import PERSON, PERSON_PROFILE, Lab
+from lab.lab import USER, USER_PROFILE, Lab
 
 STEPS = [
     "profile",
@@ -91,10 +91,10 @@ def examine(config_file: Path) -> Doctor:
         for name, profile in (profiles or {}).items():
             write_profile(config_file, name, **profile)
         settings = {**person_profile(lab), **changes}
-        write_profile(config_file, PERSON_PROFILE, **{name: value for name, value in settings.items() if value})
+        write_profile(config_file, USER_PROFILE, **{name: value for name, value in settings.items() if value})
         env = {**lab.environment, "AWS_CONFIG_FILE": str(config_file), "API_URL": lab.api_url, **(environment or {})}
         result = CliRunner(mix_stderr=False, env=env).invoke(
-            main, ["doctor", "--json", "--profile", PERSON_PROFILE, *arguments]
+            main, ["doctor", "--json", "--profile", USER_PROFILE, *arguments]
         )
         assert result.stderr == ""
         return Report(result.exit_code, result.stdout)
@@ -103,7 +103,7 @@ def examine(config_file: Path) -> Doctor:
 
 
 def person_profile(lab: Lab) -> dict[str, str]:
-    profile: dict[str, str] = lab.session(PERSON_PROFILE)._session.get_scoped_config()
+    profile: dict[str, str] = lab.session(USER_PROFILE)._session.get_scoped_config()
     return profile
 
 
@@ -140,8 +140,8 @@ def test_a_healthy_lab_has_nothing_but_ticks(lab: Lab, examine: Doctor) -> None:
 
     assert {name: step["verdict"] for name, step in report.steps.items()} == dict.fromkeys(STEPS, "ok")
     assert (report.exit_code, report.healthy, report.next) == (0, True, "")
-    assert report.steps["credentials"]["saw"] == f"arn:aws:iam::222222222222:user/{PERSON}"
-    assert report.steps["session name"]["saw"] == f"222222222222-{PERSON}"
+    assert report.steps["credentials"]["saw"] == f"arn:aws:iam::222222222222:user/{USER}"
+    assert report.steps["session name"]["saw"] == f"222222222222-{USER}"
     assert report.steps["region"]["saw"] == REGION
 
 
@@ -149,8 +149,8 @@ def test_a_person_sees_a_table_with_one_next_step(lab: Lab) -> None:
     env = {**lab.environment, "API_URL": lab.api_url}
     run = partial(CliRunner(mix_stderr=False, env=env).invoke, main)
 
-    healthy = run(["doctor", "--profile", PERSON_PROFILE])
-    sick = run(["doctor", "--profile", PERSON])
+    healthy = run(["doctor", "--profile", USER_PROFILE])
+    sick = run(["doctor", "--profile", USER])
 
     assert healthy.exit_code == 0
     assert [line.strip() for line in healthy.stdout.splitlines() if line.startswith("✓")][3] == (
@@ -244,7 +244,7 @@ TRAINEE = {"role_session_name": "222222222222-trainee"}
 
 
 def test_the_external_id_is_wrong(lab: Lab, source: Doctor, trainee: Credentials) -> None:
-    report = source(lab, trainee, **TRAINEE, external_id="lab-external-ID")
+    report = source(lab, trainee, **TRAINEE, external_id=lab.external_id.upper())
 
     assert report.failed() == ["AssumeRole"]
     assert report.causes()["identity policy"] == "ruled out"
@@ -445,7 +445,7 @@ def test_the_resource_policy_denies_even_the_executor(own_lab: Lab, examine: Doc
 
 
 def test_the_secret_is_wrong(lab: Lab, source: Doctor) -> None:
-    report = source(lab, Credentials(lab.person.access_key, "x" * 40))
+    report = source(lab, Credentials(lab.user_key.access_key, "x" * 40))
 
     assert report.failed() == ["credentials"]
     assert "SignatureDoesNotMatch" in report.steps["credentials"]["saw"]
@@ -525,7 +525,7 @@ def test_the_clock_is_wrong(lab: Lab, examine: Doctor, minutes: int, words: str)
 
 
 def test_the_session_is_expired(lab: Lab, examine: Doctor) -> None:
-    session = lab.assume_executor(lab.person, f"222222222222-{PERSON}", seconds=1)
+    session = lab.assume_executor(lab.user_key, f"222222222222-{USER}", seconds=1)
     sleep(1.1)
 
     report = examine(lab, **keys(session))
@@ -698,7 +698,7 @@ def test_the_profile_has_no_credentials(lab: Lab, examine: Doctor) -> None:
 
 
 def test_the_profile_has_no_role(lab: Lab, examine: Doctor) -> None:
-    report = examine(lab, **keys(lab.person))
+    report = examine(lab, **keys(lab.user_key))
 
     assert report.failed() == ["role ARN"]
     assert report.next.startswith("Account B: set role_arn.")
@@ -719,8 +719,8 @@ def test_the_caller_is_of_the_account_that_owns_the_role(lab: Lab, source: Docto
 
 
 def test_the_environment_comes_before_the_profile(lab: Lab, examine: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    env = {**lab.environment, "AWS_PROFILE": PERSON_PROFILE, "API_URL": lab.api_url}
-    keys_of_somebody = {"AWS_ACCESS_KEY_ID": lab.person.access_key, "AWS_SECRET_ACCESS_KEY": lab.person.secret_key}
+    env = {**lab.environment, "AWS_PROFILE": USER_PROFILE, "API_URL": lab.api_url}
+    keys_of_somebody = {"AWS_ACCESS_KEY_ID": lab.user_key.access_key, "AWS_SECRET_ACCESS_KEY": lab.user_key.secret_key}
 
     result = CliRunner(mix_stderr=False, env=env | keys_of_somebody).invoke(main, ["doctor", "--json"])
 

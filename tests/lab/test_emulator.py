@@ -14,14 +14,16 @@ import pytest
 
 import lab.emulator
 from lab.emulator import EmulatorError, emulator
-from tests.lab.conftest import eventually
+from tests.support.waiting import eventually
 
 START = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from urllib.parse import urlsplit
 from lab.emulator import emulator
 
+# A shell starts background jobs, such as this test, with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with emulator(Path(sys.argv[1]), api_account="111111111111") as endpoint:
     print(endpoint, flush=True)
     time.sleep(600)

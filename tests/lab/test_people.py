@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, write_profile
-from lab.lab import EXTERNAL_ID, PERSON, PERSON_PROFILE, Lab
+from lab.lab import USER, USER_PROFILE, Lab
 
 BIN = Path(sys.executable).parent
 
@@ -31,7 +31,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
-        env={**lab.environment, **home, "API_URL": lab.api_url, "AWS_PROFILE": PERSON_PROFILE, **environment},
+        env={**lab.environment, **home, "API_URL": lab.api_url, "AWS_PROFILE": USER_PROFILE, **environment},
         input=text,
         capture_output=True,
         text=True,
@@ -45,7 +45,7 @@ def run(
 
 def test_the_policy_allows_a_user_one_role_and_nothing_else(lab: Lab) -> None:
     iam = lab.session(ACCOUNT_B).client("iam")
-    [attached] = iam.list_attached_user_policies(UserName=PERSON)["AttachedPolicies"]
+    [attached] = iam.list_attached_user_policies(UserName=USER)["AttachedPolicies"]
     version = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]["DefaultVersionId"]
     found = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)["PolicyVersion"]
     document: Any = found["Document"]
@@ -85,7 +85,7 @@ def test_call_api_is_a_command_and_a_module(lab: Lab, home: dict[str, str], comm
     done = run(lab, home, *command, "/whoami")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["session_name"] == f"222222222222-{PERSON}"
+    assert json.loads(done.stdout)["session_name"] == f"222222222222-{USER}"
 
 
 def test_an_order_from_standard_input_and_its_way_back(lab: Lab, home: dict[str, str]) -> None:
@@ -104,13 +104,13 @@ def test_an_order_from_standard_input_and_its_way_back(lab: Lab, home: dict[str,
 @pytest.mark.parametrize(
     ("arguments", "profile", "code", "error"),
     [
-        (["/whoami"], PERSON_PROFILE, 0, ""),
-        (["orders"], PERSON_PROFILE, 2, "InvalidCallError: path is 'orders'."),
+        (["/whoami"], USER_PROFILE, 0, ""),
+        (["orders"], USER_PROFILE, 2, "InvalidCallError: path is 'orders'."),
         (["/whoami"], "no-such-profile", 3, "AssumeRoleError: No session of"),
-        (["DELETE", "/orders/x"], PERSON_PROFILE, 4, "RefusedError: The API answered 403 AccessDeniedException"),
-        (["/whoami"], PERSON, 4, "RefusedError: The API answered 403 AccessDeniedException"),
-        (["/orders/x"], PERSON_PROFILE, 5, "NotFoundError: The API answered 404 order_not_found"),
-        (["/orders", "--query", "limit=0"], PERSON_PROFILE, 6, "RejectedError: The API answered 400 invalid_query"),
+        (["DELETE", "/orders/x"], USER_PROFILE, 4, "RefusedError: The API answered 403 AccessDeniedException"),
+        (["/whoami"], USER, 4, "RefusedError: The API answered 403 AccessDeniedException"),
+        (["/orders/x"], USER_PROFILE, 5, "NotFoundError: The API answered 404 order_not_found"),
+        (["/orders", "--query", "limit=0"], USER_PROFILE, 6, "RejectedError: The API answered 400 invalid_query"),
     ],
 )
 def test_the_exit_code_tells_failures_apart(  # noqa: PLR0917
@@ -127,7 +127,7 @@ def test_the_session_is_shared_with_the_aws_cli_through_its_cache(lab: Lab, home
         assert run(lab, home, "call-api", "/whoami").returncode == 0
 
     [cached] = (Path(home["HOME"]) / ".aws/cli/cache").iterdir()
-    assert json.loads(cached.read_text())["AssumedRoleUser"]["Arn"].endswith(f"/222222222222-{PERSON}")
+    assert json.loads(cached.read_text())["AssumedRoleUser"]["Arn"].endswith(f"/222222222222-{USER}")
     assert cached.stat().st_mode & 0o777 == 0o600
 
 
@@ -142,7 +142,7 @@ def test_awscurl_calls_the_api(lab: Lab, home: dict[str, str]) -> None:
     refused = run(lab, home, *command, "-X", "DELETE", f"{lab.api_url}/orders/x", **trust)
 
     assert granted.returncode == 0, granted.stderr
-    assert json.loads(granted.stdout)["session_name"] == f"222222222222-{PERSON}"
+    assert json.loads(granted.stdout)["session_name"] == f"222222222222-{USER}"
     assert refused.returncode == 22
     assert "is not authorized to perform: execute-api:Invoke" in refused.stdout
 
@@ -168,14 +168,24 @@ def test_configure_writes_the_profile_that_calls(lab: Lab, home: dict[str, str],
     write_profile(
         config,
         "me",
-        aws_access_key_id=lab.person.access_key,
-        aws_secret_access_key=lab.person.secret_key or "",
+        aws_access_key_id=lab.user_key.access_key,
+        aws_secret_access_key=lab.user_key.secret_key or "",
         region="eu-west-1",
         **given,
     )
     write_profile(config, "shop", **given)
     before = config.read_text()
-    answers = [lab.outputs[ACCOUNT_A]["ExecutorRoleArn"], "me", EXTERNAL_ID, "", "", lab.api_url, "eu-west-1", "y", ""]
+    answers = [
+        lab.outputs[ACCOUNT_A]["ExecutorRoleArn"],
+        "me",
+        lab.external_id,
+        "",
+        "",
+        lab.api_url,
+        "eu-west-1",
+        "y",
+        "",
+    ]
     elsewhere = {"AWS_CONFIG_FILE": str(config), "AWS_PROFILE": "default", "API_URL": ""}
 
     configured = run(lab, home, "call-api", "configure", "--profile", "shop", text="\n".join(answers), **elsewhere)
@@ -188,5 +198,5 @@ def test_configure_writes_the_profile_that_calls(lab: Lab, home: dict[str, str],
     [backup] = tmp_path.glob("config.*.bak")
     assert backup.read_text() == before
     assert config.read_text().startswith(before.rstrip("\n"))
-    assert json.loads(called.stdout)["session_name"] == f"222222222222-{PERSON}"
+    assert json.loads(called.stdout)["session_name"] == f"222222222222-{USER}"
     assert doctor.returncode == 0, doctor.stdout

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from access.templates import PROJECT
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
-from lab.lab import EXTERNAL_ID, Lab
+from lab.lab import Lab
 
 
 def documented_policy(name: str) -> str:
@@ -33,13 +33,13 @@ def policy_of_the_executor(lab: Lab, policy: str) -> Iterator[None]:
 
 
 def test_a_suspended_consumer_is_refused_at_once_and_let_in_again(own_lab: Lab) -> None:
-    session = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
+    session = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
     assert own_lab.request("GET", "/whoami", session).status_code == 200
 
     with policy_of_the_executor(own_lab, documented_policy("suspend")):
         # Sessions from before, new ones, and the function's.
         assert own_lab.request("GET", "/whoami", session).status_code == 403
-        new = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
+        new = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
         assert own_lab.request("GET", "/whoami", new).status_code == 403
         assert own_lab.invoke({"path": "/whoami"})["errorMessage"].startswith("The API answered 403")
 
@@ -48,7 +48,7 @@ def test_a_suspended_consumer_is_refused_at_once_and_let_in_again(own_lab: Lab) 
 
 
 def test_a_suspension_leaves_other_consumers_alone(own_lab: Lab) -> None:
-    session = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
+    session = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
     other = documented_policy("suspend").replace("222222222222", "333333333333")
 
     with policy_of_the_executor(own_lab, other):
@@ -72,15 +72,15 @@ def test_no_call_fails_while_the_external_id_is_rotated(own_lab: Lab) -> None:
     def accepted(external_id: str) -> bool:
         # A new session each time: one from before would prove nothing.
         try:
-            own_lab.assume_executor(own_lab.person, "222222222222-my-user", external_id=external_id)
+            own_lab.assume_executor(own_lab.user_key, "222222222222-my-user", external_id=external_id)
         except ClientError as error:
             if error.response["Error"]["Code"] != "AccessDenied":
                 raise
             return False
         return True
 
-    own_lab.deploy(ACCOUNT_A, ExternalId="rotated", PreviousExternalId=EXTERNAL_ID)
-    assert accepted(EXTERNAL_ID)
+    own_lab.deploy(ACCOUNT_A, ExternalId="rotated", PreviousExternalId=own_lab.external_id)
+    assert accepted(own_lab.external_id)
     assert accepted("rotated")
 
     own_lab.deploy(ACCOUNT_B, ExternalId="rotated")
@@ -88,7 +88,7 @@ def test_no_call_fails_while_the_external_id_is_rotated(own_lab: Lab) -> None:
 
     own_lab.deploy(ACCOUNT_A, ExternalId="rotated", PreviousExternalId="")
     assert accepted("rotated")
-    assert not accepted(EXTERNAL_ID)
+    assert not accepted(own_lab.external_id)
 
     # Back to what other tests expect.
     own_lab.deploy(ACCOUNT_A)

@@ -10,7 +10,8 @@ import pytest
 
 from access.templates import PROJECT
 from lab.accounts import ACCOUNT_B, REGION, write_profile
-from lab.lab import Lab, Statement
+from lab.iam import Statement
+from lab.lab import Lab
 
 
 def smoke_test(lab: Lab, name: str, *statements: Statement) -> subprocess.CompletedProcess[str]:

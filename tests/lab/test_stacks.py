@@ -31,7 +31,7 @@ def test_a_second_consumer_is_one_more_id_and_sees_only_its_own_orders(own_lab: 
         ConsumerAccountIds="222222222222,333333333333",
         ConsumerSessionName="222222222222-*,333333333333-*",
     )
-    b = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
+    b = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
     c = own_lab.assume_executor(user, "333333333333-consumer")
 
     assert own_lab.request("GET", "/whoami", c).json()["account_id"] == "333333333333"
@@ -58,7 +58,7 @@ def test_the_principals_that_may_assume_the_role_can_be_narrowed(own_lab: Lab) -
 
     own_lab.deploy(ACCOUNT_A, CallerPrincipalArns="arn:aws:iam::222222222222:user/my-*")
 
-    assert own_lab.assume_executor(own_lab.person, "222222222222-my-user").token
+    assert own_lab.assume_executor(own_lab.user_key, "222222222222-my-user").token
     with pytest.raises(ClientError, match="AccessDenied"):
         own_lab.assume_executor(another, "222222222222-another-user")
 
@@ -80,7 +80,7 @@ def test_a_session_may_pass_tags(own_lab: Lab) -> None:
 
 def test_the_stage_throttles_and_the_caller_comes_through(own_lab: Lab) -> None:
     own_lab.deploy(ACCOUNT_A, ThrottlingRateLimit="1", ThrottlingBurstLimit="1")
-    me = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
+    me = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
 
     with ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(lambda _: own_lab.request("GET", "/whoami", me).status_code, range(16)))

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from access.templates import ACCOUNTS, PROJECT
-from lab.containers.__main__ import function_for
-from lab.containers.lab import ContainerLab
-from tests.containers.conftest import Invoke
+from tests.containers.variants import Invoke
 
 EVENTS = {path.name: json.loads(path.read_text()) for path in (PROJECT / "events").glob("*.json")}
 ORDER_ID = "6bd52eb6-dbcc-5f23-bcca-79864b5bbcd6"
@@ -21,19 +19,19 @@ def body(answer: dict[str, Any]) -> Any:
 
 
 def test_every_event_has_a_test_here() -> None:
-    source = (PROJECT / "tests/containers/test_events.py").read_text()
+    source = (PROJECT / "tests/containers/orders/test_events.py").read_text()
     assert [name for name in EVENTS if source.count(f'"{name}"') == 0] == []
 
 
 @pytest.fixture(scope="module")
-def order(orders: Invoke) -> dict[str, Any]:
+def order(backend: Invoke) -> dict[str, Any]:
     """The answer to the event that creates an order."""
-    answer: dict[str, Any] = orders(EVENTS["api-create-order.json"])
+    answer: dict[str, Any] = backend(EVENTS["api-create-order.json"])
     return answer
 
 
-def test_the_backend_tells_who_calls(orders: Invoke) -> None:
-    answer = orders(EVENTS["api-whoami.json"])
+def test_the_backend_tells_who_calls(backend: Invoke) -> None:
+    answer = backend(EVENTS["api-whoami.json"])
     assert answer["statusCode"] == 200
     assert body(answer) == {
         "account_id": ACCOUNTS["b"],
@@ -42,33 +40,33 @@ def test_the_backend_tells_who_calls(orders: Invoke) -> None:
     }
 
 
-def test_the_backend_creates_an_order_once(orders: Invoke, order: dict[str, Any]) -> None:
+def test_the_backend_creates_an_order_once(backend: Invoke, order: dict[str, Any]) -> None:
     assert order["statusCode"] == 201
     assert body(order)["order_id"] == ORDER_ID
-    assert body(orders(EVENTS["api-create-order.json"])) == body(order)
+    assert body(backend(EVENTS["api-create-order.json"])) == body(order)
 
 
-def test_the_backend_refuses_a_bad_body(orders: Invoke) -> None:
-    answer = orders(EVENTS["api-bad-body.json"])
+def test_the_backend_refuses_a_bad_body(backend: Invoke) -> None:
+    answer = backend(EVENTS["api-bad-body.json"])
     assert answer["statusCode"] == 400
     assert body(answer)["error"]["code"] == "invalid_body"
 
 
-def test_the_backend_shows_an_order_to_its_consumer_only(orders: Invoke, order: dict[str, Any]) -> None:
-    assert body(orders(EVENTS["api-get-order.json"])) == body(order)
-    other = orders(EVENTS["api-other-consumer.json"])
+def test_the_backend_shows_an_order_to_its_consumer_only(backend: Invoke, order: dict[str, Any]) -> None:
+    assert body(backend(EVENTS["api-get-order.json"])) == body(order)
+    other = backend(EVENTS["api-other-consumer.json"])
     assert other["statusCode"] == 404
     assert body(other)["error"]["code"] == "order_not_found"
 
 
-def test_the_backend_lists_orders(orders: Invoke, order: dict[str, Any]) -> None:
-    answer = orders(EVENTS["api-list-orders.json"])
+def test_the_backend_lists_orders(backend: Invoke, order: dict[str, Any]) -> None:
+    answer = backend(EVENTS["api-list-orders.json"])
     assert answer["statusCode"] == 200
     assert body(order) in body(answer)["orders"]
 
 
-def test_the_backend_cancels_an_order(orders: Invoke, order: dict[str, Any]) -> None:
-    answer = orders(EVENTS["api-cancel-order.json"])
+def test_the_backend_cancels_an_order(backend: Invoke, order: dict[str, Any]) -> None:
+    answer = backend(EVENTS["api-cancel-order.json"])
     assert answer["statusCode"] == 200
     assert body(answer) == {**body(order), "status": "cancelled"}
 
@@ -95,18 +93,3 @@ def test_of_a_batch_only_what_failed_comes_back(caller: Invoke) -> None:
     second, third = EVENTS["call-sqs-poison.json"]["Records"][1:]
     failures = caller(EVENTS["call-sqs-poison.json"])["batchItemFailures"]
     assert failures == [{"itemIdentifier": second["messageId"]}, {"itemIdentifier": third["messageId"]}]
-
-
-def test_events_find_their_function() -> None:
-    assert {name: function_for(event) for name, event in EVENTS.items()} == {
-        name: "OrdersFunction" if name.startswith("api-") else "CallerFunction" for name in EVENTS
-    }
-
-
-def test_behind_the_emulator_both_functions_run_in_containers_with_their_own_roles(containers: ContainerLab) -> None:
-    lab = containers.lab
-    answer = lab.invoke({"path": "/whoami"})
-    assert answer["body"]["account_id"] == ACCOUNTS["b"]
-    refused = lab.invoke({"method": "DELETE", "path": f"/orders/{ORDER_ID}"})
-    assert refused["errorType"] == "RefusedError"
-    assert "AccessDeniedException" in refused["errorMessage"]

@@ -30,7 +30,7 @@ class FakeLab:
     """A lab that deploys nothing, and whose schedule does what it is told to."""
 
     orders: tuple[dict[str, Any], ...] = ()
-    person = Credentials("key", "secret")
+    user_key = Credentials("key", "secret")
     api_url = "https://127.0.0.1:1/_aws/execute-api/abc/v1"
 
     def __init__(self) -> None:
@@ -122,20 +122,3 @@ def test_every_cell_is_in_the_table(console: Console) -> None:
     assert header.split()[:3] == ["who", "/whoami", "/orders"]
     assert me.split() == ["me", "✓", "200", "✓", "201", "✓", "200", "✓", "200", "✗", "403", "AccessDenied"]
     assert stranger.split() == ["stranger", *["✗", "no", "role"] * 5, "AccessDenied"]
-
-
-def test_progress_tells_what_took_how_long(console: Console) -> None:
-    with demo.progress(console, "boil water"):
-        pass
-
-    assert isinstance(console.file, io.StringIO)
-    assert console.file.getvalue().startswith("✓ boil water ")
-    assert console.file.getvalue().endswith("0.0 s\n")
-
-
-def test_progress_does_not_claim_what_failed(console: Console) -> None:
-    with pytest.raises(OSError, match="cold"), demo.progress(console, "boil water"):
-        raise OSError("cold")
-
-    assert isinstance(console.file, io.StringIO)
-    assert "✓" not in console.file.getvalue()

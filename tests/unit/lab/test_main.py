@@ -1,25 +1,15 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from rich.console import Console
 
-from lab import __main__ as command
+from lab.__main__ import main
 from lab.emulator import EmulatorError
 from lab.sam import SamError
-
-LAB: Any = SimpleNamespace(
-    environment={"AWS_CONFIG_FILE": "/tmp/a folder/config"},  # noqa: S108 - named, not used
-    endpoint="https://127.0.0.1:1",
-    api_url="https://127.0.0.1:1/v1",
-    outputs={"account-b": {"CallQueueUrl": "https://127.0.0.1:1/queue"}},
-)
 
 
 @pytest.fixture(autouse=True)
@@ -30,48 +20,45 @@ def _signals() -> Iterator[None]:
         signal.signal(stop, handler)
 
 
-def main(monkeypatch: pytest.MonkeyPatch, outcome: bool | BaseException) -> int:
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [(True, 0), (False, 1), (EmulatorError("no port"), 1), (SamError("[no] template"), 1), (KeyboardInterrupt(), 130)],
+)
+def test_the_exit_code_shows_the_outcome(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], outcome: bool | BaseException, code: int
+) -> None:
     def run(_: Console) -> bool:
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    monkeypatch.setattr(sys, "argv", ["lab", "demo"])
     monkeypatch.setattr("lab.demo.run", run)
-    return command.main()
 
-
-@pytest.mark.parametrize(
-    ("outcome", "code"),
-    [(True, 0), (False, 1), (EmulatorError("no port"), 1), (SamError("[no] template"), 1), (KeyboardInterrupt(), 130)],
-)
-def test_the_exit_code_tells_how_it_went(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], outcome: bool | BaseException, code: int
-) -> None:
-    assert main(monkeypatch, outcome) == code
+    assert main(["demo"]) == code
 
     expected = f"{type(outcome).__name__}: {outcome}\n" if isinstance(outcome, (EmulatorError, SamError)) else ""
     assert capsys.readouterr().out == expected
 
 
-@pytest.mark.parametrize(
-    ("aws", "tool"),
-    [
-        ("exit 0", "aws sqs --endpoint-url https://127.0.0.1:1 --profile account-b send-message"),
-        ("exit 127", "AWS_PROFILE=account-b python"),
-        (None, "python -c"),
-    ],
-)
-def test_the_queue_is_shown_with_a_tool_that_is_there(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, aws: str | None, tool: str
-) -> None:
-    if aws:
-        (tmp_path / "aws").write_text(f"#!/bin/sh\n{aws}\n")
-        (tmp_path / "aws").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+@pytest.mark.parametrize("consumers", ["", "account-a", "account-c", "account-b,", "account-b,account-d"])
+def test_consumers_are_account_b_and_others_of_the_lab(consumers: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", "--consumers", consumers])
 
-    guide = command.guide(LAB)
+    assert "must be account-b or account-b,account-c" in capsys.readouterr().err
 
-    assert tool in guide
-    assert "export AWS_CONFIG_FILE='/tmp/a folder/config'" in guide
-    assert "export API_URL=https://127.0.0.1:1/v1" in guide
+
+def test_without_an_event_file_it_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    event = tmp_path / "event.json"
+    assert main(["local", str(event)]) == 1
+    assert str(event) in capsys.readouterr().err
+
+    event.write_text("{")
+    assert main(["local", str(event)]) == 1
+    assert "JSONDecodeError" in capsys.readouterr().err
+
+
+def test_without_a_lab_there_is_nothing_to_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", "--env-file", str(tmp_path / "lab.env")]) == 1
+
+    assert "start a lab with `make lab`" in capsys.readouterr().out

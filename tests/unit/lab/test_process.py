@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.process import running, tail
+from lab.process import drop_aws_variables, host_architecture, running, tail
 
 ENVIRONMENT = {"PATH": os.defpath}
 
@@ -62,3 +62,23 @@ def test_the_tail_is_the_end_of_the_log(tmp_path: Path) -> None:
     log.write_bytes(b"1\n2\n\xff3\n")
 
     assert tail(log, lines=2) == "2\n\N{REPLACEMENT CHARACTER}3"
+
+
+def test_only_aws_variables_are_dropped() -> None:
+    environment = {"AWS_PROFILE": "mine", "AWS_": "", "PATH": "/bin", "MY_AWS_PROFILE": "mine", "aws": "x"}
+
+    drop_aws_variables(environment)
+
+    assert environment == {"PATH": "/bin", "MY_AWS_PROFILE": "mine", "aws": "x"}
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture"),
+    [("x86_64", "x86_64"), ("AMD64", "x86_64"), ("arm64", "arm64"), ("aarch64", "arm64")],
+)
+def test_the_architecture_is_named_as_lambda_names_it(
+    monkeypatch: pytest.MonkeyPatch, machine: str, architecture: str
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+
+    assert host_architecture() == architecture

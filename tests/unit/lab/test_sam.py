@@ -10,7 +10,7 @@ from lab.sam import Sam, SamError
 
 @pytest.fixture
 def sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sam:
-    """SAM CLI in whose place a script notes how it is called, and fails on demand."""
+    """SAM CLI replaced by a script that records its arguments and fails on demand."""
     script = tmp_path / "bin/sam"
     script.parent.mkdir()
     script.write_text(
@@ -35,7 +35,7 @@ def test_builds_run_in_a_copy_of_the_sources(sam: Sam) -> None:
     assert not list((sam.folder / "functions").rglob("__pycache__"))
 
 
-def test_a_build_takes_the_sources_as_they_stand(sam: Sam) -> None:
+def test_a_build_takes_the_present_sources(sam: Sam) -> None:
     sam.build(["account-a"])
     (sam.folder / "samconfig.toml").write_text("old")
 

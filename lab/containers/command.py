@@ -1,0 +1,63 @@
+"""`python -m lab local`: run an event in the Lambda runtime, or keep warm containers."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from lab.console import progress
+from lab.containers.lab import ContainerLab
+from lab.containers.sam_local import SamLocal
+from lab.functions import function_for, read_functions
+from lab.sam import SamError
+
+_API_EXAMPLE = "events/api-whoami.json"
+_CALL_EXAMPLE = "events/direct-call.json"
+
+
+def run(console: Console, event: Path | None, arguments: Sequence[str]) -> bool:
+    """Run an event with the function that it is meant for; without one, keep warm containers until interrupted.
+
+    Args:
+        console: Where progress is shown; only the function's response goes to standard output.
+        event: A file with the event.
+        arguments: Further arguments of `sam local invoke`.
+
+    Returns:
+        Whether the function succeeded.
+    """
+    function = function_for(json.loads(event.read_text())) if event else None
+    with ContainerLab.start(step=partial(progress, console)) as containers:
+        console.print(f"image: {containers.image.name}", soft_wrap=True)
+        if event and function:
+            invocation = SamLocal(containers).invoke(function, event, *arguments, log=None)
+            sys.stdout.write(f"{invocation.output}\n")
+            return not invocation.failed
+        serve(console, containers)
+    return True
+
+
+def serve(console: Console, containers: ContainerLab) -> None:
+    """Keep warm containers of all functions until interrupted; every line on standard input builds them again."""
+    sam_local = SamLocal(containers)
+    with ExitStack() as stack:
+        console.print("\nRunning until Ctrl-C. Press Enter to rebuild; warm containers pick up the new code.\n")
+        for name, function in read_functions().items():
+            variants = {name: {"Environment": sam_local.example_variables(function)}}
+            url = stack.enter_context(sam_local.serve("start-lambda", function, variants, "--warm-containers", "LAZY"))
+            event = _API_EXAMPLE if function.routes else _CALL_EXAMPLE
+            console.print(f"  curl -d @{event} {url}/2015-03-31/functions/{name}/invocations", soft_wrap=True)
+        for _ in sys.stdin:
+            try:
+                with progress(console, "sam build"):
+                    containers.build()
+            except SamError as error:  # such as a syntax error, which the next edit fixes
+                console.print(str(error), markup=False, soft_wrap=True)
+        threading.Event().wait()

@@ -1,0 +1,191 @@
+"""`sam local` for functions as they are built and deployed in a lab."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from botocore.config import Config
+
+from lab.accounts import ACCOUNT_A, REGION
+from lab.containers.lab import CA_FILE, HOST, ContainerLab
+from lab.functions import Function
+from lab.process import drop_aws_variables, free_port, running, tail
+from lab.sam import SamError
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+EXAMPLE_ROLE_ID = "AROAEXECUTOREXAMPLE1"
+"""Id of the executor role whose sessions send the requests in events/."""
+
+_START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """Result of a `sam local invoke`.
+
+    Attributes:
+        output: The function's response, or Lambda's JSON of its error; anything else if the runtime ended it.
+        log: Log of the function, the runtime and SAM CLI.
+    """
+
+    output: str
+    log: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether the function failed; the exit code of SAM CLI is 0 even then."""
+        try:
+            payload = json.loads(self.output)
+        except ValueError:
+            return True
+        return isinstance(payload, dict) and "errorType" in payload
+
+
+@dataclass(frozen=True)
+class SamLocal:
+    """`sam local` against a lab in containers.
+
+    Functions can be run in variants: properties that differ, by the variant's logical id. `Environment` of a variant
+    adds to the variables.
+    """
+
+    containers: ContainerLab
+
+    def template(self, function: Function, variants: Mapping[str, Mapping[str, Any]]) -> Path:
+        """Write a template of a function's variants.
+
+        `sam local` knows neither the other resources of the stack nor its account, so the environment variables are
+        those of the deployed function, plus the ones that lead to the emulator: it passes on declared variables only.
+        """
+        deployed = self.containers.configuration(function)
+        variables = deployed["Environment"]["Variables"] | {
+            "AWS_ENDPOINT_URL": self.containers.container_url(self.containers.lab.endpoint),
+            "AWS_CA_BUNDLE": f"/var/task/{CA_FILE}",
+        }
+        common = {
+            **{name: function.properties[name] for name in ("Handler", "Runtime", "MemorySize", "Timeout")},
+            "CodeUri": str(self.containers.package(function)),
+            "Architectures": deployed["Architectures"],
+        }
+        resources = {
+            name: {
+                "Type": "AWS::Serverless::Function",
+                "Properties": {
+                    **common,
+                    **variant,
+                    "Environment": {"Variables": {**variables, **variant.get("Environment", {})}},
+                },
+            }
+            for name, variant in variants.items()
+        }
+        path = self.containers.lab.folder / f"local-{'-'.join(variants)}.json"
+        path.write_text(json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": resources}))
+        return path
+
+    def example_variables(self, function: Function) -> dict[str, str]:
+        """Return the variables with which a function accepts the requests in events/: another executor role id."""
+        lab = self.containers.lab
+        name = lab.outputs[ACCOUNT_A]["ExecutorRoleArn"].rpartition("/")[2]
+        role_id = lab.session(ACCOUNT_A).client("iam").get_role(RoleName=name)["Role"]["RoleId"]
+        variables = self.containers.configuration(function)["Environment"]["Variables"]
+        return {name: value.replace(role_id, EXAMPLE_ROLE_ID) for name, value in variables.items() if role_id in value}
+
+    def invoke(self, function: Function, event: Path, *arguments: str, log: int | None = subprocess.PIPE) -> Invocation:
+        """Run `sam local invoke`.
+
+        Args:
+            function: The function.
+            event: A file with the event.
+            *arguments: Further arguments of the command.
+            log: Destination of the log, as for `subprocess`; None is standard error.
+        """
+        template = self.template(function, {function.name: {"Environment": self.example_variables(function)}})
+        process = subprocess.run(
+            [*self._command("invoke", template), function.name, "--event", event.resolve(), *arguments],
+            env=self._environment(function),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            check=False,
+        )
+        if process.returncode:
+            raise SamError(f"sam local invoke {function.name} failed ({process.returncode}):\n{process.stderr or ''}")
+        return Invocation(process.stdout.strip(), process.stderr or "")
+
+    @contextmanager
+    def start_lambda(
+        self, function: Function, variants: Mapping[str, Mapping[str, Any]], *arguments: str
+    ) -> Iterator[LambdaClient]:
+        """Keep warm containers of a function's variants, and yield a client of Lambda's API that reaches them."""
+        with self.serve("start-lambda", function, variants, "--warm-containers", "LAZY", *arguments) as url:
+            yield self.containers.lab.session(function.account).client(
+                "lambda", endpoint_url=url, config=Config(read_timeout=120, retries={"total_max_attempts": 1})
+            )
+
+    @contextmanager
+    def serve(
+        self, command: str, function: Function, variants: Mapping[str, Mapping[str, Any]], *arguments: str
+    ) -> Iterator[str]:
+        """Run `sam local start-lambda` or `start-api`, and yield its URL. Its containers end with the lab."""
+        folder = self.containers.lab.folder
+        port = free_port("127.0.0.1")
+        log = folder / f"{command}-{port}.log"
+        sam = [*self._command(command, self.template(function, variants)), "--port", str(port), *arguments]
+        with running(sam, cwd=folder, env=self._environment(function), log=log) as process:
+            deadline = time.monotonic() + _START_SECONDS
+            while not _listens(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise SamError(f"sam local {command} did not start:\n{tail(log)}")
+                time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}"
+
+    def _command(self, command: str, template: Path) -> list[str | Path]:
+        return [
+            *(Path(sys.executable).parent / "sam", "local", command, "--template", template, "--region", REGION),
+            *("--invoke-image", self.containers.image.name, "--skip-pull-image"),
+            *("--add-host", f"{HOST}:host-gateway"),
+        ]
+
+    def _environment(self, function: Function) -> dict[str, str]:
+        lab = self.containers.lab
+        session = self.containers.role_session(function)
+        # Variables of the shell would take precedence over those of the template.
+        declared = self.containers.configuration(function)["Environment"]["Variables"]
+        environment = {name: value for name, value in os.environ.items() if name not in declared}
+        drop_aws_variables(environment)
+        return environment | {
+            "AWS_ACCESS_KEY_ID": session.access_key,
+            "AWS_SECRET_ACCESS_KEY": session.secret_key,
+            "AWS_SESSION_TOKEN": session.token or "",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            # SAM CLI calls GetCallerIdentity. AWS_ENDPOINT_URL would replace the one in the template.
+            "AWS_ENDPOINT_URL_STS": lab.endpoint,
+            "REQUESTS_CA_BUNDLE": str(lab.ca_file),
+            "NO_PROXY": urlsplit(lab.endpoint).hostname or "",
+            "SAM_CLI_TELEMETRY": "0",
+            # Seconds for a container to start: SAM CLI's 20 are too few for several at once on a busy machine.
+            "SAM_CLI_CONTAINER_CONNECTION_TIMEOUT": str(_START_SECONDS),
+            # By default it writes files to the home directory.
+            "__SAM_CLI_APP_DIR": str(lab.folder),
+            "SAM_LAYER_CACHE_BASEDIR": str(lab.folder),
+        }
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,66 @@
+"""The functions of both templates: which one serves the API's routes, and which one reads the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from samtranslator.yaml_helper import yaml_parse
+
+from lab.accounts import ACCOUNT_A, ACCOUNT_B
+from lab.sam import PROJECT, setting
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function in one of the templates.
+
+    Attributes:
+        name: Its logical id.
+        account: The account whose template it is in.
+        properties: Its properties, intrinsic functions unresolved.
+    """
+
+    name: str
+    account: str
+    properties: Mapping[str, Any]
+
+    @property
+    def routes(self) -> list[str]:
+        """The routes of the API that the function serves, such as `GET /orders/{order_id}`."""
+        events = [event["Properties"] for event in self._events("Api")]
+        return [f"{event['Method'].upper()} {event['Path']}" for event in events]
+
+    @property
+    def reads_queue(self) -> bool:
+        """Whether a queue invokes it."""
+        return bool(self._events("SQS"))
+
+    def _events(self, kind: str) -> list[Mapping[str, Any]]:
+        return [event for event in self.properties.get("Events", {}).values() if event["Type"] == kind]
+
+
+def read_functions() -> dict[str, Function]:
+    """Return the functions of both templates by logical id."""
+    return {
+        name: Function(name, account, resource["Properties"])
+        for account in (ACCOUNT_A, ACCOUNT_B)
+        for name, resource in _read_template(account)["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+
+
+def function_for(event: Any) -> Function:
+    """Return the function for an event: that of the route for a request from API Gateway, the caller for all else."""
+    functions = read_functions().values()
+    if isinstance(event, dict) and "httpMethod" in event:
+        route = f"{event['httpMethod']} {event.get('resource')}"
+        backends = [function for function in functions if function.routes]
+        return next((function for function in backends if route in function.routes), backends[0])
+    return next(function for function in functions if function.reads_queue)
+
+
+def _read_template(account: str) -> dict[str, Any]:
+    template: dict[str, Any] = yaml_parse((PROJECT / setting(account, "build", "template_file")).read_text())
+    return template

@@ -1,0 +1,20 @@
+"""The functions under test, and the names of their variants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lab.functions import read_functions
+
+type Invoke = Callable[..., Any]
+"""Invokes a function with an event and, optionally, the name of a variant; returns the payload."""
+
+CALLER = next(function for function in read_functions().values() if function.reads_queue)
+BACKEND = next(function for function in read_functions().values() if function.routes)
+
+PROBE_SECONDS = 5
+"""Timeout of the caller's variant `Probe`."""
+
+FAULTY = [f"FaultyApi{number}" for number in range(4)]
+"""Variants of the caller whose API misbehaves, each with a container: as many calls are made at the same time."""

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import functions
+from lab.functions import Function, function_for, read_functions
+from lab.sam import PROJECT
+
+EVENTS = sorted((PROJECT / "events").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
+def test_requests_are_for_the_backend_and_all_else_for_the_caller(path: Path) -> None:
+    function = function_for(json.loads(path.read_text()))
+
+    assert bool(function.routes) == path.name.startswith("api-")
+    assert function.reads_queue != bool(function.routes)
+
+
+@pytest.mark.parametrize("event", [None, [], "text", {}, {"path": "/whoami"}])
+def test_odd_events_are_for_the_caller(event: Any) -> None:
+    assert function_for(event).reads_queue
+
+
+def test_each_function_is_in_the_template_of_its_account() -> None:
+    assert {function.account: bool(function.routes) for function in read_functions().values()} == {
+        "account-a": True,
+        "account-b": False,
+    }
+
+
+def test_of_several_backends_the_one_with_the_route_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    def backend(name: str, method: str, path: str) -> Function:
+        events = {"Route": {"Type": "Api", "Properties": {"Method": method, "Path": path}}}
+        return Function(name, "account-a", {"Events": events})
+
+    found = [
+        backend("List", "get", "/things"),
+        backend("Get", "get", "/things/{id}"),
+        backend("Put", "put", "/things/{id}"),
+    ]
+    monkeypatch.setattr(functions, "read_functions", lambda: {function.name: function for function in found})
+
+    assert function_for({"httpMethod": "GET", "resource": "/things/{id}"}).name == "Get"
+    assert function_for({"httpMethod": "PUT", "resource": "/things/{id}"}).name == "Put"
+    assert function_for({"httpMethod": "GET", "resource": "/nothing"}).name == "List"
