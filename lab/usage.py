@@ -88,9 +88,11 @@ def usage(lab: Lab, env_file: Path) -> str:
     """Return commands to try in another terminal."""
     path = next(path for path in _example_paths() if "{" not in path)
     call = json.dumps({"path": path})
+    file = os.path.relpath(env_file)
+    replay = "python -m lab replay" + ("" if env_file == ENV_FILE else f" --env-file {quote(file)}")
     lines = [
         "\nRunning until Ctrl-C. In another terminal (deactivate_lab undoes the first line):\n",
-        f"  source {os.path.relpath(env_file)}",
+        f"  source {quote(file)}",
         f"  call-api GET {path}",
     ]
     for consumer in lab.consumers:
@@ -100,7 +102,7 @@ def usage(lab: Lab, env_file: Path) -> str:
             f"  sam remote invoke CallerFunction {stack} --event '{call}'",
             f"  sam remote invoke CallQueue {stack} --event '{call}'",
             f"  sam logs {stack}",
-            f"  python -m lab replay --consumer {consumer}    # moves FailedCallQueue's messages to CallQueue",
+            f"  {replay} --consumer {consumer}    # moves the messages of FailedCallQueue to CallQueue",
         ]
     return "\n".join([*lines, ""])
 

@@ -1,4 +1,4 @@
-"""An API that misbehaves as the path asks, and that never looks at a signature."""
+"""An API that misbehaves in the way that the path names, and ignores signatures."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any, Self
 
-from cross_account_api.response import ANSWER_LIMIT
+from cross_account_api.transport import MAX_RESPONSE_BYTES
 
 
 class FaultyApi(ThreadingHTTPServer):
     """The server.
 
     Attributes:
-        released: Set when it ends, so that no stalled answer outlives it.
+        released: Set when it ends, so that no stalled response outlives it.
     """
 
     def __init__(self, host: str) -> None:
@@ -50,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["garbled"]:
                 self._answer(200, b'{"orders": [')
             case ["too-large"]:
-                self._answer(200, json.dumps("x" * ANSWER_LIMIT).encode())
+                self._answer(200, json.dumps("x" * MAX_RESPONSE_BYTES).encode())
             case [status, *rest]:
                 name = rest[0] if rest else "fault"
                 headers = {"x-amzn-errortype": name, "Location": "http://elsewhere.example.com/"}

@@ -138,7 +138,7 @@ def test_a_stalled_api_ends_in_our_error_before_lambda_s(caller: Invoke) -> None
     payload = caller({"path": "/stall"}, "StalledApi")
     assert monotonic() - started < 6
     assert payload["errorType"] == "DeadlineError"
-    assert "UnreachableError" in payload["errorMessage"]
+    assert "ConnectionFailedError" in payload["errorMessage"]
 
 
 def test_lambda_s_own_timeout_looks_otherwise(caller: Invoke) -> None:
@@ -160,5 +160,5 @@ def test_behind_the_emulator_both_functions_run_in_containers_with_their_own_rol
     lab = containers.lab
     assert lab.invoke({"path": "/whoami"})["body"]["account_id"] == ACCOUNTS["b"]
     refused = lab.invoke({"method": "DELETE", "path": "/whoami"})
-    assert refused["errorType"] == "RefusedError"
+    assert refused["errorType"] == "ForbiddenError"
     assert "AccessDeniedException" in refused["errorMessage"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -126,8 +127,8 @@ def test_the_usage_has_commands_for_each_consumer(lab: Any, env_file: Path) -> N
 
     text = usage(lab, env_file)
 
-    assert "lab.env\n  call-api GET /" in text
+    assert f"source {os.path.relpath(env_file)}\n  call-api GET /" in text
     for consumer in lab.consumers:
         assert f"sam remote invoke CallQueue --stack-name orders-caller --profile {consumer} --event" in text
         assert f"sam logs --stack-name orders-caller --profile {consumer}" in text
-        assert f"python -m lab replay --consumer {consumer}" in text
+        assert f"python -m lab replay --env-file {os.path.relpath(env_file)} --consumer {consumer}" in text
