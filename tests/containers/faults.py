@@ -50,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["garbled"]:
                 self._answer(200, b'{"orders": [')
             case ["too-large"]:
-                self._answer(200, json.dumps("x" * MAX_RESPONSE_BYTES).encode())
+                self._answer(200, b"x" * (MAX_RESPONSE_BYTES + 1))
             case [status, *rest]:
                 name = rest[0] if rest else "fault"
                 headers = {"x-amzn-errortype": name, "Location": "http://elsewhere.example.com/"}

@@ -14,13 +14,15 @@ from cross_account_api.transport import MAX_RESPONSE_BYTES
 from tests.containers.variants import FAULTY, Invoke
 
 
-def from_api(error: type[errors.ApiError], status: int, code: str = "fault", **fields: Any) -> errors.ApiError:
-    return error(status, request_id="request-1", code=code, detail="as asked", **fields)
+def from_api(
+    error: type[errors.ApiError], status: int, code: str = "fault", detail: str = "as asked", **fields: Any
+) -> errors.ApiError:
+    return error(status, request_id="request-1", code=code, detail=detail, **fields)
 
 
 # The error, and the path for which the faulty API causes it.
 FAULTS: list[tuple[errors.CallError, str]] = [
-    (from_api(errors.RedirectError, 302), "/302"),
+    (from_api(errors.RedirectError, 302, detail=""), "/302"),
     (from_api(errors.BadRequestError, 400), "/400"),
     (from_api(errors.ForbiddenError, 403), "/403"),
     (from_api(errors.ExpiredSessionError, 403, "ExpiredTokenException"), "/403/ExpiredTokenException"),
@@ -30,7 +32,7 @@ FAULTS: list[tuple[errors.CallError, str]] = [
     (from_api(errors.ThrottledError, 429), "/429"),
     (from_api(errors.ServerError, 500), "/500"),
     (errors.InvalidResponseError("request-1"), "/garbled"),
-    (errors.ResponseTooLargeError(MAX_RESPONSE_BYTES, MAX_RESPONSE_BYTES), "/too-large"),
+    (errors.ResponseTooLargeError(MAX_RESPONSE_BYTES + 1, MAX_RESPONSE_BYTES), "/too-large"),
     (
         errors.ConnectionFailedError(
             "ProtocolError: Remote end closed connection without response", may_have_arrived=True
@@ -69,10 +71,8 @@ def test_the_payload_shows_type_and_message(failures: dict[str, Any], error: err
 def test_a_call_that_breaks_a_rule(caller: Invoke) -> None:
     payload = caller({"path": "/whoami", "retries": 5})
     assert payload["errorType"] == "InvalidCallError"
-    assert payload["errorMessage"] == (
-        "call is an object with the unknown field 'retries'. Allowed: method, path, query, headers, body, "
-        "idempotency_key. Account B: fix the call. No request was sent."
-    )
+    assert payload["errorMessage"].startswith("call is an object with the unknown field 'retries'. Allowed: ")
+    assert payload["errorMessage"].endswith(" Account B: fix the call. No request was sent.")
 
 
 def test_a_setting_that_is_wrong(caller: Invoke) -> None:
