@@ -18,7 +18,7 @@ from lab import demo, replay
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS
 from lab.console import make_console, progress
 from lab.containers import command as local
-from lab.containers.image import RuntimeImageError
+from lab.containers.substitute import RuntimeImageError
 from lab.emulator import EmulatorError
 from lab.lab import Lab
 from lab.process import drop_aws_variables

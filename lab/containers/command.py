@@ -14,7 +14,7 @@ from rich.console import Console
 
 from lab.console import progress
 from lab.containers.lab import ContainerLab
-from lab.containers.sam_local import SamLocal
+from lab.containers.sam_local import SamLocal, has_failed
 from lab.functions import function_for, read_functions
 from lab.sam import SamError
 
@@ -37,9 +37,9 @@ def run(console: Console, event: Path | None, arguments: Sequence[str]) -> bool:
     with ContainerLab.start(step=partial(progress, console)) as containers:
         console.print(f"image: {containers.image.name}", soft_wrap=True)
         if event and function:
-            invocation = SamLocal(containers).invoke(function, event, *arguments, log=None)
-            sys.stdout.write(f"{invocation.output}\n")
-            return not invocation.failed
+            output = SamLocal(containers).invoke(function, event, *arguments)
+            sys.stdout.write(f"{output}\n")
+            return not has_failed(output)
         serve(console, containers)
     return True
 

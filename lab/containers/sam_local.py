@@ -33,28 +33,6 @@ _START_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Invocation:
-    """Result of a `sam local invoke`.
-
-    Attributes:
-        output: The function's response, or Lambda's JSON of its error; anything else if the runtime ended it.
-        log: Log of the function, the runtime and SAM CLI.
-    """
-
-    output: str
-    log: str
-
-    @property
-    def failed(self) -> bool:
-        """Whether the function failed; the exit code of SAM CLI is 0 even then."""
-        try:
-            payload = json.loads(self.output)
-        except ValueError:
-            return True
-        return isinstance(payload, dict) and "errorType" in payload
-
-
-@dataclass(frozen=True)
 class SamLocal:
     """`sam local` against a lab in containers.
 
@@ -103,28 +81,21 @@ class SamLocal:
         variables = self.containers.configuration(function)["Environment"]["Variables"]
         return {name: value.replace(role_id, EXAMPLE_ROLE_ID) for name, value in variables.items() if role_id in value}
 
-    def invoke(self, function: Function, event: Path, *arguments: str, log: int | None = subprocess.PIPE) -> Invocation:
-        """Run `sam local invoke`.
-
-        Args:
-            function: The function.
-            event: A file with the event.
-            *arguments: Further arguments of the command.
-            log: Destination of the log, as for `subprocess`; None is standard error.
-        """
+    def invoke(self, function: Function, event: Path, *arguments: str) -> str:
+        """Run `sam local invoke` and return the function's response, or what the runtime returned in its place."""
         template = self.template(function, {function.name: {"Environment": self.example_variables(function)}})
+        command = [*self._command("invoke", template), function.name, "--event", event.resolve(), *arguments]
         process = subprocess.run(
-            [*self._command("invoke", template), function.name, "--event", event.resolve(), *arguments],
+            command,
             env=self._environment(function),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=log,
             text=True,
             check=False,
         )
         if process.returncode:
-            raise SamError(f"sam local invoke {function.name} failed ({process.returncode}):\n{process.stderr or ''}")
-        return Invocation(process.stdout.strip(), process.stderr or "")
+            raise SamError(f"sam local invoke {function.name} failed ({process.returncode})")
+        return process.stdout.strip()
 
     @contextmanager
     def start_lambda(
@@ -184,6 +155,15 @@ class SamLocal:
             "__SAM_CLI_APP_DIR": str(lab.folder),
             "SAM_LAYER_CACHE_BASEDIR": str(lab.folder),
         }
+
+
+def has_failed(output: str) -> bool:
+    """Return whether a function failed, by what it returned: the exit code of SAM CLI is 0 even then."""
+    try:
+        payload = json.loads(output)
+    except ValueError:
+        return True
+    return isinstance(payload, dict) and "errorType" in payload
 
 
 def _listens(port: int) -> bool:

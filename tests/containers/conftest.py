@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 import docker
 import pytest
 
-from lab.containers.image import RuntimeImageError, docker_client
+from lab.containers.image import docker_client
 from lab.containers.lab import ContainerLab
 from lab.containers.sam_local import SamLocal
+from lab.containers.substitute import RuntimeImageError
 from lab.process import tail
 from tests.containers.faults import FaultyApi
 from tests.containers.probe import package_with_probe

@@ -9,7 +9,9 @@ import pytest
 from docker.errors import APIError
 
 from lab.containers import image as runtime
-from lab.containers.image import RuntimeImageError, docker_client, runtime_image
+from lab.containers import substitute as recipe
+from lab.containers.image import docker_client, runtime_image
+from lab.containers.substitute import RuntimeImageError
 
 REGISTRY = "substitute-test.localhost"
 
@@ -19,9 +21,9 @@ def files(docker_engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch) -
     """The files of a substitute that does not interfere with the real one."""
     files = {"/etc/hosts": b"127.0.0.1 localhost\n"}
     monkeypatch.setattr(runtime, "_AWS_IMAGE", f"{REGISTRY}/no-such-image:3.13")
-    monkeypatch.setattr(runtime, "_SUBSTITUTE_REGISTRY", REGISTRY)
-    monkeypatch.setattr(runtime, "_CHANGES", [f"LABEL {REGISTRY}=true"])
-    monkeypatch.setattr(runtime, "_files", lambda: iter(files.items()))
+    monkeypatch.setattr(recipe, "REGISTRY", REGISTRY)
+    monkeypatch.setattr(recipe, "_CHANGES", [f"LABEL {REGISTRY}=true"])
+    monkeypatch.setattr(recipe, "source_files", lambda: iter(files.items()))
     yield files
     for name in names(docker_engine):
         docker_engine.images.remove(name)

@@ -1,4 +1,4 @@
-"""What the caller is given is what arrives at the backend, however it must be encoded on the way."""
+"""A call arrives at the backend unchanged, whatever its encoding in transit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from lab.accounts import ACCOUNT_A
+from lab.functions import read_functions
 from lab.lab import Lab
+
+BACKEND = next(function for function in read_functions().values() if function.routes)
+ROUTES = [route.split() for route in BACKEND.routes]
+COLLECTION = next(path for method, path in ROUTES if method == "POST")
+ITEM, PARAMETER = next((path[: path.index("{")], path[path.index("{") + 1 : -1]) for _, path in ROUTES if "{" in path)
 
 ECHO = """
 import json
@@ -40,11 +46,11 @@ HARD = [
 
 @pytest.fixture(scope="module")
 def echo(own_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """The lab with a backend that answers with what arrived."""
+    """The lab with a backend that returns the request."""
     functions = own_lab.session(ACCOUNT_A).client("lambda")
     [backend] = functions.list_functions()["Functions"]
     name, handler = backend["FunctionName"], backend["Handler"]
-    built = own_lab.sam.folder / ".aws-sam/account-a/build/OrdersFunction"
+    built = own_lab.sam.build_folder(ACCOUNT_A) / BACKEND.name
     original = Path(shutil.make_archive(str(tmp_path_factory.mktemp("original") / "code"), "zip", built)).read_bytes()
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as package:
@@ -59,27 +65,27 @@ def echo(own_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
 
 @pytest.mark.parametrize("text", HARD)
 def test_a_path_segment_arrives(echo: Lab, text: str) -> None:
-    answer = echo.invoke({"path": f"/orders/{text}"})
+    answer = echo.invoke({"path": f"{ITEM}{text}"})
 
-    assert answer["body"]["pathParameters"] == {"order_id": text}
+    assert answer["body"]["pathParameters"] == {PARAMETER: text}
 
 
 @pytest.mark.parametrize("text", [*HARD, "", "a/b?c", "#", " "])
 def test_a_query_value_arrives(echo: Lab, text: str) -> None:
-    answer = echo.invoke({"path": "/orders", "query": {"q": text}})
+    answer = echo.invoke({"path": COLLECTION, "query": {"q": text}})
 
     assert answer["body"]["multiValueQueryStringParameters"] == {"q": [text]}
 
 
 @pytest.mark.parametrize("text", HARD)
 def test_a_query_name_arrives(echo: Lab, text: str) -> None:
-    answer = echo.invoke({"path": "/orders", "query": {text: "1", "z": ["2", "1", ""]}})
+    answer = echo.invoke({"path": COLLECTION, "query": {text: "1", "z": ["2", "1", ""]}})
 
     assert answer["body"]["multiValueQueryStringParameters"] == {text: ["1"], "z": ["2", "1", ""]}
 
 
 @pytest.mark.parametrize("text", HARD)
 def test_a_body_arrives(echo: Lab, text: str) -> None:
-    answer = echo.invoke({"method": "POST", "path": "/orders", "body": {"sku": text}, "idempotency_key": "k"})
+    answer = echo.invoke({"method": "POST", "path": COLLECTION, "body": {"sku": text}, "idempotency_key": "k"})
 
     assert json.loads(answer["body"]["body"]) == {"sku": text}

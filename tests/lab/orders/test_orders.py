@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +13,7 @@ from botocore.credentials import Credentials
 from requests import Response
 
 from lab.lab import Lab
+from lab.sam import PROJECT
 
 
 def place(lab: Lab, who: Credentials, key: str, **order: Any) -> Response:
@@ -131,3 +133,31 @@ def test_a_body_that_is_no_order_is_refused(lab: Lab, me: Credentials, body: Any
     answer = lab.request("POST", "/orders", me, body=body, headers={"Idempotency-Key": str(uuid4())})
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_body")
+
+
+# --- Through the caller -----------------------------------------------------------------------------------------------
+
+
+def test_an_order_of_the_function_is_the_accounts(lab: Lab, me: Credentials) -> None:
+    answer = lab.invoke({"method": "POST", "path": "/orders", "body": {"sku": "tea"}, "idempotency_key": str(uuid4())})
+
+    assert answer["status"] == 201
+    assert lab.request("GET", f"/orders/{answer['body']['order_id']}", me).json() == answer["body"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"path": "/orders/x"}, "The API answered 404 order_not_found"),
+        ({"path": "/orders", "query": {"limit": "0"}}, "The API answered 400 invalid_query"),
+    ],
+)
+def test_the_backends_refusal_is_shown(lab: Lab, call: dict[str, Any], message: str) -> None:
+    assert lab.invoke(call)["errorMessage"].startswith(message)
+
+
+@pytest.mark.parametrize("name", ["direct-call", "scheduled-call", "destination-envelope"])
+def test_the_callers_events_are_answered(lab: Lab, name: str) -> None:
+    answer = lab.invoke(json.loads((PROJECT / f"events/{name}.json").read_text()))
+
+    assert answer["status"] in {200, 201}
