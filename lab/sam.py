@@ -78,7 +78,7 @@ class Sam:
         drop_aws_variables(environment)
         environment |= self.environment
         environment |= {
-            # The functions run on this machine; SAM does not tell functions/Makefile.
+            # The functions run on this machine; functions/Makefile does not see the template's parameters.
             "ARCHITECTURE": host_architecture(),
             # SAM builds with the python3.13 that it finds.
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",

@@ -56,7 +56,7 @@ def test_a_suspension_leaves_other_consumers_alone(own_lab: Lab) -> None:
 
 
 def test_a_consumer_can_be_suspended_by_a_deployment(own_lab: Lab) -> None:
-    session = own_lab.assume_executor(own_lab.person, "222222222222-my-user")
+    session = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
 
     own_lab.deploy(ACCOUNT_A, SuspendedConsumerIds="333333333333,222222222222")
     assert own_lab.request("GET", "/whoami", session).status_code == 403

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C
-from lab.lab import EXTERNAL_ID, STACK_NAMES, Lab, credentials
+from lab.iam import credentials
+from lab.lab import STACK_NAMES, Lab
 from lab.sam import SamError
 
 
@@ -67,11 +68,11 @@ def test_the_principals_that_may_assume_the_role_can_be_narrowed(own_lab: Lab) -
 
 def test_a_session_may_pass_tags(own_lab: Lab) -> None:
     # As EKS Pod Identity and GitHub Actions do; without sts:TagSession on both sides, AssumeRole is refused.
-    sts = own_lab.session(own_lab.person).client("sts")
+    sts = own_lab.session(own_lab.user_key).client("sts")
     assumed = sts.assume_role(
         RoleArn=own_lab.outputs[ACCOUNT_A]["ExecutorRoleArn"],
         RoleSessionName="222222222222-my-user",
-        ExternalId=EXTERNAL_ID,
+        ExternalId=own_lab.external_id,
         Tags=[{"Key": "Repository", "Value": "orders"}],
     )
 

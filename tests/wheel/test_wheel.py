@@ -82,9 +82,7 @@ def test_the_wheel_holds_the_client_and_the_command_line_only(wheel: Path) -> No
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_clean_environment_calls_the_api(
-    wheel: Path, lab: Lab, model: Model, tmp_path: Path, version: str
-) -> None:
+def test_a_clean_environment_calls_the_api(wheel: Path, lab: Lab, model: Model, tmp_path: Path, version: str) -> None:
     python = interpreter(version)
     if not python:
         pytest.skip(f"Python {version} is not installed")
@@ -93,7 +91,9 @@ def test_a_clean_environment_calls_the_api(
     pip = [venv / "bin/python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet", wheel]
     installed = subprocess.run(pip, capture_output=True, text=True, check=False)
     assert installed.returncode == 0, installed.stderr
-    path = next(route.path for route in model.routes if route.granted and route.method == "GET" and "{" not in route.path)
+    path = next(
+        route.path for route in model.routes if route.granted and route.method == "GET" and "{" not in route.path
+    )
     environment = {
         **lab.environment,
         "HOME": str(tmp_path),
