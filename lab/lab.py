@@ -6,7 +6,6 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,7 +34,6 @@ USER_PROFILE = "orders"
 type Step = Callable[[str], AbstractContextManager[None]]
 
 
-@dataclass
 class Lab:
     """A local AWS in which account A is the provider, account B a consumer, and account C neither by default.
 
@@ -53,24 +51,18 @@ class Lab:
         outputs: Outputs of each deployed stack, by account.
     """
 
-    folder: Path
-    endpoint: str
-    consumers: Sequence[str] = (ACCOUNT_B,)
-    external_id: str = field(init=False, default_factory=lambda: f"lab-{secrets.token_hex(8)}")
-    config_file: Path = field(init=False)
-    ca_file: Path = field(init=False)
-    environment: dict[str, str] = field(init=False)
-    sam: Sam = field(init=False)
-    user_key: Credentials = field(init=False)
-    outputs: dict[str, dict[str, str]] = field(init=False, default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.config_file = self.folder / "aws-config"
-        self.ca_file = self.folder / CA_FILE
-        write_accounts(self.config_file, self.endpoint, self.ca_file)
+    def __init__(self, folder: Path, endpoint: str, consumers: Sequence[str] = (ACCOUNT_B,)) -> None:
+        self.folder = folder
+        self.endpoint = endpoint
+        self.consumers = consumers
+        self.external_id = f"lab-{secrets.token_hex(8)}"
+        self.config_file = folder / "aws-config"
+        self.ca_file = folder / CA_FILE
+        write_accounts(self.config_file, endpoint, self.ca_file)
         self.environment = environment(self.config_file, self.ca_file)
-        self.sam = Sam(self.folder / "sam", self.environment)
+        self.sam = Sam(folder / "sam", self.environment)
         self.user_key = self.user(ACCOUNT_B, USER)
+        self.outputs: dict[str, dict[str, str]] = {}
 
     @classmethod
     @contextmanager

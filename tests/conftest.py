@@ -10,20 +10,6 @@ import pytest
 from lab.lab import Lab
 from lab.process import drop_aws_variables
 
-# A lab is started once, by the worker that runs all tests of its fixture.
-_LABS = ("own_lab", "lab", "containers", "docker_engine")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run the tests of one lab in one worker of pytest-xdist (with `--dist loadgroup`), those of another in another."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            fixtures = getattr(item, "fixturenames", ())
-            for name in _LABS:
-                if name in fixtures:
-                    item.add_marker(pytest.mark.xdist_group(name))
-                    break
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_aws_configuration() -> None:

@@ -12,19 +12,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
-
-from botocore.config import Config
 
 from lab.accounts import ACCOUNT_A, REGION
 from lab.containers.lab import CA_FILE, HOST, ContainerLab
 from lab.functions import Function
 from lab.process import drop_aws_variables, free_port, running, tail
 from lab.sam import SamError
-
-if TYPE_CHECKING:
-    from mypy_boto3_lambda import LambdaClient
 
 EXAMPLE_ROLE_ID = "AROAEXECUTOREXAMPLE1"
 """Id of the executor role whose sessions send the requests in events/."""
@@ -48,15 +43,14 @@ class SamLocal:
         `sam local` knows neither the other resources of the stack nor its account, so the environment variables are
         those of the deployed function, plus the ones that lead to the emulator: it passes on declared variables only.
         """
-        deployed = self.containers.configuration(function)
+        deployed: Mapping[str, Any] = self.containers.configuration(function)
         variables = deployed["Environment"]["Variables"] | {
             "AWS_ENDPOINT_URL": self.containers.container_url(self.containers.lab.endpoint),
             "AWS_CA_BUNDLE": f"/var/task/{CA_FILE}",
         }
         common = {
-            **{name: function.properties[name] for name in ("Handler", "Runtime", "MemorySize", "Timeout")},
+            **{name: deployed[name] for name in ("Architectures", "Handler", "MemorySize", "Runtime", "Timeout")},
             "CodeUri": str(self.containers.package(function)),
-            "Architectures": deployed["Architectures"],
         }
         resources = {
             name: {
@@ -96,16 +90,6 @@ class SamLocal:
         if process.returncode:
             raise SamError(f"sam local invoke {function.name} failed ({process.returncode})")
         return process.stdout.strip()
-
-    @contextmanager
-    def start_lambda(
-        self, function: Function, variants: Mapping[str, Mapping[str, Any]], *arguments: str
-    ) -> Iterator[LambdaClient]:
-        """Keep warm containers of a function's variants, and yield a client of Lambda's API that reaches them."""
-        with self.serve("start-lambda", function, variants, "--warm-containers", "LAZY", *arguments) as url:
-            yield self.containers.lab.session(function.account).client(
-                "lambda", endpoint_url=url, config=Config(read_timeout=120, retries={"total_max_attempts": 1})
-            )
 
     @contextmanager
     def serve(

@@ -8,16 +8,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import docker
 import pytest
+from botocore.config import Config
 
 from lab.containers.image import docker_client
 from lab.containers.lab import ContainerLab
 from lab.containers.sam_local import SamLocal
 from lab.containers.substitute import RuntimeImageError
+from lab.functions import Function
 from lab.process import tail
 from tests.containers.faults import FaultyApi
 from tests.containers.probe import package_with_probe
@@ -67,8 +70,8 @@ def caller(sam_local: SamLocal) -> Iterator[Invoke]:
             "Cold": {},
             **{name: {"Environment": {"API_URL": api_url}, "Timeout": 60} for name in FAULTY},
         }
-        with sam_local.start_lambda(CALLER, variants, "--add-host", "faults:host-gateway") as client:
-            yield lambda event, variant=CALLER.name: _payload(sam_local, client, variant, event)
+        with _warm(sam_local, CALLER, variants, "--add-host", "faults:host-gateway") as invoke:
+            yield invoke
 
 
 @pytest.fixture(scope="session")
@@ -83,8 +86,20 @@ def backend(sam_local: SamLocal) -> Iterator[Invoke]:
         "Probe": {"CodeUri": str(package), "Handler": "probe.handler", "Environment": variables},
         "WithoutBytecode": {"CodeUri": str(source), "Handler": "probe.handler", "Environment": variables},
     }
-    with sam_local.start_lambda(BACKEND, variants) as client:
-        yield lambda event, variant=BACKEND.name: _payload(sam_local, client, variant, event)
+    with _warm(sam_local, BACKEND, variants) as invoke:
+        yield invoke
+
+
+@contextmanager
+def _warm(
+    sam_local: SamLocal, function: Function, variants: dict[str, dict[str, Any]], *arguments: str
+) -> Iterator[Invoke]:
+    """Keep warm containers of a function's variants."""
+    with sam_local.serve("start-lambda", function, variants, "--warm-containers", "LAZY", *arguments) as url:
+        client = sam_local.containers.lab.session(function.account).client(
+            "lambda", endpoint_url=url, config=Config(read_timeout=120, retries={"total_max_attempts": 1})
+        )
+        yield lambda event, variant=function.name: _payload(sam_local, client, variant, event)
 
 
 def _payload(sam_local: SamLocal, client: LambdaClient, function: str, event: Any) -> Any:

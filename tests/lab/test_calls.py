@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -30,7 +31,7 @@ def test_the_api_knows_the_caller_by_its_session_name(lab: Lab) -> None:
 
     assert answer["status"] == 200
     assert answer["body"]["account_id"] == "222222222222"
-    assert answer["body"]["session_name"] == "222222222222-orders-caller"
+    assert re.fullmatch(r"222222222222-eu-west-1-[0-9a-f]{8}-orders-caller", answer["body"]["session_name"])
     assert answer["attempts"] == 1
 
 
@@ -99,7 +100,7 @@ def test_the_correlation_id_ties_both_logs_together(lab: Lab) -> None:
 def test_the_schedule_makes_the_call_of_the_parameters(lab: Lab) -> None:
     scheduler = lab.session(ACCOUNT_B).client("scheduler")
     [entry] = scheduler.list_schedules()["Schedules"]
-    schedule = scheduler.get_schedule(Name=entry["Name"])
+    schedule = scheduler.get_schedule(Name=entry["Name"], GroupName=entry["GroupName"])
     target = schedule["Target"]
 
     assert schedule["ScheduleExpression"] == "rate(1 hour)"

@@ -48,7 +48,7 @@ def test_the_backend_logs_the_request_id_of_the_access_log(lab: Lab) -> None:
 def test_a_scheduled_call_is_found_in_both_accounts(lab: Lab) -> None:
     scheduler = lab.session(ACCOUNT_B).client("scheduler")
     (listed,) = scheduler.list_schedules()["Schedules"]
-    schedule = scheduler.get_schedule(Name=listed["Name"])
+    schedule = scheduler.get_schedule(Name=listed["Name"], GroupName=listed["GroupName"])
     key = f"correlation/{uuid4()}"
     call = json.loads(schedule["Target"]["Input"]) | {"idempotency_key": key}
     # An additional schedule, with the target and the role of the stack's own.
