@@ -55,9 +55,9 @@ def function_for(event: Any) -> Function:
     """Return the function for an event: that of the route for a request from API Gateway, the caller for all else."""
     functions = read_functions().values()
     if isinstance(event, dict) and "httpMethod" in event:
-        route = f"{event['httpMethod']} {event.get('resource')}"
+        routes = {f"{method} {event.get('resource')}" for method in (event["httpMethod"], "ANY")}
         backends = [function for function in functions if function.routes]
-        return next((function for function in backends if route in function.routes), backends[0])
+        return next((function for function in backends if routes & {*function.routes}), backends[0])
     return next(function for function in functions if function.reads_queue)
 
 

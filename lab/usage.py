@@ -86,7 +86,7 @@ def environment_script(lab: Lab) -> str:
 
 def usage(lab: Lab, env_file: Path) -> str:
     """Return commands to try in another terminal."""
-    path = next(path for path in _example_paths() if "{" not in path)
+    path = _example_path()
     call = json.dumps({"path": path})
     file = os.path.relpath(env_file)
     replay = "python -m lab replay" + ("" if env_file == ENV_FILE else f" --env-file {quote(file)}")
@@ -107,17 +107,16 @@ def usage(lab: Lab, env_file: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-def _example_paths() -> Iterator[str]:
-    for function in read_functions().values():
-        for route in function.routes:
-            method, path = route.split()
-            if method == "GET":
-                yield path
+def _example_path() -> str:
+    """Return the path of a GET route without parameters, if the API has one."""
+    routes = [route.split() for function in read_functions().values() for route in function.routes]
+    return next((path for method, path in routes if method == "GET" and "{" not in path), "/")
 
 
 def _write_ca_bundle(lab: Lab) -> Path:
     """Write the authorities that the user trusts anyway, plus the lab's: `requests` takes one file for all hosts."""
-    trusted = Path(os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where())
+    trusted = Path(os.environ.get("REQUESTS_CA_BUNDLE", ""))
+    trusted = trusted if trusted.is_file() else Path(certifi.where())
     bundle = lab.folder / "ca-bundle.pem"
     bundle.write_text(f"{trusted.read_text()}\n{lab.ca_file.read_text()}")
     return bundle

@@ -42,9 +42,11 @@ def test_of_several_backends_the_one_with_the_route_is_meant(monkeypatch: pytest
         backend("List", "get", "/things"),
         backend("Get", "get", "/things/{id}"),
         backend("Put", "put", "/things/{id}"),
+        backend("Any", "any", "/others"),
     ]
     monkeypatch.setattr(functions, "read_functions", lambda: {function.name: function for function in found})
 
     assert function_for({"httpMethod": "GET", "resource": "/things/{id}"}).name == "Get"
     assert function_for({"httpMethod": "PUT", "resource": "/things/{id}"}).name == "Put"
+    assert function_for({"httpMethod": "PUT", "resource": "/others"}).name == "Any"
     assert function_for({"httpMethod": "GET", "resource": "/nothing"}).name == "List"
