@@ -17,7 +17,6 @@ CA_FILE = "ca.pem"
 """Name of the file with the certificate authority of the endpoint, in the emulator's folder."""
 
 _PROGRAM = Path(__file__).parents[1] / ".lab-venv/bin/ministack"
-_READY_SECONDS = 30.0
 
 # A shell in the emulator's process group waits for EOF on standard input, i.e. for the lab to die, and then removes the
 # folder and kills the group.
@@ -36,6 +35,7 @@ def emulator(
     host: str = "127.0.0.1",
     settings: Mapping[str, str] | None = None,
     program: Path = _PROGRAM,
+    ready_seconds: float = 30.0,
 ) -> Iterator[str]:
     """Run the emulator on a free port and yield its URL. It speaks TLS, as the queues' policies demand.
 
@@ -45,6 +45,7 @@ def emulator(
         host: IP address to listen on: loopback, or that of a bridge to containers on this machine.
         settings: Environment variables of the emulator in addition to the ones that make it strict and quiet.
         program: The emulator, in an environment of its own because it pins another botocore than SAM CLI.
+        ready_seconds: How long it may take to start.
     """
     if not program.exists():
         raise EmulatorError(f"{program} is missing: run `make setup`")
@@ -81,12 +82,12 @@ def emulator(
     trust = ssl.create_default_context(cafile=folder / CA_FILE)
     log = folder / "emulator.log"
     with running(["sh", "-c", _SUPERVISE, program, folder], cwd=folder, env=environment, log=log) as process:
-        deadline = time.monotonic() + _READY_SECONDS
+        deadline = time.monotonic() + ready_seconds
         while not _is_ready(host, port, trust):
             if process.poll() is not None:
                 raise EmulatorError(f"the emulator ended while it started:\n{tail(log)}")
             if time.monotonic() > deadline:
-                raise EmulatorError(f"the emulator was not ready within {_READY_SECONDS:.0f} s:\n{tail(log)}")
+                raise EmulatorError(f"the emulator was not ready within {ready_seconds:.0f} s:\n{tail(log)}")
             time.sleep(0.05)
         yield f"https://{host}:{port}"
 

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import lab.emulator
 from lab.emulator import EmulatorError, emulator
 from tests.support.waiting import eventually
 
@@ -124,15 +123,12 @@ def test_an_emulator_that_ends_at_once_says_why(folder: Path, tmp_path: Path) ->
         pass
 
 
-def test_an_emulator_that_is_never_ready_is_not_waited_for_forever(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lab.emulator, "_READY_SECONDS", 0.5)
+def test_an_emulator_that_is_never_ready_is_not_waited_for_forever(folder: Path, tmp_path: Path) -> None:
     stuck = program(tmp_path, f"echo $$ > {tmp_path}/pid; echo thinking; exec sleep 600")
 
     with (
         pytest.raises(EmulatorError, match=r"not ready within 0 s:\nthinking"),
-        emulator(folder, api_account="111111111111", program=stuck),
+        emulator(folder, api_account="111111111111", program=stuck, ready_seconds=0.5),
     ):
         pass
 

@@ -47,7 +47,7 @@ def env_file(tmp_path: Path) -> Path:
 def variables(shell: str, *commands: str) -> dict[str, str]:
     """Return the environment variables of a user's shell after these commands."""
     output = subprocess.run(
-        [shell, "-c", "\n".join(["set -eu", *commands, "env -0"])],
+        [str(shutil.which(shell)), "-c", "\n".join(["set -eu", *commands, "env -0"])],
         env={"PATH": "/usr/bin:/bin", **USERS_OWN},
         capture_output=True,
         text=True,
