@@ -102,7 +102,7 @@ def test_without_an_event_warm_containers_follow_every_build(
     assert len(after_build - first) == 2, "the new code runs"
 
 
-def test_an_api_behind_start_api_authorizes_nobody_and_so_the_backend_refuses_everybody(
+def test_start_api_does_not_authorize_so_the_backend_refuses(
     sam_local: SamLocal,
 ) -> None:
     """API Gateway would refuse an unsigned request itself; here it gets through, without the identity of its sender."""

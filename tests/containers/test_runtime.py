@@ -1,4 +1,4 @@
-"""What surrounds a function in the real runtime: files, bytecode, environment, memory, time."""
+"""A function's surroundings in the real runtime: files, bytecode, environment, memory, time."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def function(request: pytest.FixtureRequest) -> Function:
 
 @pytest.fixture(scope="module")
 def seen(function: Function, caller: Invoke, backend: Invoke) -> dict[str, Any]:
-    """What the function sees from inside its container, once that is warm."""
+    """The view from inside the warm container."""
     invoke = caller if function == CALLER else backend
     invoke({}, "Probe")
     report: dict[str, Any] = invoke({}, "Probe")
@@ -141,7 +141,7 @@ def test_a_stalled_api_ends_in_our_error_before_lambda_s(caller: Invoke) -> None
     assert "ConnectionFailedError" in payload["errorMessage"]
 
 
-def test_lambda_s_own_timeout_looks_otherwise(caller: Invoke) -> None:
+def test_lambda_s_own_timeout_looks_different(caller: Invoke) -> None:
     """The test above can fail."""
     assert caller({"sleep": 30}, "Probe") == f"Task timed out after {PROBE_SECONDS}.00 seconds"
 
@@ -156,7 +156,7 @@ def test_a_warm_start_is_cheaper_than_a_cold_one(caller: Invoke) -> None:
     assert min(warm) < cold / 2
 
 
-def test_behind_the_emulator_both_functions_run_in_containers_with_their_own_roles(containers: ContainerLab) -> None:
+def test_the_emulator_runs_both_functions_with_their_own_roles(containers: ContainerLab) -> None:
     lab = containers.lab
     assert lab.invoke({"path": "/whoami"})["body"]["account_id"] == ACCOUNTS["b"]
     refused = lab.invoke({"method": "DELETE", "path": "/whoami"})

@@ -1,4 +1,4 @@
-"""CallerFunction as deployed: it assumes the role and makes the calls that it is given."""
+"""The caller as deployed: it assumes the role and makes calls."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_call_out_of_a_destination_envelope_is_made(lab: Lab) -> None:
     assert answer["status"] == 200
 
 
-# The emulator's executor calls every error type Runtime.HandlerError, so the messages tell them apart here.
+# The emulator reports every error type as Runtime.HandlerError; the messages differ.
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -55,7 +55,7 @@ def test_a_call_out_of_a_destination_envelope_is_made(lab: Lab) -> None:
         ([], "call is"),
     ],
 )
-def test_a_call_that_fails_says_why(lab: Lab, call: Any, message: str) -> None:
+def test_a_call_that_fails_has_a_reason(lab: Lab, call: Any, message: str) -> None:
     assert lab.invoke(call)["errorMessage"].startswith(message)
 
 
@@ -114,7 +114,7 @@ def test_the_schedule_makes_the_call_of_the_parameters(lab: Lab) -> None:
     assert lab.invoke(json.loads(target["Input"]))["status"] == 200
 
 
-def test_only_the_poison_of_an_sqs_batch_is_given_back(lab: Lab) -> None:
+def test_only_the_invalid_messages_of_a_batch_are_returned(lab: Lab) -> None:
     answer = lab.invoke(json.loads((EVENTS / "call-sqs-poison.json").read_text()))
 
     assert answer == {

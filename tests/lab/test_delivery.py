@@ -1,4 +1,4 @@
-"""Queued calls through the deployed stacks, over a wire that breaks now and then.
+"""Queued calls through the deployed stacks, over connections that break now and then.
 
 Fewer than in tests/faults, where a thousand take as long: the emulator starts a process for each concurrent invocation.
 """
@@ -31,9 +31,9 @@ FAULTY = 0.1
 
 
 class Wire:
-    """Carries TCP connections to an endpoint, and cuts some: before what is sent arrives, or before the answer does.
+    """A TCP proxy that cuts some connections: before the request arrives, or before the response does.
 
-    It knows nothing of TLS and changes no byte, so signatures and certificates hold.
+    It does not terminate TLS and changes no byte, so signatures and certificates stay valid.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -69,7 +69,7 @@ class Wire:
                 if cut == "before the answer":
                     _reset(near)
                     break
-            # The other side has got all of the request, and does its work.
+            # The other side has received the whole request and processes it.
             far.shutdown(socket.SHUT_WR)
             back.join()
 
@@ -96,7 +96,7 @@ def _reset(connection: socket.socket) -> None:
 
 @pytest.fixture
 def wire(own_lab: Lab) -> Iterator[Wire]:
-    """What the caller takes for the API's address."""
+    """The proxy, deployed as the API's address."""
     wire = Wire(own_lab.endpoint)
     own_lab.deploy(ACCOUNT_B, ApiUrl=own_lab.api_url.replace(own_lab.endpoint, wire.url))
     yield wire
@@ -106,7 +106,7 @@ def wire(own_lab: Lab) -> Iterator[Wire]:
 
 @pytest.fixture
 def sqs(own_lab: Lab) -> Iterator[SQSClient]:
-    """The queues' client; what failed is delivered again after seconds instead of nine minutes."""
+    """A client of SQS; failed messages are delivered again after seconds instead of nine minutes."""
     sqs = own_lab.session(ACCOUNT_B).client("sqs")
     queue_url = own_lab.outputs[ACCOUNT_B]["CallQueueUrl"]
     deployed = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["VisibilityTimeout"])["Attributes"]
@@ -116,7 +116,7 @@ def sqs(own_lab: Lab) -> Iterator[SQSClient]:
 
 
 def ordered(lab: Lab) -> Counter[str]:
-    """Count the orders of this test by what is ordered, in the table itself."""
+    """Count the orders of this test by SKU, in the table itself."""
     resources = (
         lab.session(ACCOUNT_A)
         .client("cloudformation")
@@ -181,7 +181,7 @@ def test_calls_over_a_faulty_wire_are_done_once(own_lab: Lab, wire: Wire, sqs: S
     assert set(done.values()) == {1}, "no order twice"
     assert set(done) | {json.loads(body)["idempotency_key"] for body in waiting} == set(keys), "none lost"
 
-    # A replay of what failed and of what was done: new messages, the same calls.
+    # A replay of failed and of successful calls: new messages, the same calls.
     for again in (waiting, bodies[:10]):
         put(sqs, calls, again)
         assert eventually(lambda: is_empty(sqs, calls), seconds=120)

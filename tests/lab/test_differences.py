@@ -12,14 +12,14 @@ from lab.accounts import ACCOUNT_B
 from lab.lab import Lab
 
 
-def test_a_route_that_does_not_exist_is_refused_like_one_that_is_not_granted(lab: Lab, me: Credentials) -> None:
+def test_an_unknown_route_is_refused_like_one_without_a_grant(lab: Lab, me: Credentials) -> None:
     response = lab.request("GET", "/nowhere", me)
 
     assert (response.status_code, response.headers["x-amzn-errortype"]) == (403, "AccessDeniedException")
     assert set(response.json()) == {"__type", "message"}
 
 
-def test_the_backend_logs_another_request_id_than_the_response_has(lab: Lab, me: Credentials) -> None:
+def test_the_backend_and_the_response_have_different_request_ids(lab: Lab, me: Credentials) -> None:
     response = lab.request("GET", "/whoami", me)
 
     assert response.json()["request_id"] != response.headers["x-amzn-requestid"]

@@ -1,4 +1,4 @@
-"""The emulator starts, says why it did not, and leaves nothing behind, however its user ends."""
+"""The emulator starts or reports why it did not, and leaves nothing behind, however its user ends."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def test_two_run_beside_each_other_and_end_with_their_blocks(tmp_path: Path) -> None:
+def test_two_run_side_by_side_and_end_with_their_blocks(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     with emulator(tmp_path / "one", api_account="111111111111") as one:
@@ -123,7 +123,7 @@ def test_an_emulator_that_ends_at_once_says_why(folder: Path, tmp_path: Path) ->
         pass
 
 
-def test_an_emulator_that_is_never_ready_is_not_waited_for_forever(folder: Path, tmp_path: Path) -> None:
+def test_waiting_for_an_emulator_is_bounded(folder: Path, tmp_path: Path) -> None:
     stuck = program(tmp_path, f"echo $$ > {tmp_path}/pid; echo thinking; exec sleep 600")
 
     with (

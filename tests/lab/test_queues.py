@@ -1,4 +1,4 @@
-"""Calls that wait, and calls that failed: every one is done or kept as it came."""
+"""Queued calls and failed calls: each is done, or kept unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sqs(own_lab: Lab) -> SQSClient:
 
 @pytest.fixture
 def impatient(own_lab: Lab, sqs: SQSClient) -> Iterator[None]:
-    """Calls that fail are given up in seconds: AWS takes 45 minutes for five receives."""
+    """Calls that fail are given up after seconds instead of five receives in 45 minutes."""
     queue_url = own_lab.outputs[ACCOUNT_B]["CallQueueUrl"]
     names: list[Literal["VisibilityTimeout", "RedrivePolicy"]] = ["VisibilityTimeout", "RedrivePolicy"]
     deployed = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
@@ -50,7 +50,7 @@ def enqueue(lab: Lab, sqs: SQSClient, *bodies: str) -> None:
 
 
 def take_failed(lab: Lab, sqs: SQSClient, count: int) -> list[str]:
-    """Wait for so many failed calls and take them out of the queue."""
+    """Wait for this many failed calls and take them out of the queue."""
     queue_url = lab.outputs[ACCOUNT_B]["FailedCallQueueUrl"]
     taken: list[str] = []
 
@@ -65,7 +65,7 @@ def take_failed(lab: Lab, sqs: SQSClient, count: int) -> list[str]:
 
 
 def depth(lab: Lab, sqs: SQSClient) -> int:
-    """Count the messages in CallQueue, those that are being worked on included."""
+    """Count the messages in CallQueue, including those in flight."""
     attributes = sqs.get_queue_attributes(
         QueueUrl=lab.outputs[ACCOUNT_B]["CallQueueUrl"],
         AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
@@ -90,7 +90,7 @@ def test_many_queued_calls_are_all_done_once(own_lab: Lab, sqs: SQSClient) -> No
 
 
 @pytest.mark.usefixtures("impatient")
-def test_only_the_calls_that_fail_are_kept_as_they_came(own_lab: Lab, sqs: SQSClient) -> None:
+def test_only_the_calls_that_fail_are_kept_unchanged(own_lab: Lab, sqs: SQSClient) -> None:
     sku = f"mixed-{uuid4()}"
     poison = [
         "this is no JSON",
@@ -117,12 +117,12 @@ def test_an_asynchronous_call_that_fails_is_kept(own_lab: Lab, sqs: SQSClient) -
 
     [kept] = take_failed(own_lab, sqs, 1)
 
-    # AWS keeps the call alone, the emulator an envelope around it; the caller takes both.
+    # On AWS the message is the call itself, in the emulator an envelope around it; the caller accepts both.
     assert json.loads(kept).get("requestPayload", json.loads(kept)) == call
 
 
-def test_a_failed_call_that_was_mended_is_done_when_replayed(own_lab: Lab, sqs: SQSClient) -> None:
-    sku = f"mended-{uuid4()}"
+def test_a_failed_call_that_was_fixed_is_done_when_replayed(own_lab: Lab, sqs: SQSClient) -> None:
+    sku = f"fixed-{uuid4()}"
     broken = order_call(body={"sku": "no such sku!"})
     own_lab.session(ACCOUNT_B).client("lambda").invoke(
         FunctionName=own_lab.outputs[ACCOUNT_B]["CallerFunctionName"],

@@ -1,4 +1,4 @@
-"""The smoke test for real accounts, run against the lab: it passes on what works, and fails on what does not."""
+"""The smoke test for real accounts, run against the lab: it passes if the stacks work, and fails if they do not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lab.lab import Lab
 
 
 def smoke_test(lab: Lab, name: str, *statements: Statement) -> subprocess.CompletedProcess[str]:
-    """Run tests/deployed as a new role of account B with the given statements and a right to look and invoke."""
+    """Run tests/deployed as a new role of account B with these statements, which may also describe stacks and invoke functions."""
     looking = {
         "Effect": "Allow",
         "Action": ["cloudformation:DescribeStacks", "lambda:InvokeFunction"],

@@ -30,7 +30,7 @@ def order(backend: Invoke) -> dict[str, Any]:
     return answer
 
 
-def test_the_backend_tells_who_calls(backend: Invoke) -> None:
+def test_the_backend_shows_who_calls(backend: Invoke) -> None:
     answer = backend(EVENTS["api-whoami.json"])
     assert answer["statusCode"] == 200
     assert body(answer) == {
@@ -71,7 +71,7 @@ def test_the_backend_cancels_an_order(backend: Invoke, order: dict[str, Any]) ->
     assert body(answer) == {**body(order), "status": "cancelled"}
 
 
-def test_a_direct_call_is_answered_by_the_backend_in_its_own_container(caller: Invoke) -> None:
+def test_a_direct_call_reaches_the_backend_in_its_container(caller: Invoke) -> None:
     answer = caller(EVENTS["direct-call.json"])
     assert answer["status"] == 200
     assert set(answer["body"]) == {"orders", "next_cursor"}
@@ -89,7 +89,7 @@ def test_a_batch_of_queued_calls_succeeds(caller: Invoke) -> None:
     assert caller(EVENTS["sqs-batch.json"]) == {"batchItemFailures": []}
 
 
-def test_of_a_batch_only_what_failed_comes_back(caller: Invoke) -> None:
+def test_only_the_failed_messages_of_a_batch_are_returned(caller: Invoke) -> None:
     second, third = EVENTS["call-sqs-poison.json"]["Records"][1:]
     failures = caller(EVENTS["call-sqs-poison.json"])["batchItemFailures"]
     assert failures == [{"itemIdentifier": second["messageId"]}, {"itemIdentifier": third["messageId"]}]

@@ -129,7 +129,7 @@ def test_errors_have_one_form(lab: Lab, me: Credentials, route: str, status: int
 @pytest.mark.parametrize(
     "body", [None, [], "tea", {}, {"sku": ""}, {"sku": "tea", "quantity": 0}, {"sku": "tea", "x": 1}]
 )
-def test_a_body_that_is_no_order_is_refused(lab: Lab, me: Credentials, body: Any) -> None:
+def test_an_invalid_order_is_refused(lab: Lab, me: Credentials, body: Any) -> None:
     answer = lab.request("POST", "/orders", me, body=body, headers={"Idempotency-Key": str(uuid4())})
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_body")

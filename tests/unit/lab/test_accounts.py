@@ -64,7 +64,7 @@ def test_a_profile_can_be_added_and_replaced(config_file: Path) -> None:
     assert "[profile account-a]" in text
 
 
-def test_the_environment_leads_to_the_configuration_and_nothing_else(config_file: Path) -> None:
+def test_the_environment_leads_to_nothing_but_the_configuration(config_file: Path) -> None:
     variables = environment(config_file, config_file.parent / "ca.pem")
 
     assert variables["AWS_CONFIG_FILE"] == str(config_file)

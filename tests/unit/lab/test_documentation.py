@@ -4,7 +4,7 @@ from lab import workarounds
 from lab.sam import PROJECT
 
 
-def test_the_differences_from_aws_include_every_parameter_that_the_lab_passes() -> None:
+def test_every_parameter_that_the_lab_passes_is_documented() -> None:
     text = (PROJECT / "docs/local-runtime.md").read_text()
     table = text.partition("## What differs from AWS")[2].partition("\n## ")[0]
     given = workarounds.provider_parameters(["account-b"]) | workarounds.consumer_parameters("url")

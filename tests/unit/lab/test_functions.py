@@ -14,7 +14,7 @@ EVENTS = sorted((PROJECT / "events").glob("*.json"))
 
 
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
-def test_requests_are_for_the_backend_and_all_else_for_the_caller(path: Path) -> None:
+def test_requests_go_to_the_backend_all_else_to_the_caller(path: Path) -> None:
     function = function_for(json.loads(path.read_text()))
 
     assert bool(function.routes) == path.name.startswith("api-")
