@@ -86,7 +86,6 @@ def _values(side: Side, parameters: dict[str, Any]) -> dict[str, Any]:
         "AWS::AccountId": ACCOUNTS[side],
         "AWS::Partition": "aws",
         "AWS::Region": REGION,
-        "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNTS[side]}:stack/stack-{side}/0a1b2c3d-5e6f",
         "AWS::StackName": f"stack-{side}",
         "AWS::URLSuffix": "amazonaws.com",
     }

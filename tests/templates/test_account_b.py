@@ -49,18 +49,20 @@ def test_the_caller_is_given_the_other_sides_outputs_under_the_same_names(resour
         "API_REGION": "",
         "EXECUTOR_ROLE_ARN": "arn:aws:iam::111111111111:role/executor",
         "EXTERNAL_ID": "external-id",
-        "SESSION_NAME": "222222222222-eu-west-1-0a1b2c3d-stack-b",
+        "SESSION_NAME": "222222222222-eu-west-1-stack-b",
+        "API_TIMEOUT": 30,
         "API_IGNORES_IDEMPOTENCY_KEYS": "false",
+        "FAILED_CALL_QUEUE_URL": "FailedCallQueue",
     }
 
 
-def test_session_names_stay_unique_when_they_are_cut() -> None:
-    name = resolved("b")["Resources"]["CallerFunction"]["Properties"]["Environment"]["Variables"]["SESSION_NAME"]
-    # STS takes 64 characters. Account, region and stack id come before the part that may be cut.
-    unique = name.removesuffix("stack-b")
-    assert unique == "222222222222-eu-west-1-0a1b2c3d-"
-    longest_region = max(botocore.session.get_session().get_available_regions("lambda"), key=len)
-    assert len(unique) - len("eu-west-1") + len(longest_region) < 64
+def test_an_api_that_ignores_idempotency_keys_gets_no_call_twice() -> None:
+    def retries(ignores: str) -> int:
+        found = resolved("b", ApiIgnoresIdempotencyKeys=ignores)["Resources"]
+        attempts: int = found["CallerFunctionEventInvokeConfig"]["Properties"]["MaximumRetryAttempts"]
+        return attempts
+
+    assert (retries("false"), retries("true")) == (2, 0)
 
 
 def test_without_a_role_the_function_may_invoke_the_granted_methods_and_nothing_else() -> None:
@@ -83,9 +85,10 @@ def scheduled_call(**parameters: Any) -> dict[str, Any]:
 
 
 def test_the_scheduled_call_is_made_of_parameters() -> None:
-    assert Call.parse(scheduled_call()) == Call(
-        "GET", "/whoami", idempotency_key="eu-west-1/stack-b/<aws.scheduler.scheduled-time>"
-    )
+    call = Call.parse(scheduled_call())
+    assert (call.method, call.target, call.headers, call.body) == ("GET", "/whoami", (), None)
+    assert call.idempotency_key == "eu-west-1/stack-b/<aws.scheduler.scheduled-time>"
+
     call = Call.parse(
         scheduled_call(
             CallMethod="POST",
@@ -181,8 +184,11 @@ def test_queues_are_encrypted_and_take_nothing_without_tls(resources: dict[str, 
     ]
 
 
-def test_an_attempt_that_the_api_lets_run_into_its_timeout_can_be_repeated(resources: dict[str, Any]) -> None:
-    assert resources["CallerFunction"]["Properties"]["Timeout"] > 2 * 29
+def test_an_attempt_that_runs_into_the_apis_timeout_can_be_repeated(resources: dict[str, Any]) -> None:
+    timeout = resources["CallerFunction"]["Properties"]["Timeout"]
+    parameter = source("b")["Parameters"]["ApiTimeout"]
+    assert timeout > 2 * parameter["Default"]
+    assert timeout > parameter["MaxValue"], "a single attempt always fits"
 
 
 @pytest.mark.parametrize(("names", "given"), [("", None), ("my-user", ["my-user"]), ("ann,bob", ["ann", "bob"])])

@@ -18,7 +18,7 @@ def snake(pascal: str) -> str:
 
 def variables(side: Side, function: str) -> dict[str, str]:
     found: dict[str, str] = resolved(side)["Resources"][function]["Properties"]["Environment"]["Variables"]
-    return {name: value for name, value in found.items() if not name.startswith("POWERTOOLS_")}
+    return {name: str(value) for name, value in found.items() if not name.startswith("POWERTOOLS_")}
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,4 @@ def test_what_account_a_puts_out_goes_by_one_name_to_the_callers_settings() -> N
 def test_the_functions_accept_what_their_templates_give_them() -> None:
     settings = CallerSettings.from_environment({**variables("b", "CallerFunction"), "AWS_REGION": "eu-west-1"})
     assert settings.api_url == "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1"
-    assert settings.session_name == "222222222222-eu-west-1-0a1b2c3d-stack-b"
+    assert settings.session_name == "222222222222-eu-west-1-stack-b"
