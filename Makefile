@@ -75,8 +75,7 @@ check: setup ## Format, lint, types, templates, secrets, workflows: what CI chec
 	@git ls-files -z -- functions call_api access lab 'template-*' samconfig.toml Makefile .ci .github \
 		| xargs -0 detect-secrets-hook --exclude-lines 'noqa: S10[56]' --exclude-files 'requirements.*\.txt$$'
 	@zizmor --offline --quiet .github
-	@sam validate --lint --config-env account-a
-	@sam validate --lint --config-env account-b
+	@for env in account-a account-b deploy-role; do sam validate --lint --config-env "$$env"; done
 
 .PHONY: format
 format: setup ## Format the code and mend what the linter can
@@ -89,9 +88,9 @@ build: setup ## Build both stacks with SAM
 	@sam build --config-env account-b
 
 .PHONY: deploy-a deploy-b
-deploy-a deploy-b: deploy-%: setup ## Build and deploy one account's stack; ARGS="--parameter-overrides …" on the first time
+deploy-a deploy-b: deploy-%: setup ## Build and deploy one account's stack; ARGS='--parameter-overrides file://my.yaml' the first time
 	@sam build --config-env account-$*
-	@sam deploy --config-env account-$* $(ARGS)
+	@sam deploy --config-env account-$* $(value ARGS)
 
 .PHONY: lock
 lock: setup ## Pin the newest dependencies that fit, with hashes
@@ -99,6 +98,8 @@ lock: setup ## Pin the newest dependencies that fit, with hashes
 	@$(call compile,lab,lab/requirements.txt,--universal)
 	@$(call compile,orders,functions/orders/requirements.txt,--constraints requirements-dev.txt)
 	@$(call compile,caller,functions/caller/requirements.txt,--constraints requirements-dev.txt)
+	@$(UV) pip compile --quiet --upgrade --no-header --no-annotate --generate-hashes --python-version 3.13 \
+		--constraints requirements-dev.txt --group deploy --output-file .github/requirements.txt
 compile = $(UV) pip compile --quiet --upgrade --no-header --no-annotate --generate-hashes --python-version 3.13 \
 	$(3) pyproject.toml --group $(1) --output-file $(2)
 

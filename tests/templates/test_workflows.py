@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from samcli.cli.types import CfnParameterOverridesType
 
 from access.templates import PROJECT, source
 
@@ -38,6 +40,7 @@ def test_zizmor_finds_nothing() -> None:
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "No findings to report" in run.stdout
+    assert "failed to parse" not in run.stderr
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -53,20 +56,38 @@ def test_jobs_have_only_the_permissions_that_they_name(path: Path) -> None:
     loaded = workflow(path)
     assert loaded["permissions"] == {}
     for name, job in loaded["jobs"].items():
-        deploys = name.startswith("account-")
-        assert job["permissions"] == {"contents": "read"} | ({"id-token": "write"} if deploys else {}), name
+        # Only from an environment, whose reviewers and branches GitHub enforces.
+        token = {"id-token": "write"} if "environment" in job else {}
+        assert job["permissions"] == {"contents": "read"} | token, name
         assert job["timeout-minutes"] <= 45
 
 
-@pytest.mark.parametrize("account", ["account-a", "account-b"])
+ACCOUNTS = ["account-a", "account-b"]
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
 def test_each_account_is_deployed_from_an_environment_of_its_own(account: str) -> None:
     job, commands = deploy_steps(account)
     assert job["environment"] == account
     (credentials,) = [step["with"] for step in job["steps"] if "configure-aws-credentials" in step.get("uses", "")]
-    assert set(credentials) == {"role-to-assume", "role-session-name", "aws-region"}, "OIDC only, no access keys"
+    assert not {"aws-access-key-id", "aws-secret-access-key"} & set(credentials), "OIDC only"
+    assert credentials["allowed-account-ids"] == "${{ vars.AWS_ACCOUNT_ID }}", "a mix-up of two environments stops here"
     config = tomllib.loads((PROJECT / "samconfig.toml").read_text())[account]["deploy"]["parameters"]
-    assert f"aws configure set profile.{config['profile']}.credential_process" in commands
-    assert f"make deploy-{account[-1]} ARGS=" in commands
+    assert credentials["aws-profile"] == config["profile"]
+    assert f"sam deploy --config-env {account} --parameter-overrides" in commands
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_a_job_with_the_deploy_roles_token_installs_sam_and_nothing_else(account: str) -> None:
+    job, commands = deploy_steps(account)
+    installs = [line for line in commands.splitlines() if re.search(r"\b(pip|npm|uv|apt|make|curl)\b", line)]
+    assert installs == [
+        'python -m pip install --quiet --require-hashes --only-binary ":all:" -r .github/requirements.txt'
+    ]
+    group = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]["deploy"]
+    assert group == ["aws-sam-cli"]
+    actions = {step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step}
+    assert actions == {"actions/checkout", "actions/setup-python", "aws-actions/configure-aws-credentials"}
 
 
 def test_account_b_follows_account_a_and_gets_its_outputs() -> None:
@@ -83,7 +104,72 @@ def test_account_b_follows_account_a_and_gets_its_outputs() -> None:
     assert named == set(source("a")["Outputs"]) & set(source("b")["Parameters"])
 
 
-def test_the_smoke_test_runs_after_the_last_deployment() -> None:
-    job, commands = deploy_steps("account-b")
-    assert commands.index("make deploy-b") < commands.index("pytest tests/deployed")
-    assert job["steps"][-1]["env"] == {"ACCOUNT_B_PROFILE": "account-b"}
+def test_the_smoke_test_runs_after_the_last_deployment_with_a_role_of_its_own() -> None:
+    job, commands = deploy_steps("smoke-test")
+    assert (job["needs"], job["environment"]) == ("account-b", "smoke-test")
+    assert "pytest tests/deployed" in commands
+    assert "DEPLOY_ROLE_ARN" not in str(job)
+
+
+# What a shell, make or SAM's own parsing would change: quotes, dollars, spaces, a comma, a leading zero.
+VALUES = {
+    "ConsumerAccountIds": "012345678901,222222222222",
+    "ConsumerSessionName": "${aws:PrincipalAccount}-*",
+    "ScheduleExpression": "cron(0 6 * * ? *)",
+    "CallBody": '{"sku": "A \\u0022 $5", "note": "it\'s `x`"}',
+    "PreviousExternalId": "",
+}
+
+
+def read_by_sam(overrides: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = CfnParameterOverridesType().convert(overrides, None, None)
+    return found
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+@pytest.mark.parametrize("values", [VALUES, {}], ids=["values", "none"])
+def test_parameters_reach_sam_unchanged(account: str, values: dict[str, str], tmp_path: Path) -> None:
+    job, _ = deploy_steps(account)
+    (step,) = [step for step in job["steps"] if "PARAMETERS" in step.get("env", {})]
+    given = {
+        "API_URL": "https://a1.execute-api.eu-west-1.amazonaws.com/v1",
+        "EXECUTOR_ROLE_ARN": "arn:aws:iam::1:role/x",
+    }
+    environment = {name: given.get(name, "orders-7f3c@x:/") for name in step["env"]}
+    environment["PARAMETERS"] = yaml.safe_dump(values) if values else ""
+    subprocess.run(["bash", "-eu", "-c", step["run"]], env=environment, cwd=tmp_path, check=True)
+
+    found = read_by_sam((f"file://{tmp_path}/parameters.yaml",))
+    if account == "account-b":
+        assert found.pop("ApiUrl") == given["API_URL"]
+        assert found.pop("ExecutorRoleArn") == given["EXECUTOR_ROLE_ARN"]
+        assert found.pop("ExternalId") == "orders-7f3c@x:/"
+    assert found == values
+
+
+def test_make_passes_its_arguments_on_as_the_shell_reads_them() -> None:
+    arguments = (
+        """--parameter-overrides 'CallBody="{\\"sku\\": \\"$5 a\\"}"' ScheduleExpression='"cron(0 6 * * ? *)"'"""
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    planned = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", "deploy-b", f"ARGS={arguments}"],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (command,) = [line for line in planned.stdout.splitlines() if line.startswith("sam deploy")]
+    run = subprocess.run(
+        ["bash", "-eu", "-c", f'sam() {{ printf "%s\\0" "$@"; }}; {command}'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    _, _, _, option, *overrides = run.stdout.rstrip("\0").split("\0")
+    assert option == "--parameter-overrides"
+    assert read_by_sam(tuple(overrides)) == {
+        "CallBody": '{"sku": "$5 a"}',
+        "ScheduleExpression": "cron(0 6 * * ? *)",
+    }
