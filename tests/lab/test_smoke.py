@@ -47,11 +47,11 @@ def smoke_test(lab: Lab, name: str, *statements: Statement) -> subprocess.Comple
 def test_the_smoke_test_passes_on_stacks_that_work(lab: Lab) -> None:
     run = smoke_test(lab, "smoke", lab.may_assume_executor())
     assert run.returncode == 0, run.stdout
-    assert " 5 passed in " in run.stdout
+    assert " 7 passed in " in run.stdout
 
 
 def test_the_smoke_test_fails_where_the_role_cannot_be_assumed(lab: Lab) -> None:
     run = smoke_test(lab, "smoke-without-role")
     assert run.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "2 passed" in run.stdout
-    assert "3 errors" in run.stdout
+    assert "3 passed" in run.stdout
+    assert "4 errors" in run.stdout

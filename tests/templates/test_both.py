@@ -12,6 +12,7 @@ import pytest
 from samcli.commands.build.command import cli as build_command
 from samcli.commands.deploy.command import cli as deploy_command
 from samcli.commands.validate.validate import cli as validate_command
+from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from access.templates import PROJECT, Side, resolved, source, transformed
 
@@ -204,3 +205,10 @@ def test_samconfig_deploys_what_was_built_and_keeps_the_accounts_apart() -> None
         config[f"account-{side}"]["build"]["parameters"][key] for side in SIDES for key in ("build_dir", "cache_dir")
     }
     assert len(folders) == 4
+
+
+@pytest.mark.parametrize("name", ["account-a", "account-b", "deploy-role"])
+def test_a_built_template_can_be_passed_inline(name: str) -> None:
+    # CloudFormation takes 51,200 bytes in a request, which docs/operations.md relies on. SAM writes builds this way.
+    built = yaml_dump(yaml_parse((PROJECT / f"template-{name}.yaml").read_text()))
+    assert len(built.encode()) < 48_000

@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
 from access.templates import PROJECT, Side, resolved, source
 
 OPERATIONS = (PROJECT / "docs/operations.md").read_text()
+FIRST_DEPLOYMENT = (PROJECT / "docs/first-deployment.md").read_text()
 SECURITY = (PROJECT / "docs/security.md").read_text()
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 SIDES: list[Side] = ["a", "b"]
@@ -72,8 +74,22 @@ def test_every_saved_query_is_named_on_its_side() -> None:
 
 
 def test_commands_give_parameters_that_exist() -> None:
-    parameters = {*source("a")["Parameters"], *source("b")["Parameters"]}
-    given = set(re.findall(r"\b([A-Z][a-z]+[A-Z]\w+)=", OPERATIONS))
+    deploy_role = yaml_parse((PROJECT / "template-deploy-role.yaml").read_text())
+    parameters = {*source("a")["Parameters"], *source("b")["Parameters"], *deploy_role["Parameters"]}
+    given = set(re.findall(r"\b([A-Z][a-z]+[A-Z]\w+)=", OPERATIONS + FIRST_DEPLOYMENT))
     # Of the AWS CLI.
-    given -= {"MonitoringTimeInMinutes", "ParameterKey", "ParameterValue", "RollbackTriggers"}
+    given -= {
+        "MonitoringTimeInMinutes",
+        "OrganizationalUnitIds",
+        "OutputKey",
+        "ParameterKey",
+        "ParameterValue",
+        "RetainStacksOnAccountRemoval",
+        "RollbackTriggers",
+    }
     assert {"ConsumerAccountIds", "ExternalId", "PreviousExternalId"} <= given <= parameters
+
+
+def test_the_first_deployment_is_a_checklist_of_eleven_observations() -> None:
+    assert re.findall(r"^- \[ \] \*\*(\d+)\. ", FIRST_DEPLOYMENT, flags=re.MULTILINE) == [str(n) for n in range(1, 12)]
+    assert FIRST_DEPLOYMENT.count("*Expected:*") == 11
