@@ -107,7 +107,7 @@ def _adapted_condition(value: Any) -> Any:
             # Whether a list is empty: its first element says so, too.
             return {"Fn::Select": [0, {"Ref": name}]}
         case {"Fn::Select": [_, {"Fn::Split": _}]}:
-            # The kind of schedule, which is never at(...) here while the stacks are deployed.
+            # The kind of schedule: here one that runs once has NoSuccessAlarm, too.
             return ""
         case dict():
             return {key: _adapted_condition(item) for key, item in value.items()}

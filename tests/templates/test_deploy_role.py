@@ -214,3 +214,15 @@ def test_inline_policies_fit_into_a_role() -> None:
     }.items():
         text = text.replace(f"${{{name}}}", value)
     assert len(re.sub(r"\s", "", text.replace('{"Fn::Sub":', ""))) < 10_240
+
+
+def test_every_parameter_is_described_constrained_and_labelled() -> None:
+    interface = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(interface["ParameterLabels"]) == sorted(TEMPLATE["Parameters"])
+    for name, parameter in TEMPLATE["Parameters"].items():
+        assert parameter["Description"].endswith("."), name
+        assert {"AllowedPattern", "ConstraintDescription"} <= set(parameter), name
+        assert re.fullmatch(parameter["AllowedPattern"], parameter.get("Default", "")) or "Default" not in parameter, (
+            name
+        )
