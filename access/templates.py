@@ -1,11 +1,13 @@
-"""The shipped templates as CloudFormation sees them: transformed by SAM and resolved for given parameters."""
+"""The templates as CloudFormation sees them: transformed by SAM and resolved for given parameters."""
 
 from __future__ import annotations
 
 import copy
 import functools
+import logging
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
@@ -29,6 +31,9 @@ REQUIRED_PARAMETERS: dict[str, dict[str, Any]] = {
 
 Side = Literal["a", "b"]
 
+# It warns of feature toggles and metrics that only the service itself has.
+logging.getLogger("samtranslator").setLevel(logging.ERROR)
+
 
 class _NoManagedPolicies:
     def load(self) -> dict[str, str]:
@@ -36,16 +41,16 @@ class _NoManagedPolicies:
 
 
 @functools.cache
-def source(side: Side) -> dict[str, Any]:
-    """Return the template of an account as it stands in its file."""
-    template: dict[str, Any] = yaml_parse((PROJECT / f"template-account-{side}.yaml").read_text())
+def source(side: Side, folder: Path = PROJECT) -> dict[str, Any]:
+    """Return an account's template as it is in its file."""
+    template: dict[str, Any] = yaml_parse((folder / f"template-account-{side}.yaml").read_text())
     return template
 
 
 @functools.cache
-def transformed(side: Side) -> dict[str, Any]:
-    """Return the template of an account as SAM's transform makes it, functions and intrinsics unresolved."""
-    template = copy.deepcopy(source(side))
+def transformed(side: Side, folder: Path = PROJECT) -> dict[str, Any]:
+    """Return an account's template as SAM transforms it, intrinsic functions unresolved."""
+    template = copy.deepcopy(source(side, folder))
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = "s3://bucket/key"  # the translator takes no local folder
@@ -54,56 +59,32 @@ def transformed(side: Side) -> dict[str, Any]:
     return result
 
 
-def resolved(side: Side, **parameters: Any) -> dict[str, Any]:
-    """Return the transformed template with parameters, conditions and intrinsic functions worked out.
-
-    A reference to a resource becomes its logical id, and an attribute of one ``LogicalId.Attribute``, so that tests can
-    name both. What a false condition leaves out is gone.
+def parameters_of(side: Side, folder: Path = PROJECT, **given: Any) -> dict[str, Any]:
+    """Return the value of each template parameter.
 
     Args:
         side: Whose template.
-        **parameters: Values that differ from the defaults and from `REQUIRED_PARAMETERS`.
+        folder: Where the templates are.
+        **given: Values that differ from the defaults and from `REQUIRED_PARAMETERS`.
+
+    Raises:
+        KeyError: The template has no such parameter.
     """
-    template = transformed(side)
-    values = _values(side, parameters)
-    conditions: dict[str, bool] = {}
-    resolver = _Resolver(values, conditions)
-    for name, condition in template.get("Conditions", {}).items():
-        conditions[name] = resolver.resolve(condition)
-    resources = {
-        name: resource
-        for name, resource in template["Resources"].items()
-        if conditions.get(resource.get("Condition", ""), True)
-    }
-    result: dict[str, Any] = resolver.resolve({"Resources": resources, "Outputs": template["Outputs"]})
-    return result
-
-
-def _values(side: Side, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the value of each parameter and pseudo parameter."""
-    parameters = dict(parameters)
-    values: dict[str, Any] = {
-        "AWS::AccountId": ACCOUNTS[side],
-        "AWS::Partition": "aws",
-        "AWS::Region": REGION,
-        "AWS::StackName": f"stack-{side}",
-        "AWS::URLSuffix": "amazonaws.com",
-    }
-    for name, parameter in source(side)["Parameters"].items():
-        value = parameters.pop(name, REQUIRED_PARAMETERS[side].get(name, parameter.get("Default")))
+    values: dict[str, Any] = {}
+    for name, parameter in source(side, folder)["Parameters"].items():
+        value = given.pop(name, REQUIRED_PARAMETERS[side].get(name, parameter.get("Default")))
         if parameter["Type"] == "CommaDelimitedList" and isinstance(value, str):
             value = value.split(",")
         values[name] = value
-    if parameters:
-        message = f"template-account-{side}.yaml has no parameter {sorted(parameters)}"
+    if given:
+        message = f"template-account-{side}.yaml has no parameter {sorted(given)}"
         raise KeyError(message)
     return values
 
 
 def rules(side: Side, **parameters: Any) -> dict[str, bool]:
     """Return whether each rule of the template accepts the parameters."""
-    values = _values(side, parameters)
-    resolver = _Resolver(values, {})
+    resolver = _Resolver(parameters_of(side, **parameters), {}, {})
     return {
         name: not resolver.resolve(rule.get("RuleCondition", {"Fn::Equals": [1, 1]}))
         or all(resolver.resolve(assertion["Assert"]) for assertion in rule["Assertions"])
@@ -111,13 +92,60 @@ def rules(side: Side, **parameters: Any) -> dict[str, bool]:
     }
 
 
+def resolved(
+    side: Side,
+    *,
+    folder: Path = PROJECT,
+    account: str = "",
+    region: str = REGION,
+    physical: Mapping[str, str] | None = None,
+    **parameters: Any,
+) -> dict[str, Any]:
+    """Return the transformed template with parameters, conditions and intrinsic functions worked out.
+
+    Resources whose condition is false are left out.
+
+    Args:
+        side: Whose template.
+        folder: Where the templates are.
+        account: Id of the account; by default that of `ACCOUNTS`.
+        region: The region.
+        physical: What `LogicalId` and `LogicalId.Attribute` refer to. By default they are left as they are, so that
+            tests can name both.
+        **parameters: Values that differ from the defaults and from `REQUIRED_PARAMETERS`.
+    """
+    template = transformed(side, folder)
+    values: dict[str, Any] = {
+        "AWS::AccountId": account or ACCOUNTS[side],
+        "AWS::Partition": "aws",
+        "AWS::Region": region,
+        "AWS::StackId": f"arn:aws:cloudformation:{region}:{account or ACCOUNTS[side]}:stack/stack-{side}/0a1b2c3d-5e6f",
+        "AWS::StackName": f"stack-{side}",
+        "AWS::URLSuffix": "amazonaws.com",
+        **(physical or {}),
+        **parameters_of(side, folder, **parameters),
+    }
+    resolver = _Resolver(values, template.get("Conditions", {}), template.get("Mappings", {}))
+    resources = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if "Condition" not in resource or resolver.holds(resource["Condition"])
+    }
+    result: dict[str, Any] = resolver.resolve({"Resources": resources, "Outputs": template["Outputs"]})
+    return result
+
+
 _NOTHING = object()
 
 
 class _Resolver:
-    def __init__(self, values: dict[str, Any], conditions: dict[str, bool]) -> None:
+    def __init__(self, values: Mapping[str, Any], conditions: Mapping[str, Any], mappings: Mapping[str, Any]) -> None:
         self._values = values
         self._conditions = conditions
+        self._mappings = mappings
+
+    def holds(self, condition: str) -> bool:
+        return bool(self.resolve(self._conditions[condition]))
 
     def resolve(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -128,6 +156,8 @@ class _Resolver:
             (name, argument), *_ = value.items()
             if name == "Ref" or name.startswith("Fn::"):
                 return self._function(name, argument)
+            if name == "Condition" and isinstance(argument, str):
+                return self.holds(argument)
         pairs = {key: self.resolve(item) for key, item in value.items()}
         return {key: item for key, item in pairs.items() if item is not _NOTHING}
 
@@ -136,44 +166,47 @@ class _Resolver:
             case "Ref":
                 return _NOTHING if argument == "AWS::NoValue" else self._values.get(argument, argument)
             case "Fn::GetAtt":
-                return ".".join(argument)
+                attribute = argument if isinstance(argument, str) else ".".join(argument)
+                return self._values.get(attribute, attribute)
             case "Fn::Sub":
                 text, extra = (argument, {}) if isinstance(argument, str) else argument
                 values = {**self._values, **self.resolve(extra)}
                 # ${!x} is CloudFormation's way to write ${x} itself.
                 text = re.sub(r"\$\{([\w.:]+)\}", lambda match: str(values.get(match[1], match[1])), text)
                 return text.replace("${!", "${")
-            case "Fn::Join":
-                delimiter, items = argument
-                return delimiter.join(self.resolve(items))
-            case "Fn::Split":
-                delimiter, text = argument
-                return self.resolve(text).split(delimiter)
-            case "Fn::Select":
-                index, items = argument
-                return self.resolve(items)[index]
             case "Fn::If":
                 condition, if_true, if_false = argument
-                return self.resolve(if_true if self._conditions[condition] else if_false)
-            case _:
-                return self._condition(name, argument)
+                return self.resolve(if_true if self.holds(condition) else if_false)
+        return self._of_values(name, self.resolve(argument))
 
-    def _condition(self, name: str, argument: Any) -> bool:
+    def _of_values(self, name: str, argument: Any) -> Any:
         match name:
+            case "Fn::Join":
+                delimiter, items = argument
+                return delimiter.join(items)
+            case "Fn::Split":
+                delimiter, text = argument
+                return text.split(delimiter)
+            case "Fn::Select":
+                index, items = argument
+                return items[int(index)]
+            case "Fn::FindInMap":
+                table, top, second = argument
+                return self._mappings[table][top][second]
             case "Fn::Equals":
-                left, right = self.resolve(argument)
-                return bool(left == right)
+                left, right = argument
+                return left == right
             case "Fn::Not":
-                return not self.resolve(argument[0])
+                return not argument[0]
             case "Fn::And":
-                return all(self.resolve(argument))
-            case "Fn::Contains":
-                members, value = self.resolve(argument)
-                return bool(value in members)
-            case "Fn::EachMemberIn":
-                members, others = self.resolve(argument)
-                return all(member in others for member in members)
+                return all(argument)
             case "Fn::Or":
-                return any(self.resolve(argument))
-        message = f"the resolver knows no {name}"
+                return any(argument)
+            case "Fn::Contains":
+                members, value = argument
+                return value in members
+            case "Fn::EachMemberIn":
+                members, others = argument
+                return all(member in others for member in members)
+        message = f"{name} is not supported"
         raise NotImplementedError(message)

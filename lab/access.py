@@ -1,4 +1,7 @@
-"""Who may do what: every kind of caller tries every route for real, and what happened is held against what should."""
+"""Calls every route as every kind of caller and compares the outcome with the expected one.
+
+Routes, requests and grants are those of the templates and of docs/openapi.yaml.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +17,21 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from requests import Response
 
+from access.model import Route, load
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
 from lab.lab import USER, Lab
 
-ROUTES = ("GET /whoami", "POST /orders", "GET /orders", "GET /orders/{order_id}", "DELETE /orders/{order_id}")
-
-_ORDER = {"sku": "green-tea", "quantity": 1}
 _API_ERROR = re.compile(r"The API answered (?P<status>[0-9]{3}) (?P<error>\w+)")
+_NOT_GRANTED = "AccessDeniedException"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a caller met on a route.
+    """The outcome of a caller's request.
 
     Attributes:
-        status: HTTP status of the API's answer; None if there was no session to sign a request with.
-        error: Error code of the refusal by STS or by API Gateway; empty if there was none.
+        status: HTTP status of the response; None if there was no session to sign a request with.
+        error: Error code with which STS or API Gateway refused; empty if neither did.
     """
 
     status: int | None
@@ -42,30 +44,75 @@ class Caller:
 
     Attributes:
         name: Who it is.
-        expected: What it should meet, an outcome for each of `ROUTES`.
-        attempt: Tries a method and a path of the API as this caller does.
+        refusal: The outcome of each of its requests; None if it may call what the contract grants.
+        attempt: Calls a route as this caller.
     """
 
     name: str
-    expected: tuple[Outcome, ...]
-    attempt: Callable[[str, str], Outcome]
+    refusal: Outcome | None
+    attempt: Callable[[Route], Outcome]
+
+    def expected(self, route: Route) -> Outcome:
+        """Return the outcome that the contract promises."""
+        if self.refusal:
+            return self.refusal
+        return Outcome(route.status) if route.promised else Outcome(403, _NOT_GRANTED)
 
 
-def observe(lab: Lab) -> dict[Caller, tuple[Outcome, ...]]:
+type Observations = dict[Caller, dict[Route, Outcome]]
+
+
+@cache
+def routes() -> tuple[Route, ...]:
+    """Return the API's routes."""
+    return load().routes
+
+
+def as_expected(caller: Caller, route: Route, outcome: Outcome) -> bool:
+    """Say whether an outcome is the expected one.
+
+    A caller that may call may get another documented response of the backend: what the example names need not exist.
+    """
+    expected = caller.expected(route)
+    if outcome == expected:
+        return True
+    reached = expected.error == outcome.error == "" and outcome.status in route.statuses - {401, 403, 429}
+    return reached and outcome.status is not None and outcome.status < 500
+
+
+def call_of(route: Route) -> dict[str, Any]:
+    """Return a route's example as a call for CallerFunction or a queue."""
+    example = route.example
+    call: dict[str, Any] = {"method": route.method, "path": example.path}
+    if example.query:
+        call["query"] = dict(example.query)
+    if headers := {name: value for name, value in example.headers.items() if name.lower() != "idempotency-key"}:
+        call["headers"] = headers
+    if example.body is not None:
+        call["body"] = example.body
+    if route.method in {"POST", "PATCH"}:
+        call["idempotency_key"] = example.idempotency_key or USER
+    return call
+
+
+def observe(lab: Lab) -> Observations:
     """Let every caller try every route, all callers at the same time.
 
     Args:
         lab: A deployed lab in which this was not done yet, since it makes users.
 
     Returns:
-        What each caller met, an outcome for each of `ROUTES`; legitimate callers come first.
+        The outcomes; legitimate callers come first.
     """
     everyone = _callers(lab)
+    # First what writes, so that the others find what the examples name.
     who = lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B))
-    order_id = lab.request("POST", "/orders", who, **_rest("POST")).json()["order_id"]
+    for route in routes():
+        if route.promised and route.method in {"POST", "PUT"}:
+            _request(lab, route, who)
 
-    def try_routes(caller: Caller) -> tuple[Outcome, ...]:
-        return tuple(caller.attempt(*route.format(order_id=order_id).split()) for route in ROUTES)
+    def try_routes(caller: Caller) -> dict[Route, Outcome]:
+        return {route: caller.attempt(route) for route in routes()}
 
     with ThreadPoolExecutor(len(everyone)) as pool:
         return dict(zip(everyone, pool.map(try_routes, everyone), strict=True))
@@ -81,64 +128,56 @@ def _callers(lab: Lab) -> list[Caller]:
     def session() -> Credentials:
         return lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B))
 
-    def signing(credentials: Callable[[], Credentials | None]) -> Callable[[str, str], Outcome]:
-        def attempt(method: str, path: str) -> Outcome:
+    def signing(credentials: Callable[[], Credentials | None]) -> Callable[[Route], Outcome]:
+        def attempt(route: Route) -> Outcome:
             try:
                 who = credentials()
             except ClientError as error:
                 return Outcome(None, error.response["Error"]["Code"])
-            return _outcome(lab.request(method, path, who, **_rest(method)))
+            return _outcome(_request(lab, route, who))
 
         return attempt
 
-    def expired(method: str, path: str) -> Outcome:
-        # The emulator forgets an expired session when the next one begins, whosever it is, and then knows it no more.
+    def expired(route: Route) -> Outcome:
+        # The emulator forgets an expired session when any other begins, and then reports it as unknown.
         for _ in range(10):
             who = lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B), seconds=1)
             time.sleep(1.05)
-            outcome = _outcome(lab.request(method, path, who, **_rest(method)))
+            outcome = _outcome(_request(lab, route, who))
             if outcome.error != "UnrecognizedClientException":
                 break
         return outcome
 
-    def tampered(method: str, path: str) -> Outcome:
-        request = lab.signed(method, path, session(), **_rest(method))
-        request.url = f"{request.url}?limit=100"
+    def tampered(route: Route) -> Outcome:
+        example = route.example
+        request = lab.signed(route.method, example.target, session(), body=example.body, headers=example.headers)
+        request.url = f"{request.url}{'&' if '?' in str(request.url) else '?'}limit=100"
         return _outcome(lab.send(request))
 
-    def by_function(method: str, path: str) -> Outcome:
-        call = {"method": method, "path": path}
-        answer = lab.invoke(call | ({"body": _ORDER, "idempotency_key": USER} if method == "POST" else {}))
-        if "status" in answer:
-            return Outcome(answer["status"])
-        refusal = _API_ERROR.match(answer["errorMessage"])
-        return Outcome(int(refusal["status"]), refusal["error"]) if refusal else Outcome(None, answer["errorType"])
+    def by_function(route: Route) -> Outcome:
+        response = lab.invoke(call_of(route))
+        if "status" in response:
+            return Outcome(response["status"])
+        refusal = _API_ERROR.match(response["errorMessage"])
+        return Outcome(int(refusal["status"]), refusal["error"]) if refusal else Outcome(None, response["errorType"])
 
-    granted = (Outcome(200), Outcome(201), Outcome(200), Outcome(200), Outcome(403, "AccessDeniedException"))
-    no_session = (Outcome(None, "AccessDenied"),) * len(ROUTES)
-
-    def refused(error: str) -> tuple[Outcome, ...]:
-        return (Outcome(403, error),) * len(ROUTES)
-
+    no_session = Outcome(None, "AccessDenied")
+    session_b, session_c = _session_name(ACCOUNT_B), _session_name(ACCOUNT_C)
     return [
-        Caller("scheduled caller", granted, by_function),
-        Caller(USER, granted, signing(session)),
-        Caller("other user of B", no_session, signing(lambda: lab.assume_executor(other, _session_name(ACCOUNT_B)))),
-        Caller("user of C", no_session, signing(lambda: lab.assume_executor(stranger, _session_name(ACCOUNT_C)))),
-        Caller("admin of A", refused("AccessDeniedException"), signing(lambda: admin)),
-        Caller("unsigned", refused("MissingAuthenticationTokenException"), signing(lambda: None)),
-        Caller("tampered", refused("InvalidSignatureException"), tampered),
-        Caller("expired", refused("ExpiredTokenException"), expired),
+        Caller("scheduled caller", None, by_function),
+        Caller(USER, None, signing(session)),
+        Caller("other user of B", no_session, signing(lambda: lab.assume_executor(other, session_b))),
+        Caller("user of C", no_session, signing(lambda: lab.assume_executor(stranger, session_c))),
+        Caller("admin of A", Outcome(403, _NOT_GRANTED), signing(lambda: admin)),
+        Caller("unsigned", Outcome(403, "MissingAuthenticationTokenException"), signing(lambda: None)),
+        Caller("tampered", Outcome(403, "InvalidSignatureException"), tampered),
+        Caller("expired", Outcome(403, "ExpiredTokenException"), expired),
         Caller(
             "wrong ExternalId",
             no_session,
-            signing(lambda: lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B), external_id="wrong")),
+            signing(lambda: lab.assume_executor(lab.user_key, session_b, external_id="wrong")),
         ),
-        Caller(
-            "spoofed session",
-            no_session,
-            signing(lambda: lab.assume_executor(lab.user_key, _session_name(ACCOUNT_C))),
-        ),
+        Caller("spoofed session", no_session, signing(lambda: lab.assume_executor(lab.user_key, session_c))),
     ]
 
 
@@ -146,8 +185,9 @@ def _session_name(account: str) -> str:
     return f"{ACCOUNT_IDS[account]}-{USER}"
 
 
-def _rest(method: str) -> dict[str, Any]:
-    return {"body": _ORDER, "headers": {"Idempotency-Key": USER}} if method == "POST" else {}
+def _request(lab: Lab, route: Route, who: Credentials | None) -> Response:
+    example = route.example
+    return lab.request(route.method, example.target, who, body=example.body, headers=example.headers)
 
 
 def _outcome(response: Response) -> Outcome:

@@ -1,0 +1,128 @@
+"""The policy documents that a template makes, by what they govern."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+type Document = dict[str, Any]
+
+# The only policy of AWS's own that may be attached; what it grants is documented and cannot be read offline.
+_AWS_MANAGED = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+
+# Resources that have a policy of their own even where the template sets none.
+_GOVERNED = {"AWS::Lambda::Function", "AWS::SQS::Queue", "AWS::ApiGateway::RestApi"}
+# Policies that are resources, and the property that lists what they govern.
+_ATTACHED = {
+    "AWS::IAM::Policy": "Roles",
+    "AWS::SQS::QueuePolicy": "Queues",
+    "AWS::SNS::TopicPolicy": "Topics",
+}
+
+
+class UnknownPolicyError(Exception):
+    """A template or a deployment holds a policy that nothing here would judge."""
+
+
+def document(statements: list[Any]) -> Document:
+    """Make a policy document."""
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def check_managed(role: str, arns: list[str]) -> None:
+    """Refuse managed policies, whose content is not known here.
+
+    Raises:
+        UnknownPolicyError: The role has one.
+    """
+    if set(arns) - {_AWS_MANAGED}:
+        raise UnknownPolicyError(f"{role} has managed policies: {arns}")
+
+
+def of_template(
+    resources: Mapping[str, Any], physical: Mapping[str, Any], names: Mapping[str, str], api_prefix: str
+) -> dict[str, Document]:
+    """Collect the documents of a template.
+
+    Args:
+        resources: Its resources, resolved, references left as logical ids.
+        physical: The same, references resolved to physical names.
+        names: The physical names by `LogicalId` and `LogicalId.Attribute`.
+        api_prefix: ARN of the API, `/` included, for API Gateway's short form `execute-api:/…`.
+
+    Returns:
+        Documents by `LogicalId trust`, `LogicalId identity` or `LogicalId resource`.
+
+    Raises:
+        UnknownPolicyError: The template holds a kind of policy that is not known here.
+    """
+    found: dict[str, Document] = {}
+    for name, resource in resources.items():
+        if resource["Type"] in _GOVERNED:
+            found.setdefault(f"{name} resource", document([]))
+        for key, policy in _documents(name, resource, physical[name].get("Properties", {}), names):
+            if policy.get("Version") != "2012-10-17":
+                raise UnknownPolicyError(f"{name}: version {policy.get('Version')}, in which policy variables are text")
+            statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
+            found[key] = document([*found.get(key, document([]))["Statement"], *statements])
+    return {name: expand(policy, api_prefix) for name, policy in sorted(found.items())}
+
+
+def expand(policy: Document, api_prefix: str) -> Document:
+    """Write `execute-api:/…` out, as API Gateway itself does when it stores a policy."""
+    expanded: Document = json.loads(json.dumps(policy).replace('"execute-api:/', f'"{api_prefix}'))
+    return expanded
+
+
+def _documents(
+    name: str, resource: Mapping[str, Any], properties: Mapping[str, Any], names: Mapping[str, str]
+) -> Iterator[tuple[str, Document]]:
+    logical = resource.get("Properties", {})
+    match resource["Type"]:
+        case "AWS::IAM::Role":
+            yield f"{name} trust", properties["AssumeRolePolicyDocument"]
+            yield f"{name} identity", document([])
+            for policy in properties.get("Policies", []):
+                yield f"{name} identity", policy["PolicyDocument"]
+            check_managed(name, properties.get("ManagedPolicyArns", []))
+        case "AWS::IAM::ManagedPolicy":
+            yield f"{name} identity", properties["PolicyDocument"]
+        case "AWS::IAM::RolePolicy":
+            yield f"{logical['RoleName']} identity", properties["PolicyDocument"]
+        case "AWS::ApiGateway::RestApi" if "Policy" in properties:
+            yield f"{name} resource", properties["Policy"]
+        case "AWS::KMS::Key":
+            yield f"{name} resource", properties["KeyPolicy"]
+        case "AWS::S3::BucketPolicy":
+            yield f"{logical['Bucket']} resource", properties["PolicyDocument"]
+        case "AWS::Lambda::Permission":
+            function = logical["FunctionName"].removesuffix(".Arn")
+            yield f"{function} resource", document([_permission(name, properties, names[f"{function}.Arn"])])
+        case kind if kind in _ATTACHED:
+            what = "identity" if kind == "AWS::IAM::Policy" else "resource"
+            for governed in logical[_ATTACHED[kind]]:
+                yield f"{governed} {what}", properties["PolicyDocument"]
+        case kind if '"Effect"' in json.dumps(properties):
+            raise UnknownPolicyError(f"{name} ({kind}) holds a policy of a kind that is not known here")
+
+
+def _permission(name: str, properties: Mapping[str, Any], function_arn: str) -> Document:
+    """Return the statement that Lambda makes of a permission."""
+    unknown = set(properties) - {"Action", "FunctionName", "Principal", "SourceArn", "SourceAccount"}
+    if unknown:
+        raise UnknownPolicyError(f"{name} has {sorted(unknown)}, of which no statement is made here")
+    condition: Document = {}
+    if "SourceArn" in properties:
+        condition["ArnLike"] = {"AWS:SourceArn": properties["SourceArn"]}
+    if "SourceAccount" in properties:
+        condition["StringEquals"] = {"AWS:SourceAccount": properties["SourceAccount"]}
+    kind = "Service" if properties["Principal"].endswith(".amazonaws.com") else "AWS"
+    return {
+        "Sid": name,
+        "Effect": "Allow",
+        "Principal": {kind: properties["Principal"]},
+        "Action": properties["Action"],
+        "Resource": function_arn,
+        "Condition": condition,
+    }

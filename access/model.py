@@ -1,0 +1,541 @@
+"""What the templates deploy: the API's routes and who may call them, roles, functions, and every policy document.
+
+Resources are found by type and reference, so that the model of another API in these templates is made the same way. The
+outputs `ApiId` and `ExecutorRoleArn` of account A's template say which API and which role are meant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from access import contract, documents, patterns
+from access.contract import Example
+from access.documents import Document
+from access.templates import ACCOUNTS, PROJECT, REGION, Side, parameters_of, resolved, transformed
+
+_API_ID = "a1b2c3d4e5"
+_METHOD_KEYS = ("get", "post", "put", "patch", "delete", "head", "options", "x-amazon-apigateway-any-method")
+_ROLE_KEYS = {"Role", "RoleArn", "CloudWatchRoleArn"}
+
+# ARNs by type, from the physical id; the rest of a type's attributes stay `LogicalId.Attribute`.
+_ARNS = {
+    "AWS::DynamoDB::Table": "arn:aws:dynamodb:{region}:{account}:table/{id}",
+    "AWS::Events::Rule": "arn:aws:events:{region}:{account}:rule/{id}",
+    "AWS::IAM::ManagedPolicy": "arn:aws:iam::{account}:policy/{id}",
+    "AWS::IAM::Role": "arn:aws:iam::{account}:role/{id}",
+    "AWS::KMS::Key": "arn:aws:kms:{region}:{account}:key/{id}",
+    "AWS::Lambda::Function": "arn:aws:lambda:{region}:{account}:function:{id}",
+    "AWS::Logs::LogGroup": "arn:aws:logs:{region}:{account}:log-group:{id}:*",
+    "AWS::S3::Bucket": "arn:aws:s3:::{id}",
+    "AWS::SNS::Topic": "arn:aws:sns:{region}:{account}:{id}",
+    "AWS::SQS::Queue": "arn:aws:sqs:{region}:{account}:{id}",
+    "AWS::Scheduler::ScheduleGroup": "arn:aws:scheduler:{region}:{account}:schedule-group/{id}",
+    "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:{region}:{account}:secret:{id}",
+    "AWS::StepFunctions::StateMachine": "arn:aws:states:{region}:{account}:stateMachine:{id}",
+}
+_REF_IS_ARN = {
+    "AWS::IAM::ManagedPolicy",
+    "AWS::SNS::Topic",
+    "AWS::SecretsManager::Secret",
+    "AWS::StepFunctions::StateMachine",
+}
+# Which service assumes the role that a resource names.
+_ASSUMED_BY = {
+    "AWS::ApiGateway::Account": "apigateway.amazonaws.com",
+    "AWS::Events::Rule": "events.amazonaws.com",
+    "AWS::Lambda::Function": "lambda.amazonaws.com",
+    "AWS::Pipes::Pipe": "pipes.amazonaws.com",
+    "AWS::Scheduler::Schedule": "scheduler.amazonaws.com",
+    "AWS::StepFunctions::StateMachine": "states.amazonaws.com",
+}
+
+
+class ModelError(Exception):
+    """A template cannot be read as an API with an executor role."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What account A's parameters ask for; the properties are stated in these terms.
+
+    Attributes:
+        consumers: Ids of the accounts that may call.
+        suspended: Ids of those that may not, for the time being.
+        external_ids: External ids that are accepted.
+        session_names: Patterns of session names.
+        caller_arns: ARN patterns of the principals that may assume the executor role.
+        mfa: Whether IAM users need MFA.
+        more_role_ids: Unique ids of other roles that the API admits.
+    """
+
+    consumers: tuple[str, ...]
+    suspended: tuple[str, ...]
+    external_ids: tuple[str, ...]
+    session_names: tuple[str, ...]
+    caller_arns: tuple[str, ...]
+    mfa: bool
+    more_role_ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> Intent:
+        """Read it from the values of the parameters."""
+        suspended = tuple(filter(None, parameters.get("SuspendedConsumerIds", [])))
+        external_ids = (parameters["ExternalId"], parameters.get("PreviousExternalId", ""))
+        return cls(
+            consumers=tuple(parameters["ConsumerAccountIds"]),
+            suspended=suspended,
+            external_ids=tuple(filter(None, external_ids)),
+            session_names=tuple(parameters["ConsumerSessionName"]),
+            caller_arns=tuple(parameters["CallerPrincipalArns"]),
+            mfa=parameters["RequireMfaForUsers"] == "true",
+            more_role_ids=tuple(filter(None, parameters.get("MoreExecutorRoleIds", []))),
+        )
+
+    @property
+    def admitted(self) -> tuple[str, ...]:
+        """Ids of the accounts that may call now."""
+        return tuple(account for account in self.consumers if account not in self.suspended)
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route of the API.
+
+    Attributes:
+        method: HTTP method; `ANY` for all.
+        path: Path with parameters, such as `/orders/{order_id}`.
+        authorizer: `AWS_IAM`, `NONE`, or the name of another authorizer.
+        function: The function behind it; empty for none.
+        granted: Whether the executor's own policy lets it call the route.
+        promised: Whether the contract lets consumers call it; None if it is not in the contract.
+        example: A request, from the contract.
+        status: Documented status of success.
+        statuses: All documented statuses.
+    """
+
+    method: str
+    path: str
+    authorizer: str
+    function: str
+    granted: bool
+    promised: bool | None
+    example: Example = field(hash=False)
+    status: int = 200
+    statuses: frozenset[int] = frozenset()
+
+    def __str__(self) -> str:
+        """Method and path."""
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True)
+class Use:
+    """A resource that another one refers to.
+
+    Attributes:
+        type: Its CloudFormation type.
+        arn: Its ARN.
+        event_source: Whether it is read as an event source.
+    """
+
+    type: str
+    arn: str
+    event_source: bool = False
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role of a stack.
+
+    Attributes:
+        name: Its name in the model.
+        side: Its account.
+        arn: Its ARN.
+        role_id: Its unique id.
+        services: The services that assume it for the resources that name it.
+        uses: What those resources refer to.
+    """
+
+    name: str
+    side: Side
+    arn: str
+    role_id: str
+    services: frozenset[str]
+    uses: frozenset[Use]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One account's stack.
+
+    Attributes:
+        side: Its account.
+        account: The account's id.
+        region: Its region.
+        parameters: Values of its parameters.
+        resources: Its resources, references left as logical ids.
+        outputs: Its outputs, references left as logical ids.
+        physical: Physical names by `LogicalId` and `LogicalId.Attribute`.
+        documents: Policy documents by `LogicalId trust`, `LogicalId identity` or `LogicalId resource`.
+        source: Where the policies come from, in words.
+        routes: Method, path, authorizer and function of each route, if they were read from a deployment.
+    """
+
+    side: Side
+    account: str
+    region: str
+    parameters: Mapping[str, Any]
+    resources: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    physical: Mapping[str, str]
+    documents: Mapping[str, Document] = field(repr=False)
+    source: str = "template"
+    routes: tuple[tuple[str, str, str, str], ...] | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """Both stacks.
+
+    Attributes:
+        folder: The project's folder.
+        stacks: The stacks, by account.
+        documents: All policy documents. A name that both stacks use is qualified, as in `B.AlarmTopic resource`.
+    """
+
+    folder: Path
+    stacks: Mapping[Side, Stack]
+    documents: Mapping[str, Document] = field(repr=False)
+
+    def with_document(self, name: str, document: Document) -> Model:
+        """Return the same model with another document."""
+        return replace(self, documents={**self.documents, name: document})
+
+    def __getitem__(self, document: str) -> Document:
+        """Return a policy document."""
+        return self.documents[document]
+
+    def accounts(self) -> tuple[str, str]:
+        """Ids of both accounts."""
+        return self.stacks["a"].account, self.stacks["b"].account
+
+    @cached_property
+    def intent(self) -> Intent:
+        """What account A's parameters ask for."""
+        return Intent.of(self.stacks["a"].parameters)
+
+    @cached_property
+    def api(self) -> str:
+        """Name of the API."""
+        return _named_by_output(self.stacks["a"], "ApiId", "AWS::ApiGateway::RestApi")
+
+    @cached_property
+    def stage(self) -> str:
+        """The API's stage."""
+        stages = [item["Properties"] for item in of_type(self.stacks["a"].resources, "AWS::ApiGateway::Stage").values()]
+        names = [stage["StageName"] for stage in stages if stage["RestApiId"] == self.api]
+        if len(names) != 1:
+            raise ModelError(f"{self.api} has {len(names)} stages instead of one: {', '.join(names)}")
+        return str(names[0])
+
+    @property
+    def api_arn(self) -> str:
+        """ARN of the API, below which its methods are."""
+        stack = self.stacks["a"]
+        return f"arn:aws:execute-api:{stack.region}:{stack.account}:{stack.physical[self.api]}"
+
+    @cached_property
+    def executor(self) -> Role:
+        """The role that consumers assume."""
+        name = _named_by_output(self.stacks["a"], "ExecutorRoleArn", "AWS::IAM::Role")
+        return next(role for role in self.roles if role.side == "a" and role.name == self.name("a", name))
+
+    @cached_property
+    def roles(self) -> tuple[Role, ...]:
+        """All roles of both stacks."""
+        return tuple(role for side in self.stacks for role in self._roles(side))
+
+    @cached_property
+    def way_in(self) -> tuple[Use, ...]:
+        """What account B's principals use to call the API: the role that they assume, or the methods themselves."""
+        given = self.stacks["b"].parameters
+        if given["ExecutorRoleArn"]:
+            return (Use("AWS::IAM::Role", given["ExecutorRoleArn"]),)
+        return tuple(Use("AWS::ApiGateway::Method", arn) for arn in given.get("GrantedMethodArns", []))
+
+    @cached_property
+    def routes(self) -> tuple[Route, ...]:
+        """The API's routes, in the order of the contract."""
+        stack = self.stacks["a"]
+        operations = contract.read(self.folder)
+        order = {key: place for place, key in enumerate(operations)}
+        found = stack.routes if stack.routes is not None else tuple(_routes(stack.resources[self.api], stack.resources))
+        routes = []
+        for method, path, authorizer, function in found:
+            operation = operations.get((method, path))
+            example = operation.example if operation else contract.without_contract(path)
+            arn = f"{self.api_arn}/{self.stage}/{method}{quote(example.path)}"
+            routes.append(
+                Route(
+                    method=method,
+                    path=path,
+                    authorizer=authorizer,
+                    function=function,
+                    granted=_granted(self[f"{self.executor.name} identity"], arn),
+                    promised=operation.granted if operation else None,
+                    example=example,
+                    status=operation.status if operation else 200,
+                    statuses=operation.statuses if operation else frozenset(),
+                )
+            )
+        return tuple(sorted(routes, key=lambda route: order.get((route.method, route.path), len(order))))
+
+    def name(self, side: Side, logical_id: str) -> str:
+        """Return the name in the model of a resource."""
+        other = self.stacks["b" if side == "a" else "a"].resources
+        return f"{side.upper()}.{logical_id}" if logical_id in other else logical_id
+
+    def named(self, kind: str) -> Iterator[tuple[str, Side, str]]:
+        """Iterate over the resources of a type: name in the model, account, ARN."""
+        for side, stack in self.stacks.items():
+            for logical_id in of_type(stack.resources, kind):
+                yield self.name(side, logical_id), side, stack.physical[f"{logical_id}.Arn"]
+
+    def _roles(self, side: Side) -> Iterator[Role]:
+        stack = self.stacks[side]
+        template = transformed(side, self.folder)["Resources"]
+        roles = {name: (set[str](), set[Use]()) for name in of_type(stack.resources, "AWS::IAM::Role")}
+        for user, resource in stack.resources.items():
+            if resource["Type"] not in _ASSUMED_BY:
+                continue
+            properties = template[user]["Properties"]
+            for reference in _references(_at(properties, _ROLE_KEYS)):
+                services, uses = roles.get(reference.partition(".")[0], (set(), set()))
+                services.add(_ASSUMED_BY[resource["Type"]])
+                uses.update(self._uses(stack, user, properties, template))
+        for logical_id, (services, uses) in roles.items():
+            yield Role(
+                name=self.name(side, logical_id),
+                side=side,
+                arn=stack.physical[f"{logical_id}.Arn"],
+                role_id=stack.physical[f"{logical_id}.RoleId"],
+                services=frozenset(services),
+                uses=frozenset(uses),
+            )
+
+    def _uses(self, stack: Stack, user: str, properties: Any, template: Mapping[str, Any]) -> Iterator[Use]:
+        for reference in _references(_without(properties, _ROLE_KEYS)):
+            used = reference.partition(".")[0]
+            if used in stack.resources:
+                kind = stack.resources[used]["Type"]
+                if f"{used}.Arn" in stack.physical and kind != "AWS::IAM::Role":
+                    yield Use(kind, stack.physical[f"{used}.Arn"])
+            elif used == "ApiUrl":
+                yield from self.way_in
+        if properties.get("TracingConfig", {}).get("Mode") == "Active":
+            yield Use("AWS::XRay", "*")
+        for source in of_type(stack.resources, "AWS::Lambda::EventSourceMapping"):
+            mapping = template[source]["Properties"]
+            if user in {name.partition(".")[0] for name in _references(mapping["FunctionName"])}:
+                for used in (name.partition(".")[0] for name in _references(mapping["EventSourceArn"])):
+                    yield Use(stack.resources[used]["Type"], stack.physical[f"{used}.Arn"], event_source=True)
+
+
+def load(
+    template_dir: Path = PROJECT,
+    *,
+    a: Mapping[str, Any] | None = None,
+    b: Mapping[str, Any] | None = None,
+    accounts: Mapping[Side, str] | None = None,
+    region: str = REGION,
+) -> Model:
+    """Make the model of the templates.
+
+    Args:
+        template_dir: The project's folder.
+        a: Parameters of account A's template that differ from the defaults and from `REQUIRED_PARAMETERS`.
+        b: The same for account B's. By default, the role's ARN and the API's URL are those of account A's stack.
+        accounts: Ids of the accounts; by default made up, as are all physical names.
+        region: The region.
+
+    Raises:
+        ModelError: Account A's template has no API with an executor role.
+        UnknownPolicyError: A template holds a kind of policy that is not known here.
+    """
+    ids = accounts or {"a": ACCOUNTS["a"], "b": ACCOUNTS["b"]}
+    provider = from_template("a", template_dir, ids["a"], region, a or {})
+    consumer = from_template("b", template_dir, ids["b"], region, handed_over(provider) | dict(b or {}))
+    return assemble(template_dir, provider, consumer)
+
+
+def assemble(template_dir: Path, provider: Stack, consumer: Stack) -> Model:
+    """Make a model of two stacks."""
+    model = Model(template_dir, {"a": provider, "b": consumer}, {})
+    found = {
+        f"{model.name(side, key.partition(' ')[0])} {key.partition(' ')[2]}": document
+        for side, stack in model.stacks.items()
+        for key, document in stack.documents.items()
+    }
+    return replace(model, documents=dict(sorted(found.items())))
+
+
+def handed_over(provider: Stack) -> dict[str, Any]:
+    """Return the parameters of account B's template that are outputs of account A's stack."""
+    api = provider.physical[_named_by_output(provider, "ApiId", "AWS::ApiGateway::RestApi")]
+    role = _named_by_output(provider, "ExecutorRoleArn", "AWS::IAM::Role")
+    stage = provider.parameters.get("StageName", "v1")
+    return {
+        "ApiUrl": f"https://{api}.execute-api.{provider.region}.amazonaws.com/{stage}",
+        "ExecutorRoleArn": provider.physical[f"{role}.Arn"],
+        "ExternalId": provider.parameters["ExternalId"],
+    }
+
+
+def from_template(
+    side: Side,
+    template_dir: Path,
+    account: str,
+    region: str,
+    parameters: Mapping[str, Any],
+    *,
+    physical: Mapping[str, str] | None = None,
+) -> Stack:
+    """Work a stack out from its template.
+
+    Args:
+        side: Its account.
+        template_dir: The project's folder.
+        account: The account's id.
+        region: Its region.
+        parameters: Parameters that differ from the defaults and from `REQUIRED_PARAMETERS`.
+        physical: Physical names; by default made up.
+    """
+    plain = resolved(side, folder=template_dir, account=account, region=region, **parameters)
+    names = dict(physical or {}) or {
+        name: value
+        for logical_id, resource in plain["Resources"].items()
+        for name, value in physical_names(logical_id, resource["Type"], logical_id, account, region)
+    }
+    for logical_id in of_type(plain["Resources"], "AWS::IAM::Role"):
+        names.setdefault(f"{logical_id}.RoleId", _role_id(side, logical_id))
+    named = resolved(side, folder=template_dir, account=account, region=region, physical=names, **parameters)
+    apis = of_type(plain["Resources"], "AWS::ApiGateway::RestApi")
+    prefix = "".join(f"arn:aws:execute-api:{region}:{account}:{names[api]}/" for api in list(apis)[:1])
+    return Stack(
+        side=side,
+        account=account,
+        region=region,
+        parameters=parameters_of(side, template_dir, **parameters),
+        resources=plain["Resources"],
+        outputs=plain["Outputs"],
+        physical=names,
+        documents=documents.of_template(plain["Resources"], named["Resources"], names, prefix),
+    )
+
+
+def physical_names(
+    logical_id: str, kind: str, physical_id: str, account: str, region: str
+) -> Iterator[tuple[str, str]]:
+    """Iterate over what `LogicalId` and `LogicalId.Arn` refer to."""
+    if kind == "AWS::ApiGateway::RestApi":
+        yield logical_id, physical_id if physical_id != logical_id else _API_ID
+        return
+    if kind not in _ARNS:
+        return
+    arn = _ARNS[kind].format(region=region, account=account, id=physical_id.rpartition("/")[2])
+    if physical_id.startswith("arn:"):
+        arn = physical_id
+    yield f"{logical_id}.Arn", arn
+    yield logical_id, arn if kind in _REF_IS_ARN else physical_id
+
+
+def of_type(resources: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Return the resources of a type, by logical id."""
+    return {name: resource for name, resource in resources.items() if resource["Type"] == kind}
+
+
+def _named_by_output(stack: Stack, output: str, kind: str) -> str:
+    value = str(stack.outputs.get(output, {}).get("Value", "")).removesuffix(".Arn")
+    if value not in of_type(stack.resources, kind):
+        raise ModelError(f"The output {output} of account {stack.side.upper()}'s template names no {kind}: {value!r}")
+    return value
+
+
+def _routes(api: Mapping[str, Any], resources: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    body = api["Properties"].get("Body")
+    if not body:
+        raise ModelError("The API's routes are not in the template: define them as events of the functions")
+    schemes = body.get("components", {}).get("securitySchemes", body.get("securityDefinitions", {}))
+    functions = of_type(resources, "AWS::Lambda::Function")
+    for path, item in body["paths"].items():
+        for key in (key for key in item if key in _METHOD_KEYS):
+            names = [name for requirement in item[key].get("security", []) for name in requirement]
+            kinds = [schemes.get(name, {}).get("x-amazon-apigateway-authtype") for name in names]
+            authorizer = "AWS_IAM" if kinds == ["awsSigv4"] else ", ".join(names) or "NONE"
+            uri = item[key].get("x-amazon-apigateway-integration", {}).get("uri", "")
+            function = next((name for name in functions if f"/{name}.Arn/" in uri), "")
+            yield ("ANY" if key.startswith("x-") else key.upper()), path, authorizer, function
+
+
+def _granted(policy: Document, arn: str) -> bool:
+    """Say whether statements without conditions allow calling a method."""
+    applying = {
+        statement["Effect"]
+        for statement in policy["Statement"]
+        if _matches(statement.get("Action", []), "execute-api:invoke", str.lower)
+        and _matches(statement.get("Resource", []), arn, str)
+    }
+    return applying == {"Allow"}
+
+
+def _matches(globs: Any, text: str, normal: Callable[[str], str]) -> bool:
+    values = globs if isinstance(globs, list) else [globs]
+    return any(patterns.matches(text, patterns.glob(normal(value))) for value in values)
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Find what intrinsic functions refer to: `LogicalId`, `LogicalId.Attribute` or the name of a parameter."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _references(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key == "Ref":
+                yield item
+            elif key == "Fn::GetAtt":
+                yield item if isinstance(item, str) else ".".join(item)
+            elif key == "Fn::Sub":
+                text, extra = (item, {}) if isinstance(item, str) else item
+                yield from (name for name in re.findall(r"\$\{([\w.:]+)\}", text) if name not in extra)
+                yield from _references(extra)
+            else:
+                yield from _references(item)
+
+
+def _at(value: Any, keys: set[str]) -> list[Any]:
+    """Return the values of some keys, however deep."""
+    if isinstance(value, list):
+        return [found for item in value for found in _at(item, keys)]
+    if not isinstance(value, dict):
+        return []
+    own = [item for key, item in value.items() if key in keys]
+    return own + [found for key, item in value.items() if key not in keys for found in _at(item, keys)]
+
+
+def _without(value: Any, keys: set[str]) -> Any:
+    if isinstance(value, list):
+        return [_without(item, keys) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: _without(item, keys) for key, item in value.items() if key not in keys}
+
+
+def _role_id(side: Side, logical_id: str) -> str:
+    return f"AROA{hashlib.sha256(f'{side} {logical_id}'.encode()).hexdigest()[:17].upper()}"
