@@ -1,41 +1,68 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
 import pytest
-from botocore.credentials import Credentials
 from rich.console import Console
 
+from access.contract import Example
+from access.model import Route
 from lab import demo
-from lab.access import ROUTES, Caller, Outcome
-
-GRANTED = (Outcome(200), Outcome(201), Outcome(200), Outcome(200), Outcome(403, "AccessDeniedException"))
-NO_SESSION = (Outcome(None, "AccessDenied"),) * len(ROUTES)
+from lab.access import Caller, Observations, Outcome
 
 
-class Orders:
-    """An API that knows some orders."""
+def route(method: str, path: str, example: Example | None = None, *, promised: bool | None = True) -> Route:
+    return Route(
+        method=method,
+        path=path,
+        authorizer="AWS_IAM",
+        function="Function",
+        granted=bool(promised),
+        promised=promised,
+        example=example or Example(path),
+        status=201 if method == "POST" else 200,
+        statuses=frozenset({200, 201, 403, 404, 500}),
+    )
 
-    def __init__(self, orders: list[dict[str, Any]]) -> None:
-        self.orders = orders
 
-    def json(self) -> dict[str, Any]:
-        return {"orders": self.orders}
+TEAS = route("GET", "/teas")
+BREW = route("POST", "/teas", Example("/teas", headers={"Idempotency-Key": "key"}, body={"leaf": "green"}))
+POUR = route("DELETE", "/teas/{tea_id}", Example("/teas/7"), promised=False)
+ROUTES = (TEAS, BREW, POUR)
+REFUSED = Outcome(403, "AccessDeniedException")
+GRANTED = {TEAS: Outcome(200), BREW: Outcome(201), POUR: REFUSED}
+NO_SESSION = dict.fromkeys(ROUTES, Outcome(None, "AccessDenied"))
+
+
+class FakeLogs:
+    """A function and its log."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+
+    def client(self, _: str) -> Self:
+        return self
+
+    def get_function_configuration(self, **_: str) -> dict[str, Any]:
+        return {"LoggingConfig": {"LogGroup": "group"}}
+
+    def filter_log_events(self, **_: str) -> dict[str, Any]:
+        return {"events": [{"message": line} for line in self.lines]}
 
 
 class FakeLab:
-    """A lab that deploys nothing, and whose schedule does what it is told to."""
+    """A lab that deploys nothing, and in which the caller logs what it is given to."""
 
-    orders: tuple[dict[str, Any], ...] = ()
-    user_key = Credentials("key", "secret")
+    lines: tuple[str, ...] = ()
+    deployed: dict[str, dict[str, str]]
     api_url = "https://127.0.0.1:1/_aws/execute-api/abc/v1"
 
     def __init__(self) -> None:
         self.outputs: dict[str, dict[str, str]] = {}
-        self.parameters: dict[str, dict[str, str]] = {}
 
     @classmethod
     @contextmanager
@@ -44,17 +71,21 @@ class FakeLab:
 
     def deploy(self, account: str, **parameters: str) -> None:
         self.outputs[account] = {"ExecutorRoleArn": "arn", "CallerFunctionName": "caller"}
-        self.parameters[account] = parameters
+        FakeLab.deployed[account] = parameters
 
-    def assume_executor(self, who: Credentials, _: str) -> Credentials:
-        return who
-
-    def request(self, *_: Any) -> Orders:
-        return Orders(list(self.orders))
+    def session(self, _: str) -> FakeLogs:
+        return FakeLogs(list(self.lines))
 
 
-def caller(name: str, expected: tuple[Outcome, ...]) -> Caller:
-    return Caller(name, expected, lambda *_: Outcome(None))
+def caller(name: str, refusal: Outcome | None = None) -> Caller:
+    return Caller(name, refusal, lambda _: Outcome(None))
+
+
+def line(message: str = "call succeeded", **fields: Any) -> str:
+    key = "eu-west-1/orders-caller/2030-01-01"
+    return json.dumps(
+        {"message": message, "idempotency_key": key, "status": 201, "duration_ms": 12.3, "reason": "cold"} | fields
+    )
 
 
 @pytest.fixture
@@ -62,11 +93,11 @@ def console() -> Console:
     return Console(file=io.StringIO(), width=100, highlight=False)
 
 
-def run(
-    console: Console, monkeypatch: pytest.MonkeyPatch, observed: demo.Observations, *orders: dict[str, Any]
-) -> tuple[bool, str]:
-    monkeypatch.setattr(FakeLab, "orders", orders)
+def run(console: Console, monkeypatch: pytest.MonkeyPatch, observed: Observations, *lines: str) -> tuple[bool, str]:
+    monkeypatch.setattr(FakeLab, "lines", lines)
+    monkeypatch.setattr(FakeLab, "deployed", {}, raising=False)
     monkeypatch.setattr(demo, "Lab", FakeLab)
+    monkeypatch.setattr(demo, "routes", lambda: ROUTES)
     monkeypatch.setattr(demo, "observe", lambda _: observed)
     monkeypatch.setattr(demo, "_SCHEDULE_SECONDS", 0.2)
     monkeypatch.setattr("time.sleep", lambda _: None)
@@ -75,50 +106,103 @@ def run(
     return good, console.file.getvalue()
 
 
-SCHEDULED = {
-    "order_id": "1",
-    "sku": "earl-grey",
-    "quantity": 3,
-    "status": "accepted",
-    "created_at": "2030-01-01T00:00:00.1Z",
-}
-
-
 def test_all_as_expected(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, output = run(console, monkeypatch, {caller("me", GRANTED): GRANTED}, SCHEDULED)
+    good, output = run(console, monkeypatch, {caller("me"): GRANTED}, line())
 
     assert good
-    assert "order 1, 3 of earl-grey, accepted at 2030-01-01T00:00:00" in output
-    assert "5 of 5 as expected" in output
+    assert "its POST /teas was answered:\n  it logged 201 after 12 ms" in output
+    assert "3 of 3 as expected" in output
     assert "not as expected" not in output
+    assert FakeLab.deployed["account-b"] | {"ScheduleExpression": ""} == {
+        "ScheduleExpression": "",
+        "CallMethod": "POST",
+        "CallPath": "/teas",
+        "CallBody": '{"leaf": "green"}',
+    }
 
 
 def test_a_difference_is_shown_and_fails(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    observed = (Outcome(200), *NO_SESSION[1:])
+    stranger = caller("stranger", Outcome(None, "AccessDenied"))
 
-    good, output = run(console, monkeypatch, {caller("stranger", NO_SESSION): observed}, SCHEDULED)
+    good, output = run(console, monkeypatch, {stranger: NO_SESSION | {TEAS: Outcome(200)}}, line())
 
     assert not good
     assert "! 200" in output
-    assert "not as expected: stranger, GET /whoami: 200 instead of no role AccessDenied" in output
-    assert "4 of 5 as expected" in output
+    assert "not as expected: stranger, GET /teas: 200 instead of no role AccessDenied" in output
+    assert "2 of 3 as expected" in output
 
 
-@pytest.mark.parametrize("orders", [[], [SCHEDULED | {"quantity": 1}], [SCHEDULED | {"sku": "oolong"}]])
+@pytest.mark.parametrize(
+    ("which", "outcome"),
+    [
+        (TEAS, REFUSED),
+        (TEAS, Outcome(500)),
+        (TEAS, Outcome(403)),
+        (TEAS, Outcome(418)),
+        (TEAS, Outcome(None, "AccessDenied")),
+        (POUR, Outcome(200)),
+        (POUR, Outcome(404)),
+    ],
+)
+def test_what_the_contract_does_not_promise_is_a_difference(which: Route, outcome: Outcome) -> None:
+    (difference,) = demo.differences({caller("me"): GRANTED | {which: outcome}})
+
+    assert difference.startswith(f"me, {which}: ")
+
+
+def test_a_documented_response_of_the_backend_shows_that_the_call_is_granted() -> None:
+    assert demo.differences({caller("me"): GRANTED | {TEAS: Outcome(404)}}) == []
+
+
+@pytest.mark.parametrize("lines", [(), ("START",), (line(idempotency_key="by hand"),), (line(idempotency_key=None),)])
 def test_a_schedule_that_does_not_fire_fails(
-    console: Console, monkeypatch: pytest.MonkeyPatch, orders: list[dict[str, Any]]
+    console: Console, monkeypatch: pytest.MonkeyPatch, lines: tuple[str, ...]
 ) -> None:
-    good, output = run(console, monkeypatch, {caller("me", GRANTED): GRANTED}, *orders)
+    good, output = run(console, monkeypatch, {caller("me"): GRANTED}, *lines)
 
     assert not good
     assert "The schedule did not fire" in output
 
 
+def test_a_scheduled_call_that_fails_is_reported(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, output = run(console, monkeypatch, {caller("me"): GRANTED}, line("call failed"))
+
+    assert not good
+    assert "The scheduled call failed: cold" in output
+
+
+def test_the_scheduled_call_is_a_post_or_else_a_get_that_needs_nothing_more() -> None:
+    steeped = route("POST", "/steeped", Example("/steeped", headers={"X-Degrees": "80"}))
+    limited = route("GET", "/limited", Example("/limited", query={"limit": "1"}))
+    hidden = route("POST", "/hidden", promised=False)
+
+    assert demo.scheduled_route([limited, TEAS, steeped, hidden, BREW]) is BREW
+    assert demo.scheduled_route([limited, steeped, hidden, TEAS]) is TEAS
+
+
 def test_every_cell_is_in_the_table(console: Console) -> None:
-    console.print(demo.access_table({caller("me", GRANTED): GRANTED, caller("stranger", NO_SESSION): NO_SESSION}))
+    stranger = caller("stranger", Outcome(None, "AccessDenied"))
+    console.print(demo.access_table({caller("me"): GRANTED, stranger: NO_SESSION}))
 
     assert isinstance(console.file, io.StringIO)
-    _, header, _, me, stranger = console.file.getvalue().splitlines()
-    assert header.split()[:3] == ["who", "/whoami", "/orders"]
-    assert me.split() == ["me", "✓", "200", "✓", "201", "✓", "200", "✓", "200", "✗", "403", "AccessDenied"]
-    assert stranger.split() == ["stranger", *["✗", "no", "role"] * 5, "AccessDenied"]
+    _, header, _, me, other = console.file.getvalue().splitlines()
+    assert header.split()[:4] == ["who", "/teas", "/teas", "/teas/{id}"]
+    assert me.split() == ["me", "✓", "200", "✓", "201", "✗", "403", "AccessDenied"]
+    assert other.split() == ["stranger", *["✗", "no", "role"] * 3, "AccessDenied"]
+
+
+def test_progress_tells_what_took_how_long(console: Console) -> None:
+    with demo.progress(console, "boil water"):
+        pass
+
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().startswith("✓ boil water ")
+    assert console.file.getvalue().endswith("0.0 s\n")
+
+
+def test_progress_does_not_claim_what_failed(console: Console) -> None:
+    with pytest.raises(OSError, match="cold"), demo.progress(console, "boil water"):
+        raise OSError("cold")
+
+    assert isinstance(console.file, io.StringIO)
+    assert "✓" not in console.file.getvalue()
