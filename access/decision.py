@@ -1,19 +1,27 @@
-"""What the logic of the proofs decides on one request, and the statement by which it does."""
+"""The decision on one request, and the statement that makes it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import z3
 
-from access.iam import Kind, Request, allowed, identity_allows, parts
-from access.matrix import Case
-from access.policies import Document
+from access.case import Case
+from access.documents import Document
+from access.fields import TRUE
+from access.iam import allowed, identity_allows, parts
+from access.request import Kind, Request
 
-_KINDS = {"User": Kind.USER, "AssumedRole": Kind.ROLE, "Account": Kind.ROOT}
-_KEYS = ("sts:ExternalId", "aws:MultiFactorAuthPresent", "sts:RoleSessionName", "aws:SecureTransport")
+_KINDS = {
+    "User": Kind.USER,
+    "AssumedRole": Kind.ROLE,
+    "Account": Kind.ROOT,
+    "FederatedUser": Kind.FEDERATED,
+    "Anonymous": Kind.ANONYMOUS,
+    "": Kind.SERVICE,
+}
 
 
 @dataclass(frozen=True)
@@ -32,28 +40,27 @@ class Decision:
 
 
 def decide(case: Case, documents: Mapping[str, Document]) -> Decision:
-    """Decide one request, every field of it given.
+    """Decide a request.
 
     Args:
-        case: The request.
-        documents: The policies that it names.
-
-    Returns:
-        The decision.
+        case: The request. Condition keys that it does not have are absent.
+        documents: The policies that it names. A request without a resource policy is decided by the principal's own.
     """
     request = Request(_KINDS[case.principal.type], {})
     trust = case.policy.endswith(" trust")
-    identity = identity_allows(request, _statements(documents, *case.identity))
-    resource_policy = _statements(documents, case.policy)
-    owner = case.resource.split(":")[4]
-    decision = allowed(request, resource_policy, owner=owner, identity=identity, trust=trust)
+    identity = identity_allows(request, [entry for name in case.identity for entry in documents[name]["Statement"]])
+    decision = identity
+    if case.policy:
+        owner = case.resource.split(":")[4]
+        resource_policy = documents[case.policy]["Statement"]
+        decision = allowed(request, resource_policy, owner=owner, identity=identity, trust=trust)
     matches = {
-        f"{name}: {statement['Sid']}": (statement, parts(statement, request, trust=trust and name == case.policy))
-        for name in (case.policy, *case.identity)
-        for statement in documents[name]["Statement"]
+        label: (statement, parts(statement, request, trust=trust and name == case.policy))
+        for name in filter(None, (case.policy, *case.identity))
+        for label, statement in labelled(name, documents[name])
     }
-    given = _given(case, request)
     solver = z3.Solver()
+    given = list(_given(case, request))
     solver.add(request.guarantees, *given)
 
     def holds(formula: Any) -> bool:
@@ -62,41 +69,46 @@ def decide(case: Case, documents: Mapping[str, Document]) -> Decision:
     applying = {label: statement for label, (statement, found) in matches.items() if all(map(holds, found.values()))}
     denying = {label: statement for label, statement in applying.items() if statement["Effect"] == "Deny"}
     if holds(decision):
-        return Decision(True, f"{_list(applying)} allows it.", applying)
+        return Decision(True, f"{_and(applying)} allows it.", applying)
     if denying:
-        return Decision(False, f"{_list(denying)} denies it, whatever else allows it.", denying)
+        return Decision(False, f"{_and(denying)} denies it, whatever else allows it.", denying)
     missing = {
         label: [name for name, formula in found.items() if not holds(formula)]
         for label, (statement, found) in matches.items()
         if statement["Effect"] == "Allow"
     }
-    reasons = [f"{label} does not match on {_list(names)}" for label, names in missing.items() if names]
+    reasons = [f"{label} does not match on {_and(names)}" for label, names in missing.items() if names]
     if applying:
-        reasons.insert(0, f"{_list(applying)} alone does not suffice")
+        reasons.insert(0, f"{_and(applying)} alone does not suffice")
     return Decision(False, f"Nothing allows it: {'; '.join(reasons) or 'there is no policy'}.", {})
 
 
-def _given(case: Case, request: Request) -> list[Any]:
-    given = [
-        request.action.like(case.action.lower()),
-        request.resource.like(case.resource),
-        request.is_of(case.principal.account),
-        request.is_principal(case.principal.arn),
-        request.key("aws:userid").like(case.principal.user_id),
-    ]
-    for name in _KEYS:
-        key = request.key(name)
-        if name in case.context:
-            # A value is no pattern: its own asterisk stands for itself.
-            given += [key.present, key.like(case.context[name].replace("*", "asterisk"))]
-        elif name in {"sts:ExternalId", "aws:MultiFactorAuthPresent"}:
-            given.append(z3.Not(key.present))
-    return given
+def labelled(name: str, document: Document) -> Iterator[tuple[str, Any]]:
+    """Iterate over a document's statements with their `document: Sid`."""
+    for number, statement in enumerate(document["Statement"], 1):
+        yield f"{name}: {statement.get('Sid', f'statement {number}')}", statement
 
 
-def _statements(documents: Mapping[str, Document], *names: str) -> list[Any]:
-    return [statement for name in names for statement in documents[name]["Statement"]]
+def _given(case: Case, request: Request) -> Iterator[Any]:
+    principal = case.principal
+    yield request.action.equals(case.action.lower())
+    yield request.resource.equals(case.resource)
+    if request.kind is Kind.SERVICE:
+        yield request.is_service(principal.arn)
+    if request.is_iam:
+        yield request.is_of(principal.account)
+        yield request.is_principal(principal.arn)
+        yield request.key("aws:userid").like(principal.user_id)
+    context = {name.lower(): value for name, value in case.context.items()}
+    for name, key in list(request.keys.items()):
+        if not key.field or name == "aws:principaltype":
+            continue
+        if name in context:
+            yield key.present
+            yield key.field.equals(context[name])
+        elif not key.present.eq(TRUE):
+            yield z3.Not(key.present)
 
 
-def _list(names: Any) -> str:
+def _and(names: Iterable[str]) -> str:
     return " and ".join(names)

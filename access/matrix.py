@@ -1,121 +1,145 @@
-"""Requests by the thousand: everybody, in every state, on every route; with what the policies' owner means to allow."""
+"""Who may call what: every kind of caller on every route, decided from the policies and compared with the contract."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from urllib.parse import quote
 
-from access.policies import Document, Intent, Policies
-from access.templates import ACCOUNTS
+from access.case import Case, Principal
+from access.decision import Decision, decide
+from access.documents import Document, document
+from access.model import Model, Route
 
-A, B, C = ACCOUNTS["a"], ACCOUNTS["b"], "333333333333"
-
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-# As they go over the wire: API Gateway decides on the path as it was sent.
-PATHS = (
-    "whoami",
-    "whoami/",
-    "Whoami",
-    "%77hoami",
-    "orders",
-    "orders/",
-    "orders//",
-    "orders/7f3c",
-    "orders/a%2Fb",
-    "orders/a%20b;c",
-    "orders/%2e%2e/whoami",
-    "orders/../whoami",
-    "orders/7f3c/items",
-    "ordersx",
-    "",
-)
+STRANGER = "333333333333"
+ASSUME = "Assume the role"
 
 
 @dataclass(frozen=True)
-class Principal:
-    """Somebody who makes requests.
+class Cell:
+    """One request of the matrix.
 
     Attributes:
-        name: Who it is, in words.
-        arn: ARN of the user, or of the role.
-        type: Value of `aws:PrincipalType`.
-        user_id: Value of `aws:userid`.
-        session: Name of the session, of a role's.
+        case: The request.
+        decision: What the policies decide.
+        expected: Whether contract and parameters mean to allow it.
     """
 
-    name: str
-    arn: str
-    type: str
-    user_id: str
-    session: str = ""
+    case: Case
+    decision: Decision
+    expected: bool
 
     @property
-    def account(self) -> str:
-        """Id of its account."""
-        return self.arn.split(":")[4]
-
-    @property
-    def context(self) -> dict[str, str]:
-        """The condition keys that say who it is."""
-        return {
-            "aws:PrincipalArn": self.arn,
-            "aws:PrincipalAccount": self.account,
-            "aws:PrincipalType": self.type,
-            "aws:userid": self.user_id,
-        }
+    def good(self) -> bool:
+        """Whether the decision is the expected one."""
+        return self.decision.allowed is self.expected
 
 
 @dataclass(frozen=True)
-class Case:
-    """One request.
+class Row:
+    """All requests of one kind of caller.
 
     Attributes:
-        principal: Who makes it.
-        action: The action.
-        resource: ARN of the resource.
-        identity: Names of the policies that the principal has.
-        policy: Name of the resource's policy.
-        context: Condition keys beside those of the principal.
-        intended: Whether the owner of the policies means to allow it.
+        who: Who it is.
+        situation: What is special about it.
+        cells: Its requests: to assume the role, then to call each route.
     """
 
-    principal: Principal
-    action: str
-    resource: str
-    identity: tuple[str, ...]
-    policy: str
-    context: Mapping[str, str] = field(default_factory=dict)
-    intended: bool = False
-
-    def __str__(self) -> str:
-        """Say who does what."""
-        return f"{self.principal.name} ({self.principal.arn}) {self.action} {self.resource} {dict(self.context)}"
+    who: str
+    situation: str
+    cells: tuple[Cell, ...]
 
 
-def documents(policies: Policies) -> dict[str, Document]:
-    """Return the deployment's policies, and those that somebody may have beside.
+def columns(model: Model) -> list[str]:
+    """Return the headings of the cells."""
+    return [ASSUME, *map(str, model.routes)]
 
-    Args:
-        policies: The policies of a deployment.
 
-    Returns:
-        Documents by name.
-    """
+def documents(model: Model) -> dict[str, Document]:
+    """Return the policies of the stacks, and those that somebody may have besides."""
     return {
-        **policies.documents,
+        **model.documents,
         "administrator": _allow("*", "*"),
-        "may assume": _allow("sts:AssumeRole", policies.names["ExecutorRole.Arn"]),
+        "may assume": _allow("sts:AssumeRole", model.executor.arn),
         "may invoke": _allow("execute-api:Invoke", "*"),
-        "may assume another": _allow("sts:AssumeRole", f"arn:aws:iam::{A}:role/Other"),
+        "may assume another": _allow("sts:AssumeRole", f"arn:aws:iam::{model.stacks['a'].account}:role/Other"),
     }
 
 
-def _allow(action: str, resource: str) -> Document:
-    return {
-        "Version": "2012-10-17",
-        "Statement": [{"Sid": "Allow", "Effect": "Allow", "Action": action, "Resource": resource}],
-    }
+def rows(model: Model) -> Iterator[Row]:
+    """Let everybody try to assume the role and to call every route."""
+    a, b = model.accounts()
+    known = documents(model)
+    session = f"{b}-caller"
+    right = {"sts:ExternalId": model.intent.external_ids[0], "sts:RoleSessionName": session}
+    no_id = {name: value for name, value in right.items() if name != "sts:ExternalId"}
+    spoofed = {**right, "sts:RoleSessionName": f"{STRANGER}-caller"}
+    with_mfa = {**right, "aws:MultiFactorAuthPresent": "true"}
+    own, admin, invoker = ("may assume", "may invoke"), ("administrator",), ("may invoke",)
+    callers: list[tuple[str, str, Principal, tuple[str, ...], Mapping[str, str]]] = [
+        ("The executor's session", "assumed by account B", executor(model, session), executor_policies(model), right),
+        ("A workload of account B", "before it assumes the role", role(b, "job"), own, right),
+        ("A workload of account B", "without the external id", role(b, "job"), own, no_id),
+        ("A workload of account B", f"posing as account {STRANGER}", role(b, "job"), own, spoofed),
+        ("A user of account B", "with MFA", user(b, "my-user"), own, with_mfa),
+        ("A user of account B", "without MFA", user(b, "my-user"), own, right),
+        ("Account B's root user", "", root(b), admin, with_mfa),
+        ("An administrator of another account", STRANGER, role(STRANGER, "admin"), admin, right),
+        ("An administrator of account A", "the API's own account", role(a, "admin"), admin, right),
+        ("A user of account A", "who may invoke every API", user(a, "ann"), invoker, with_mfa),
+    ]
+    for who, situation, principal, identity, context in callers:
+        is_executor = identity == executor_policies(model)
+        trust = f"{model.executor.name} trust"
+        cases = [(Case(principal, "sts:AssumeRole", model.executor.arn, identity, trust, context), False)]
+        cases[0] = (cases[0][0], "may assume" in identity and may_assume(principal, context, model))
+        for route in model.routes:
+            call = Case(principal, "execute-api:Invoke", call_arn(model, route), identity, f"{model.api} resource")
+            cases.append((call, is_executor and bool(route.promised)))
+        yield Row(who, situation, tuple(Cell(case, decide(case, known), expected) for case, expected in cases))
+
+
+def may_assume(principal: Principal, context: Mapping[str, str], model: Model) -> bool:
+    """Say whether account A's parameters mean to let a principal assume the role, if its own account does."""
+    intent = model.intent
+    mfa = context.get("aws:MultiFactorAuthPresent") == "true" or not intent.mfa
+    return (
+        principal.account in intent.admitted
+        and context.get("sts:ExternalId") in intent.external_ids
+        and any(_is_named(context["sts:RoleSessionName"], name, principal) for name in intent.session_names)
+        and any(_like_arn(principal.arn, pattern) for pattern in intent.caller_arns)
+        and (principal.type == "AssumedRole" or (principal.type == "User" and mfa))
+    )
+
+
+def _is_named(session: str, pattern: str, principal: Principal) -> bool:
+    bound = pattern.replace("${aws:PrincipalAccount}", principal.account)
+    return session.startswith(bound.removesuffix("*")) if bound.endswith("*") else session == bound
+
+
+def _like_arn(arn: str, pattern: str) -> bool:
+    """Compare part by part; a wildcard is a whole part, or ends the last one."""
+    *firsts, rest = pattern.split(":", 5)
+    *parts, resource = arn.split(":", 5)
+    fits = all(first in {"*", part} for first, part in zip(firsts, parts, strict=True))
+    return fits and (resource.startswith(rest.removesuffix("*")) if rest.endswith("*") else resource == rest)
+
+
+def call_arn(model: Model, route: Route) -> str:
+    """Return the ARN of a route's example call."""
+    method = "GET" if route.method == "ANY" else route.method
+    return f"{model.api_arn}/{model.stage}/{method}{quote(route.example.path)}"
+
+
+def executor(model: Model, session: str) -> Principal:
+    """Make a session of the executor role."""
+    arn = model.executor.arn
+    return role(arn.split(":")[4], arn.split("/", 1)[1], session, model.executor.role_id)
+
+
+def executor_policies(model: Model) -> tuple[str, ...]:
+    """Return the names of the executor's own policies."""
+    return (f"{model.executor.name} identity",)
 
 
 def role(account: str, name: str, session: str = "job", role_id: str = "AROAJOBJOBJOBJOBJOBJO") -> Principal:
@@ -126,9 +150,8 @@ def role(account: str, name: str, session: str = "job", role_id: str = "AROAJOBJ
 
 def user(account: str, name: str) -> Principal:
     """Make a user."""
-    return Principal(
-        f"user {name} of {account}", f"arn:aws:iam::{account}:user/{name}", "User", "AIDAUSERUSERUSERUSERU"
-    )
+    arn = f"arn:aws:iam::{account}:user/{name}"
+    return Principal(f"user {name} of {account}", arn, "User", "AIDAUSERUSERUSERUSERU")
 
 
 def root(account: str) -> Principal:
@@ -136,169 +159,5 @@ def root(account: str) -> Principal:
     return Principal(f"root user of {account}", f"arn:aws:iam::{account}:root", "Account", account)
 
 
-def assumptions(policies: Policies) -> Iterator[Case]:
-    """Make requests to assume the executor role.
-
-    Args:
-        policies: The policies of a deployment.
-
-    Yields:
-        The requests.
-    """
-    intent = policies.intent
-    principals = [
-        role(B, "job-nightly"),
-        role(B, "path/to/other"),
-        role(C, "job-nightly"),
-        role(A, "admin"),
-        executor(policies, f"{B}-job"),
-        user(B, "ann"),
-        user(B, "my-user"),
-        user(C, "ann"),
-        user(A, "ann"),
-        root(B),
-        root(A),
-    ]
-    right = intent.external_ids[0]
-    external_ids = (*intent.external_ids, right.upper(), f"{right}x", right[:-1], "*", None)
-    sessions = (f"{B}-orders-caller", f"{B}-", B, f"{B}x-a", f"{C}-a", f"{A}-a", f"x{B}-a", "orders-caller")
-    for principal, external_id, session, mfa, identity in itertools.product(
-        principals, external_ids, sessions, ("true", "false", None), ("may assume", "may assume another")
-    ):
-        optional = {"sts:ExternalId": external_id, "aws:MultiFactorAuthPresent": mfa, "sts:RoleSessionName": session}
-        context = {name: value for name, value in optional.items() if value is not None}
-        yield Case(
-            principal,
-            "sts:AssumeRole",
-            policies.names["ExecutorRole.Arn"],
-            (identity,),
-            "ExecutorRole trust",
-            context,
-            identity == "may assume" and _may_assume(principal, context, intent),
-        )
-
-
-def _may_assume(principal: Principal, context: Mapping[str, str], intent: Intent) -> bool:
-    bound = [pattern.replace("${aws:PrincipalAccount}", principal.account) for pattern in intent.session_names]
-    named = any(context["sts:RoleSessionName"].startswith(pattern.removesuffix("*")) for pattern in bound)
-    strict = len(intent.caller_arns) > 1
-    return (
-        principal.account in intent.consumers
-        and context.get("sts:ExternalId") in intent.external_ids
-        and named
-        and (not strict or principal.arn.split("/", 1)[-1] in {"job-nightly", "ann"})
-        and (
-            principal.type == "AssumedRole"
-            or (principal.type == "User" and (not intent.mfa or context.get("aws:MultiFactorAuthPresent") == "true"))
-        )
-    )
-
-
-def executor(policies: Policies, session: str) -> Principal:
-    """Make a session of the executor role."""
-    name = policies.names["ExecutorRole.Arn"].split("/", 1)[1]
-    return role(A, name, session, policies.names["ExecutorRole.RoleId"])
-
-
-def calls(policies: Policies) -> Iterator[Case]:
-    """Make calls of the API.
-
-    Args:
-        policies: The policies of a deployment.
-
-    Yields:
-        The calls.
-    """
-    role_id = policies.names["ExecutorRole.RoleId"]
-    mine = executor(policies, f"{B}-orders-caller")
-    callers: list[tuple[Principal, tuple[str, ...]]] = [
-        (mine, ("ExecutorRole identity",)),
-        (executor(policies, "x"), ("ExecutorRole identity",)),
-        (role(A, "admin"), ("administrator",)),
-        (user(A, "ann"), ("may invoke",)),
-        (root(A), ("administrator",)),
-        # Who would pass if the guard compared carelessly.
-        (role(A, mine.arn.split("/", 1)[1] + "2", mine.session, role_id + "2"), ("administrator",)),
-        (role(A, "session-named-like-it", role_id, "AROAOTHEROTHEROTHERO"), ("administrator",)),
-        (role(B, "job-nightly"), ("administrator",)),
-        (user(B, "my-user"), ("may invoke",)),
-        (root(C), ("administrator",)),
-    ]
-    stages = (policies.intent.stage, "Stage", policies.intent.stage.upper(), "prod")
-    for (principal, identity), method, path, stage in itertools.product(callers, METHODS, PATHS, stages):
-        right = (method, path) in {("GET", "whoami"), ("POST", "orders"), ("GET", "orders")}
-        one_order = method == "GET" and path.startswith("orders/")
-        yield Case(
-            principal,
-            "execute-api:Invoke",
-            f"{policies.api_arn}/{stage}/{method}/{path}",
-            identity,
-            "OrdersApi resource",
-            {},
-            identity == ("ExecutorRole identity",) and stage == policies.intent.stage and (right or one_order),
-        )
-
-
-def queue_uses(policies: Policies) -> Iterator[Case]:
-    """Make uses of both queues.
-
-    Args:
-        policies: The policies of a deployment.
-
-    Yields:
-        The requests.
-    """
-    principals: list[tuple[Principal, tuple[str, ...]]] = [
-        (role(B, "admin"), ("administrator",)),
-        (user(B, "ann"), ()),
-        (_stack_role(policies, "CallerFunctionRole"), ("CallerFunctionRole identity",)),
-        (_stack_role(policies, "ScheduleRole"), ("ScheduleRole identity",)),
-        (role(A, "admin"), ("administrator",)),
-        (executor(policies, f"{B}-job"), ("ExecutorRole identity",)),
-        (root(C), ("administrator",)),
-    ]
-    granted = {
-        ("CallerFunctionRole identity", "CallQueue"): {"ReceiveMessage", "DeleteMessage", "GetQueueAttributes"},
-        ("CallerFunctionRole identity", "FailedCallQueue"): {"SendMessage"},
-        ("ScheduleRole identity", "FailedCallQueue"): {"SendMessage"},
-    }
-    actions = (
-        "SendMessage",
-        "ReceiveMessage",
-        "DeleteMessage",
-        "GetQueueAttributes",
-        "PurgeQueue",
-        "SetQueueAttributes",
-    )
-    for (principal, identity), action, queue, tls in itertools.product(
-        principals, actions, ("CallQueue", "FailedCallQueue"), ("true", "false")
-    ):
-        own = principal.account == B and identity
-        may = own and (identity == ("administrator",) or action in granted.get((identity[0], queue), set()))
-        yield Case(
-            principal,
-            f"sqs:{action}",
-            policies.names[f"{queue}.Arn"],
-            identity,
-            f"{queue} resource",
-            {"aws:SecureTransport": tls},
-            bool(may) and tls == "true",
-        )
-
-
-def _stack_role(policies: Policies, name: str) -> Principal:
-    arn = policies.names[f"{name}.Arn"]
-    return role(arn.split(":")[4], arn.split("/", 1)[1], "run", policies.names[f"{name}.RoleId"])
-
-
-def cases(policies: Policies) -> list[Case]:
-    """Make every request of the matrix."""
-    return [*assumptions(policies), *calls(policies), *queue_uses(policies)]
-
-
-def session_arn(principal: Principal) -> str:
-    """Return the ARN under which the principal makes requests: of a role, that of its session."""
-    if principal.type != "AssumedRole":
-        return principal.arn
-    name = principal.arn.rsplit("/", 1)[-1]
-    return f"arn:aws:sts::{principal.account}:assumed-role/{name}/{principal.session}"
+def _allow(action: str, resource: str) -> Document:
+    return document([{"Sid": "Allow", "Effect": "Allow", "Action": action, "Resource": resource}])

@@ -72,6 +72,7 @@ class Intent:
         session_names: Patterns of session names.
         caller_arns: ARN patterns of the principals that may assume the executor role.
         mfa: Whether IAM users need MFA.
+        identity_center: Whether people of IAM Identity Center may assume it.
         more_role_ids: Unique ids of other roles that the API admits.
     """
 
@@ -81,6 +82,7 @@ class Intent:
     session_names: tuple[str, ...]
     caller_arns: tuple[str, ...]
     mfa: bool
+    identity_center: bool
     more_role_ids: tuple[str, ...]
 
     @classmethod
@@ -95,6 +97,7 @@ class Intent:
             session_names=tuple(parameters["ConsumerSessionName"]),
             caller_arns=tuple(parameters["CallerPrincipalArns"]),
             mfa=parameters["RequireMfaForUsers"] == "true",
+            identity_center=parameters.get("AllowIdentityCenterUsers", "true") == "true",
             more_role_ids=tuple(filter(None, parameters.get("MoreExecutorRoleIds", []))),
         )
 

@@ -23,7 +23,7 @@ LOWER = string.ascii_lowercase + string.digits + "-:."
 NAME = string.ascii_letters + string.digits + "+=,.@/_-"
 UNIQUE_ID = string.ascii_uppercase + string.digits
 
-_ANY, _ANY_IN_PART, _DIGIT = "any", "any in part", "digit"
+_ANY, _ANY_IN_PART, _ANY_IN_SEGMENT, _DIGIT = "any", "any in part", "any in segment", "digit"
 
 
 type Pattern = tuple[tuple[str, bool], ...]
@@ -46,6 +46,27 @@ def arn(pattern: str) -> Pattern:
         pieces += [(_ANY_IN_PART if piece == _ANY else piece, repeated) for piece, repeated in glob(part)]
         pieces.append((":", False))
     return (*pieces, *glob(last))
+
+
+def literal(text: str) -> Pattern:
+    """Make the pattern of one string."""
+    return tuple((character, False) for character in text)
+
+
+def route(method: str, path: str) -> Pattern:
+    """Make the pattern of what an ARN says of the calls of a route: `GET/orders/7f3c` for `GET /orders/{order_id}`.
+
+    A parameter is one segment of the path, a greedy one (`{proxy+}`) the rest of it. The method `ANY` is all methods.
+    """
+    segment: Pattern = ((_ANY_IN_SEGMENT, False), (_ANY_IN_SEGMENT, True))
+    pieces = segment if method == "ANY" else literal(method)
+    for part in path.removeprefix("/").split("/"):
+        pieces += literal("/")
+        if part.endswith("+}"):
+            pieces += ((_ANY, False), (_ANY, True))
+        else:
+            pieces += segment if part.startswith("{") else literal(part)
+    return pieces
 
 
 def account_then(text: str) -> Pattern:
@@ -90,7 +111,7 @@ def combinations(patterns: tuple[Pattern, ...], alphabet: str) -> dict[tuple[boo
 
 def _telling(states: tuple[frozenset[int], ...], patterns: tuple[Pattern, ...], alphabet: str) -> list[str]:
     """The characters that the patterns tell apart at this place, and one that stands for all others."""
-    named = {":"}
+    named = {":", "/"}
     for state, pattern in zip(states, patterns, strict=True):
         named |= {pattern[index][0] for index in state if index < len(pattern)}
     if _DIGIT in named:
@@ -108,6 +129,7 @@ def _step(states: frozenset[int], pattern: Pattern, character: str) -> frozenset
         if (
             piece in {_ANY, character}
             or (piece == _ANY_IN_PART and character != ":")
+            or (piece == _ANY_IN_SEGMENT and character != "/")
             or (piece == _DIGIT and character in string.digits)
         ):
             after.add(index if repeated else index + 1)

@@ -1,64 +1,118 @@
-"""What is claimed of the policies, for every principal, account, action, resource and context; and its proof by z3."""
+"""Properties of the policies, for every principal, account, action, resource and context; and their proof by z3.
+
+They are stated in terms of the model: of routes, grants, parameters and references. None names a route or a resource.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import z3
 
-from access.iam import FALSE, TRUE, Field, Kind, Request, allowed, identity_allows
-from access.policies import Document, Policies
-from access.templates import ACCOUNTS
+from access import contract, patterns
+from access.fields import FALSE, TRUE, Field
+from access.iam import allowed, identity_allows
+from access.model import Model, Role, Route, Use, of_type
+from access.request import Kind, Request
 
-A, B = ACCOUNTS["a"], ACCOUNTS["b"]
 _TIMEOUT_MS = 20_000
 
-# Granted to the executor: method and path, in which * stands for the id of an order.
-GRANTED_ROUTES = ("GET/whoami", "POST/orders", "GET/orders", "GET/orders/*")
-ROUTES = (*GRANTED_ROUTES, "DELETE/orders/*")
+# What may be done with a resource that a function or schedule refers to: actions, what follows the resource's ARN, and
+# whether the reference would be pointless without them.
+type Rights = tuple[tuple[tuple[str, ...], tuple[str, ...], bool], ...]
+_ITEMS = ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "ConditionCheckItem")
+_RIGHTS: dict[str, Rights] = {
+    "AWS::ApiGateway::Method": ((("execute-api:Invoke",), ("",), True),),
+    "AWS::DynamoDB::Table": (
+        (tuple(f"dynamodb:{action}" for action in _ITEMS), ("",), False),
+        (("dynamodb:Query", "dynamodb:Scan"), ("", "/index/*"), False),
+    ),
+    "AWS::IAM::Role": (
+        (("sts:AssumeRole",), ("",), True),
+        (("sts:TagSession", "sts:SetSourceIdentity"), ("",), False),
+    ),
+    "AWS::KMS::Key": ((("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*"), ("",), False),),
+    "AWS::Lambda::Function": ((("lambda:InvokeFunction",), ("",), True),),
+    "AWS::Logs::LogGroup": ((("logs:CreateLogStream", "logs:PutLogEvents"), ("",), True),),
+    "AWS::S3::Bucket": (
+        (("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), ("/*",), False),
+        (("s3:ListBucket",), ("",), False),
+    ),
+    "AWS::SNS::Topic": ((("sns:Publish",), ("",), True),),
+    "AWS::SQS::Queue": (
+        (("sqs:SendMessage",), ("",), True),
+        (("sqs:GetQueueUrl", "sqs:GetQueueAttributes"), ("",), False),
+    ),
+    "AWS::SecretsManager::Secret": ((("secretsmanager:GetSecretValue",), ("",), True),),
+    "AWS::StepFunctions::StateMachine": ((("states:StartExecution",), ("",), True),),
+    "AWS::XRay": (
+        (("xray:PutTraceSegments", "xray:PutTelemetryRecords"), ("",), True),
+        (("xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:GetSamplingStatisticSummaries"), ("",), False),
+    ),
+}
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+_READ_RIGHTS: dict[str, Rights] = {
+    "AWS::SQS::Queue": (
+        (("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), ("",), True),
+        (("sqs:ChangeMessageVisibility",), ("",), False),
+    ),
+}
+# Resources with a policy of their own: what is below their ARN, their actions, and which of these need TLS.
+_GOVERNED = {
+    "AWS::KMS::Key": ("", "kms:*", ""),
+    "AWS::S3::Bucket": ("/*", "s3:*", "s3:*"),
+    "AWS::SNS::Topic": ("", "sns:*", "sns:publish"),
+    "AWS::SQS::Queue": ("", "sqs:*", "sqs:*"),
+}
+# They do not say on whose behalf they assume a role: AWS documents no `aws:SourceAccount` for them.
+_SOURCELESS = {"lambda.amazonaws.com", "apigateway.amazonaws.com"}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A fact in formulas: within its domain, the policies allow exactly what is intended.
+    """A property in formulas: within its domain, the policies allow what is needed and only what is intended.
 
     Attributes:
         request: The request that they speak about.
-        domain: Which requests the fact is about.
+        domain: Which requests the property is about.
         allowed: When the policies allow the request.
-        intended: When it should be allowed.
+        intended: When they may allow it.
+        needed: When they must allow it.
     """
 
     request: Request
     domain: Any
     allowed: Any
     intended: Any
+    needed: Any
 
 
 @dataclass(frozen=True)
-class Fact:
-    """A claim about the policies.
+class Property:
+    """A property of the model.
 
     Attributes:
-        sentence: The claim in words.
-        claim: Makes the formulas, from policies and a kind of principal.
+        sentence: The property in words.
+        claims: Makes the formulas for a kind of principal.
+        violations: Finds what contradicts it in the structure of the model, in words.
     """
 
     sentence: str
-    claim: Callable[[Policies, Kind], Claim]
+    claims: Callable[[Model, Kind], Iterable[Claim]] = lambda *_: ()
+    violations: Callable[[Model], Iterable[str]] = lambda _: ()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the solver says about a fact.
+    """The solver's verdict on a property.
 
     Attributes:
         proven: Whether it holds.
         seconds: How long the proof took.
-        counterexample: A request in words that contradicts the fact.
+        counterexample: What contradicts it, in words.
     """
 
     proven: bool
@@ -67,57 +121,33 @@ class Verdict:
 
 
 class UndecidedError(Exception):
-    """The solver gave no answer in time."""
+    """The solver did not decide in time."""
 
 
-def prove(fact: Fact, policies: Policies) -> Verdict:
-    """Look for a request that is allowed but not intended, or intended but not allowed.
-
-    Args:
-        fact: The fact.
-        policies: The policies.
-
-    Returns:
-        That there is none, or one such request.
+def prove(property_: Property, model: Model) -> Verdict:
+    """Look for a request that is allowed but not intended, or needed but not allowed.
 
     Raises:
         UndecidedError: z3 did not decide within 20 seconds.
-        NotModelledError: The policies use something that the logic does not know.
+        NotModelledError: The policies use something that the logic does not support.
     """
     started = time.perf_counter()
-    for claim in (fact.claim(policies, kind) for kind in Kind):
-        model = find(claim, z3.Xor(claim.allowed, claim.intended))
-        if model is not None:
-            too_much = z3.is_true(model.eval(claim.allowed, model_completion=True))
-            problem = "allowed, but not intended" if too_much else "intended, but not allowed"
-            return Verdict(False, time.perf_counter() - started, f"{problem}: {claim.request.describe(model)}")
+    for violation in property_.violations(model):
+        return Verdict(False, time.perf_counter() - started, violation)
+    for claim in (claim for kind in Kind for claim in property_.claims(model, kind)):
+        too_much = z3.And(claim.allowed, z3.Not(claim.intended))
+        too_little = z3.And(claim.needed, z3.Not(claim.allowed))
+        found = find(claim, z3.Or(too_much, too_little))
+        if found is not None:
+            gained = z3.is_true(found.eval(claim.allowed, model_completion=True))
+            problem = "allowed, but not intended" if gained else "intended, but not allowed"
+            seconds = time.perf_counter() - started
+            return Verdict(False, seconds, f"{problem}: {claim.request.witness(found)}")
     return Verdict(True, time.perf_counter() - started)
-
-
-def reads(fact: Fact, policies: Policies) -> set[str]:
-    """Return the names of the policy documents that a fact depends on."""
-    documents = _Recording(policies.documents)
-    for kind in Kind:
-        fact.claim(replace(policies, documents=documents), kind)
-    return documents.read
-
-
-class _Recording(dict[str, Document]):
-    def __init__(self, documents: Mapping[str, Document]) -> None:
-        super().__init__(documents)
-        self.read: set[str] = set()
-
-    def __getitem__(self, name: str) -> Document:
-        self.read.add(name)
-        return super().__getitem__(name)
 
 
 def find(claim: Claim, formula: Any) -> Any:
     """Find a request in the domain of a claim for which a formula holds.
-
-    Args:
-        claim: The claim.
-        formula: A formula over its request.
 
     Returns:
         A model, or None if there is no such request.
@@ -134,277 +164,372 @@ def find(claim: Claim, formula: Any) -> Any:
     return solver.model() if answer == z3.sat else None
 
 
-def _request(policies: Policies, kind: Kind, prefix: str = "", session: Field | None = None) -> Request:
-    roles = [name.removesuffix(".Arn") for name in policies.names if name.endswith("Role.Arn")]
-    return Request(
-        kind, {policies.names[f"{role}.Arn"]: policies.names[f"{role}.RoleId"] for role in roles}, prefix, session
-    )
+def new_request(model: Model, kind: Kind, prefix: str = "", session: Field | None = None) -> Request:
+    """Make a request in a world in which the model's roles exist."""
+    return Request(kind, {role.arn: role.role_id for role in model.roles}, prefix, session)
 
 
-def _statements(policies: Policies, name: str) -> list[Any]:
-    found: list[Any] = policies[name]["Statement"]
+def statements(model: Model, name: str) -> list[Any]:
+    """Return the statements of a policy document."""
+    found: list[Any] = model[name]["Statement"]
     return found
 
 
-def _executor_trust(policies: Policies, kind: Kind) -> Claim:
-    request, intent = _request(policies, kind), policies.intent
+# --- Routes and the contract ------------------------------------------------------------------------------------------
+
+
+def _unsigned_routes(model: Model) -> Iterator[str]:
+    for route in model.routes:
+        if route.authorizer != "AWS_IAM":
+            yield f"{route} has the authorizer {route.authorizer}"
+        if not route.function:
+            yield f"{route} has no function behind it"
+
+
+def _undocumented(model: Model) -> Iterator[str]:
+    routes = {(route.method, route.path) for route in model.routes}
+    operations = set(contract.read(model.folder))
+    yield from (f"{method} {path} is not in the contract" for method, path in sorted(routes - operations))
+    yield from (f"{method} {path} is in the contract only" for method, path in sorted(operations - routes))
+
+
+def _dead_grants(model: Model) -> Iterator[str]:
+    calls = [f"{model.api_arn}/{model.stage}/{route.method}{route.example.path}" for route in model.routes]
+    for statement in statements(model, f"{model.executor.name} identity"):
+        for arn in _list(statement.get("Resource", [])):
+            if not any(patterns.matches(call, patterns.glob(arn)) for call in calls):
+                yield f"{arn} is no route of the API"
+
+
+def _allowing_guard(model: Model) -> Iterator[str]:
+    for statement in statements(model, f"{model.api} resource"):
+        if statement["Effect"] != "Deny":
+            yield f"the statement {statement.get('Sid')} allows"
+
+
+def method_arn(model: Model, route: Route) -> str:
+    """Return the narrowest ARN pattern that names every call of a route: IAM's `*` reaches over slashes."""
+    method = "*" if route.method == "ANY" else route.method
+    path = "/".join("*" if part.startswith("{") else part for part in route.path.split("/"))
+    return f"{model.api_arn}/{model.stage}/{method}{path}"
+
+
+def is_call_of(model: Model, request: Request, route: Route) -> Any:
+    """Say when a request is a call that API Gateway takes for a route: no other one fits better."""
+
+    def fits(candidate: Route) -> Any:
+        prefix = patterns.literal(f"{model.api_arn}/{model.stage}/")
+        return request.resource.matches(prefix + patterns.route(candidate.method, candidate.path))
+
+    better = [other for other in model.routes if other is not route and _precedes(other, route)]
+    return z3.And(fits(route), z3.Not(z3.Or(*map(fits, better))))
+
+
+def _precedes(one: Route, other: Route) -> bool:
+    """Say whether API Gateway prefers a route where both fit: literals to parameters, these to greedy ones."""
+
+    def rank(route: Route) -> tuple[Any, ...]:
+        kinds = [(part.startswith("{")) + part.endswith("+}") for part in route.path.split("/")]
+        return (*kinds, 9), route.method == "ANY"
+
+    return rank(one) < rank(other)
+
+
+def _may_call(model: Model, request: Request) -> Any:
+    promised = [route for route in model.routes if route.promised]
+    others = [route for route in model.routes if not route.promised]
+    return z3.And(
+        request.resource.like(*(method_arn(model, route) for route in promised)) if promised else FALSE,
+        z3.Not(z3.Or(*(is_call_of(model, request, route) for route in others))),
+    )
+
+
+def _must_call(model: Model, request: Request) -> Any:
+    return z3.Or(*(is_call_of(model, request, route) for route in model.routes if route.promised))
+
+
+# --- Who gets a session -----------------------------------------------------------------------------------------------
+
+
+def executor_trust(model: Model, request: Request) -> Any:
+    """Say when the executor's trust policy lets a principal assume the role, if its own account does."""
+    name = f"{model.executor.name} trust"
+    return allowed(request, statements(model, name), owner=model.stacks["a"].account, trust=True)
+
+
+def _executor_trust(model: Model, kind: Kind) -> Iterator[Claim]:
+    request, intent = new_request(model, kind), model.intent
+    external_id, mfa = request.key("sts:ExternalId"), request.key("aws:MultiFactorAuthPresent")
     session = request.session_to_be
-    external_id = request.key("sts:ExternalId")
-    mfa = request.key("aws:MultiFactorAuthPresent")
 
     def named_for(pattern: str) -> Any:
         if pattern == "${aws:PrincipalAccount}-*":
-            return request.account.begins(session, "-")
+            return request.account.begins(session, "-") if request.is_iam else FALSE
         return session.like(pattern)
 
-    with_mfa = z3.And(mfa.present, mfa.like("true")) if intent.mfa else TRUE
-    intended = z3.And(
+    by_type = {
+        Kind.ROLE: TRUE if intent.identity_center else z3.Not(request.principal_like(_IDENTITY_CENTER)),
+        Kind.USER: z3.And(mfa.present, mfa.like("true")) if intent.mfa else TRUE,
+    }
+    may_pass = z3.And(request.is_of(*intent.consumers), z3.Or(*map(request.principal_like, intent.caller_arns)))
+    may_assume = z3.And(
         request.action.like("sts:assumerole"),
-        request.is_of(*intent.consumers),
+        may_pass,
         external_id.present,
         external_id.like(*intent.external_ids),
         z3.Or(*map(named_for, intent.session_names)),
-        z3.Or(*map(request.principal_like, intent.caller_arns)),
-        {Kind.ROLE: TRUE, Kind.USER: with_mfa}.get(kind, z3.BoolVal(False)),
+        by_type.get(kind, FALSE),
     )
-    decision = allowed(request, _statements(policies, "ExecutorRole trust"), owner=A, trust=True)
-    return Claim(request, TRUE, decision, intended)
+    # Tags and a source identity go with AssumeRole and grant nothing on their own.
+    may_tag = z3.And(request.action.like("sts:tagsession", "sts:setsourceidentity"), may_pass)
+    needed = z3.And(may_assume, request.is_of(*intent.admitted))
+    yield Claim(request, TRUE, executor_trust(model, request), z3.Or(may_assume, may_tag), needed)
 
 
-def _session_names(policies: Policies, kind: Kind) -> Claim:
-    request = _request(policies, kind)
-    session = request.session_to_be
-    decision = allowed(request, _statements(policies, "ExecutorRole trust"), owner=A, trust=True)
-    own = request.account.begins(session, "-") if request.is_iam else FALSE
-    return Claim(request, TRUE, decision, z3.And(decision, own))
+_IDENTITY_CENTER = "arn:*:iam::*:role/aws-reserved/sso.amazonaws.com/*"
 
 
-def _methods(policies: Policies, request: Request, routes: tuple[str, ...]) -> Any:
-    prefix = f"{policies.api_arn}/{policies.intent.stage}"
-    return request.resource.like(*(f"{prefix}/{route}" for route in routes))
+def _session_names(model: Model, kind: Kind) -> Iterator[Claim]:
+    request = new_request(model, kind)
+    own = request.account.begins(request.session_to_be, "-") if request.is_iam else FALSE
+    assumes = request.action.like("sts:assumerole")
+    yield Claim(request, assumes, executor_trust(model, request), own, FALSE)
 
 
-def _executor_identity(policies: Policies, kind: Kind) -> Claim:
-    request = _request(policies, kind)
-    decision = identity_allows(request, _statements(policies, "ExecutorRole identity"))
-    intended = z3.And(request.action.like("execute-api:invoke"), _methods(policies, request, GRANTED_ROUTES))
-    return Claim(request, TRUE, decision, intended)
+def _service_trust(model: Model, kind: Kind) -> Iterator[Claim]:
+    for role in model.roles:
+        if role == model.executor:
+            continue
+        request = new_request(model, kind)
+        account = model.stacks[role.side].account
+        source = request.key("aws:SourceAccount")
+        on_behalf = z3.And(source.present, source.like(account))
+        assumes = request.action.like("sts:assumerole")
+        of_service = {service: z3.And(assumes, request.is_service(service)) for service in role.services}
+        intended = [
+            is_it if service in _SOURCELESS else z3.And(is_it, on_behalf) for service, is_it in of_service.items()
+        ]
+        decision = allowed(request, statements(model, f"{role.name} trust"), owner=account, trust=True)
+        yield Claim(request, TRUE, decision, z3.Or(*intended), z3.And(on_behalf, z3.Or(*of_service.values())))
+
+
+# --- Who may call -----------------------------------------------------------------------------------------------------
+
+
+def _executor_identity(model: Model, kind: Kind) -> Iterator[Claim]:
+    request = new_request(model, kind)
+    decision = identity_allows(request, statements(model, f"{model.executor.name} identity"))
+    invokes = request.action.like("execute-api:invoke")
+    intended, needed = (z3.And(invokes, calls(model, request)) for calls in (_may_call, _must_call))
+    yield Claim(request, TRUE, decision, intended, needed)
+
+
+def api_calls(model: Model, request: Request) -> tuple[Any, Any]:
+    """Say when a request is a call of the API, and when it is allowed, others' own policies at their widest."""
+    _, identity = _as_deployed(model, request, [model.executor])
+    owner = model.stacks["a"].account
+    decision = allowed(request, statements(model, f"{model.api} resource"), owner=owner, identity=identity)
+    on_api = z3.And(request.action.like("execute-api:invoke"), request.resource.like(f"{model.api_arn}/*"))
+    return on_api, decision
 
 
 def _api_calls(
-    policies: Policies, kind: Kind, *, domain: Callable[[Request], Any], session: Field | None = None
-) -> Claim:
-    """Calls of the API, with all other principals' own policies at their widest."""
-    request = _request(policies, kind, session=session)
-    executor, identity = _as_deployed(policies, request, "ExecutorRole")
-    decision = allowed(request, _statements(policies, "OrdersApi resource"), owner=A, identity=identity)
-    intended = z3.And(executor, _methods(policies, request, GRANTED_ROUTES))
-    on_api = z3.And(request.action.like("execute-api:invoke"), request.resource.like(f"{policies.api_arn}/*"))
-    return Claim(request, z3.And(on_api, domain(request)), decision, intended)
+    model: Model, kind: Kind, domain: Callable[[Request], Any] = lambda _: TRUE, session: Field | None = None
+) -> Iterator[Claim]:
+    request = new_request(model, kind, session=session)
+    on_api, decision = api_calls(model, request)
+    executor = request.is_session_of(model.executor.arn)
+    admitted = z3.Not(z3.Or(*(request.session.like(f"{account}-*") for account in model.intent.suspended)))
+    # Their own policies are not part of these stacks.
+    others = z3.Or(*map(request.is_of_role, model.intent.more_role_ids))
+    intended = z3.And(admitted, z3.Or(z3.And(executor, _may_call(model, request)), others))
+    needed = z3.And(admitted, executor, _must_call(model, request))
+    yield Claim(request, z3.And(on_api, domain(request)), decision, intended, needed)
 
 
-def _consumer_that_the_backend_sees(policies: Policies, kind: Kind) -> Claim:
+def _calls_of_outsiders(model: Model, kind: Kind) -> Iterator[Claim]:
+    return _api_calls(model, kind, lambda request: z3.Not(request.is_of(model.stacks["a"].account)))
+
+
+def _calls_of_insiders(model: Model, kind: Kind) -> Iterator[Claim]:
+    def insider(request: Request) -> Any:
+        executors = [request.is_session_of(model.executor.arn)]
+        executors += map(request.is_of_role, model.intent.more_role_ids)
+        return z3.And(request.is_of(model.stacks["a"].account), z3.Not(z3.Or(*executors)))
+
+    return _api_calls(model, kind, insider)
+
+
+def _consumer_that_the_backend_sees(model: Model, kind: Kind) -> Iterator[Claim]:
     """A principal assumes the executor role, then the session calls: its name begins with the principal's account."""
-    first = _request(policies, kind, "first ")
+    first = new_request(model, kind, "first ")
     name = first.session_to_be
-    assumed = allowed(first, _statements(policies, "ExecutorRole trust"), owner=A, trust=True)
-    call = _api_calls(policies, Kind.ROLE, domain=lambda _: TRUE, session=name)
-    domain = z3.And(
-        call.domain,
-        assumed,
-        first.action.like("sts:assumerole"),
-        call.request.is_session_of(policies.names["ExecutorRole.Arn"]),
-    )
-    # The backend takes what stands between the colon of `aws:userid` (<role id>:<session name>) and the first hyphen.
-    is_consumer = z3.And(first.account.begins(name, "-"), first.is_of(*policies.intent.consumers))
-    claim = Claim(call.request, domain, call.allowed, z3.And(call.allowed, is_consumer))
-    return replace(claim, domain=z3.And(domain, first.guarantees))
+    # The backend takes what is between the colon of `aws:userid` (<role id>:<session name>) and the first hyphen.
+    begins = first.account.begins(name, "-") if first.is_iam else FALSE
+    is_consumer = z3.And(begins, first.is_of(*model.intent.consumers))
+    for call in _api_calls(model, Kind.ROLE, session=name):
+        domain = z3.And(
+            call.domain,
+            executor_trust(model, first),
+            first.action.like("sts:assumerole"),
+            call.request.is_session_of(model.executor.arn),
+        )
+        claim = Claim(call.request, domain, call.allowed, is_consumer, FALSE)
+        yield replace(claim, domain=z3.And(domain, first.guarantees))
 
 
-def _service_trust(role: str, service: str, *, of_account: str = "") -> Callable[[Policies, Kind], Claim]:
-    def claim(policies: Policies, kind: Kind) -> Claim:
-        request = _request(policies, kind)
-        source = request.key("aws:SourceAccount")
-        owner = policies.names[f"{role}.Arn"].split(":")[4]
-        intended = [request.action.like("sts:assumerole"), request.is_service(service)]
-        if of_account:
-            intended += [source.present, source.like(of_account)]
-        decision = allowed(request, _statements(policies, f"{role} trust"), owner=owner, trust=True)
-        return Claim(request, TRUE, decision, z3.And(*intended))
-
-    return claim
+# --- What the roles may do --------------------------------------------------------------------------------------------
 
 
-def _identity(name: str, grants: Mapping[tuple[str, ...], tuple[str, ...]]) -> Callable[[Policies, Kind], Claim]:
-    """A principal may do exactly these actions on these resources; both as lists of literals and names."""
-
-    def claim(policies: Policies, kind: Kind) -> Claim:
-        request = _request(policies, kind)
-        intended = [
-            z3.And(
-                request.action.like(*(action.lower() for action in actions)),
-                request.resource.like(*(_physical(resource, policies) for resource in resources)),
-            )
-            for actions, resources in grants.items()
-        ]
-        decision = identity_allows(request, _statements(policies, f"{name} identity"))
-        return Claim(request, TRUE, decision, z3.Or(*intended))
-
-    return claim
+def _role_identities(model: Model, kind: Kind) -> Iterator[Claim]:
+    for role in model.roles:
+        if role != model.executor:
+            yield _identity(model, kind, f"{role.name} identity", role.uses)
 
 
-def _physical(resource: str, policies: Policies) -> str:
-    name, slash, rest = resource.partition("/")
-    return policies.names.get(name, name) + slash + rest
+def _standalone_policies(model: Model, kind: Kind) -> Iterator[Claim]:
+    for name, side, _ in model.named("AWS::IAM::ManagedPolicy"):
+        yield _identity(model, kind, f"{name} identity", model.way_in if side == "b" else ())
 
 
-def _as_deployed(policies: Policies, request: Request, *roles: str) -> tuple[Any, Any]:
+def _identity(model: Model, kind: Kind, document: str, uses: Iterable[Use]) -> Claim:
+    request = new_request(model, kind)
+    intended, needed = [], []
+    for use in uses:
+        for actions, suffixes, required in (_READ_RIGHTS if use.event_source else _RIGHTS).get(use.type, ()):
+            # X-Ray's actions do not support resource-level permissions.
+            resources = [f"{use.arn}{suffix}" for suffix in suffixes]
+            right = z3.And(request.action.like(*map(str.lower, actions)), request.resource.like(*resources))
+            intended.append(right)
+            if required:
+                needed.append(right)
+    decision = identity_allows(request, statements(model, document))
+    return Claim(request, TRUE, decision, z3.Or(*intended), z3.Or(*needed))
+
+
+def _as_deployed(model: Model, request: Request, roles: Iterable[Role]) -> tuple[Any, Any]:
     """Say when the principal is one of some roles, and when its policy allows: theirs as deployed, others at widest."""
-    sessions = {role: request.is_session_of(policies.names[f"{role}.Arn"]) for role in roles}
+    sessions = {role.name: request.is_session_of(role.arn) for role in roles}
     identity = (
-        z3.Implies(is_session, identity_allows(request, _statements(policies, f"{role} identity")))
-        for role, is_session in sessions.items()
+        z3.Implies(is_session, identity_allows(request, statements(model, f"{name} identity")))
+        for name, is_session in sessions.items()
     )
     return z3.Or(*sessions.values()), z3.And(*identity)
 
 
-def _backend_calls(policies: Policies, kind: Kind) -> Claim:
-    """Invocations of the backend, by anyone but whom account A's own administrators permit it beside the stack."""
-    request = _request(policies, kind)
-    source = request.key("aws:SourceArn")
-    of_stack, identity = _as_deployed(policies, request, "ExecutorRole", "OrdersFunctionRole")
-    decision = allowed(request, _statements(policies, "OrdersFunction resource"), owner=A, identity=identity)
-    intended = z3.And(
-        request.action.like("lambda:invokefunction"),
-        request.is_service("apigateway.amazonaws.com"),
-        source.present,
-        source.like(*(f"{policies.api_arn}/*/{route}" for route in ROUTES)),
-    )
-    domain = z3.And(
-        request.resource.like(policies.names["OrdersFunction.Arn"]),
-        request.action.like("lambda:*"),
-        z3.Or(z3.Not(request.is_of(A)), of_stack),
-    )
-    return Claim(request, domain, decision, intended)
+# --- What the resources' own policies allow ---------------------------------------------------------------------------
 
 
-def _caller_invocations(policies: Policies, kind: Kind) -> Claim:
-    """Invocations of the caller, by anyone but whom account B's own administrators permit it beside the stack."""
-    request = _request(policies, kind)
-    of_stack, identity = _as_deployed(policies, request, "CallerFunctionRole", "ScheduleRole")
-    decision = allowed(request, _statements(policies, "CallerFunction resource"), owner=B, identity=identity)
-    intended = z3.And(
-        request.is_session_of(policies.names["ScheduleRole.Arn"]), request.action.like("lambda:invokefunction")
-    )
-    domain = z3.And(
-        request.resource.like(policies.names["CallerFunction.Arn"]),
-        request.action.like("lambda:*"),
-        z3.Or(z3.Not(request.is_of(B)), of_stack),
-    )
-    return Claim(request, domain, decision, intended)
+def _invocations(model: Model, kind: Kind) -> Iterator[Claim]:
+    for name, side, arn in model.named("AWS::Lambda::Function"):
+        request = new_request(model, kind)
+        account = model.stacks[side].account
+        roles = [role for role in model.roles if role.side == side]
+        of_stack, identity = _as_deployed(model, request, roles)
+        decision = allowed(request, statements(model, f"{name} resource"), owner=account, identity=identity)
+        source = request.key("aws:SourceArn")
+        by_route = z3.And(
+            request.is_service("apigateway.amazonaws.com"),
+            source.present,
+            source.like(
+                *(
+                    method_arn(model, route).replace(f"/{model.stage}/", "/*/", 1)
+                    for route in model.routes
+                    if route.function == name
+                )
+            ),
+        )
+        users = [role.arn for role in roles if any(use.arn == arn for use in role.uses)]
+        invokes = request.action.like("lambda:invokefunction")
+        intended = z3.And(invokes, z3.Or(by_route, *map(request.is_session_of, users)))
+        domain = z3.And(
+            request.resource.like(arn),
+            request.action.like("lambda:*"),
+            z3.Or(z3.Not(request.is_of(account)), of_stack),
+        )
+        yield Claim(request, domain, decision, intended, intended)
 
 
-def _queue(name: str) -> Callable[[Policies, Kind], Claim]:
-    def claim(policies: Policies, kind: Kind) -> Claim:
-        request = _request(policies, kind)
-        tls = request.key("aws:SecureTransport")
-        decision = allowed(request, _statements(policies, f"{name} resource"), owner=B)
-        domain = z3.And(request.resource.like(policies.names[f"{name}.Arn"]), request.action.like("sqs:*"))
-        return Claim(request, domain, decision, z3.And(request.is_of(B), tls.like("true")))
+def _resource_policies(model: Model, kind: Kind) -> Iterator[Claim]:
+    for governed, (below, actions, with_tls) in _GOVERNED.items():
+        for name, side, arn in model.named(governed):
+            if f"{name} resource" not in model.documents:
+                continue
+            request = new_request(model, kind)
+            account = model.stacks[side].account
+            source, tls = request.key("aws:SourceAccount"), request.key("aws:SecureTransport")
+            secure = z3.Or(tls.like("true"), z3.Not(request.action.like(with_tls))) if with_tls else TRUE
+            on_behalf = z3.And(z3.BoolVal(kind is Kind.SERVICE), source.present, source.like(account))
+            decision = allowed(
+                request, statements(model, f"{name} resource"), owner=account, trust=governed == "AWS::KMS::Key"
+            )
+            own = z3.And(secure, request.is_of(account))
+            intended = z3.Or(own, z3.And(secure, on_behalf))
+            domain = z3.And(request.resource.like(arn, f"{arn}{below}"), request.action.like(actions))
+            yield Claim(request, domain, decision, intended, own)
 
-    return claim
+
+def _one_api(model: Model) -> Iterator[str]:
+    for kind in ("AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api", "AWS::Lambda::Url"):
+        for name in of_type(model.stacks["a"].resources, kind):
+            if name != model.api:
+                yield f"{name} ({kind}) is another way in"
 
 
-FACTS = (
-    Fact(
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+PROPERTIES = (
+    Property(
+        "Every route of the API requires a signature (AWS_IAM) and has a function behind it",
+        violations=_unsigned_routes,
+    ),
+    Property("The API is the only one in account A's template, and no function has a URL", violations=_one_api),
+    Property("The API's routes are the operations of its contract", violations=_undocumented),
+    Property("Every method that the executor role is granted is a route of the API", violations=_dead_grants),
+    Property("The API's resource policy only denies", violations=_allowing_guard),
+    Property(
         "The executor role can be assumed by role sessions and MFA-authenticated users of the consumer accounts, with"
         " the external id and a session name bound to their account, and by nobody else",
         _executor_trust,
     ),
-    Fact(
+    Property(
         "A session name can never carry the id of an account other than the one that assumes the role", _session_names
     ),
-    Fact(
-        "The executor role may do nothing but execute-api:Invoke on the granted methods of this API's stage",
+    Property(
+        "The executor role may do nothing but call the routes that the contract grants, on this API's stage",
         _executor_identity,
     ),
-    Fact(
-        "Whatever anybody's own policies say, the API answers only sessions of the executor role, on the granted"
-        " methods",
-        lambda policies, kind: _api_calls(policies, kind, domain=lambda _: TRUE),
+    Property(
+        "Whatever anybody's own policies say, the API answers only sessions of the executor role, on granted routes",
+        _api_calls,
     ),
-    Fact(
-        "Nobody outside account A can call the API directly, whatever their own account allows",
-        lambda policies, kind: _api_calls(policies, kind, domain=lambda request: z3.Not(request.is_of(A))),
+    Property(
+        "Nobody outside account A can call the API directly, whatever their own account allows", _calls_of_outsiders
     ),
-    Fact(
-        "Nobody in account A but the executor's sessions can call the API, administrators included",
-        lambda policies, kind: _api_calls(
-            policies,
-            kind,
-            domain=lambda request: z3.And(
-                request.is_of(A), z3.Not(request.is_session_of(policies.names["ExecutorRole.Arn"]))
-            ),
-        ),
+    Property(
+        "Nobody in account A but the executor's sessions can call the API, administrators included", _calls_of_insiders
     ),
-    Fact(
+    Property(
         "The consumer that the backend reads from the caller's session is the account that assumed the role",
         _consumer_that_the_backend_sees,
     ),
-    Fact(
-        "Nobody outside account A, no role of the stack and no service but API Gateway for this API's own routes can"
-        " invoke the backend",
-        _backend_calls,
+    Property(
+        "Nobody outside its account, no service but API Gateway for its own routes, and no role of the stack but those"
+        " that refer to it can invoke a function",
+        _invocations,
     ),
-    Fact("Only Lambda can assume the backend's role", _service_trust("OrdersFunctionRole", "lambda.amazonaws.com")),
-    Fact(
-        "The backend's role reaches its two tables, its log group and X-Ray, action by action, and nothing else",
-        _identity(
-            "OrdersFunctionRole",
-            {
-                ("logs:CreateLogStream", "logs:PutLogEvents"): ("OrdersLogGroup.Arn",),
-                ("xray:PutTraceSegments", "xray:PutTelemetryRecords"): ("*",),
-                ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"): ("OrdersTable.Arn",),
-                ("dynamodb:Query",): ("OrdersTable.Arn/index/ByCreation", "OrdersTable.Arn/index/ByStatus"),
-                ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"): (
-                    "IdempotencyTable.Arn",
-                ),
-            },
-        ),
+    Property(
+        "Every other role can be assumed only by the service that uses it, on behalf of its account", _service_trust
     ),
-    Fact("Only Lambda can assume the caller's role", _service_trust("CallerFunctionRole", "lambda.amazonaws.com")),
-    Fact(
-        "The caller's role may assume the executor role, serve its own queues, log and trace, and do nothing else",
-        _identity(
-            "CallerFunctionRole",
-            {
-                ("sts:AssumeRole",): ("ExecutorRole.Arn",),
-                ("logs:CreateLogStream", "logs:PutLogEvents"): ("CallerLogGroup.Arn",),
-                ("xray:PutTraceSegments", "xray:PutTelemetryRecords"): ("*",),
-                ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"): ("CallQueue.Arn",),
-                ("sqs:SendMessage",): ("FailedCallQueue.Arn",),
-            },
-        ),
+    Property(
+        "Every function and schedule may use what it refers to (its own tables, queues, log group), and nothing else",
+        _role_identities,
     ),
-    Fact(
-        "Nobody outside account B, no service and no role of the stack but the schedule's can invoke the caller",
-        _caller_invocations,
-    ),
-    Fact(
-        "Only EventBridge Scheduler, on behalf of account B, can assume the schedule's role",
-        _service_trust("ScheduleRole", "scheduler.amazonaws.com", of_account=B),
-    ),
-    Fact(
-        "The schedule's role may invoke the caller and keep failed calls, and nothing else",
-        _identity(
-            "ScheduleRole",
-            {("lambda:InvokeFunction",): ("CallerFunction.Arn",), ("sqs:SendMessage",): ("FailedCallQueue.Arn",)},
-        ),
-    ),
-    Fact("Nobody can use the call queue without TLS or from outside account B", _queue("CallQueue")),
-    Fact("Nobody can use the queue of failed calls without TLS or from outside account B", _queue("FailedCallQueue")),
-    Fact(
-        "The policy for people grants assuming the executor role, and nothing else",
-        _identity("ApiAccessPolicy", {("sts:AssumeRole",): ("ExecutorRole.Arn",)}),
+    Property("The policy for account B's people grants using the API, and nothing else", _standalone_policies),
+    Property(
+        "Nobody can use a queue, topic, bucket or key from outside its account, nor a queue or topic without TLS",
+        _resource_policies,
     ),
 )

@@ -1,0 +1,144 @@
+"""Parts of a symbolic request, of which nothing is known but which patterns they match."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import z3
+
+from access import patterns
+from access.patterns import Pattern
+
+TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
+
+
+class NotModelledError(Exception):
+    """A policy uses something of IAM that this logic does not model."""
+
+
+class Field:
+    """A free string of which nothing is known but which patterns it matches."""
+
+    def __init__(self, name: str, alphabet: str = patterns.PRINTABLE, values: Sequence[str] = ()) -> None:
+        """Make a field.
+
+        Args:
+            name: Its name, unlike that of any other field.
+            alphabet: The characters that it may have.
+            values: The only values that it may have, if it is not free.
+        """
+        self._name = name
+        self._alphabet = alphabet
+        self._values = values
+        self._patterns: dict[Pattern, Any] = {}
+
+    def like(self, *globs: str) -> Any:
+        """Say when the field matches one of some patterns."""
+        return z3.Or(*(TRUE if glob == "*" else self.matches(patterns.glob(glob)) for glob in globs))
+
+    def equals(self, text: str) -> Any:
+        """Say when the field is a text."""
+        return self.matches(patterns.literal(text))
+
+    def arn_like(self, pattern: str) -> Any:
+        """Say when the field matches the pattern of an ARN."""
+        return self.matches(patterns.arn(pattern))
+
+    def matches(self, pattern: Pattern) -> Any:
+        """Say when the field matches a compiled pattern."""
+        return self._patterns.setdefault(pattern, _atom(self._name, len(self._patterns)))
+
+    @property
+    def guarantees(self) -> Any:
+        """The combinations of patterns that a string can match."""
+        return _law(self._name, tuple(self._patterns), self._alphabet, tuple(self._values))
+
+    def value(self, model: Any) -> str:
+        """Return a string that fits a model of the solver."""
+        truths = tuple(holds(model, atom) for atom in self._patterns.values())
+        return _combinations(tuple(self._patterns), self._alphabet, tuple(self._values))[truths]
+
+
+@cache
+def _law(name: str, among: tuple[Pattern, ...], alphabet: str, values: tuple[str, ...]) -> Any:
+    """Say which combinations there are; kept, because formulas cost z3's Python interface more than solving them."""
+    atoms = [(z3.Not(atom), atom) for atom in (_atom(name, index) for index in range(len(among)))]
+    return z3.Or(
+        *(
+            z3.And(*(literals[truth] for literals, truth in zip(atoms, combination, strict=True)))
+            for combination in _combinations(among, alphabet, values)
+        )
+    )
+
+
+@cache
+def _atom(name: str, index: int) -> Any:
+    return z3.Bool(f"{name} matches {index}")
+
+
+def _combinations(among: tuple[Pattern, ...], alphabet: str, values: tuple[str, ...]) -> dict[tuple[bool, ...], str]:
+    if values:
+        return {tuple(patterns.matches(value, pattern) for pattern in among): value for value in values}
+    return patterns.combinations(among, alphabet)
+
+
+class Account:
+    """A free account id, of which nothing is known but which one of those that are named somewhere it is, if any."""
+
+    def __init__(self, name: str) -> None:
+        """Make an account id.
+
+        Args:
+            name: Its name, unlike that of any other.
+        """
+        self._name = name
+        self.ids: dict[str, Any] = {}
+        self._prefixes: dict[tuple[Field, str], Any] = {}
+
+    def like(self, *globs: str) -> Any:
+        """Say when it matches one of some patterns, each of them an id or `*`."""
+        return z3.Or(*map(self._matches, globs))
+
+    def _matches(self, glob: str) -> Any:
+        if glob == "*":
+            return TRUE
+        if re.fullmatch("[0-9]{12}", glob):
+            return self.ids.setdefault(glob, z3.Bool(f"{self._name} is {glob}"))
+        if patterns.is_literal(glob) or re.search("[^0-9*?]", glob):
+            return FALSE
+        raise NotModelledError(f"account like {glob}")
+
+    def begins(self, field: Field, text: str) -> Any:
+        """Say when a field begins with this account and a text."""
+        return self._prefixes.setdefault((field, text), z3.Bool(f"{self._name} begins {len(self._prefixes)}"))
+
+    @property
+    def guarantees(self) -> Any:
+        """It is at most one of the ids, and stands for itself where a field begins with it."""
+        laws = [z3.AtMost(*self.ids.values(), 1)] if self.ids else []
+        for (field, text), begins in self._prefixes.items():
+            named = {account: field.like(f"{account}{text}*") for account in self.ids}
+            # A field that begins with an id that nothing names may carry this one, if nothing names it either.
+            same = z3.Bool(f"{self._name} same in {id(field)}")
+            unnamed = z3.And(field.matches(patterns.account_then(text)), z3.Not(z3.Or(*named.values())))
+            cases = [z3.And(self.ids[account], carried) for account, carried in named.items()]
+            laws.append(begins == z3.Or(*cases, z3.And(z3.Not(z3.Or(*self.ids.values())), unnamed, same)))
+        return z3.And(*laws)
+
+    def value(self, model: Any) -> str:
+        """Return an id that fits a model of the solver."""
+        for account, is_it in self.ids.items():
+            if holds(model, is_it):
+                return account
+        for (field, _), begins in self._prefixes.items():
+            if holds(model, begins):
+                return field.value(model)[:12]
+        return "999999999999"
+
+
+def holds(model: Any, formula: Any) -> bool:
+    """Say whether a formula is true in a model of the solver."""
+    return bool(z3.is_true(model.eval(formula, model_completion=True)))
