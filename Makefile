@@ -54,9 +54,13 @@ lab: setup ## Keep the local two-account AWS running, for other terminals (ARGS=
 local: setup ## Run an event in the Lambda runtime (EVENT=events/direct-call.json); without one, keep warm containers
 	@python -m lab local $(EVENT) $(if $(ARGS),-- $(ARGS))
 
-.PHONY: report
-report: setup ## Prove who may call what, and write build/access-report.html
-	@python -m access.report
+.PHONY: access
+access: setup ## Who may call what, decided and proven from the templates; build/access-report.html (ARGS="--profile-a …": as deployed)
+	@python -m access $(ARGS)
+
+.PHONY: access-diff
+access-diff: setup ## What the templates let whom do that they did not at BASE=<revision>, and the other way round
+	@python -m access diff $(BASE) $(ARGS)
 
 .PHONY: bench
 bench: setup ## Compare speed and size with what one could use instead, side by side

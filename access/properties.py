@@ -317,11 +317,13 @@ def _service_trust(model: Model, kind: Kind) -> Iterator[Claim]:
 
 
 def _executor_identity(model: Model, kind: Kind) -> Iterator[Claim]:
+    if kind is not Kind.ROLE:
+        return
     request = new_request(model, kind)
     decision = identity_allows(request, statements(model, f"{model.executor.name} identity"))
     invokes = request.action.like("execute-api:invoke")
     intended, needed = (z3.And(invokes, calls(model, request)) for calls in (_may_call, _must_call))
-    yield Claim(request, TRUE, decision, intended, needed)
+    yield Claim(request, request.is_session_of(model.executor.arn), decision, intended, needed)
 
 
 def api_calls(model: Model, request: Request) -> tuple[Any, Any]:
@@ -382,18 +384,20 @@ def _consumer_that_the_backend_sees(model: Model, kind: Kind) -> Iterator[Claim]
 
 
 def _role_identities(model: Model, kind: Kind) -> Iterator[Claim]:
-    for role in model.roles:
+    for role in model.roles if kind is Kind.ROLE else ():
         if role != model.executor:
-            yield _identity(model, kind, f"{role.name} identity", role.uses)
+            request = new_request(model, kind)
+            yield _identity(model, request, request.is_session_of(role.arn), f"{role.name} identity", role.uses)
 
 
 def _standalone_policies(model: Model, kind: Kind) -> Iterator[Claim]:
-    for name, side, _ in model.named("AWS::IAM::ManagedPolicy"):
-        yield _identity(model, kind, f"{name} identity", model.way_in if side == "b" else ())
+    for name, side, _ in model.named("AWS::IAM::ManagedPolicy") if kind in {Kind.USER, Kind.ROLE} else ():
+        request = new_request(model, kind)
+        anyone = request.is_of(model.stacks[side].account)
+        yield _identity(model, request, anyone, f"{name} identity", model.way_in if side == "b" else ())
 
 
-def _identity(model: Model, kind: Kind, document: str, uses: Iterable[Use]) -> Claim:
-    request = new_request(model, kind)
+def _identity(model: Model, request: Request, domain: Any, document: str, uses: Iterable[Use]) -> Claim:
     intended, needed = [], []
     for use in uses:
         for actions, suffixes, required in (_READ_RIGHTS if use.event_source else _RIGHTS).get(use.type, ()):
@@ -404,7 +408,7 @@ def _identity(model: Model, kind: Kind, document: str, uses: Iterable[Use]) -> C
             if required:
                 needed.append(right)
     decision = identity_allows(request, statements(model, document))
-    return Claim(request, TRUE, decision, z3.Or(*intended), z3.Or(*needed))
+    return Claim(request, domain, decision, z3.Or(*intended), z3.Or(*needed))
 
 
 def _as_deployed(model: Model, request: Request, roles: Iterable[Role]) -> tuple[Any, Any]:

@@ -1,56 +1,173 @@
-"""The access report: who may call what, why, and what is proven about it, on one page for people.
-
-`make report` deploys both stacks to the lab and writes build/access-report.html from the policies that it finds there.
-"""
+"""The access report: who may call what, why, and what is proven about it; on the terminal and as one HTML page."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
-from access import matrix
-from access.decision import Decision, decide
-from access.matrix import Case, Principal
-from access.policies import Intent, Policies, deployed_intent, from_deployment, from_templates
-from access.properties import FACTS, prove
-from access.templates import ACCOUNTS, PROJECT
-from lab.lab import Lab
-
-A, B, C = ACCOUNTS["a"], ACCOUNTS["b"], "333333333333"
-OUTPUT = PROJECT / "build" / "access-report.html"
-CALLS = (
-    "Assume the role",
-    "GET /whoami",
-    "POST /orders",
-    "GET /orders",
-    "GET /orders/{order_id}",
-    "DELETE /orders/{order_id}",
-)
-
-type Row = tuple[str, str, list[tuple[Case, Decision]]]
+from access.matrix import Cell, Row, columns, rows
+from access.model import Model
+from access.properties import PROPERTIES, Property, Verdict, prove
 
 
-def render(deployed: Policies) -> str:
-    """Make the report.
+@dataclass(frozen=True)
+class Proof:
+    """The verdict on a property.
+
+    Attributes:
+        property: The property.
+        verdict: The first refutation, or that it holds.
+        variant: The deployment that refutes it; empty if none does.
+        seconds: How long all variants took.
+    """
+
+    property: Property
+    verdict: Verdict
+    variant: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings.
+
+    Attributes:
+        model: What they are about.
+        facts: What else the head of the report says, such as the stack's names and the revision.
+        rows: The matrix.
+        proofs: The properties.
+        variants: Names of the deployments for which the properties were examined.
+    """
+
+    model: Model
+    facts: Mapping[str, str]
+    rows: Sequence[Row]
+    proofs: Sequence[Proof]
+    variants: Sequence[str]
+
+    @property
+    def refuted(self) -> int:
+        """How many properties are refuted."""
+        return sum(not proof.verdict.proven for proof in self.proofs)
+
+    @property
+    def wrong(self) -> list[tuple[Row, str, Cell]]:
+        """The cells that are not as the contract says, with row and heading."""
+        headings = columns(self.model)
+        return [
+            (row, heading, cell)
+            for row in self.rows
+            for heading, cell in zip(headings, row.cells, strict=True)
+            if not cell.good
+        ]
+
+    @property
+    def good(self) -> bool:
+        """Whether everything is as it should be."""
+        return not self.refuted and not self.wrong
+
+    @property
+    def summary(self) -> str:
+        """The result in one sentence."""
+        cells = sum(len(row.cells) for row in self.rows)
+        if self.good:
+            return f"Access is as the contract says: {cells} of {cells} cells, {len(self.proofs)} properties proven."
+        problems = []
+        if self.refuted:
+            problems.append(f"{self.refuted} of {len(self.proofs)} properties refuted")
+        if self.wrong:
+            problems.append(f"{len(self.wrong)} of {cells} cells not as the contract says")
+        return f"Access is NOT as it should be: {', '.join(problems)}."
+
+
+def examine(models: Mapping[str, Model], facts: Mapping[str, str]) -> Report:
+    """Decide the matrix for the first model and examine the properties for all.
 
     Args:
-        deployed: The policies as they stand in the lab.
-
-    Returns:
-        One HTML page that needs nothing beside it.
+        models: The same stacks, deployed with different parameters, by name.
+        facts: What else the head of the report says.
     """
-    # The conditions that the emulator cannot have are those of the templates' defaults; all else is as deployed.
-    defaults = from_templates(Intent(external_ids=deployed.intent.external_ids), deployed.names)
-    proofs = [(fact.sentence, prove(fact, defaults)) for fact in FACTS]
-    documents = {name: _pretty(document) for name, document in deployed.documents.items()}
-    for name, document in defaults.documents.items():
-        if name == "ExecutorRole trust":
-            documents[f"{name}, by default"] = _pretty(document)
+    first = next(iter(models.values()))
+    return Report(first, facts, list(rows(first)), [_proof(item, models) for item in PROPERTIES], list(models))
+
+
+def _proof(property_: Property, models: Mapping[str, Model]) -> Proof:
+    seconds = 0.0
+    for name, model in models.items():
+        verdict = prove(property_, model)
+        seconds += verdict.seconds
+        if not verdict.proven:
+            return Proof(property_, verdict, name, seconds)
+    return Proof(property_, Verdict(True, seconds), "", seconds)
+
+
+def heading(report: Report) -> dict[str, str]:
+    """Return what the report is about: labels and values."""
+    model = report.model
+    a, b = model.stacks["a"], model.stacks["b"]
+    return {
+        "Account A": f"{a.account}, {a.source}",
+        "Account B": f"{b.account}, {b.source}",
+        "API": f"{model.api_arn.rpartition(':')[2]}, stage {model.stage}, region {a.region}",
+        "Executor role": model.executor.arn,
+        **report.facts,
+    }
+
+
+def terminal(report: Report) -> RenderableType:
+    """Draw the report for a terminal."""
+    head = Table.grid(padding=(0, 2))
+    for label, value in heading(report).items():
+        head.add_row(f"[bold]{label}[/]", value)
+    matrix = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    matrix.add_column("who")
+    for name in columns(report.model):
+        matrix.add_column(name.replace(" ", "\n", 1), justify="center")
+    for row in report.rows:
+        situation = f" ({row.situation})" if row.situation else ""
+        matrix.add_row(f"{row.who}{situation}", *map(_mark, row.cells))
+    proofs = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
+    proofs.add_column(no_wrap=True)
+    proofs.add_column()
+    for proof in report.proofs:
+        if proof.verdict.proven:
+            proofs.add_row("[green]proven[/]", proof.property.sentence)
+        else:
+            text = Text(f"{proof.property.sentence}\n{_blame(proof)}")
+            proofs.add_row("[bold red]refuted[/]", text)
+    wrong = [
+        Text(f"{row.who}, {row.situation or 'as such'}, {name}: {_words(cell)}. {cell.decision.reason}", "red")
+        for row, name, cell in report.wrong
+    ]
+    verdict = Text(report.summary, "bold green" if report.good else "bold red")
+    return Group(verdict, "", head, "", matrix, "", *wrong, proofs)
+
+
+def _mark(cell: Cell) -> str:
+    if not cell.good:
+        return f"[bold red]! {'yes' if cell.decision.allowed else 'no'}[/]"
+    return "[green]✓ yes[/]" if cell.decision.allowed else "✕ no"
+
+
+def _words(cell: Cell) -> str:
+    return "allowed, but not intended" if cell.decision.allowed else "intended, but not allowed"
+
+
+def _blame(proof: Proof) -> str:
+    return f"{proof.verdict.counterexample} (parameters: {proof.variant})"
+
+
+def html(report: Report) -> str:
+    """Return the report as an HTML page that needs no other file."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -59,74 +176,25 @@ def render(deployed: Policies) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.jinja").render(
-        calls=CALLS,
-        rows=list(rows(defaults)),
-        proofs=proofs,
-        seconds=sum(verdict.seconds for _, verdict in proofs),
-        documents=documents,
+        report=report,
+        heading=heading(report),
+        calls=columns(report.model),
+        seconds=sum(proof.seconds for proof in report.proofs),
+        documents={name: _pretty(document) for name, document in report.model.documents.items()},
         made=datetime.now(UTC),
         pretty=_pretty,
+        words=_words,
+        blame=_blame,
     )
 
 
-def rows(policies: Policies) -> Iterator[Row]:
-    """Let everybody try every call.
-
-    Args:
-        policies: The policies.
-
-    Yields:
-        For each: who it is, the situation, and what is decided on each of `CALLS`.
-    """
-    documents = matrix.documents(policies)
-    right = {"sts:ExternalId": policies.intent.external_ids[0], "sts:RoleSessionName": f"{B}-orders"}
-    no_id = {name: value for name, value in right.items() if name != "sts:ExternalId"}
-    with_mfa = {**right, "aws:MultiFactorAuthPresent": "true"}
-    job, person, administrator = ("may assume", "may invoke"), ("may assume", "may invoke"), ("administrator",)
-    callers: list[tuple[str, str, Principal, tuple[str, ...], dict[str, str]]] = [
-        ("The executor's session", "assumed by account B", matrix.executor(policies, f"{B}-orders"),
-         ("ExecutorRole identity",), right),
-        ("A workload of account B", "before it assumes the role", matrix.role(B, "job"), job, right),
-        ("A workload of account B", "without the external id", matrix.role(B, "job"), job, no_id),
-        ("A workload of account B", "posing as account C", matrix.role(B, "job"), job,
-         {**right, "sts:RoleSessionName": f"{C}-orders"}),
-        ("A user of account B", "with MFA", matrix.user(B, "my-user"), person, with_mfa),
-        ("A user of account B", "without MFA", matrix.user(B, "my-user"), person, right),
-        ("Account B's root user", "", matrix.root(B), administrator, with_mfa),
-        ("An administrator of account C", "a stranger", matrix.role(C, "admin"), administrator, right),
-        ("An administrator of account A", "the API's own account", matrix.role(A, "admin"), administrator, right),
-        ("A user of account A", "who may invoke every API", matrix.user(A, "ann"), ("may invoke",), with_mfa),
-    ]  # fmt: skip
-    for who, situation, principal, identity, context in callers:
-        cases = [
-            Case(
-                principal,
-                "sts:AssumeRole",
-                policies.names["ExecutorRole.Arn"],
-                identity,
-                "ExecutorRole trust",
-                context,
-            )
-        ]
-        for call in CALLS[1:]:
-            route = call.replace(" ", "").replace("{order_id}", "7f3c")
-            arn = f"{policies.api_arn}/{policies.intent.stage}/{route}"
-            cases.append(Case(principal, "execute-api:Invoke", arn, identity, "OrdersApi resource"))
-        yield who, situation, [(case, decide(case, documents)) for case in cases]
+def write(report: Report, console: Console, output: Path) -> None:
+    """Print the report and write its page."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(html(report))
+    console.print(terminal(report), highlight=False)
+    console.print(f"\n{report.summary} Written to {output}", style="bold green" if report.good else "bold red")
 
 
 def _pretty(document: object) -> str:
     return json.dumps(document, indent=2)
-
-
-def main() -> None:
-    """Deploy, prove, and write the report."""
-    with Lab.start() as lab:
-        page = render(from_deployment(lab, deployed_intent(lab.external_id)))
-    OUTPUT.parent.mkdir(exist_ok=True)
-    OUTPUT.write_text(page)
-    sys.stdout.write(f"{OUTPUT.relative_to(PROJECT)}\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -236,17 +236,19 @@ class Request:
             for name, key in sorted(self._keys.items())
             if key.field and name != "aws:principaltype" and holds(model, key.present)
         }
-        arn = {Kind.SERVICE: self.service.value, Kind.ANONYMOUS: lambda _: "anonymous"}
         session = self.session.value(model) if self.kind is Kind.ROLE else ""
         unique_id = self._unique_id.value(model)
-        user_id = {Kind.ROLE: f"{unique_id}:{session}", Kind.USER: unique_id, Kind.ANONYMOUS: "anonymous"}
-        principal = Principal(
-            name=self.kind.value,
-            arn=arn.get(self.kind, self._principal)(model),
-            type=_TYPES.get(self.kind, ""),
-            user_id=user_id.get(self.kind, self.account.value(model) if self.is_iam else ""),
-            session=session,
-        )
+        account = self.account.value(model) if self.is_iam else ""
+        user_ids = {Kind.ROLE: f"{unique_id}:{session}", Kind.USER: unique_id, Kind.ANONYMOUS: "anonymous"}
+        match self.kind:
+            case Kind.SERVICE:
+                arn = self.service.value(model)
+            case Kind.ANONYMOUS:
+                arn = "anonymous"
+            case _:
+                arn = self._principal(model)
+        user_id = user_ids.get(self.kind, account)
+        principal = Principal(self.kind.value, arn, _TYPES.get(self.kind, ""), user_id, session)
         return Case(principal, self.action.value(model), self.resource.value(model), context=context)
 
 
