@@ -7,11 +7,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import boto3
 from rich.console import Console
 
-from access import deployed, report
+from access import changes, deployed, report
+from access.diff import RevisionError, checkout, compare_all
 from access.documents import UnknownPolicyError
 from access.fields import NotModelledError
 from access.model import Model, ModelError
@@ -21,15 +23,35 @@ from access.variants import variants
 
 _SIDES: tuple[Side, Side] = ("a", "b")
 _WIDTH = 110
-_UNDECIDED = (ModelError, NotModelledError, UndecidedError, UnknownPolicyError, deployed.ReadError)
+_WORKING_COPY = "working copy"
+_UNDECIDED = (
+    ModelError,
+    NotModelledError,
+    RevisionError,
+    UndecidedError,
+    UnknownPolicyError,
+    deployed.ReadError,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        Exit code: 0 if access is as the contract says, 1 if not, 2 if that could not be decided.
+        Exit code: 0 if access is as the contract says, or was not gained; 1 if not; 2 if that could not be decided.
     """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    console = Console(width=max(Console().width, _WIDTH), highlight=False)
+    try:
+        return _diff(given, console) if given.command else _report(given, console)
+    except _UNDECIDED as error:
+        console.print(f"[bold red]{type(error).__name__}[/]: ", end="")
+        console.print(str(error), markup=False, soft_wrap=True)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m access", description=__doc__)
     for side in _SIDES:
         parser.add_argument(
@@ -38,20 +60,38 @@ def main(arguments: list[str] | None = None) -> int:
         )
         parser.add_argument(f"--stack-{side}", help="name of that stack, by default the one in samconfig.toml")
     parser.add_argument("--output", type=Path, default=Path("build/access-report.html"), help="the page to write")
-    given = parser.parse_args(arguments)
-    console = Console(width=max(Console().width, _WIDTH))
+    diff = parser.add_subparsers(dest="command").add_parser("diff", help="compare two revisions of the templates")
+    diff.add_argument("base", help="the older revision, as git names it")
+    diff.add_argument("--head", help="the newer one, by default the working copy")
+    diff.add_argument("--format", choices=["terminal", "markdown", "json"], default="terminal")
+    diff.add_argument("--allow-gain", action="store_true", help="exit with 0 even if access was gained")
+    return parser
+
+
+def _report(given: argparse.Namespace, console: Console) -> int:
     stacks = {side: getattr(given, f"stack_{side}") or _stack_name(side) for side in _SIDES}
     profiles = {side: name for side in _SIDES if (name := getattr(given, f"profile_{side}"))}
-    try:
-        sessions = {side: boto3.Session(profile_name=name) for side, name in profiles.items()}
-        models = {"deployed": deployed.read(sessions, stacks)} if sessions else variants()
-        found = report.examine(models, _facts(models, stacks))
-    except _UNDECIDED as error:
-        console.print(f"[bold red]{type(error).__name__}[/]: ", end="")
-        console.print(str(error), markup=False, soft_wrap=True)
-        return 2
+    sessions = {side: boto3.Session(profile_name=name) for side, name in profiles.items()}
+    models = {"deployed": deployed.read(sessions, stacks)} if sessions else variants()
+    found = report.examine(models, _facts(models, stacks))
     report.write(found, console, given.output)
     return 0 if found.good else 1
+
+
+def _diff(given: argparse.Namespace, console: Console) -> int:
+    with TemporaryDirectory() as old, TemporaryDirectory() as new:
+        base = checkout(given.base, Path(old), PROJECT)
+        head = checkout(given.head, Path(new), PROJECT) if given.head else PROJECT
+        found = compare_all(variants(base, common_with=head), variants(head, common_with=base))
+    names = given.base, given.head or _WORKING_COPY
+    match given.format:
+        case "terminal":
+            console.print(changes.terminal(found))
+        case "markdown":
+            sys.stdout.write(changes.markdown(found, *names))
+        case "json":
+            sys.stdout.write(changes.as_json(found, *names) + "\n")
+    return 1 if any(change.gained for change in found) and not given.allow_gain else 0
 
 
 def _facts(models: dict[str, Model], stacks: dict[Side, str]) -> dict[str, str]:

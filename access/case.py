@@ -67,6 +67,7 @@ class Case:
         identity: Names of the policies that the principal has.
         policy: Name of the resource's policy.
         context: Condition keys in addition to those of the principal.
+        absent: Keys that a policy looks at and the request does not have.
         intended: Whether the owner of the policies means to allow it.
     """
 
@@ -76,9 +77,11 @@ class Case:
     identity: tuple[str, ...] = ()
     policy: str = ""
     context: Mapping[str, str] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
     intended: bool = False
 
     def __str__(self) -> str:
         """Say who does what with what."""
-        context = ", ".join(f"{name} {value!r}" for name, value in self.context.items()) or "any context"
-        return f"{self.principal} does {self.action} on {self.resource}, with {context}"
+        context = [f"with {name} {value!r}" for name, value in self.context.items()]
+        context += [f"without {name}" for name in self.absent]
+        return ", ".join([f"{self.principal} does {self.action} on {self.resource}", *context])

@@ -56,6 +56,10 @@ class Field:
         """The combinations of patterns that a string can match."""
         return _law(self._name, tuple(self._patterns), self._alphabet, tuple(self._values))
 
+    def resembles(self, model: Any) -> Any:
+        """Say when the field matches the same patterns as in a model of the solver."""
+        return z3.And(*(atom if holds(model, atom) else z3.Not(atom) for atom in self._patterns.values()))
+
     def value(self, model: Any) -> str:
         """Return a string that fits a model of the solver."""
         truths = tuple(holds(model, atom) for atom in self._patterns.values())

@@ -311,6 +311,14 @@ class Model:
             for logical_id in of_type(stack.resources, kind):
                 yield self.name(side, logical_id), side, stack.physical[f"{logical_id}.Arn"]
 
+    def arn(self, name: str) -> str:
+        """Return the ARN of a resource by its name in the model; empty if it is not there."""
+        for side, stack in self.stacks.items():
+            for logical_id in stack.resources:
+                if self.name(side, logical_id) == name:
+                    return stack.physical.get(f"{logical_id}.Arn", "")
+        return ""
+
     def _roles(self, side: Side) -> Iterator[Role]:
         stack = self.stacks[side]
         template = transformed(side, self.folder)["Resources"]

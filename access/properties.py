@@ -155,9 +155,21 @@ def find(claim: Claim, formula: Any) -> Any:
     Raises:
         UndecidedError: z3 did not decide within 20 seconds.
     """
+    return solve(claim.request, z3.And(claim.domain, formula))
+
+
+def solve(request: Request, formula: Any) -> Any:
+    """Find a request for which a formula holds.
+
+    Returns:
+        A model, or None if there is no such request.
+
+    Raises:
+        UndecidedError: z3 did not decide within 20 seconds.
+    """
     solver = z3.Solver()
     solver.set(timeout=_TIMEOUT_MS)
-    solver.add(claim.request.guarantees, claim.domain, formula)
+    solver.add(request.guarantees, formula)
     answer = solver.check()
     if answer == z3.unknown:
         raise UndecidedError(solver.reason_unknown())
@@ -473,7 +485,8 @@ def _resource_policies(model: Model, kind: Kind) -> Iterator[Claim]:
             yield Claim(request, domain, decision, intended, own)
 
 
-def _one_api(model: Model) -> Iterator[str]:
+def other_ways_in(model: Model) -> Iterator[str]:
+    """Find APIs and function URLs besides the API."""
     for kind in ("AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api", "AWS::Lambda::Url"):
         for name in of_type(model.stacks["a"].resources, kind):
             if name != model.api:
@@ -489,7 +502,7 @@ PROPERTIES = (
         "Every route of the API requires a signature (AWS_IAM) and has a function behind it",
         violations=_unsigned_routes,
     ),
-    Property("The API is the only one in account A's template, and no function has a URL", violations=_one_api),
+    Property("The API is the only one in account A's template, and no function has a URL", violations=other_ways_in),
     Property("The API's routes are the operations of its contract", violations=_undocumented),
     Property("Every method that the executor role is granted is a route of the API", violations=_dead_grants),
     Property("The API's resource policy only denies", violations=_allowing_guard),

@@ -137,7 +137,7 @@ def terminal(report: Report) -> RenderableType:
         matrix.add_row(f"{row.who}{situation}", *map(_mark, row.cells))
     proofs = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
     proofs.add_column(no_wrap=True)
-    proofs.add_column()
+    proofs.add_column(overflow="fold")
     for proof in report.proofs:
         if proof.verdict.proven:
             proofs.add_row("[green]proven[/]", proof.property.sentence)

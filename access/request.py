@@ -231,11 +231,13 @@ class Request:
 
     def witness(self, model: Any) -> Case:
         """Return the request that a model of the solver stands for."""
-        context = {
-            self._spelled[name]: key.value(model)
+        looked_at = [
+            (self._spelled[name], key)
             for name, key in sorted(self._keys.items())
-            if key.field and name != "aws:principaltype" and holds(model, key.present)
-        }
+            if key.field and name != "aws:principaltype"
+        ]
+        context = {name: key.value(model) for name, key in looked_at if holds(model, key.present)}
+        absent = tuple(name for name, key in looked_at if not holds(model, key.present))
         session = self.session.value(model) if self.kind is Kind.ROLE else ""
         unique_id = self._unique_id.value(model)
         account = self.account.value(model) if self.is_iam else ""
@@ -249,7 +251,7 @@ class Request:
                 arn = self._principal(model)
         user_id = user_ids.get(self.kind, account)
         principal = Principal(self.kind.value, arn, _TYPES.get(self.kind, ""), user_id, session)
-        return Case(principal, self.action.value(model), self.resource.value(model), context=context)
+        return Case(principal, self.action.value(model), self.resource.value(model), context=context, absent=absent)
 
 
 def _refused(name: str) -> Callable[[str], Any]:

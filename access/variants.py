@@ -35,19 +35,27 @@ _VARIANTS: dict[str, dict[Side, Mapping[str, Any]]] = {
 }
 
 
-def variants(template_dir: Path = PROJECT) -> dict[str, Model]:
-    """Make the models of all variants, by name; the first one has the templates' defaults."""
-    return {name: variant(name, template_dir) for name in _VARIANTS}
+def variants(template_dir: Path = PROJECT, common_with: Path | None = None) -> dict[str, Model]:
+    """Make the models of all variants, by name; the first one has the templates' defaults.
 
+    Args:
+        template_dir: The project's folder.
+        common_with: Another version of it; only parameters that both have are set.
+    """
 
-def variant(name: str, template_dir: Path = PROJECT) -> Model:
-    """Make the model of a variant, as far as the templates have its parameters."""
-    a, b = (_known(side, template_dir, _VARIANTS[name][side]) for side in ("a", "b"))
-    if "GrantedMethodArns" not in b and not b.get("ExecutorRoleArn", "given"):
-        b = {}
-    return load(template_dir, a=a, b=b)
+    def known(side: Side, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        folders = (template_dir, common_with or template_dir)
+        return {
+            name: value
+            for name, value in parameters.items()
+            if all(name in source(side, folder)["Parameters"] for folder in folders)
+        }
 
-
-def _known(side: Side, template_dir: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    known = source(side, template_dir)["Parameters"]
-    return {name: value for name, value in parameters.items() if name in known}
+    models = {}
+    for name, parameters in _VARIANTS.items():
+        a, b = known("a", parameters["a"]), known("b", parameters["b"])
+        # Without a role, account B's stack needs the methods.
+        if "GrantedMethodArns" not in b:
+            b.pop("ExecutorRoleArn", None)
+        models[name] = load(template_dir, a=a, b=b)
+    return models

@@ -1,0 +1,410 @@
+"""What a change of the templates lets whom do: the policies of two revisions, compared for every possible request."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import z3
+
+from access.case import Case
+from access.contract import CONTRACT
+from access.decision import Decision, decide
+from access.documents import Document, document
+from access.fields import FALSE, TRUE
+from access.iam import allowed, identity_allows
+from access.matrix import call_arn
+from access.model import Model
+from access.properties import api_calls, is_call_of, other_ways_in, solve, statements
+from access.request import Kind, Request
+
+_FILES = (Path("template-account-a.yaml"), Path("template-account-b.yaml"), CONTRACT)
+_MOST = 12
+_ANYTHING = "anything that its own account allows"
+# Names that actions of witnesses are given, as far as they fit; others stay in lower case.
+_ACTIONS = (
+    "sts:AssumeRole",
+    "sts:TagSession",
+    "sts:SetSourceIdentity",
+    "execute-api:Invoke",
+    "execute-api:InvalidateCache",
+    "lambda:InvokeFunction",
+    "lambda:UpdateFunctionCode",
+    "dynamodb:GetItem",
+    "dynamodb:DeleteTable",
+    "sqs:SendMessage",
+    "sqs:ReceiveMessage",
+    "sqs:PurgeQueue",
+    "sns:Publish",
+    "sns:Subscribe",
+    "kms:Decrypt",
+    "logs:DeleteLogGroup",
+    "s3:GetObject",
+    "iam:CreateUser",
+    "xray:GetTraceSummaries",
+)
+
+
+class RevisionError(Exception):
+    """A revision, or a template of it, is not there."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Access that one revision gives and the other does not.
+
+    Attributes:
+        gained: Whether the newer revision gives it.
+        who: Kind of caller, in words.
+        what: What it may do, in words.
+        witness: A request; None where no policy is involved.
+        before: What the older revision decides on the witness, and why.
+        after: What the newer one decides.
+        decided_by: The statements that make the difference, by `document: Sid`.
+        variant: The deployment that shows it.
+    """
+
+    gained: bool
+    who: str
+    what: str
+    witness: Case | None
+    before: str
+    after: str
+    decided_by: tuple[str, ...]
+    variant: str = ""
+
+
+def checkout(revision: str, folder: Path, repository: Path) -> Path:
+    """Write the templates and the contract of a revision to a folder.
+
+    Raises:
+        RevisionError: There is no such revision, or it has no templates.
+    """
+    for path in _FILES:
+        command = ["git", "-C", str(repository), "show", f"{revision}:./{path}"]
+        found = subprocess.run(command, capture_output=True, check=False)
+        if found.returncode == 0:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(found.stdout)
+        elif path != CONTRACT:
+            raise RevisionError(found.stderr.decode().strip())
+    return folder
+
+
+def compare_all(bases: Mapping[str, Model], heads: Mapping[str, Model]) -> list[Change]:
+    """Compare models pair by pair and return the changes, each once, gains first.
+
+    Args:
+        bases: The older models, by the name of the deployment.
+        heads: The newer ones, by the same names.
+    """
+    found: dict[tuple[bool, str, str], Change] = {}
+    for name, head in heads.items():
+        for change in compare(bases[name], head):
+            found.setdefault((change.gained, change.who, change.what), replace(change, variant=name))
+    return sorted(found.values(), key=lambda change: not change.gained)
+
+
+def compare(base: Model, head: Model) -> Iterator[Change]:
+    """Compare two models.
+
+    Raises:
+        UndecidedError: z3 did not decide in time.
+        NotModelledError: A policy uses something that the logic does not support.
+    """
+    return _Comparison(base, head).changes()
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A comparison of what two revisions allow.
+
+    Attributes:
+        request: The request.
+        decisions: When each revision allows it.
+        what: What it is about, in words; `{action}` and `{resource}` are those of the witness.
+        policy: Name of the resource's policy; empty for none.
+        identity: Name of the principal's own policy; empty for that of the principal that is found.
+        route: The route that it is about.
+        who: Who makes the request, in words; empty to say it of the principal that is found.
+        resource: ARN of the resource, where the formulas leave it open.
+        by_action: Whether to tell apart what is allowed on which resource, or only to whom.
+        preferred: What a witness should be like.
+    """
+
+    request: Request
+    decisions: tuple[Any, Any]
+    what: str
+    policy: str = ""
+    identity: str = ""
+    route: str = ""
+    who: str = ""
+    resource: str = ""
+    by_action: bool = False
+    preferred: Any = TRUE
+
+
+class _Comparison:
+    def __init__(self, base: Model, head: Model) -> None:
+        self._models = (base, head)
+        self._roles = {role.arn: role for model in self._models for role in model.roles}
+        consumers = {account for model in self._models for account in model.intent.consumers}
+        a, b = head.accounts()
+        self._accounts = {"account A": {a}, "a consumer account": consumers, "account B": {b} - consumers}
+
+    def changes(self) -> Iterator[Change]:
+        yield from self._structure()
+        for questions in (self._calls(), self._sessions(), self._identities(), self._resources()):
+            for question in questions:
+                yield from self._answer(question)
+
+    def _structure(self) -> Iterator[Change]:
+        """Routes without a signature, and other ways in."""
+        base, head = map(_unguarded, self._models)
+        for what in sorted(head ^ base):
+            yield Change(what in head, "anyone", what, None, "", "", ())
+
+    def _calls(self) -> Iterator[_Question]:
+        """Calls of the routes of either revision."""
+        routes = {str(route): route for model in self._models for route in model.routes}
+        for name, route in routes.items():
+            for kind in Kind:
+                request = self._request(kind)
+                example = [request.resource.equals(call_arn(model, route)) for model in self._models]
+                yield _Question(
+                    request,
+                    self._both(_call(model, request, name) for model in self._models),
+                    what=name,
+                    route=name,
+                    preferred=z3.Or(*example),
+                )
+
+    def _sessions(self) -> Iterator[_Question]:
+        """Assumptions of every role."""
+        for name in self._names("trust"):
+            for kind in Kind:
+                request = self._request(kind)
+                assumes = request.action.like("sts:assumerole")
+                trust = [
+                    allowed(request, _statements(model, f"{name} trust"), owner=self._owner(name), trust=True)
+                    for model in self._models
+                ]
+                for what, action in ((f"assume {name}", assumes), (f"{{action}} on {name}", z3.Not(assumes))):
+                    yield _Question(
+                        request,
+                        self._both(z3.And(action, decision) for decision in trust),
+                        what=what,
+                        policy=f"{name} trust",
+                        resource=self._arn(name),
+                    )
+
+    def _identities(self) -> Iterator[_Question]:
+        """What roles and policies for people grant; calls of the API's routes are compared above."""
+        for name in self._names("identity"):
+            role = next((role for role in self._roles.values() if role.name == name), None)
+            request = self._request(Kind.ROLE if role else Kind.USER)
+            is_it = request.is_session_of(role.arn) if role else TRUE
+            granted = [identity_allows(request, _statements(model, f"{name} identity")) for model in self._models]
+            who = f"sessions of {name}" if role else f"whoever has {name}"
+            invokes = FALSE
+            if any(role == model.executor for model in self._models):
+                below = request.resource.like(*(f"{model.api_arn}/*" for model in self._models))
+                invokes = z3.And(request.action.like("execute-api:invoke"), below)
+                on_route = (is_call_of(model, request, route) for model in self._models for route in model.routes)
+                beyond = z3.And(is_it, invokes, z3.Not(z3.Or(*on_route)))
+                yield _Question(
+                    request,
+                    self._both(z3.And(beyond, grant) for grant in granted),
+                    what="calls for which there is no route yet",
+                    identity=f"{name} identity",
+                    who=who,
+                )
+            yield _Question(
+                request,
+                self._both(z3.And(is_it, z3.Not(invokes), grant) for grant in granted),
+                what="{action} on {resource}",
+                identity=f"{name} identity",
+                by_action=True,
+                who=who,
+            )
+
+    def _resources(self) -> Iterator[_Question]:
+        """What the policies of functions, queues, topics and keys allow."""
+        for name in self._names("resource"):
+            if name in {model.api for model in self._models}:
+                continue
+            arn = self._arn(name)
+            service = arn.split(":")[2]
+            for kind in Kind:
+                request = self._request(kind)
+                source = request.key("aws:SourceArn")
+                # The API's own calls are compared route by route.
+                of_api = z3.And(request.is_service("apigateway.amazonaws.com"), source.present)
+                of_api = z3.And(of_api, source.like(*(f"{model.api_arn}/*" for model in self._models)))
+                on_it = z3.And(request.resource.like(arn), request.action.like(f"{service}:*"), z3.Not(of_api))
+                yield _Question(
+                    request,
+                    self._both(
+                        z3.And(
+                            on_it,
+                            allowed(
+                                request,
+                                _statements(model, f"{name} resource"),
+                                owner=self._owner(name),
+                                trust=service == "kms",
+                            ),
+                        )
+                        for model in self._models
+                    ),
+                    what=f"{{action}} on {name}",
+                    policy=f"{name} resource",
+                    by_action=True,
+                )
+
+    def _answer(self, question: _Question) -> Iterator[Change]:
+        before, after = question.decisions
+        for gained, formula in ((True, z3.And(after, z3.Not(before))), (False, z3.And(before, z3.Not(after)))):
+            remaining = formula
+            for _ in range(_MOST):
+                found = solve(question.request, z3.And(remaining, question.preferred))
+                if found is None:
+                    found = solve(question.request, remaining)
+                if found is None:
+                    break
+                case = self._named(question.request.witness(found))
+                remaining = z3.And(remaining, z3.Not(self._alike(question, case, found)))
+                if question.resource:
+                    case = replace(case, resource=question.resource)
+                yield self._change(question, case, gained=gained)
+
+    def _alike(self, question: _Question, case: Case, found: Any) -> Any:
+        """Say which requests are told by the same line: of the same kind of caller, on the same kind of resource."""
+        request = question.request
+        alike = [request.action.resembles(found), request.resource.resembles(found)] if question.by_action else []
+        if request.kind is Kind.SERVICE:
+            alike.append(request.is_service(case.principal.arn))
+        elif case.principal.arn in self._roles:
+            alike.append(request.is_session_of(case.principal.arn))
+        elif request.is_iam:
+            known = {account for accounts in self._accounts.values() for account in accounts}
+            same = next((ids for ids in self._accounts.values() if case.principal.account in ids), None)
+            alike.append(request.is_of(*same) if same else z3.Not(request.is_of(*known)))
+            alike.append(z3.Not(z3.Or(*map(request.is_session_of, self._roles))))
+        return z3.And(*alike)
+
+    def _change(self, question: _Question, case: Case, *, gained: bool) -> Change:
+        decisions = [self._decide(question, case, model) for model in self._models]
+        if [decision.allowed for decision in decisions] != [not gained, gained]:
+            raise AssertionError(f"solver and decision disagree on {case}: {decisions}")
+        before, after = decisions
+        allowing, refusing = (after, before) if gained else (before, after)
+        decisive = [label for label, entry in allowing.statements.items() if entry != refusing.statements.get(label)]
+        decisive = list(refusing.statements) or decisive
+        return Change(
+            gained=gained,
+            who=question.who or self._who(case),
+            what=question.what.replace("{action}", case.action).replace("{resource}", case.resource),
+            witness=case,
+            before=before.reason,
+            after=after.reason,
+            decided_by=tuple(label for label in decisive if not label.startswith(_ANYTHING)),
+        )
+
+    def _decide(self, question: _Question, case: Case, model: Model) -> Decision:
+        if question.route and not any(str(route) == question.route for route in model.routes):
+            return Decision(False, "There is no such route.", {})
+        policy = f"{model.api} resource" if question.route else question.policy
+        identity = question.identity or self._identity_of(model, case)
+        known = {name: document([]) for name in (policy, identity)} | _with_anything(model)
+        return decide(replace(case, policy=policy, identity=(identity,) if identity else ()), known)
+
+    def _both(self, decisions: Iterable[Any]) -> tuple[Any, Any]:
+        before, after = decisions
+        return before, after
+
+    def _identity_of(self, model: Model, case: Case) -> str:
+        """Return the policy of a principal: that of a role of the stacks, or else whatever its account allows."""
+        if not case.principal.account:
+            return ""
+        role = next((role for role in model.roles if role.arn == case.principal.arn), None)
+        if role and role == model.executor:
+            return f"{role.name} identity"
+        return _ANYTHING
+
+    def _who(self, case: Case) -> str:
+        principal = case.principal
+        if principal.arn in self._roles:
+            return f"sessions of {self._roles[principal.arn].name}"
+        of = (name for name, accounts in self._accounts.items() if principal.account in accounts)
+        account = next(of, "any other account")
+        match principal.type:
+            case "":
+                return f"the service {principal.arn}"
+            case "Anonymous":
+                return "anyone, unsigned"
+            case "AssumedRole":
+                return f"roles of {account}"
+            case "User":
+                return f"IAM users of {account}"
+            case "Account":
+                return f"the root user of {account}"
+        return f"federated users of {account}"
+
+    def _named(self, case: Case) -> Case:
+        """Spell the action as AWS does."""
+        written = [
+            action
+            for model in self._models
+            for policy in model.documents.values()
+            for statement in policy["Statement"]
+            for action in _list(statement.get("Action", statement.get("NotAction", [])))
+        ]
+        spelled = {action.lower(): action for action in (*_ACTIONS, *written)}
+        return replace(case, action=spelled.get(case.action, case.action))
+
+    def _request(self, kind: Kind) -> Request:
+        return Request(kind, {arn: role.role_id for arn, role in self._roles.items()})
+
+    def _names(self, kind: str) -> list[str]:
+        keys = {key: None for model in self._models for key in model.documents if key.endswith(f" {kind}")}
+        return [key.removesuffix(f" {kind}") for key in keys]
+
+    def _arn(self, name: str) -> str:
+        return next(arn for model in self._models if (arn := model.arn(name)))
+
+    def _owner(self, name: str) -> str:
+        return self._arn(name).split(":")[4]
+
+
+def _call(model: Model, request: Request, name: str) -> Any:
+    """Say when a request is an allowed call of a route."""
+    route = next((route for route in model.routes if str(route) == name), None)
+    if not route:
+        return FALSE
+    on_api, decision = api_calls(model, request)
+    return z3.And(on_api, is_call_of(model, request, route), decision)
+
+
+def _unguarded(model: Model) -> set[str]:
+    unsigned = {
+        f"{route} with the authorizer {route.authorizer} instead of AWS_IAM"
+        for route in model.routes
+        if route.authorizer != "AWS_IAM"
+    }
+    return unsigned | set(other_ways_in(model))
+
+
+def _statements(model: Model, name: str) -> list[Any]:
+    return statements(model, name) if name in model.documents else []
+
+
+def _with_anything(model: Model) -> dict[str, Document]:
+    allow = {"Sid": "Allow", "Effect": "Allow", "Action": "*", "Resource": "*"}
+    return {**model.documents, _ANYTHING: document([allow])}
+
+
+def _list(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list) else [value]
