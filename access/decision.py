@@ -47,7 +47,8 @@ def decide(case: Case, documents: Mapping[str, Document]) -> Decision:
         documents: The policies that it names. A request without a resource policy is decided by the principal's own.
     """
     request = Request(_KINDS[case.principal.type], {})
-    trust = case.policy.endswith(" trust")
+    # Even its own account's principals need what a role's or a key's policy allows.
+    trust = case.policy.endswith(" trust") or case.resource.startswith("arn:aws:kms:")
     identity = identity_allows(request, [entry for name in case.identity for entry in documents[name]["Statement"]])
     decision = identity
     if case.policy:
@@ -62,6 +63,8 @@ def decide(case: Case, documents: Mapping[str, Document]) -> Decision:
     solver = z3.Solver()
     given = list(_given(case, request))
     solver.add(request.guarantees, *given)
+    if solver.check() != z3.sat:
+        raise AssertionError(f"no such request: {case}")
 
     def holds(formula: Any) -> bool:
         return bool(solver.check(z3.Not(formula)) == z3.unsat)

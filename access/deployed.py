@@ -17,7 +17,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from access.documents import Document, check_managed, document, expand
-from access.model import Model, Stack, assemble, from_template, handed_over, of_type, physical_names
+from access.model import NAMED_TYPES, Model, Stack, assemble, from_template, handed_over, of_type, physical_names
 from access.templates import ACCOUNTS, PROJECT, REGION, Side, source
 
 
@@ -74,7 +74,9 @@ def _read(side: Side, session: boto3.Session, name: str, template_dir: Path) -> 
         if kind == "AWS::IAM::Role":
             names |= {f"{logical_id}.{key}": value for key, value in reader.role(physical_id).items()}
     stack = from_template(side, template_dir, account, region, parameters, physical=names)
-    if missing := sorted(name for name in stack.resources if name not in resources):
+    # Others, such as SAM's deployments, have a name that changes with their content.
+    named = {key: item for key, item in stack.resources.items() if item["Type"] in NAMED_TYPES}
+    if missing := sorted(set(named) - set(resources)):
         raise ReadError(f"The stack {name} lacks resources of the template: {', '.join(missing)}")
     apis = of_type(stack.resources, "AWS::ApiGateway::RestApi")
     prefix = "".join(f"arn:aws:execute-api:{region}:{account}:{names[api]}/" for api in list(apis)[:1])

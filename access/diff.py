@@ -10,6 +10,7 @@ from typing import Any
 
 import z3
 
+from access import patterns
 from access.case import Case
 from access.contract import CONTRACT
 from access.decision import Decision, decide
@@ -18,13 +19,13 @@ from access.fields import FALSE, TRUE
 from access.iam import allowed, identity_allows
 from access.matrix import call_arn
 from access.model import Model
-from access.properties import api_calls, is_call_of, other_ways_in, solve, statements
+from access.properties import api_calls, as_deployed, is_call_of, other_ways_in, solve, statements
 from access.request import Kind, Request
 
 _FILES = (Path("template-account-a.yaml"), Path("template-account-b.yaml"), CONTRACT)
 _MOST = 12
 _ANYTHING = "anything that its own account allows"
-# Names that actions of witnesses are given, as far as they fit; others stay in lower case.
+# What witnesses do, where any action would do.
 _ACTIONS = (
     "sts:AssumeRole",
     "sts:TagSession",
@@ -130,7 +131,6 @@ class _Question:
         identity: Name of the principal's own policy; empty for that of the principal that is found.
         route: The route that it is about.
         who: Who makes the request, in words; empty to say it of the principal that is found.
-        resource: ARN of the resource, where the formulas leave it open.
         by_action: Whether to tell apart what is allowed on which resource, or only to whom.
         preferred: What a witness should be like.
     """
@@ -142,7 +142,6 @@ class _Question:
     identity: str = ""
     route: str = ""
     who: str = ""
-    resource: str = ""
     by_action: bool = False
     preferred: Any = TRUE
 
@@ -154,6 +153,19 @@ class _Comparison:
         consumers = {account for model in self._models for account in model.intent.consumers}
         a, b = head.accounts()
         self._accounts = {"account A": {a}, "a consumer account": consumers, "account B": {b} - consumers}
+
+        names = {name for model in self._models for name in model.documents}
+        written = [
+            action
+            for model in self._models
+            for policy in model.documents.values()
+            for statement in policy["Statement"]
+            for action in _list(statement.get("Action", statement.get("NotAction", [])))
+            if patterns.is_literal(action)
+        ]
+        self._actions = {action.lower(): action for action in (*_ACTIONS, *written)}
+        # Questions about other documents have the same answer in both.
+        self._changed = {name for name in names if base.documents.get(name) != head.documents.get(name)}
 
     def changes(self) -> Iterator[Change]:
         yield from self._structure()
@@ -169,6 +181,9 @@ class _Comparison:
 
     def _calls(self) -> Iterator[_Question]:
         """Calls of the routes of either revision."""
+        base, head = map(_call_policies, self._models)
+        if base == head:
+            return
         routes = {str(route): route for model in self._models for route in model.routes}
         for name, route in routes.items():
             for kind in Kind:
@@ -187,18 +202,18 @@ class _Comparison:
         for name in self._names("trust"):
             for kind in Kind:
                 request = self._request(kind)
+                on_it = z3.And(request.resource.equals(self._arn(name)), request.action.like("sts:*"))
                 assumes = request.action.like("sts:assumerole")
                 trust = [
-                    allowed(request, _statements(model, f"{name} trust"), owner=self._owner(name), trust=True)
+                    self._allowed(model, request, f"{name} trust", owner=self._owner(name), trust=True)
                     for model in self._models
                 ]
                 for what, action in ((f"assume {name}", assumes), (f"{{action}} on {name}", z3.Not(assumes))):
                     yield _Question(
                         request,
-                        self._both(z3.And(action, decision) for decision in trust),
+                        self._both(z3.And(on_it, action, decision) for decision in trust),
                         what=what,
                         policy=f"{name} trust",
-                        resource=self._arn(name),
                     )
 
     def _identities(self) -> Iterator[_Question]:
@@ -250,11 +265,8 @@ class _Comparison:
                     self._both(
                         z3.And(
                             on_it,
-                            allowed(
-                                request,
-                                _statements(model, f"{name} resource"),
-                                owner=self._owner(name),
-                                trust=service == "kms",
+                            self._allowed(
+                                model, request, f"{name} resource", owner=self._owner(name), trust=service == "kms"
                             ),
                         )
                         for model in self._models
@@ -263,6 +275,11 @@ class _Comparison:
                     policy=f"{name} resource",
                     by_action=True,
                 )
+
+    def _allowed(self, model: Model, request: Request, document: str, *, owner: str, trust: bool) -> Any:
+        """Say when a resource's policy allows a request, with the stacks' roles as they are and others at widest."""
+        _, identity = as_deployed(model, request, model.roles)
+        return allowed(request, _statements(model, document), owner=owner, identity=identity, trust=trust)
 
     def _answer(self, question: _Question) -> Iterator[Change]:
         before, after = question.decisions
@@ -274,10 +291,8 @@ class _Comparison:
                     found = solve(question.request, remaining)
                 if found is None:
                     break
-                case = self._named(question.request.witness(found))
+                case = question.request.witness(found, self._actions)
                 remaining = z3.And(remaining, z3.Not(self._alike(question, case, found)))
-                if question.resource:
-                    case = replace(case, resource=question.resource)
                 yield self._change(question, case, gained=gained)
 
     def _alike(self, question: _Question, case: Case, found: Any) -> Any:
@@ -317,7 +332,7 @@ class _Comparison:
         if question.route and not any(str(route) == question.route for route in model.routes):
             return Decision(False, "There is no such route.", {})
         policy = f"{model.api} resource" if question.route else question.policy
-        identity = question.identity or self._identity_of(model, case)
+        identity = question.identity or self._identity_of(question, model, case)
         known = {name: document([]) for name in (policy, identity)} | _with_anything(model)
         return decide(replace(case, policy=policy, identity=(identity,) if identity else ()), known)
 
@@ -325,14 +340,16 @@ class _Comparison:
         before, after = decisions
         return before, after
 
-    def _identity_of(self, model: Model, case: Case) -> str:
-        """Return the policy of a principal: that of a role of the stacks, or else whatever its account allows."""
+    def _identity_of(self, question: _Question, model: Model, case: Case) -> str:
+        """Return the policy of a principal: that of a role of the stacks, or else whatever its account allows.
+
+        The API has to refuse all roles but the executor, whatever they may do.
+        """
         if not case.principal.account:
             return ""
-        role = next((role for role in model.roles if role.arn == case.principal.arn), None)
-        if role and role == model.executor:
-            return f"{role.name} identity"
-        return _ANYTHING
+        known = [model.executor] if question.route else model.roles
+        role = next((role for role in known if role.arn == case.principal.arn), None)
+        return f"{role.name} identity" if role else _ANYTHING
 
     def _who(self, case: Case) -> str:
         principal = case.principal
@@ -353,30 +370,26 @@ class _Comparison:
                 return f"the root user of {account}"
         return f"federated users of {account}"
 
-    def _named(self, case: Case) -> Case:
-        """Spell the action as AWS does."""
-        written = [
-            action
-            for model in self._models
-            for policy in model.documents.values()
-            for statement in policy["Statement"]
-            for action in _list(statement.get("Action", statement.get("NotAction", [])))
-        ]
-        spelled = {action.lower(): action for action in (*_ACTIONS, *written)}
-        return replace(case, action=spelled.get(case.action, case.action))
-
     def _request(self, kind: Kind) -> Request:
         return Request(kind, {arn: role.role_id for arn, role in self._roles.items()})
 
     def _names(self, kind: str) -> list[str]:
-        keys = {key: None for model in self._models for key in model.documents if key.endswith(f" {kind}")}
-        return [key.removesuffix(f" {kind}") for key in keys]
+        """Return the resources of which a document of a kind has changed."""
+        return sorted(key.removesuffix(f" {kind}") for key in self._changed if key.endswith(f" {kind}"))
 
     def _arn(self, name: str) -> str:
         return next(arn for model in self._models if (arn := model.arn(name)))
 
     def _owner(self, name: str) -> str:
         return self._arn(name).split(":")[4]
+
+
+def _call_policies(model: Model) -> Any:
+    """Return all that decides on calls."""
+    routes = {(route.method, route.path) for route in model.routes}
+    executor = model.executor
+    documents = model[f"{model.api} resource"], model[f"{executor.name} identity"]
+    return routes, executor.arn, executor.role_id, model.api_arn, model.stage, documents
 
 
 def _call(model: Model, request: Request, name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -60,9 +60,12 @@ class Field:
         """Say when the field matches the same patterns as in a model of the solver."""
         return z3.And(*(atom if holds(model, atom) else z3.Not(atom) for atom in self._patterns.values()))
 
-    def value(self, model: Any) -> str:
-        """Return a string that fits a model of the solver."""
+    def value(self, model: Any, candidates: Iterable[str] = ()) -> str:
+        """Return a string that fits a model of the solver: a candidate, if one does."""
         truths = tuple(holds(model, atom) for atom in self._patterns.values())
+        for text in candidates:
+            if truths == tuple(patterns.matches(text, pattern) for pattern in self._patterns):
+                return text
         return _combinations(tuple(self._patterns), self._alphabet, tuple(self._values))[truths]
 
 

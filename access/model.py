@@ -46,6 +46,7 @@ _REF_IS_ARN = {
     "AWS::SecretsManager::Secret",
     "AWS::StepFunctions::StateMachine",
 }
+NAMED_TYPES = {"AWS::ApiGateway::RestApi", *_ARNS}
 # Which service assumes the role that a resource names.
 _ASSUMED_BY = {
     "AWS::ApiGateway::Account": "apigateway.amazonaws.com",
@@ -54,6 +55,14 @@ _ASSUMED_BY = {
     "AWS::Pipes::Pipe": "pipes.amazonaws.com",
     "AWS::Scheduler::Schedule": "scheduler.amazonaws.com",
     "AWS::StepFunctions::StateMachine": "states.amazonaws.com",
+}
+
+
+# Which service publishes to the topics that a resource names.
+_PUBLISHERS = {
+    "AWS::CloudWatch::Alarm": "cloudwatch.amazonaws.com",
+    "AWS::CloudWatch::CompositeAlarm": "cloudwatch.amazonaws.com",
+    "AWS::Events::Rule": "events.amazonaws.com",
 }
 
 
@@ -311,6 +320,18 @@ class Model:
             for logical_id in of_type(stack.resources, kind):
                 yield self.name(side, logical_id), side, stack.physical[f"{logical_id}.Arn"]
 
+    def publishers(self, topic: str) -> set[str]:
+        """Return the services that publish to a topic, by its ARN: CloudWatch, if an alarm refers to it."""
+        found = set()
+        for side, stack in self.stacks.items():
+            template = transformed(side, self.folder)["Resources"]
+            for kind, service in _PUBLISHERS.items():
+                for name in of_type(stack.resources, kind):
+                    used = {reference.partition(".")[0] for reference in _references(template[name]["Properties"])}
+                    if topic in {stack.physical.get(f"{logical_id}.Arn") for logical_id in used}:
+                        found.add(service)
+        return found
+
     def arn(self, name: str) -> str:
         """Return the ARN of a resource by its name in the model; empty if it is not there."""
         for side, stack in self.stacks.items():
@@ -460,9 +481,9 @@ def physical_names(
         return
     if kind not in _ARNS:
         return
-    arn = _ARNS[kind].format(region=region, account=account, id=physical_id.rpartition("/")[2])
-    if physical_id.startswith("arn:"):
-        arn = physical_id
+    # Some physical ids are ARNs, and that of a queue is its URL.
+    name = physical_id.rpartition("/")[2] if kind == "AWS::SQS::Queue" else physical_id
+    arn = name if name.startswith("arn:") else _ARNS[kind].format(region=region, account=account, id=name)
     yield f"{logical_id}.Arn", arn
     yield logical_id, arn if kind in _REF_IS_ARN else physical_id
 

@@ -60,12 +60,30 @@ _READ_RIGHTS: dict[str, Rights] = {
         (("sqs:ChangeMessageVisibility",), ("",), False),
     ),
 }
-# Resources with a policy of their own: what is below their ARN, their actions, and which of these need TLS.
+
+
+@dataclass(frozen=True)
+class _Governed:
+    """A type of resources with a policy of their own.
+
+    Attributes:
+        actions: All actions on it.
+        with_tls: Those that need TLS.
+        by_services: Those that services may do on behalf of its account.
+        below: What may follow its ARN.
+    """
+
+    actions: str
+    with_tls: tuple[str, ...]
+    by_services: tuple[str, ...]
+    below: str = ""
+
+
 _GOVERNED = {
-    "AWS::KMS::Key": ("", "kms:*", ""),
-    "AWS::S3::Bucket": ("/*", "s3:*", "s3:*"),
-    "AWS::SNS::Topic": ("", "sns:*", "sns:publish"),
-    "AWS::SQS::Queue": ("", "sqs:*", "sqs:*"),
+    "AWS::KMS::Key": _Governed("kms:*", (), ("kms:decrypt", "kms:generatedatakey*")),
+    "AWS::S3::Bucket": _Governed("s3:*", ("s3:*",), ("s3:putobject",), "/*"),
+    "AWS::SNS::Topic": _Governed("sns:*", ("sns:publish",), ("sns:publish",)),
+    "AWS::SQS::Queue": _Governed("sqs:*", ("sqs:*",), ("sqs:sendmessage",)),
 }
 # They do not say on whose behalf they assume a role: AWS documents no `aws:SourceAccount` for them.
 _SOURCELESS = {"lambda.amazonaws.com", "apigateway.amazonaws.com"}
@@ -144,6 +162,26 @@ def prove(property_: Property, model: Model) -> Verdict:
             seconds = time.perf_counter() - started
             return Verdict(False, seconds, f"{problem}: {claim.request.witness(found)}")
     return Verdict(True, time.perf_counter() - started)
+
+
+def reads(property_: Property, model: Model) -> set[str]:
+    """Return the names of the policy documents that a property depends on."""
+    documents = _Recording(model.documents)
+    recording = replace(model, documents=documents)
+    for kind in Kind:
+        list(property_.claims(recording, kind))
+    list(property_.violations(recording))
+    return documents.read
+
+
+class _Recording(dict[str, Any]):
+    def __init__(self, documents: Any) -> None:
+        super().__init__(documents)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return super().__getitem__(name)
 
 
 def find(claim: Claim, formula: Any) -> Any:
@@ -340,7 +378,7 @@ def _executor_identity(model: Model, kind: Kind) -> Iterator[Claim]:
 
 def api_calls(model: Model, request: Request) -> tuple[Any, Any]:
     """Say when a request is a call of the API, and when it is allowed, others' own policies at their widest."""
-    _, identity = _as_deployed(model, request, [model.executor])
+    _, identity = as_deployed(model, request, [model.executor])
     owner = model.stacks["a"].account
     decision = allowed(request, statements(model, f"{model.api} resource"), owner=owner, identity=identity)
     on_api = z3.And(request.action.like("execute-api:invoke"), request.resource.like(f"{model.api_arn}/*"))
@@ -423,7 +461,7 @@ def _identity(model: Model, request: Request, domain: Any, document: str, uses: 
     return Claim(request, domain, decision, z3.Or(*intended), z3.Or(*needed))
 
 
-def _as_deployed(model: Model, request: Request, roles: Iterable[Role]) -> tuple[Any, Any]:
+def as_deployed(model: Model, request: Request, roles: Iterable[Role]) -> tuple[Any, Any]:
     """Say when the principal is one of some roles, and when its policy allows: theirs as deployed, others at widest."""
     sessions = {role.name: request.is_session_of(role.arn) for role in roles}
     identity = (
@@ -441,7 +479,7 @@ def _invocations(model: Model, kind: Kind) -> Iterator[Claim]:
         request = new_request(model, kind)
         account = model.stacks[side].account
         roles = [role for role in model.roles if role.side == side]
-        of_stack, identity = _as_deployed(model, request, roles)
+        of_stack, identity = as_deployed(model, request, roles)
         decision = allowed(request, statements(model, f"{name} resource"), owner=account, identity=identity)
         source = request.key("aws:SourceArn")
         by_route = z3.And(
@@ -467,22 +505,23 @@ def _invocations(model: Model, kind: Kind) -> Iterator[Claim]:
 
 
 def _resource_policies(model: Model, kind: Kind) -> Iterator[Claim]:
-    for governed, (below, actions, with_tls) in _GOVERNED.items():
+    for governed, what in _GOVERNED.items():
         for name, side, arn in model.named(governed):
             if f"{name} resource" not in model.documents:
                 continue
             request = new_request(model, kind)
             account = model.stacks[side].account
             source, tls = request.key("aws:SourceAccount"), request.key("aws:SecureTransport")
-            secure = z3.Or(tls.like("true"), z3.Not(request.action.like(with_tls))) if with_tls else TRUE
-            on_behalf = z3.And(z3.BoolVal(kind is Kind.SERVICE), source.present, source.like(account))
+            secure = z3.Or(tls.like("true"), z3.Not(request.action.like(*what.with_tls))) if what.with_tls else TRUE
+            on_behalf = z3.And(source.present, source.like(account), request.action.like(*what.by_services))
+            services = model.publishers(arn) if governed == "AWS::SNS::Topic" else {"*"}
+            by_service = z3.And(z3.Or(*map(request.is_service, services)), on_behalf)
             decision = allowed(
                 request, statements(model, f"{name} resource"), owner=account, trust=governed == "AWS::KMS::Key"
             )
             own = z3.And(secure, request.is_of(account))
-            intended = z3.Or(own, z3.And(secure, on_behalf))
-            domain = z3.And(request.resource.like(arn, f"{arn}{below}"), request.action.like(actions))
-            yield Claim(request, domain, decision, intended, own)
+            domain = z3.And(request.resource.like(arn, f"{arn}{what.below}"), request.action.like(what.actions))
+            yield Claim(request, domain, decision, z3.Or(own, z3.And(secure, by_service)), own)
 
 
 def other_ways_in(model: Model) -> Iterator[str]:
@@ -507,8 +546,8 @@ PROPERTIES = (
     Property("Every method that the executor role is granted is a route of the API", violations=_dead_grants),
     Property("The API's resource policy only denies", violations=_allowing_guard),
     Property(
-        "The executor role can be assumed by role sessions and MFA-authenticated users of the consumer accounts, with"
-        " the external id and a session name bound to their account, and by nobody else",
+        "The executor role can be assumed by role sessions and users (with MFA, unless a parameter waives it) of the"
+        " consumer accounts, with the external id and a session name bound to their account, and by nobody else",
         _executor_trust,
     ),
     Property(

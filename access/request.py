@@ -229,8 +229,15 @@ class Request:
         """The condition keys that a policy looked at."""
         return self._keys
 
-    def witness(self, model: Any) -> Case:
-        """Return the request that a model of the solver stands for."""
+    def witness(self, model: Any, actions: Mapping[str, str] | None = None) -> Case:
+        """Return the request that a model of the solver stands for.
+
+        Args:
+            model: The model.
+            actions: Actions to prefer where any would do: by their lower case, as AWS spells them.
+        """
+        actions = actions or {}
+        action = self.action.value(model, actions)
         looked_at = [
             (self._spelled[name], key)
             for name, key in sorted(self._keys.items())
@@ -238,10 +245,15 @@ class Request:
         ]
         context = {name: key.value(model) for name, key in looked_at if holds(model, key.present)}
         absent = tuple(name for name, key in looked_at if not holds(model, key.present))
-        session = self.session.value(model) if self.kind is Kind.ROLE else ""
+        session = self.session.value(model) if self.kind in {Kind.ROLE, Kind.FEDERATED} else ""
         unique_id = self._unique_id.value(model)
         account = self.account.value(model) if self.is_iam else ""
-        user_ids = {Kind.ROLE: f"{unique_id}:{session}", Kind.USER: unique_id, Kind.ANONYMOUS: "anonymous"}
+        user_ids = {
+            Kind.ROLE: f"{unique_id}:{session}",
+            Kind.USER: unique_id,
+            Kind.FEDERATED: f"{account}:{session}",
+            Kind.ANONYMOUS: "anonymous",
+        }
         match self.kind:
             case Kind.SERVICE:
                 arn = self.service.value(model)
@@ -251,7 +263,7 @@ class Request:
                 arn = self._principal(model)
         user_id = user_ids.get(self.kind, account)
         principal = Principal(self.kind.value, arn, _TYPES.get(self.kind, ""), user_id, session)
-        return Case(principal, self.action.value(model), self.resource.value(model), context=context, absent=absent)
+        return Case(principal, actions.get(action, action), self.resource.value(model), context=context, absent=absent)
 
 
 def _refused(name: str) -> Callable[[str], Any]:

@@ -1,14 +1,19 @@
-"""What the proofs share: the deployed policies, and the programs that not every machine has."""
+"""What the access tests share: the deployed policies, a second API, and the programs that not every machine has."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from access.policies import Policies, deployed_intent, from_deployment
+from access import deployed
+from access.model import Model, load
+from lab.accounts import ACCOUNT_A, ACCOUNT_B
+from lab.lab import STACK_NAMES
+from tests.access import second_api
 from tests.access.oracles import FOLDER
 
 if TYPE_CHECKING:
@@ -16,9 +21,22 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def deployed(lab: Lab) -> Policies:
-    """The policies as they stand after a real deployment."""
-    return from_deployment(lab, deployed_intent(lab.external_id))
+def model() -> Model:
+    """The templates with their defaults."""
+    return load()
+
+
+@pytest.fixture(scope="session")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with another API in the same templates."""
+    return second_api.write(tmp_path_factory.mktemp("second"))
+
+
+@pytest.fixture(scope="session")
+def read_back(lab: Lab) -> Model:
+    """The policies as they are after a real deployment."""
+    sessions = {"a": lab.session(ACCOUNT_A), "b": lab.session(ACCOUNT_B)}
+    return deployed.read(sessions, {"a": STACK_NAMES[ACCOUNT_A], "b": STACK_NAMES[ACCOUNT_B]})
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +50,7 @@ def node() -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Need Chromium.
-
-    Returns:
-        Path of the program.
-    """
+    """Need Chromium, and return its path."""
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next((path for path in map(shutil.which, names) if path), None)
     return found or _missing("Chromium is not installed")

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from access.policies import Document, Policies
-from access.templates import ACCOUNTS
-
-STRANGER = "333333333333"
+from access.documents import Document
+from access.matrix import STRANGER
+from access.model import Model
 
 
 @dataclass(frozen=True)
@@ -20,43 +19,76 @@ class Fault:
     Attributes:
         name: Where it is and what it is.
         document: Name of the policy document that it changes.
-        policies: The policies with the fault.
+        model: The model with the fault.
     """
 
     name: str
     document: str
-    policies: Policies
+    model: Model
 
 
-def faults(policies: Policies) -> Iterator[Fault]:
-    """Seed every fault that the policies have a place for.
-
-    Args:
-        policies: The right policies.
-
-    Yields:
-        The faults.
-    """
-    for document in policies.documents:
-        right = policies[document]
+def faults(model: Model) -> Iterator[Fault]:
+    """Seed every fault that the policies of a model have a place for."""
+    for document in model.documents:
+        right = model[document]
         for index, statement in enumerate(right["Statement"]):
-            for what, wrong in _changes(statement):
+            for what, wrong in _changes(statement, model):
                 statements = [*right["Statement"][:index], *wrong, *right["Statement"][index + 1 :]]
-                yield _fault(policies, document, f"{statement['Sid']}: {what}", statements)
-        for what, statement in _additions(document, policies):
-            yield _fault(policies, document, what, [*right["Statement"], {"Sid": "Added", **statement}])
+                yield _fault(model, document, f"{statement['Sid']}: {what}", statements)
+        for what, statement in _additions(document, model):
+            yield _fault(model, document, what, [*right["Statement"], {"Sid": "Added", **statement}])
 
 
-def _fault(policies: Policies, document: str, what: str, statements: list[Any]) -> Fault:
-    wrong = policies.with_document(document, {**policies[document], "Statement": statements})
+def rewrites(model: Model) -> Iterator[Fault]:
+    """Write every policy differently without changing what it means."""
+    for document in model.documents:
+        right = model[document]["Statement"]
+        if not right:
+            continue
+        renamed = [{**statement, "Sid": f"Renamed{number}"} for number, statement in enumerate(right)]
+        yield _fault(model, document, "Sids renamed", renamed)
+        yield _fault(model, document, "a statement twice", [*right, {**right[0], "Sid": "Again"}])
+        yield _fault(model, document, "statements in another order", right[::-1])
+        yield _fault(model, document, "lists for values", [_listed(statement) for statement in right])
+        yield _fault(model, document, "actions in another case", [_shouted(statement) for statement in right])
+        yield _fault(model, document, "one statement for each action", [one for each in right for one in _apart(each)])
+
+
+def _listed(statement: Document) -> Document:
+    def listed(value: Any) -> Any:
+        return value if isinstance(value, list) else [value]
+
+    return {key: listed(value) if key in {"Action", "Resource"} else value for key, value in statement.items()} | {
+        "Condition": {
+            operator: {key: listed(values) for key, values in block.items()}
+            for operator, block in statement.get("Condition", {}).items()
+        }
+    }
+
+
+def _shouted(statement: Document) -> Document:
+    actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+    return {**statement, "Action": [action.upper() for action in actions]}
+
+
+def _apart(statement: Document) -> Iterator[Document]:
+    actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+    for number, action in enumerate(actions):
+        yield {**statement, "Sid": f"{statement['Sid']}{number}", "Action": action}
+
+
+def _fault(model: Model, document: str, what: str, statements: list[Any]) -> Fault:
+    wrong = model.with_document(document, {**model[document], "Statement": statements})
     return Fault(f"{document}: {what}", document, wrong)
 
 
-def _changes(statement: Document) -> Iterator[tuple[str, list[Document]]]:
-    """Yield what can be wrong with a statement: what happened, and the statements that stand in its place."""
+def _changes(statement: Document, model: Model) -> Iterator[tuple[str, list[Document]]]:
+    """Yield what can be wrong with a statement: what happened, and the statements that replace it."""
     yield "left out", []
     yield "effect turned round", [{**statement, "Effect": {"Allow": "Deny", "Deny": "Allow"}[statement["Effect"]]}]
-    for changes in (_conditions, _principals, _actions, _resources):
+    for what, wrong in _principals(statement, model.accounts()[0]):
+        yield what, [wrong]
+    for changes in (_conditions, _actions, _resources):
         for what, wrong in changes(statement):
             yield what, [wrong]
 
@@ -96,22 +128,23 @@ def _half(value: str) -> str:
     return f"{variable}{brace}*" if brace else f"{value[: len(value) // 2]}*"
 
 
-def _principals(statement: Document) -> Iterator[tuple[str, Document]]:
+def _principals(statement: Document, own: str) -> Iterator[tuple[str, Document]]:
     if "Principal" not in statement:
         return
     principal = statement["Principal"]
     others = {key: value for key, value in statement.items() if key != "Principal"}
     yield "NotPrincipal", {**others, "NotPrincipal": principal}
     if principal == "*":
-        yield "principal narrowed to the own account", {**others, "Principal": {"AWS": ACCOUNTS["a"]}}
+        yield "principal narrowed to the own account", {**others, "Principal": {"AWS": own}}
         yield "principal narrowed to a stranger", {**others, "Principal": {"AWS": STRANGER}}
         yield "principal narrowed to a service", {**others, "Principal": {"Service": "lambda.amazonaws.com"}}
         return
     yield "principal *", {**others, "Principal": "*"}
     yield "principal AWS *", {**others, "Principal": {"AWS": "*"}}
     if "AWS" in principal:
-        for account in (STRANGER, ACCOUNTS["a"]):
-            accounts = [*principal["AWS"], f"arn:aws:iam::{account}:root"]
+        for account in (STRANGER, own):
+            named = principal["AWS"] if isinstance(principal["AWS"], list) else [principal["AWS"]]
+            accounts = [*named, f"arn:aws:iam::{account}:root"]
             yield f"principal {account} added", {**others, "Principal": {"AWS": accounts}}
         yield "principal apigateway", {**others, "Principal": {"Service": "apigateway.amazonaws.com"}}
     else:
@@ -164,9 +197,9 @@ def _resources(statement: Document) -> Iterator[tuple[str, Document]]:
             )
 
 
-def _additions(document: str, policies: Policies) -> Iterator[tuple[str, Document]]:
+def _additions(document: str, model: Model) -> Iterator[tuple[str, Document]]:
     """Yield statements that one might add to a policy, and must not."""
-    name, _, kind = document.partition(" ")
+    name, _, kind = document.rpartition(" ")
     if kind == "identity":
         yield "an administrator's statement added", {"Effect": "Allow", "Action": "*", "Resource": "*"}
         yield (
@@ -175,25 +208,24 @@ def _additions(document: str, policies: Policies) -> Iterator[tuple[str, Documen
         )
         return
     if kind == "trust":
+        helper = f"arn:aws:iam::{STRANGER}:role/helper"
         yield (
             "a role of a stranger added",
-            {
-                "Effect": "Allow",
-                "Principal": {"AWS": f"arn:aws:iam::{STRANGER}:role/helper"},
-                "Action": "sts:AssumeRole",
-            },
+            {"Effect": "Allow", "Principal": {"AWS": helper}, "Action": "sts:AssumeRole"},
         )
-        yield (
-            "the own account added",
-            {"Effect": "Allow", "Principal": {"AWS": ACCOUNTS["a"]}, "Action": "sts:AssumeRole"},
-        )
+        own = {"AWS": model.accounts()[0]}
+        yield "the own account added", {"Effect": "Allow", "Principal": own, "Action": "sts:AssumeRole"}
         return
-    arn = policies.api_arn if name == "OrdersApi" else policies.names[f"{name}.Arn"]
-    action = {"OrdersApi": "execute-api:Invoke", "CallQueue": "sqs:*", "FailedCallQueue": "sqs:*"}.get(name)
-    action = action or "lambda:InvokeFunction"
-    resource = f"{arn}/*" if name == "OrdersApi" else arn
-    granted = {"Effect": "Allow", "Action": action, "Resource": resource}
+    is_api = name == model.api
+    arn = model.api_arn if is_api else model.arn(name)
+    actions = {"execute-api": "execute-api:Invoke", "lambda": "lambda:InvokeFunction"}
+    service = arn.split(":")[2]
+    granted = {
+        "Effect": "Allow",
+        "Action": actions.get(service, f"{service}:*"),
+        "Resource": f"{arn}/*" if is_api else arn,
+    }
     yield "Allow for everybody added", {**granted, "Principal": "*"}
-    yield "Allow for the executor role added", {**granted, "Principal": {"AWS": policies.names["ExecutorRole.Arn"]}}
+    yield "Allow for the executor role added", {**granted, "Principal": {"AWS": model.executor.arn}}
     yield "Allow for a stranger added", {**granted, "Principal": {"AWS": STRANGER}}
     yield "Allow for a service added", {**granted, "Principal": {"Service": "events.amazonaws.com"}}

@@ -15,8 +15,8 @@ from reach.engine import ResourcePolicy
 from reach.policy import parse_policy
 from reach.reference import evaluate
 
-from access.matrix import Case, session_arn
-from access.policies import Document
+from access.case import Case
+from access.documents import Document
 
 FOLDER = Path(__file__).parent
 
@@ -58,7 +58,7 @@ def simulate(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[b
     """
     requests = [
         {
-            "principal": session_arn(case.principal),
+            "principal": case.principal.session_arn,
             "action": case.action,
             "resource": case.resource,
             "owner": _owner(case.resource),

@@ -1,0 +1,140 @@
+"""Requests by the thousand: everybody, in every state, on every route; with what the policies' owner means to allow."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from access.case import Case, Principal
+from access.matrix import STRANGER, executor, executor_policies, may_assume, role, root, user
+from access.model import Model, Role, Route
+from access.patterns import glob, matches
+from access.properties import method_arn
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+
+
+def assumptions(model: Model) -> Iterator[Case]:
+    """Make requests to assume the executor role."""
+    a, b = model.accounts()
+    principals = [
+        role(b, "job-nightly"),
+        role(b, "path/to/other"),
+        role(STRANGER, "job-nightly"),
+        role(a, "admin"),
+        executor(model, f"{b}-job"),
+        user(b, "ann"),
+        user(b, "my-user"),
+        user(STRANGER, "ann"),
+        user(a, "ann"),
+        root(b),
+        root(a),
+    ]
+    right = model.intent.external_ids[0]
+    external_ids = (*model.intent.external_ids, right.upper(), f"{right}x", right[:-1], "*", None)
+    sessions = (f"{b}-caller", f"{b}-", b, f"{b}x-a", f"{STRANGER}-a", f"{a}-a", f"x{b}-a", "caller")
+    for principal, external_id, session, mfa, identity in itertools.product(
+        principals, external_ids, sessions, ("true", "false", None), ("may assume", "may assume another")
+    ):
+        optional = {"sts:ExternalId": external_id, "aws:MultiFactorAuthPresent": mfa, "sts:RoleSessionName": session}
+        context = {name: value for name, value in optional.items() if value is not None}
+        yield Case(
+            principal,
+            "sts:AssumeRole",
+            model.executor.arn,
+            (identity,),
+            f"{model.executor.name} trust",
+            context,
+            intended=identity == "may assume" and may_assume(principal, context, model),
+        )
+
+
+def paths(model: Model) -> list[str]:
+    """Return paths as they go over the wire, on which API Gateway decides: those of the routes, and ones like them."""
+    found: dict[str, None] = {"": None, "..": None}
+    for route in model.routes:
+        path = quote(route.example.path.removeprefix("/"))
+        first, _, rest = path.partition("/")
+        encoded = f"%{ord(path[0]):02x}{path[1:]}"
+        others = (f"{path}/", f"{path}//", f"{path}x", f"{path}/items", f"{path}/../{first}", f"{path}%2Fb;c")
+        found |= dict.fromkeys((path, encoded, path.capitalize(), *others, rest))
+    return list(found)
+
+
+def calls(model: Model) -> Iterator[Case]:
+    """Make calls of the API."""
+    a, b = model.accounts()
+    role_id, own = model.executor.role_id, executor_policies(model)
+    mine = executor(model, f"{b}-caller")
+    callers: list[tuple[Principal, tuple[str, ...]]] = [
+        (mine, own),
+        (executor(model, "x"), own),
+        (role(a, "admin"), ("administrator",)),
+        (user(a, "ann"), ("may invoke",)),
+        (root(a), ("administrator",)),
+        # Who would pass if the guard compared carelessly.
+        (role(a, mine.arn.split("/", 1)[1] + "2", mine.session, role_id + "2"), ("administrator",)),
+        (role(a, "session-named-like-it", role_id, "AROAOTHEROTHEROTHERO"), ("administrator",)),
+        (role(b, "job-nightly"), ("administrator",)),
+        (user(b, "my-user"), ("may invoke",)),
+        (root(STRANGER), ("administrator",)),
+    ]
+    stages = (model.stage, "Stage", model.stage.upper(), "prod")
+    promised = [glob(method_arn(model, route)) for route in model.routes if route.promised]
+    others = [_exactly(model, route) for route in model.routes if not route.promised]
+    for (principal, identity), method, path, stage in itertools.product(callers, METHODS, paths(model), stages):
+        arn = f"{model.api_arn}/{stage}/{method}/{path}"
+        granted = any(matches(arn, pattern) for pattern in promised)
+        yield Case(
+            principal,
+            "execute-api:Invoke",
+            arn,
+            identity,
+            f"{model.api} resource",
+            intended=identity == own and granted and not any(re.fullmatch(pattern, arn) for pattern in others),
+        )
+
+
+def _exactly(model: Model, route: Route) -> str:
+    path = "/".join("[^/]+" if part.startswith("{") else re.escape(part) for part in route.path.split("/"))
+    return f"{re.escape(model.api_arn)}/{re.escape(model.stage)}/{route.method}{path}"
+
+
+def queue_uses(model: Model) -> Iterator[Case]:
+    """Make uses of every queue."""
+    a, b = model.accounts()
+    actions = {
+        "sqs:SendMessage": "sent to",
+        "sqs:ReceiveMessage": "read",
+        "sqs:DeleteMessage": "read",
+        "sqs:GetQueueAttributes": "read",
+        "sqs:PurgeQueue": "",
+        "sqs:SetQueueAttributes": "",
+    }
+    principals: list[tuple[Principal, tuple[str, ...], Role | None]] = [
+        (role(b, "admin"), ("administrator",), None),
+        (user(b, "ann"), (), None),
+        (role(a, "admin"), ("administrator",), None),
+        (executor(model, f"{b}-job"), executor_policies(model), None),
+        (root(STRANGER), ("administrator",), None),
+    ]
+    for own in model.roles:
+        if own.side == "b":
+            principal = role(b, own.arn.split("/", 1)[1], "run", own.role_id)
+            principals.append((principal, (f"{own.name} identity",), own))
+    for (principal, identity, own_role), action, (name, _, arn), tls in itertools.product(
+        principals, actions, model.named("AWS::SQS::Queue"), ("true", "false")
+    ):
+        uses = {
+            "read" if use.event_source else "sent to" for use in (own_role.uses if own_role else ()) if use.arn == arn
+        }
+        may = actions[action] in uses if own_role else principal.account == b and identity == ("administrator",)
+        context = {"aws:SecureTransport": tls}
+        yield Case(principal, action, arn, identity, f"{name} resource", context, intended=may and tls == "true")
+
+
+def cases(model: Model) -> list[Case]:
+    """Make every request."""
+    return [*assumptions(model), *calls(model), *queue_uses(model)]
