@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-import trustme
 
 from caller.settings import find_api_region, parse_api_url
 from cross_account_api.transport import Connections
 from tests.signing.apis import PLACES, TRACE_ID, Api
+from tests.support.aws.certificates import Authority
 from tests.support.aws.gateway import Gateway
-from tests.support.aws.loopback import names, serve
+from tests.support.aws.loopback import Server, names
 
 
 @pytest.fixture(scope="module")
@@ -25,17 +24,18 @@ def gateway() -> Gateway:
 @pytest.fixture(scope="module")
 def apis(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Api]]:
     ca_bundle: Path = tmp_path_factory.mktemp("ca") / "ca.pem"
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(ca_bundle))
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*sorted({place.host[0] for place in PLACES})).configure_cert(tls)
+    authority = Authority()
+    authority.write(ca_bundle)
+    tls = authority.tls(*sorted({place.host[0] for place in PLACES}))
     with ExitStack() as stack:
         environment = stack.enter_context(pytest.MonkeyPatch.context())
         environment.setenv("AWS_CA_BUNDLE", str(ca_bundle))
         environment.setenv("NO_PROXY", "*")
         environment.setenv("_X_AMZN_TRACE_ID", TRACE_ID)
-        ports = {"http": stack.enter_context(serve(gateway)), "https": stack.enter_context(serve(gateway, tls))}
-        stack.enter_context(names({place.host: ports[place.url.split(":")[0]] for place in PLACES}))
+        servers = {"http": Server(gateway), "https": Server(gateway, tls)}
+        for server in servers.values():
+            stack.enter_context(server)
+        stack.enter_context(names({place.host: servers[place.url.split(":")[0]].port for place in PLACES}))
         apis = []
         for place in PLACES:
             url = parse_api_url(place.url)

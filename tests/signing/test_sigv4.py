@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.aws.sigv4 import (
     Credentials,
+    MalformedRequestError,
     RefusedError,
     Request,
     canonical_request,
@@ -113,7 +114,7 @@ def test_the_wrong_published_signature_is_that_of_another_case() -> None:
     ],
 )
 def test_what_two_readers_could_take_differently_is_refused(raw: bytes) -> None:
-    with pytest.raises(ValueError, match=r"line|header|body|content-length"):
+    with pytest.raises(MalformedRequestError, match=r"line|header|body|content-length"):
         receive(io.BytesIO(raw))
 
 

@@ -1,1 +1,1 @@
-"""What several test suites share."""
+"""Shared by several test suites."""

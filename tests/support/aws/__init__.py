@@ -1,1 +1,1 @@
-"""Proof of the signature: an independent verifier judges what the caller really sends."""
+"""Account A as a client sees it: STS and API Gateway on loopback, and a verifier of signatures."""

@@ -1,4 +1,4 @@
-"""Certificates for servers on loopback, good and bad ones."""
+"""Certificates for servers on loopback, valid and invalid ones."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 
 import trustme
 
-from tests.faults.server import HOST
-
 
 class Authority:
     """A certificate authority."""
@@ -18,11 +16,11 @@ class Authority:
         self._ca = trustme.CA()
 
     def write(self, file: Path) -> None:
-        """Write the certificate that makes clients trust this authority."""
+        """Write the certificate with which clients trust this authority."""
         self._ca.cert_pem.write_to_path(str(file))
 
-    def tls(self, host: str = HOST, not_after: datetime | None = None) -> ssl.SSLContext:
-        """Return the context of a server with a certificate of this authority."""
+    def tls(self, *hosts: str, not_after: datetime | None = None) -> ssl.SSLContext:
+        """Return the TLS context of a server with these host names."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._ca.issue_cert(host, not_after=not_after).configure_cert(context)
+        self._ca.issue_cert(*hosts, not_after=not_after).configure_cert(context)
         return context

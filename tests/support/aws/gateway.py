@@ -1,63 +1,79 @@
-"""API Gateway's front door: who is let in, by the signature alone."""
+"""API Gateway with IAM authorization: accepts or refuses each request by its signature."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter, deque
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from tests.support.aws.loopback import Reply
+from tests.support.aws.loopback import Response, json_response
 from tests.support.aws.sigv4 import Credentials, RefusedError, Request, verify
+
+type Integration = Callable[[Request, str], Response]
+"""What is behind the gateway; it gets the request and the access key that signed it."""
+
+
+def gateway_response(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
+    return json_response(status, body, {"x-amzn-RequestId": str(uuid4()), **(headers or {})})
+
+
+def refusal(code: str, message: str) -> Response:
+    return gateway_response(403, {"message": message}, {"x-amzn-ErrorType": code})
+
+
+def gateway_error(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the response of API Gateway to a failure behind it."""
+    return gateway_response(status, {"message": "Internal server error"}, headers)
 
 
 class Gateway:
-    """Judges each request, keeps the last ones, and answers as API Gateway does.
-
-    Args:
-        regions: The region of the API behind each value of the Host header.
+    """Verifies each request and counts.
 
     Attributes:
-        regions: The same.
-        keys: The access keys that exist, to be filled by the test.
+        regions: The region of the API behind each value of the Host header.
+        keys: The access keys that exist.
+        revoked: Access keys whose sessions are revoked by a policy.
+        clock: How far the gateway's clock is ahead.
         received: The last requests.
-        verdicts: How many requests were answered with each error type, `accepted` included.
-        uses: How many requests were accepted from each access key.
-        days: How many requests were signed on each day, as `X-Amz-Date` has it.
-        refusals: Why the last refused ones were.
+        verdicts: The number of requests by error type, or `accepted`.
+        uses: The number of accepted requests by access key.
+        days: The number of requests by day of signing, as in `X-Amz-Date`.
+        refusals: The last reasons for refusals.
     """
 
-    def __init__(self, regions: dict[str, str]) -> None:
-        self.regions = regions
+    def __init__(
+        self,
+        regions: Mapping[str, str] | None = None,
+        integration: Integration = lambda *_: gateway_response(200, {}),
+    ) -> None:
+        self.regions = dict(regions or {})
+        self._integration = integration
         self._lock = threading.Lock()
         self.keys: dict[str, Credentials] = {}
+        self.revoked: set[str] = set()
+        self.clock = timedelta()
         self.received: deque[Request] = deque(maxlen=100)
         self.verdicts: Counter[str] = Counter()
         self.uses: Counter[str] = Counter()
         self.days: Counter[str] = Counter()
         self.refusals: deque[str] = deque(maxlen=100)
 
-    def __call__(self, request: Request) -> Reply:
-        """Answer a request.
-
-        Args:
-            request: The request.
-
-        Returns:
-            200, or 403 with the error type.
-        """
-        headers = {"Content-Type": "application/json", "x-amzn-requestid": str(uuid4())}
+    def __call__(self, request: Request) -> Response:
+        now = datetime.now(UTC) + self.clock
         region = self.regions.get(",".join(request.values("host")), "")
         try:
-            access_key = verify(request, self.keys, region=region, service="execute-api", now=datetime.now(UTC))
+            access_key = verify(request, self.keys, region=region, service="execute-api", now=now)
+            if access_key in self.revoked:
+                raise RefusedError("AccessDeniedException", "not authorized, with an explicit deny")
         except RefusedError as error:
-            self._note(request, error.code, reason=str(error))
-            return 403, headers | {"x-amzn-errortype": error.code}, json.dumps({"message": str(error)}).encode()
-        self._note(request, "accepted", access_key=access_key)
-        return 200, headers, b"{}"
+            self._count(request, error.code, reason=str(error))
+            return refusal(error.code, str(error))
+        self._count(request, "accepted", access_key=access_key)
+        return self._integration(request, access_key)
 
-    def _note(self, request: Request, verdict: str, *, access_key: str = "", reason: str = "") -> None:
+    def _count(self, request: Request, verdict: str, *, access_key: str = "", reason: str = "") -> None:
         with self._lock:
             self.received.append(request)
             self.verdicts[verdict] += 1

@@ -1,96 +1,283 @@
-"""A server on loopback that reads what really arrives, and names of the Internet that lead to it."""
+"""An HTTP or HTTPS server on loopback that can fail at any point of a connection."""
 
 from __future__ import annotations
 
+import json
 import socket
-import socketserver
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, BinaryIO, Self
 
 import pytest
 
-from tests.support.aws.sigv4 import Request, receive
+from tests.support.aws.sigv4 import MalformedRequestError, Request, receive
 
-_IDLE_SECONDS = 30.0
+HOST = "127.0.0.1"
+_IDLE_SECONDS = 60.0
 
-type Reply = tuple[int, Mapping[str, str], bytes]
+
+@dataclass(frozen=True)
+class Response:
+    """A response that can be sent whole or in parts."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def head(self) -> bytes:
+        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in ({"Content-Length": len(self.body)} | self.headers).items()]
+        return "\r\n".join([*lines, "", ""]).encode()
+
+    @property
+    def content(self) -> bytes:
+        return self.head + self.body
 
 
-@contextmanager
-def serve(answer: Callable[[Request], Reply], tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Serve HTTP/1.1 on a free port of the loopback interface, one thread a connection.
+def json_response(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(status, {"Content-Type": "application/json", **(headers or {})}, json.dumps(body).encode())
 
-    Args:
-        answer: What to answer to a request: status, headers and body. What cannot be read is answered with 400.
-        tls: The context for HTTPS; None for plain HTTP.
 
-    Yields:
-        The port.
+@dataclass
+class Exchange:
+    """A request and the connection that it came on."""
+
+    request: Request
+    _connection: socket.socket
+    _stream: BinaryIO
+    _respond: Callable[[Request], Response]
+
+    def respond(self) -> Response:
+        """Do the work of the request without sending the response."""
+        return self._respond(self.request)
+
+    def send(self, data: bytes) -> None:
+        self._connection.sendall(data)
+
+    def send_response(self, response: Response) -> None:
+        self.send(response.head if self.request.method == "HEAD" else response.content)
+
+    def stall(self) -> None:
+        """Send nothing until the client closes the connection or the server stops."""
+        with suppress(OSError):
+            self._connection.recv(1)
+        self.close()
+
+    def close(self) -> None:
+        # The connection stays open until both are closed.
+        self._stream.close()
+        self._connection.close()
+
+    def reset(self) -> None:
+        self._stream.close()
+        reset(self._connection)
+
+
+def reset(connection: socket.socket) -> None:
+    """Close a connection with RST, like a host that has lost its state."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+@dataclass(frozen=True)
+class ConnectionFault:
+    """A fault before a connection carries a request; `act` gets the bare TCP connection."""
+
+    act: Callable[[socket.socket], None]
+
+
+@dataclass(frozen=True)
+class RequestFault:
+    """A fault after a request has been read."""
+
+    act: Callable[[Exchange], None]
+
+
+type Fault = ConnectionFault | RequestFault
+type Choice = Callable[[], Fault | None]
+
+
+def never() -> None:
+    """Choose no fault."""
+
+
+def always(fault: Fault) -> Choice:
+    return lambda: fault
+
+
+def once(fault: Fault) -> Choice:
+    faults = [fault]
+
+    def choose() -> Fault | None:
+        with suppress(IndexError):
+            return faults.pop()
+        return None
+
+    return choose
+
+
+class Server:
+    """Serves HTTP/1.1 with a thread per connection, until `stop`. A malformed request gets a 400.
+
+    Attributes:
+        requests: Every request that was read completely.
+        crashes: What `respond` or a fault raised: bugs of the test suite.
     """
-    with _Server(answer, tls) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+
+    def __init__(
+        self, respond: Callable[[Request], Response], tls: ssl.SSLContext | None = None, *, host: str = HOST
+    ) -> None:
+        self._respond = respond
+        self._tls = tls
+        self._host = host
+        self._choose: Choice = never
+        self._lock = threading.Lock()
+        self._connections: set[socket.socket] = set()
+        self.requests: list[Request] = []
+        self.crashes: list[Exception] = []
+        self._listener = self._listen(0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}"
+
+    def inject(self, choose: Choice) -> None:
+        """Drop all connections, and from now on ask `choose` for the fault of each connection and request."""
+        self._choose = choose
+        self._drop_connections()
+
+    def clear(self) -> None:
+        self.inject(never)
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Refuse connections: nobody listens on the port."""
+        port = self.port
+        self._close_listener()
+        # Bound but not listening, so that nobody else gets the port.
+        with socket.socket() as placeholder:
+            placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            placeholder.bind((self._host, port))
+            self._drop_connections()
+            self._listener = placeholder
+            yield
+        self._listener = self._listen(port)
+
+    @contextmanager
+    def unresponsive(self) -> Iterator[None]:
+        """Let connection attempts time out: the kernel drops them while the backlog is full."""
+        port = self.port
+        self._close_listener()
+        self._drop_connections()
+        with socket.socket() as listener, socket.socket() as waiting:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((self._host, port))
+            listener.listen(0)
+            waiting.connect((self._host, port))
+            self._listener = listener
+            yield
+        self._listener = self._listen(port)
+
+    def stop(self) -> None:
+        self._close_listener()
+        self._drop_connections()
+        if self.crashes:
+            raise ExceptionGroup("a server of the test suite failed", self.crashes)
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.create_server((self._host, port), backlog=128)
+        threading.Thread(target=self._accept, args=[listener], daemon=True).start()
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=self._serve, args=[connection], daemon=True).start()
+
+    def _close_listener(self) -> None:
+        with suppress(OSError):
+            # Closing alone would leave the accepting thread in its call.
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _drop_connections(self) -> None:
+        with self._lock:
+            connections, self._connections = self._connections, set()
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _serve(self, connection: socket.socket) -> None:
+        connection.settimeout(_IDLE_SECONDS)
+        fault = self._choose()
         try:
-            yield server.server_address[1]
+            if isinstance(fault, ConnectionFault):
+                fault.act(connection)
+                return
+            secure = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
+            with self._tracked(secure), secure, secure.makefile("rb") as stream:
+                self._serve_requests(secure, stream, fault)
+        except (OSError, ValueError):
+            pass  # The client has gone, or a fault has closed the connection.
+        except Exception as error:  # A test must see it.
+            self.crashes.append(error)
         finally:
-            server.shutdown()
-            thread.join()
+            connection.close()
+
+    @contextmanager
+    def _tracked(self, connection: socket.socket) -> Iterator[None]:
+        with self._lock:
+            self._connections.add(connection)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+
+    def _serve_requests(self, connection: socket.socket, stream: BinaryIO, fault: Fault | None) -> None:
+        try:
+            while request := receive(stream):
+                with self._lock:
+                    self.requests.append(request)
+                exchange = Exchange(request, connection, stream, self._respond)
+                if isinstance(fault, RequestFault):
+                    fault.act(exchange)
+                else:
+                    exchange.send_response(exchange.respond())
+                fault = self._choose()
+        except MalformedRequestError as error:
+            # Where this request ends and the next one begins is unknown.
+            connection.sendall(Response(400, {"Connection": "close"}, str(error).encode()).content)
 
 
 @contextmanager
 def names(places: Mapping[tuple[str, int], int]) -> Iterator[None]:
-    """Resolve host names like a DNS server that knows only these.
-
-    Args:
-        places: For each host and port of a URL, the loopback port that stands for it.
-    """
+    """Resolve only these host names: each pair of host and port leads to a port on loopback."""
 
     def getaddrinfo(host: str | bytes, port: Any, *_: Any, **__: Any) -> list[Any]:
         name = host.decode() if isinstance(host, bytes) else host
         if (name, port) not in places:
-            raise socket.gaierror(socket.EAI_NONAME, f"{name}:{port} is no place of this test")
-        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", places[name, port]))]
+            raise socket.gaierror(socket.EAI_NONAME, f"{name}:{port} is unknown to this test")
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (HOST, places[name, port]))]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", getaddrinfo)
         yield
-
-
-class _Server(socketserver.ThreadingTCPServer):
-    request_queue_size = 128
-
-    def __init__(self, answer: Callable[[Request], Reply], tls: ssl.SSLContext | None) -> None:
-        super().__init__(("127.0.0.1", 0), _Connection)
-        self.answer = answer
-        self._tls = tls
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        connection, address = super().get_request()
-        if self._tls is not None:
-            # The handshake waits for the thread of this connection, which is the first to read.
-            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-        return connection, address
-
-
-class _Connection(socketserver.StreamRequestHandler):
-    server: _Server
-    timeout = _IDLE_SECONDS
-    disable_nagle_algorithm = True
-
-    def handle(self) -> None:
-        try:
-            while (request := receive(cast("BinaryIO", self.rfile))) is not None:
-                self._reply(*self.server.answer(request), with_body=request.method != "HEAD")
-        except ValueError as error:
-            # Where this request ends and the next begins is not known any more.
-            self._reply(400, {"Connection": "close"}, str(error).encode())
-        except (ConnectionError, TimeoutError, ssl.SSLError):
-            pass  # The other side is gone, and with it whoever could miss an answer.
-
-    def _reply(self, status: int, headers: Mapping[str, str], body: bytes, *, with_body: bool = True) -> None:
-        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        answer = f"HTTP/1.1 {status} \r\n{head}Content-Length: {len(body)}\r\n\r\n".encode()
-        self.wfile.write(answer + body * with_body)

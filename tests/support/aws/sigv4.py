@@ -1,7 +1,7 @@
-"""Signature Version 4 from the receiving side, written from AWS's specification alone.
+"""Signature Version 4 on the receiving side, written from AWS's specification alone.
 
-It shares no code with the signers that it judges, and is itself held to AWS's published cases. Text is Latin-1
-throughout: one character for each byte on the wire, and back.
+It shares no code with the signers that it verifies, and passes AWS's published test suite. Text is Latin-1 throughout:
+one character per byte on the wire.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -29,13 +29,11 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it stood on the wire.
+    """A request as received.
 
     Attributes:
-        method: The method.
         target: Path and query, undecoded.
-        headers: Names in lower case and values without the blanks around them, in the order received.
-        body: The body.
+        headers: Names in lower case and stripped values, in the order received.
     """
 
     method: str
@@ -44,23 +42,13 @@ class Request:
     body: bytes = b""
 
     def values(self, name: str) -> list[str]:
-        """Return all values of a header.
-
-        Args:
-            name: The header's name, in lower case.
-        """
+        """Return all values of a header; its name is in lower case."""
         return [value for given, value in self.headers if given == name]
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the receiver knows of one access key.
-
-    Attributes:
-        secret_key: Its secret.
-        token: The session token that must come with it; None for a long-term key.
-        expires: When the session ends; None if it does not.
-    """
+    """What belongs to an access key; a long-term key has no token and does not expire."""
 
     secret_key: str
     token: str | None = None
@@ -68,29 +56,25 @@ class Credentials:
 
 
 class RefusedError(Exception):
-    """The request is not accepted.
-
-    Args:
-        code: The error type that API Gateway answers with.
-        reason: What is wrong.
-    """
+    """The request is refused; `code` is the error type that API Gateway responds with."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(f"{code}: {reason}")
         self.code = code
 
 
-def receive(stream: BinaryIO) -> Request | None:
-    """Read one HTTP/1.1 request (RFC 9112), strictly: what two readers could take differently is an error.
+class MalformedRequestError(Exception):
+    """The request is malformed, ambiguous or truncated."""
 
-    Args:
-        stream: The connection.
+
+def receive(stream: BinaryIO) -> Request | None:
+    """Read one HTTP/1.1 request (RFC 9112) strictly: whatever two parsers could read differently is an error.
 
     Returns:
-        The request, or None if the connection ended before one began.
+        None if the connection ended before a request began.
 
     Raises:
-        ValueError: It is malformed, ambiguous or cut short.
+        MalformedRequestError: It is malformed, ambiguous or truncated.
     """
     line = stream.readline()
     if not line:
@@ -98,33 +82,25 @@ def receive(stream: BinaryIO) -> Request | None:
     method, _, rest = _line(line).partition(" ")
     target, _, version = rest.rpartition(" ")
     if not _TOKEN.fullmatch(method) or not target.startswith("/") or version != "HTTP/1.1":
-        raise ValueError(f"request line {line!r}")
+        raise MalformedRequestError(f"request line {line!r}")
     headers = _headers(stream)
     request = Request(method, target, headers)
     if request.values("transfer-encoding"):
-        raise ValueError("a body of unknown length")
+        raise MalformedRequestError("a body of unknown length")
     match request.values("content-length"):
         case []:
             return request
         case [length] if re.fullmatch("[0-9]+", length):
             body = stream.read(int(length))
             if len(body) < int(length):
-                raise ValueError(f"{len(body)} bytes of a body of {length}")
+                raise MalformedRequestError(f"{len(body)} bytes of a body of {length}")
             return Request(method, target, headers, body)
         case lengths:
-            raise ValueError(f"content-length {lengths}")
+            raise MalformedRequestError(f"content-length {lengths}")
 
 
 def canonical_request(request: Request, signed_headers: Sequence[str]) -> str:
-    """Bring a request into the form that is hashed for its signature.
-
-    Args:
-        request: The request.
-        signed_headers: Names of the headers to include, in lower case.
-
-    Returns:
-        The canonical request.
-    """
+    """Return the canonical request: the form of a request that is hashed for its signature."""
     path, _, query = request.target.partition("?")
     return "\n".join(
         [
@@ -140,27 +116,12 @@ def canonical_request(request: Request, signed_headers: Sequence[str]) -> str:
 
 
 def string_to_sign(canonical: str, date: str, scope: str) -> str:
-    """Return what the signature is made over.
-
-    Args:
-        canonical: The canonical request.
-        date: Value of `X-Amz-Date`.
-        scope: Date, region, service and `aws4_request`, with slashes between.
-    """
+    """Return the string to sign; the scope is `DATE/REGION/SERVICE/aws4_request`."""
     return "\n".join(["AWS4-HMAC-SHA256", date, scope, hashlib.sha256(canonical.encode("latin-1")).hexdigest()])
 
 
 def signature(secret_key: str, scope: str, text: str) -> str:
-    """Sign a text.
-
-    Args:
-        secret_key: The secret.
-        scope: What the key is derived for: date, region, service and `aws4_request`, with slashes between.
-        text: The string to sign.
-
-    Returns:
-        The signature in hexadecimal digits.
-    """
+    """Return the hexadecimal signature of a string to sign, made with the key derived for a scope."""
     key = b"AWS4" + secret_key.encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode("latin-1"), "sha256")
@@ -168,20 +129,13 @@ def signature(secret_key: str, scope: str, text: str) -> str:
 
 
 def verify(request: Request, keys: Mapping[str, Credentials], *, region: str, service: str, now: datetime) -> str:
-    """Judge a request as the named service in the named region would.
-
-    Args:
-        request: The request.
-        keys: The access keys that exist, and what belongs to them.
-        region: The receiver's region.
-        service: The receiver's service name.
-        now: The receiver's time.
+    """Verify a request as a service in a region would.
 
     Returns:
         The access key that signed it.
 
     Raises:
-        RefusedError: The signature is missing, incomplete, wrong, of another scope or time, or its session is over.
+        RefusedError: The signature is missing, incomplete, wrong, for another scope or time, or the session has expired.
     """
     if not request.values("authorization"):
         raise RefusedError("MissingAuthenticationTokenException", "no Authorization header")
@@ -201,24 +155,24 @@ def verify(request: Request, keys: Mapping[str, Credentials], *, region: str, se
     access_key = authorization["access_key"]
     credentials = keys.get(access_key)
     if credentials is None or request.values("x-amz-security-token") != [credentials.token] * bool(credentials.token):
-        raise RefusedError("UnrecognizedClientException", "no such access key, or not with this session token")
+        raise RefusedError("UnrecognizedClientException", "unknown access key, or another session token")
 
     for digest in request.values("x-amz-content-sha256"):
         if digest != hashlib.sha256(request.body).hexdigest():
-            raise RefusedError("InvalidSignatureException", "X-Amz-Content-Sha256 is not the body's")
+            raise RefusedError("InvalidSignatureException", "X-Amz-Content-Sha256 is not that of the body")
     text = string_to_sign(canonical_request(request, signed_headers), date, scope)
     if not hmac.compare_digest(
         signature(credentials.secret_key, scope, text).encode(), authorization["signature"].encode("latin-1")
     ):
         raise RefusedError("InvalidSignatureException", "the signature does not match")
     if credentials.expires is not None and credentials.expires <= now:
-        raise RefusedError("ExpiredTokenException", "the session is over")
+        raise RefusedError("ExpiredTokenException", "the session has expired")
     return access_key
 
 
 def _line(line: bytes) -> str:
     if not line.endswith(b"\r\n"):
-        raise ValueError(f"line {line!r}")
+        raise MalformedRequestError(f"line {line!r}")
     return line[:-2].decode("latin-1")
 
 
@@ -227,13 +181,13 @@ def _headers(stream: BinaryIO) -> tuple[tuple[str, str], ...]:
     while line := _line(stream.readline()):
         name, colon, value = line.partition(":")
         if line[0] in " \t" and headers:
-            # A folded line (RFC 9112, section 5.2). No sender makes them any more, but AWS's cases have one.
+            # A folded line (RFC 9112, section 5.2): obsolete, but AWS's test suite has one.
             folded, before = headers.pop()
             headers.append((folded, f"{before} {line.strip(' \t')}"))
         elif colon and _TOKEN.fullmatch(name):
             headers.append((name.lower(), value.strip(" \t")))
         else:
-            raise ValueError(f"header {line!r}")
+            raise MalformedRequestError(f"header {line!r}")
     return tuple(headers)
 
 
@@ -271,7 +225,7 @@ def _encoded(text: str, *, safe: str = "") -> str:
 
 
 def _normalized(path: str) -> str:
-    """Remove what RFC 3986, section 5.2.4, calls dot segments, and empty segments, as every service but S3 does."""
+    """Remove dot segments (RFC 3986, section 5.2.4) and empty segments, as every service but S3 does."""
     segments: list[str] = []
     for segment in path.split("/"):
         if segment == "..":

@@ -1,4 +1,4 @@
-"""STS, as far as AssumeRole goes: each session has credentials of its own."""
+"""STS's AssumeRole: each session has credentials of its own."""
 
 from __future__ import annotations
 
@@ -7,57 +7,78 @@ from collections.abc import MutableMapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
-from tests.support.aws.loopback import Reply
+from tests.support.aws.loopback import Response
 from tests.support.aws.sigv4 import Credentials, RefusedError, Request, verify
 
-OWN_KEY = "AKIDCALLER"
-OWN_SECRET = "caller-secret"
 REGION = "eu-west-1"
+EXTERNAL_ID = "external-id"
+CALLER_ENVIRONMENT = {
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_ACCESS_KEY_ID": "ASIACALLEREXAMPLE000",
+    "AWS_SECRET_ACCESS_KEY": "caller-secret",
+    "AWS_SESSION_TOKEN": "caller-token",
+}
+"""The caller's own credentials, as Lambda sets them."""
 
-_ANSWER = """\
-<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>\
-<AccessKeyId>{}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey><SessionToken>{}</SessionToken>\
-<Expiration>{:%Y-%m-%dT%H:%M:%S.%fZ}</Expiration>\
-</Credentials></AssumeRoleResult></AssumeRoleResponse>"""
+_CALLER = {
+    CALLER_ENVIRONMENT["AWS_ACCESS_KEY_ID"]: Credentials(
+        CALLER_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"], CALLER_ENVIRONMENT["AWS_SESSION_TOKEN"]
+    )
+}
+_XML = {"Content-Type": "text/xml"}
+
+
+def assume_role_response(access_key: str, session: Credentials, session_name: str, expires: datetime) -> Response:
+    """Return the response to AssumeRole.
+
+    See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+    """
+    text = f"""<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><AssumedRoleUser>
+<AssumedRoleId>AROAEXECUTOREXAMPLE1:{session_name}</AssumedRoleId>
+<Arn>arn:aws:sts::111111111111:assumed-role/executor/{session_name}</Arn></AssumedRoleUser><Credentials>
+<AccessKeyId>{access_key}</AccessKeyId><SecretAccessKey>{session.secret_key}</SecretAccessKey>
+<SessionToken>{session.token}</SessionToken><Expiration>{expires:%Y-%m-%dT%H:%M:%S.%fZ}</Expiration></Credentials>
+</AssumeRoleResult><ResponseMetadata><RequestId>00000000-0000-4000-8000-000000000000</RequestId></ResponseMetadata>
+</AssumeRoleResponse>"""
+    return Response(200, _XML, text.encode())
+
+
+def sts_error(status: int, code: str, message: str) -> Response:
+    text = f"""<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>
+    <Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"""
+    return Response(status, _XML, text.encode())
 
 
 class Sts:
-    """Gives out sessions to whoever signs with the caller's own key.
-
-    Args:
-        keys: Where the access keys of new sessions are put, for the gateway to know them.
-        lifetime: How long a session is said to last.
+    """Gives sessions to the caller of `CALLER_ENVIRONMENT` if it knows the external id.
 
     Attributes:
-        issued: The access keys of all sessions, oldest first.
+        lifetime: How long the next sessions last.
+        names: The session name of every session, by access key, oldest first.
         refusals: Why requests were refused.
     """
 
-    def __init__(self, keys: MutableMapping[str, Credentials], lifetime: timedelta) -> None:
-        self._keys = keys
-        self._lifetime = lifetime
-        self.issued: list[str] = []
+    def __init__(self, keys: MutableMapping[str, Credentials], lifetime: timedelta = timedelta(hours=1)) -> None:
+        self._keys = keys  # of the gateway, which accepts the sessions
+        self.lifetime = lifetime
+        self.names: dict[str, str] = {}
         self.refusals: list[str] = []
 
-    def __call__(self, request: Request) -> Reply:
-        """Answer a request.
-
-        Args:
-            request: An AssumeRole request.
-
-        Returns:
-            200 with the session, or 403.
-        """
+    def __call__(self, request: Request) -> Response:
         now = datetime.now(UTC)
         try:
-            verify(request, {OWN_KEY: Credentials(OWN_SECRET)}, region=REGION, service="sts", now=now)
+            verify(request, _CALLER, region=REGION, service="sts", now=now)
         except RefusedError as error:
             self.refusals.append(str(error))
-            return 403, {}, b""
-        assert parse_qs(request.body.decode())["Action"] == ["AssumeRole"]
+            return sts_error(403, error.code.removesuffix("Exception"), str(error))
+        form = {name: value for name, (value,) in parse_qs(request.body.decode()).items()}
+        if (form["Action"], form["ExternalId"]) != ("AssumeRole", EXTERNAL_ID):
+            self.refusals.append("AccessDenied")
+            return sts_error(403, "AccessDenied", "not authorized to perform: sts:AssumeRole")
         access_key = f"ASIA{secrets.token_hex(8).upper()}"
-        session = Credentials(secrets.token_urlsafe(30), secrets.token_urlsafe(300))
+        expires = now + min(self.lifetime, timedelta(seconds=float(form["DurationSeconds"])))
+        session = Credentials(f"session-secret-{secrets.token_hex(8)}", f"session-token-{secrets.token_hex(150)}", expires)
+        self.names[access_key] = form["RoleSessionName"]
         self._keys[access_key] = session
-        self.issued.append(access_key)
-        answer = _ANSWER.format(access_key, session.secret_key, session.token, now + self._lifetime)
-        return 200, {"Content-Type": "text/xml"}, answer.encode()
+        return assume_role_response(access_key, session, form["RoleSessionName"], expires)
