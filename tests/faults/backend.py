@@ -1,4 +1,4 @@
-"""Account A's backend: the real handler, with tables as the template defines them.
+"""Account A's backend: the real handler, before tables as the template defines them.
 
 Lambda gives an execution environment one request at a time, and so does this module, which is one environment.
 """
@@ -24,11 +24,10 @@ from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 from access.templates import ACCOUNTS, resolved
-from tests.faults.pace import paced
-from tests.faults.server import Request, Response
-from tests.support.lambda_context import LambdaContext
-from tests.support.signers import ROLE_ID
-from tests.unit.orders.support import ENVIRONMENT, create_tables, load_event, match_resource
+from tests.faults.speedup import paced
+from tests.support.aws.loopback import Request, Response
+from tests.unit.orders.conftest import ENVIRONMENT
+from tests.unit.orders.support import ROLE_ID, Context, load_event
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -44,6 +43,12 @@ type DynamoDBFault = Callable[..., Any]
 
 class KilledError(BaseException):
     """Lambda ends the function in the middle of a line; no `except Exception` sees it."""
+
+
+class _Invocation(Context):
+    @staticmethod
+    def get_remaining_time_in_millis() -> int:
+        return int(_TIMEOUT_SECONDS * 1000)
 
 
 @functools.cache
@@ -66,7 +71,11 @@ def deployed() -> Iterator[None]:
         # The SDK would pause between its own attempts, and all worlds wait with it for the one environment.
         patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
         patch.setattr(_handler().logger.registered_handler, "stream", io.StringIO())
-        create_tables(_dynamodb())
+        resources = resolved("a")["Resources"]
+        for name, resource in ((ORDERS, "OrdersTable"), (RECORDS, "IdempotencyTable")):
+            properties = resources[resource]["Properties"]
+            kept = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+            _dynamodb().create_table(TableName=name, **{key: properties[key] for key in kept if key in properties})
         yield
 
 
@@ -78,10 +87,7 @@ def answer(request: Request, session_name: str) -> Response:
     headers = {name: request.headers.get_all(name, []) for name in set(request.headers) - {"Authorization"}}
     query = parse_qs(url.query, keep_blank_values=True)
     event = load_event("whoami")
-    resource, parameters = match_resource(path)
     event |= {
-        "resource": resource,
-        "pathParameters": parameters,
         "path": path,
         "httpMethod": request.method,
         "headers": {name: values[-1] for name, values in headers.items()},
@@ -90,14 +96,14 @@ def answer(request: Request, session_name: str) -> Response:
         "multiValueQueryStringParameters": query or None,
         "body": request.body.decode() or None,
     }
-    event["requestContext"] |= {"path": unquote(url.path), "httpMethod": request.method, "resourcePath": resource}
+    event["requestContext"] |= {"path": unquote(url.path), "httpMethod": request.method, "resourcePath": path}
     event["requestContext"]["identity"] |= {
         "caller": f"{ROLE_ID}:{session_name}",
         "userArn": f"arn:aws:sts::{ACCOUNTS['a']}:assumed-role/executor/{session_name}",
     }
     with _environment:
         try:
-            answer = _handler().handler(event, LambdaContext(seconds=_TIMEOUT_SECONDS))
+            answer = _handler().handler(event, _Invocation())
         except UserWarning as warning:
             # After a real kill, Powertools would not be there to notice that it has no metrics to publish.
             if isinstance(warning.__context__, KilledError):

@@ -14,11 +14,11 @@ from typing import Any
 from cross_account_api import errors
 from tests.faults import backend, faults
 from tests.faults.backend import ORDERS, RECORDS
-from tests.faults.certificates import Authority
-from tests.faults.pace import paced
-from tests.faults.provider import gateway_error, refusal, sts_error
-from tests.faults.server import ConnectionFault, Fault, RequestFault, Response, Server, always, once
-from tests.faults.world import World, order
+from tests.support.aws.certificates import Authority
+from tests.faults.speedup import paced
+from tests.faults.account_a import gateway_error, refusal, sts_error
+from tests.support.aws.loopback import ConnectionFault, Fault, RequestFault, Response, Server, always, once
+from tests.faults.testbed import World, order
 
 type Injection = Callable[[World, bool], AbstractContextManager[None]]
 type Making = Callable[[World], Fault]

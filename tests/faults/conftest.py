@@ -7,9 +7,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.faults.examination import Finding, examine_all
-from tests.faults.pace import PACE
-from tests.faults.world import Ground, World
+from tests.faults.runner import Finding, examine_all
+from tests.faults.speedup import PACE
+from tests.faults.testbed import Ground, World
 
 
 @pytest.fixture(scope="module")

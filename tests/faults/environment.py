@@ -61,7 +61,7 @@ def zygote(folder: Path) -> Iterator[Path]:
     # What the coverage of subprocesses is measured by passes; nothing else of this process's environment does.
     inherited = {name: value for name, value in os.environ.items() if name.startswith(("COV", "PYTHONDONT"))}
     environment = inherited | {"PATH": os.defpath, "PYTHONPATH": str(PROJECT / "functions")}
-    command = [sys.executable, "-m", "tests.faults.zygote", str(path)]
+    command = [sys.executable, "-m", "tests.faults.fork_server", str(path)]
     with subprocess.Popen(command, cwd=PROJECT, env=environment) as process:
         try:
             deadline = time.monotonic() + _READY_SECONDS

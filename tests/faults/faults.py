@@ -13,8 +13,8 @@ from contextlib import suppress
 
 from tests.faults import backend
 from tests.faults.backend import DynamoDBFault
-from tests.faults.pace import paced
-from tests.faults.server import ConnectionFault, Exchange, RequestFault, Response, reset
+from tests.faults.speedup import paced
+from tests.support.aws.loopback import ConnectionFault, Exchange, RequestFault, Response, reset
 
 type Act = Callable[[Exchange], None]
 

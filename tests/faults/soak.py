@@ -22,8 +22,8 @@ import click
 
 from tests.faults import faults
 from tests.faults.environment import Invocation
-from tests.faults.provider import gateway_error, sts_error
-from tests.faults.world import Ground, World, order
+from tests.faults.account_a import gateway_error, sts_error
+from tests.faults.testbed import Ground, World, order
 
 _SHARE = 0.1
 _EXPIRY = 0.02

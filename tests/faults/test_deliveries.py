@@ -11,10 +11,10 @@ from collections import Counter
 from tests.faults import faults
 from tests.faults.cases import at_api
 from tests.faults.environment import TIMED_OUT
-from tests.faults.provider import gateway_error
+from tests.faults.account_a import gateway_error
 from tests.faults.queues import RECEIVES
-from tests.faults.server import Exchange, RequestFault, once
-from tests.faults.world import World, order
+from tests.support.aws.loopback import Exchange, RequestFault, once
+from tests.faults.testbed import World, order
 
 POISON = [
     "not JSON",

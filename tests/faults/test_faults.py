@@ -10,8 +10,8 @@ import pytest
 from cross_account_api import errors
 from tests.faults.cases import CASES, Case
 from tests.faults.environment import Invocation
-from tests.faults.examination import DIRECT, ONCE, QUEUED, Finding
-from tests.faults.pace import paced
+from tests.faults.runner import DIRECT, ONCE, QUEUED, Finding
+from tests.faults.speedup import paced
 
 # What a busy machine may add to each request, in seconds.
 SLACK = 2.0

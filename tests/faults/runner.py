@@ -10,8 +10,8 @@ from typing import Any
 
 from tests.faults.cases import CASES, Case
 from tests.faults.environment import Invocation
-from tests.faults.pace import paced
-from tests.faults.world import Ground, World
+from tests.faults.speedup import paced
+from tests.faults.testbed import Ground, World
 
 _AT_A_TIME = 8
 

@@ -1,6 +1,6 @@
 """Execution environments of the caller: one process that has imported what is slow to import, and forks.
 
-`python -m tests.faults.zygote SOCKET` listens on a Unix socket. Each connection is an environment, one process.
+`python -m tests.faults.fork_server SOCKET` listens on a Unix socket. Each connection is an environment, one process.
 The first line it gets says what environment it is. Then each line is an event, and is answered with what became of it.
 """
 

@@ -12,12 +12,12 @@ from typing import Any, Self
 
 from access.templates import REGION, resolved
 from tests.faults import backend
-from tests.faults.certificates import Authority
+from tests.support.aws.certificates import Authority
 from tests.faults.environment import Environment, Invocation, zygote
-from tests.faults.pace import PACE
-from tests.faults.provider import FUNCTION_CREDENTIALS, Provider
+from tests.faults.speedup import PACE
+from tests.faults.account_a import FUNCTION_CREDENTIALS, Provider
 from tests.faults.queues import RECEIVES, Queues
-from tests.faults.server import Response, Server
+from tests.support.aws.loopback import Response, Server
 
 _consumers = itertools.count(222222000001)
 

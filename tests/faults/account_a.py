@@ -12,8 +12,8 @@ from botocore.credentials import Credentials
 
 from access.templates import REGION, REQUIRED_PARAMETERS
 from tests.faults import backend
-from tests.faults.certificates import Authority
-from tests.faults.server import Request, Response, Server
+from tests.support.aws.certificates import Authority
+from tests.support.aws.loopback import Request, Response, Server
 from tests.faults.signature import RefusedError, Session, verify
 
 FUNCTION_CREDENTIALS = Credentials("ASIACALLERFUNCTION00", "function-secret", "function-token")
