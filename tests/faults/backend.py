@@ -1,4 +1,4 @@
-"""Account A's backend: the real handler, before tables as the template defines them.
+"""Account A's backend: the real handler with the tables of the template.
 
 Lambda gives an execution environment one request at a time, and so does this module, which is one environment.
 """
@@ -10,8 +10,10 @@ import importlib
 import io
 import json
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -23,18 +25,27 @@ from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 from moto.core.models import botocore_stubber
 
-from access.templates import ACCOUNTS, resolved
-from tests.faults.speedup import paced
-from tests.support.aws.loopback import Request, Response
-from tests.unit.orders.conftest import ENVIRONMENT
-from tests.unit.orders.support import ROLE_ID, Context, load_event
+from access.templates import ACCOUNTS, PROJECT, resolved
+from tests.faults.environment import scaled
+from tests.support.aws.loopback import Response
+from tests.support.aws.sigv4 import Request
+from tests.support.aws.sts import CALLER_ENVIRONMENT
+from tests.unit.orders.support import Context
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 STAGE = "/v1"
-ORDERS, RECORDS = ENVIRONMENT["ORDERS_TABLE"], ENVIRONMENT["IDEMPOTENCY_TABLE"]
-_TIMEOUT_SECONDS = paced(resolved("a")["Resources"]["OrdersFunction"]["Properties"]["Timeout"])
+_ROLE_ID = "AROAEXECUTOREXAMPLE1"
+_RESOURCES = resolved("a")["Resources"]
+_FUNCTION = _RESOURCES["OrdersFunction"]["Properties"]
+_VARIABLES = {
+    name: value.replace("ExecutorRole.RoleId", _ROLE_ID)
+    for name, value in _FUNCTION["Environment"]["Variables"].items()
+}
+_EVENT = (PROJECT / "events/api-whoami.json").read_text()
+# Tables are named after their resources.
+ORDERS, RECORDS = "OrdersTable", "IdempotencyTable"
 
 _environment = threading.RLock()
 
@@ -42,19 +53,19 @@ type DynamoDBFault = Callable[..., Any]
 
 
 class KilledError(BaseException):
-    """Lambda ends the function in the middle of a line; no `except Exception` sees it."""
+    """Lambda kills the function between two lines; no `except Exception` catches it."""
 
 
 class _Invocation(Context):
     @staticmethod
     def get_remaining_time_in_millis() -> int:
-        return int(_TIMEOUT_SECONDS * 1000)
+        return int(scaled(_FUNCTION["Timeout"]) * 1000)
 
 
 @functools.cache
 def _handler() -> ModuleType:
     with pytest.MonkeyPatch.context() as environment:
-        for name, value in ENVIRONMENT.items():
+        for name, value in (CALLER_ENVIRONMENT | _VARIABLES).items():
             environment.setenv(name, value)
         return importlib.import_module("orders.handler")
 
@@ -66,27 +77,26 @@ def _dynamodb() -> DynamoDBClient:
 
 @contextmanager
 def deployed() -> Iterator[None]:
-    """Have empty tables, and an AWS in this process that knows DynamoDB and SQS."""
+    """Provide empty tables, and DynamoDB and SQS in this process."""
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
-        # The SDK would pause between its own attempts, and all worlds wait with it for the one environment.
+        # The SDK would pause between its own attempts, and all test beds wait for the one environment.
         patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
         patch.setattr(_handler().logger.registered_handler, "stream", io.StringIO())
-        resources = resolved("a")["Resources"]
-        for name, resource in ((ORDERS, "OrdersTable"), (RECORDS, "IdempotencyTable")):
-            properties = resources[resource]["Properties"]
+        for name in (ORDERS, RECORDS):
+            properties = _RESOURCES[name]["Properties"]
             kept = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
             _dynamodb().create_table(TableName=name, **{key: properties[key] for key in kept if key in properties})
         yield
 
 
-def answer(request: Request, session_name: str) -> Response:
-    """Handle a request that API Gateway has let pass, sent by a session of the executor role."""
+def respond(request: Request, session_name: str) -> Response:
+    """Handle a request that API Gateway has accepted from a session of the executor role."""
     url = urlsplit(request.target)
     path = unquote(url.path).removeprefix(STAGE)
-    # API Gateway keeps Authorization for itself.
-    headers = {name: request.headers.get_all(name, []) for name in set(request.headers) - {"Authorization"}}
+    # API Gateway does not pass on Authorization.
+    headers = {name: request.values(name) for name, _ in request.headers if name != "authorization"}
     query = parse_qs(url.query, keep_blank_values=True)
-    event = load_event("whoami")
+    event = json.loads(_EVENT)
     event |= {
         "path": path,
         "httpMethod": request.method,
@@ -98,27 +108,33 @@ def answer(request: Request, session_name: str) -> Response:
     }
     event["requestContext"] |= {"path": unquote(url.path), "httpMethod": request.method, "resourcePath": path}
     event["requestContext"]["identity"] |= {
-        "caller": f"{ROLE_ID}:{session_name}",
+        "caller": f"{_ROLE_ID}:{session_name}",
         "userArn": f"arn:aws:sts::{ACCOUNTS['a']}:assumed-role/executor/{session_name}",
     }
     with _environment:
         try:
-            answer = _handler().handler(event, _Invocation())
+            response = _handler().handler(event, _Invocation())
         except UserWarning as warning:
-            # After a real kill, Powertools would not be there to notice that it has no metrics to publish.
+            # After a real kill, Powertools could not warn that it has no metrics to publish.
             if isinstance(warning.__context__, KilledError):
                 raise warning.__context__ from None
             raise
     return Response(
-        answer["statusCode"],
-        {name: values[-1] for name, values in answer["multiValueHeaders"].items()},
-        answer["body"].encode(),
+        response["statusCode"],
+        {name: values[-1] for name, values in response["multiValueHeaders"].items()},
+        response["body"].encode(),
     )
+
+
+def respond_ignoring_keys(request: Request, session_name: str) -> Response:
+    """Handle a request like an API without idempotency: two requests with the same key are two orders."""
+    headers = [item for item in request.headers if item[0] != "idempotency-key"]
+    return respond(replace(request, headers=(*headers, ("idempotency-key", str(uuid.uuid4())))), session_name)
 
 
 @contextmanager
 def failing(operation: str, table: str, fault: DynamoDBFault) -> Iterator[None]:
-    """Have an operation on a table go wrong, for what this thread asks of the backend."""
+    """Let an operation on a table fail for the requests of this thread."""
 
     def before_send(event_name: str, request: Any, **kwargs: Any) -> Any:
         if json.loads(request.body)["TableName"] != table:
@@ -136,7 +152,7 @@ def failing(operation: str, table: str, fault: DynamoDBFault) -> Iterator[None]:
 
 def throttle(event_name: str, request: Any, **kwargs: Any) -> AWSResponse:
     body = json.dumps({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow down"})
-    # Every handler of this event is called, whatever the first one returns: moto must not know the request.
+    # botocore calls every handler of this event, whatever the first one returns: moto must not recognize the request.
     request.url = "https://dynamodb.example"
     return AWSResponse(request.url, 400, HTTPHeaders(), _Raw(body.encode()))
 
@@ -151,7 +167,7 @@ def kill(event_name: str, request: Any, **kwargs: Any) -> None:
 
 
 def forget(order_id: str) -> None:
-    """Lose the idempotency record of an order, as its expiry does in the end."""
+    """Delete the idempotency record of an order, as its expiry does in the end."""
     with _environment:
         for record in _dynamodb().scan(TableName=RECORDS)["Items"]:
             if order_id in record.get("data", {}).get("S", ""):

@@ -1,4 +1,4 @@
-"""The faults, and what the caller does about each: one case is one row of the table in docs/operations.md."""
+"""The faults and how the caller handles them: each case is a row of the table in the documentation."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from typing import Any
 from cross_account_api import errors
 from tests.faults import backend, faults
 from tests.faults.backend import ORDERS, RECORDS
+from tests.faults.environment import scaled
+from tests.faults.testbed import TestBed, order
 from tests.support.aws.certificates import Authority
-from tests.faults.speedup import paced
-from tests.faults.account_a import gateway_error, refusal, sts_error
-from tests.support.aws.loopback import ConnectionFault, Fault, RequestFault, Response, Server, always, once
-from tests.faults.testbed import World, order
+from tests.support.aws.gateway import gateway_error, refusal
+from tests.support.aws.loopback import HOST, ConnectionFault, Fault, RequestFault, Response, Server, always, once
+from tests.support.aws.sts import sts_error
 
-type Injection = Callable[[World, bool], AbstractContextManager[None]]
-type Making = Callable[[World], Fault]
+type Injection = Callable[[TestBed, bool], AbstractContextManager[None]]
+"""Injects a fault for as long as the block lasts if its second argument is true, else once."""
+type FaultFactory = Callable[[TestBed], Fault]
 
 PAUSES = 16
 """Seconds: five pauses of at most 0.5, 1, 2, 4 and 8 s between six attempts that fail at once, rounded up."""
@@ -33,82 +35,79 @@ STS = 19
 
 @dataclass(frozen=True)
 class Case:
-    """A fault and what comes of it.
+    """A fault and its outcome.
 
     Attributes:
         fault: What goes wrong.
-        inject: Makes it go wrong as long as the block lasts; or if its second argument is false, once.
-        passing: Requests until success if it happens once; None if that is not enough to pass.
-        attempts: Requests of one invocation while it lasts.
-        error: What an invocation ends with while it lasts; None if it succeeds nevertheless.
-        seconds: How long an invocation takes at most while it lasts.
-        ordered: Whether the order exists although the caller has had no good answer.
-        mends: Whether the same call succeeds once the fault is gone.
+        transient: Requests until success if it happens once; None if the call fails all the same.
+        attempts: Requests of one invocation while it persists.
+        error: How an invocation ends while it persists; None if it succeeds.
+        seconds: The longest that an invocation takes while it persists.
+        ordered: Whether the order exists although the caller got no usable response.
+        recovers: Whether the same call succeeds once the fault is gone.
         call: Makes the call from an idempotency key.
-        prepare: What happens before.
-        cold: Whether it concerns execution environments that have no session yet.
+        prepare: Called before the fault.
+        cold: Whether it needs an execution environment without a session.
         receives: How often the queue delivers the call at most: two deliveries show what five would.
     """
 
     fault: str
     inject: Injection
-    passing: int | None
+    transient: int | None
     attempts: int
-    error: type[errors.CallerError] | None
+    error: type[errors.CallError] | None
     seconds: float = PAUSES
     ordered: bool = False
-    mends: bool = True
+    recovers: bool = True
     call: Callable[[str], dict[str, Any]] = order
-    prepare: Callable[[World], None] = field(default=lambda _: None)
+    prepare: Callable[[TestBed], None] = field(default=lambda _: None)
     cold: bool = False
     receives: int = 2
 
 
-def at_api(fault: Fault | Making) -> Injection:
-    return _at(lambda world: world.provider.api, fault)
+def at_api(fault: Fault | FaultFactory) -> Injection:
+    return _at(lambda bed: bed.provider.api, fault)
 
 
-def at_sts(fault: Fault | Making) -> Injection:
-    return _at(lambda world: world.provider.sts, fault)
+def at_sts(fault: Fault | FaultFactory) -> Injection:
+    return _at(lambda bed: bed.provider.sts, fault)
 
 
-def _at(server: Callable[[World], Server], fault: Fault | Making) -> Injection:
+def _at(server: Callable[[TestBed], Server], fault: Fault | FaultFactory) -> Injection:
     @contextmanager
-    def inject(world: World, lasting: bool) -> Iterator[None]:
-        chosen = fault if isinstance(fault, ConnectionFault | RequestFault) else fault(world)
-        server(world).misbehave(always(chosen) if lasting else once(chosen))
+    def inject(bed: TestBed, persistent: bool) -> Iterator[None]:
+        chosen = fault if isinstance(fault, ConnectionFault | RequestFault) else fault(bed)
+        server(bed).inject(always(chosen) if persistent else once(chosen))
         yield
-        server(world).behave()
+        server(bed).clear()
 
     return inject
 
 
-def out_of_reach(begin: Callable[[World], AbstractContextManager[None]]) -> Injection:
-    def inject(world: World, lasting: bool) -> AbstractContextManager[None]:
-        return begin(world)
+def unreachable(begin: Callable[[TestBed], AbstractContextManager[None]]) -> Injection:
+    def inject(bed: TestBed, persistent: bool) -> AbstractContextManager[None]:
+        return begin(bed)
 
     return inject
 
 
-def told(status: int, retry_after: str | Callable[[], str] = "") -> Injection:
-    """Have the API answer with a status of its own."""
+def responding(status: int, retry_after: str | Callable[[], str] = "") -> Injection:
+    """Let the API respond with a status, without doing the work."""
 
-    def answer() -> Response:
-        given = retry_after if isinstance(retry_after, str) else retry_after()
-        return gateway_error(status, {"Retry-After": given} if given else {})
+    def response() -> Response:
+        value = retry_after if isinstance(retry_after, str) else retry_after()
+        return gateway_error(status, {"Retry-After": value} if value else {})
 
-    return at_api(faults.answering(answer))
+    return at_api(faults.responding(response))
 
 
 def refused(code: str, message: str) -> Injection:
-    return at_api(faults.answering(refusal(code, message)))
+    return at_api(faults.responding(refusal(code, message)))
 
 
 def redirected(status: int) -> Injection:
-    """Have the API send the caller to a stranger, who takes down what it is told."""
-    return at_api(
-        lambda world: faults.answering(Response(status, {"Location": f"{world.stranger.url}/v1/orders"}, b""))
-    )
+    """Let the API redirect the caller to a third party, which records what it receives."""
+    return at_api(lambda bed: faults.responding(Response(status, {"Location": f"{bed.third_party.url}/v1/orders"})))
 
 
 def date_in(seconds: int) -> str:
@@ -116,72 +115,72 @@ def date_in(seconds: int) -> str:
 
 
 @contextmanager
-def unknown_host(world: World, lasting: bool) -> Iterator[None]:
-    world.restart(API_URL="https://api.invalid/v1")
+def unknown_host(bed: TestBed, persistent: bool) -> Iterator[None]:
+    bed.restart(API_URL="https://api.invalid/v1")
     yield
-    world.restart()
+    bed.restart()
 
 
 @contextmanager
-def wrong_clock(world: World, lasting: bool) -> Iterator[None]:
-    world.provider.clock = timedelta(minutes=10)
+def wrong_clock(bed: TestBed, persistent: bool) -> Iterator[None]:
+    bed.provider.gateway.clock = timedelta(minutes=10)
     yield
-    world.provider.clock = timedelta()
+    bed.provider.gateway.clock = timedelta()
 
 
 @contextmanager
-def nothing(world: World, lasting: bool) -> Iterator[None]:
-    """Let all be well, except for the call itself."""
+def nothing(bed: TestBed, persistent: bool) -> Iterator[None]:
+    """Inject nothing: the call itself is the fault."""
     yield
 
 
-def open_session(world: World) -> None:
-    """Have a session that the API has accepted."""
-    assert not world.invoke({"path": "/whoami"}).error
+def open_session(bed: TestBed) -> None:
+    """Open a session."""
+    assert not bed.invoke({"path": "/whoami"}).error
 
 
-def open_old_session(world: World) -> None:
-    """Have a session that has been good for more than a minute."""
-    open_session(world)
-    time.sleep(paced(70))
+def open_old_session(bed: TestBed) -> None:
+    """Open a session that the API has accepted for more than a minute."""
+    open_session(bed)
+    time.sleep(scaled(70))
 
 
-def open_short_session(world: World) -> None:
-    """Have a session that is due for its early renewal: fifteen minutes before its end."""
-    world.provider.session_seconds = 14 * 60
-    open_session(world)
+def open_short_session(bed: TestBed) -> None:
+    """Open a session that is due for its early refresh, fifteen minutes before it expires."""
+    bed.provider.sessions.lifetime = timedelta(minutes=14)
+    open_session(bed)
 
 
 @contextmanager
-def expired_sessions(world: World, lasting: bool) -> Iterator[None]:
-    world.provider.expire_sessions()
-    if lasting:
-        with at_api(faults.answering(refusal("ExpiredTokenException", "expired")))(world, True):
+def expired_sessions(bed: TestBed, persistent: bool) -> Iterator[None]:
+    bed.provider.expire_sessions()
+    if persistent:
+        with at_api(faults.responding(refusal("ExpiredTokenException", "expired")))(bed, True):
             yield
     else:
         yield
 
 
 @contextmanager
-def revoked_sessions(world: World, lasting: bool) -> Iterator[None]:
-    if lasting:
-        with refused("AccessDeniedException", "not authorized, with an explicit deny")(world, True):
+def revoked_sessions(bed: TestBed, persistent: bool) -> Iterator[None]:
+    if persistent:
+        with refused("AccessDeniedException", "not authorized, with an explicit deny")(bed, True):
             yield
     else:
-        world.provider.revoke_sessions()
+        bed.provider.revoke_sessions()
         yield
 
 
-def untrusted(world: World) -> Fault:
-    return faults.presenting(Authority().tls())
+def untrusted(bed: TestBed) -> Fault:
+    return faults.presenting(Authority().tls(HOST))
 
 
-def for_another_host(world: World) -> Fault:
-    return faults.presenting(world.authority.tls(host="api.example"))
+def for_another_host(bed: TestBed) -> Fault:
+    return faults.presenting(bed.authority.tls("api.example"))
 
 
-def out_of_date(world: World) -> Fault:
-    return faults.presenting(world.authority.tls(not_after=datetime.now(UTC) - timedelta(days=1)))
+def out_of_date(bed: TestBed) -> Fault:
+    return faults.presenting(bed.authority.tls(HOST, not_after=datetime.now(UTC) - timedelta(days=1)))
 
 
 def unknown_order(key: str) -> dict[str, Any]:
@@ -192,29 +191,29 @@ def reused_key(key: str) -> dict[str, Any]:
     return order(key, idempotency_key="used")
 
 
-def use_key(world: World) -> None:
-    assert not world.invoke(order("used")).error
+def use_key(bed: TestBed) -> None:
+    assert not bed.invoke(order("used")).error
 
 
-def transient(
-    fault: str, inject: Injection, error: type[errors.CallerError] = errors.UnreachableError, **more: Any
+def retried(
+    fault: str, inject: Injection, error: type[errors.CallError] = errors.ConnectionFailedError, **more: Any
 ) -> Case:
-    """A fault after which the caller tries again."""
-    return Case(fault, inject, error=error, **{"passing": 2, "attempts": 6} | more)
+    """A fault after which the caller retries."""
+    return Case(fault, inject, error=error, **{"transient": 2, "attempts": 6} | more)
 
 
-def final(fault: str, inject: Injection, error: type[errors.CallerError], **more: Any) -> Case:
-    """A fault that would be the same at once again."""
-    return Case(fault, inject, error=error, **{"passing": None, "attempts": 1, "seconds": 1} | more)
+def final(fault: str, inject: Injection, error: type[errors.CallError], **more: Any) -> Case:
+    """A fault that a retry would meet again."""
+    return Case(fault, inject, error=error, **{"transient": None, "attempts": 1, "seconds": 1} | more)
 
 
-def no_session(fault: str, inject: Injection, *, passing: int | None, seconds: float = 1) -> Case:
-    """A fault that leaves the caller without a session, so that the API is not even asked."""
-    return Case(fault, inject, passing, attempts=0, error=errors.AssumeRoleError, seconds=seconds, cold=True)
+def no_session(fault: str, inject: Injection, *, transient: int | None, seconds: float = 1) -> Case:
+    """A fault that leaves the caller without a session, so that no request reaches the API."""
+    return Case(fault, inject, transient, attempts=0, error=errors.AssumeRoleError, seconds=seconds, cold=True)
 
 
 def long(seconds: float, **more: Any) -> dict[str, Any]:
-    """Return what is expected when each of six attempts takes some seconds more."""
+    """Expect each of six attempts to take that many seconds longer."""
     return {"seconds": PAUSES + 6 * seconds} | more
 
 
@@ -222,73 +221,84 @@ STALLED: dict[str, Any] = {"attempts": 3, "error": errors.DeadlineError, "second
 LOST: dict[str, Any] = {"ordered": True}
 
 CASES = [
-    # Those that take longest come first, since the suite runs several at a time.
-    transient("answer stalls before its first byte", at_api(faults.stalled_head), **STALLED),
-    transient(
-        "order written, answer stalls before its first byte", at_api(faults.stalled_head_after_work), **STALLED, **LOST
+    # The longest come first, since the suite runs several at a time.
+    retried("response stalls before its first byte", at_api(faults.stalled_head), **STALLED),
+    retried(
+        "order written, response stalls before its first byte",
+        at_api(faults.stalled_head_after_work),
+        **STALLED,
+        **LOST,
     ),
-    transient("order written, answer stalls in its body", at_api(faults.stalled_body), **STALLED, **LOST),
-    transient("order written, answer drips byte by byte", at_api(faults.dripping), **STALLED, **LOST),
-    transient(
-        "connection attempts time out", out_of_reach(lambda world: world.provider.api.deaf()), passing=None, **long(3)
+    retried("order written, response stalls in its body", at_api(faults.stalled_body), **STALLED, **LOST),
+    retried("order written, response drips byte by byte", at_api(faults.dripping), **STALLED, **LOST),
+    retried(
+        "connection attempts time out",
+        unreachable(lambda bed: bed.provider.api.unresponsive()),
+        transient=None,
+        **long(3),
     ),
-    transient("TLS handshake stalls", at_api(faults.stalled_handshake), **long(3)),
-    transient("connection refused", out_of_reach(lambda world: world.provider.api.refusing()), passing=None),
-    transient("unknown host name", unknown_host, passing=None),
-    transient("connection reset before the TLS handshake", at_api(faults.reset_at_once)),
-    transient("certificate of an unknown authority", at_api(untrusted)),
-    transient("certificate for another host", at_api(for_another_host)),
-    transient("certificate out of date", at_api(out_of_date)),
-    transient("no TLS at all", at_api(faults.no_tls)),
-    transient(
+    retried("TLS handshake stalls", at_api(faults.stalled_handshake), **long(3)),
+    retried("connection refused", unreachable(lambda bed: bed.provider.api.refusing()), transient=None),
+    retried("unknown host name", unknown_host, transient=None),
+    retried("connection reset before the TLS handshake", at_api(faults.reset_at_once)),
+    retried("certificate of an unknown authority", at_api(untrusted)),
+    retried("certificate for another host", at_api(for_another_host)),
+    retried("certificate out of date", at_api(out_of_date)),
+    retried("no TLS at all", at_api(faults.no_tls)),
+    retried(
         "connection reset before the request is read",
-        at_api(lambda world: faults.after_handshake(world.authority.tls())),
+        at_api(lambda bed: faults.after_handshake(bed.authority.tls(HOST))),
     ),
-    transient("connection reset after the request is read", at_api(faults.reset_after_request)),
-    transient("order written, connection reset before the answer", at_api(faults.reset_after_work), **LOST),
-    transient("order written, answer cut in its head", at_api(faults.cut_head), **LOST),
-    transient("order written, answer cut in its body", at_api(faults.cut_body), **LOST),
-    transient("answer is not HTTP", at_api(faults.not_http)),
-    transient("answer with endless headers", at_api(faults.endless_head)),
-    transient(
-        "order written, answer is truncated JSON", at_api(faults.truncated_json), errors.GarbledAnswerError, **LOST
+    retried("connection reset after the request is read", at_api(faults.reset_after_request)),
+    retried("order written, connection reset before the response", at_api(faults.reset_after_work), **LOST),
+    retried("order written, response cut in its head", at_api(faults.cut_head), **LOST),
+    retried("order written, response cut in its body", at_api(faults.cut_body), **LOST),
+    retried("response is not HTTP", at_api(faults.not_http)),
+    retried("response with endless headers", at_api(faults.endless_head)),
+    retried(
+        "order written, response is truncated JSON", at_api(faults.truncated_json), errors.InvalidResponseError, **LOST
     ),
-    transient(
-        "order written, answer calls itself JSON and is not", at_api(faults.not_json), errors.GarbledAnswerError, **LOST
+    retried(
+        "order written, response claims to be JSON and is not",
+        at_api(faults.not_json),
+        errors.InvalidResponseError,
+        **LOST,
     ),
-    Case("answer of another content type", at_api(faults.wrong_type), 1, 1, None, seconds=1, ordered=True),
-    Case("answer without a body", at_api(faults.no_body), 1, 1, None, seconds=1, ordered=True),
-    final("order written, answer of 7 MB", at_api(faults.huge), errors.AnswerTooLargeError, seconds=5, **LOST),
+    Case("response with another content type", at_api(faults.wrong_type), 1, 1, None, seconds=1, ordered=True),
+    Case("response without a body", at_api(faults.no_body), 1, 1, None, seconds=1, ordered=True),
+    final("order written, response of 7 MB", at_api(faults.huge), errors.ResponseTooLargeError, seconds=5, **LOST),
     final(
-        "order written, answer of 100 MB packed into 0.5",
-        at_api(faults.bomb),
-        errors.AnswerTooLargeError,
+        "order written, response of 100 MB compressed to 0.5 MB",
+        at_api(faults.gzip_bomb),
+        errors.ResponseTooLargeError,
         seconds=5,
         prepare=lambda _: faults.packed(),
         **LOST,
     ),
     final(
-        "order written, answer without an end",
+        "order written, endless response",
         at_api(faults.endless_body),
-        errors.AnswerTooLargeError,
+        errors.ResponseTooLargeError,
         seconds=5,
         **LOST,
     ),
-    # What the API says
-    transient("429", told(429), errors.ThrottledError),
-    transient("429, Retry-After: 2", told(429, "2"), errors.ThrottledError, **long(2)),
-    transient("429, Retry-After: a date in 5 s", told(429, lambda: date_in(5)), errors.ThrottledError, **long(5)),
-    transient("429, Retry-After: a date in the past", told(429, lambda: date_in(-3600)), errors.ThrottledError),
-    transient("429, Retry-After: -5 or soon", told(429, "-5"), errors.ThrottledError),
-    final("429, Retry-After: 120", told(429, "120"), errors.DeadlineError),
-    final("429, Retry-After: 99999999999999999999", told(429, "9" * 20), errors.DeadlineError),
-    transient("500", told(500), errors.ServerError),
-    transient("502", told(502), errors.ServerError),
-    transient("503", told(503), errors.ServerError),
-    transient("503, Retry-After: 1", told(503, "1"), errors.ServerError, **long(1)),
-    transient("504", told(504), errors.ServerError),
-    transient("409, Retry-After: 1 (same key still at work)", told(409, "1"), errors.InProgressError, **long(1)),
-    final("409", told(409), errors.ConflictError),
+    # Statuses
+    retried("429", responding(429), errors.ThrottledError),
+    retried("429, Retry-After: 2", responding(429, "2"), errors.ThrottledError, **long(2)),
+    retried("429, Retry-After: a date in 5 s", responding(429, lambda: date_in(5)), errors.ThrottledError, **long(5)),
+    retried("429, Retry-After: a date in the past", responding(429, lambda: date_in(-3600)), errors.ThrottledError),
+    retried("429, Retry-After: -5 or soon", responding(429, "-5"), errors.ThrottledError),
+    final("429, Retry-After: 120", responding(429, "120"), errors.DeadlineError),
+    final("429, Retry-After: 99999999999999999999", responding(429, "9" * 20), errors.DeadlineError),
+    retried("500", responding(500), errors.ServerError),
+    retried("502", responding(502), errors.ServerError),
+    retried("503", responding(503), errors.ServerError),
+    retried("503, Retry-After: 1", responding(503, "1"), errors.ServerError, **long(1)),
+    retried("504", responding(504), errors.ServerError),
+    retried(
+        "409, Retry-After: 1 (the same key is in progress)", responding(409, "1"), errors.InProgressError, **long(1)
+    ),
+    final("409", responding(409), errors.ConflictError),
     final("301 to another host", redirected(301), errors.RedirectError),
     final("302 to another host", redirected(302), errors.RedirectError),
     final("307 to another host", redirected(307), errors.RedirectError),
@@ -296,40 +306,40 @@ CASES = [
     final(
         "400 from the backend",
         nothing,
-        errors.RejectedError,
+        errors.BadRequestError,
         call=lambda key: order(key, body={"sku": ""}),
-        mends=False,
+        recovers=False,
     ),
-    final("404 from the backend", nothing, errors.NotFoundError, call=unknown_order, mends=False),
+    final("404 from the backend", nothing, errors.NotFoundError, call=unknown_order, recovers=False),
     final(
         "422 from the backend: key used for another order",
         nothing,
-        errors.RejectedError,
+        errors.BadRequestError,
         call=reused_key,
         prepare=use_key,
-        mends=False,
+        recovers=False,
     ),
     final(
-        "call of an unknown form",
+        "call with an unknown field",
         nothing,
         errors.InvalidCallError,
         attempts=0,
         call=lambda key: order(key, url="/orders"),
-        mends=False,
+        recovers=False,
     ),
     # Sessions
     final(
         "403: role's policy",
         refused("AccessDeniedException", "User is not authorized to perform: execute-api:Invoke"),
-        errors.RefusedError,
+        errors.ForbiddenError,
     ),
-    final("403: AWS WAF", refused("ForbiddenException", "Forbidden"), errors.RefusedError),
-    final("403: clocks ten minutes apart", wrong_clock, errors.RefusedError),
+    final("403: AWS WAF", refused("ForbiddenException", "Forbidden"), errors.ForbiddenError),
+    final("403: clocks ten minutes apart", wrong_clock, errors.ForbiddenError),
     final(
         "403: session expired",
         expired_sessions,
         errors.ExpiredSessionError,
-        passing=2,
+        transient=2,
         attempts=2,
         prepare=open_session,
     ),
@@ -337,13 +347,13 @@ CASES = [
         "403: session unknown",
         refused("UnrecognizedClientException", "The security token is invalid."),
         errors.ExpiredSessionError,
-        passing=2,
+        transient=2,
         attempts=2,
     ),
-    final("403: session revoked", revoked_sessions, errors.RefusedError, passing=2, prepare=open_old_session),
+    final("403: session revoked", revoked_sessions, errors.ForbiddenError, transient=2, prepare=open_old_session),
     Case(
-        "STS out of reach while the session is renewed early",
-        out_of_reach(lambda world: world.provider.sts.refusing()),
+        "STS unreachable during an early refresh of the session",
+        unreachable(lambda bed: bed.provider.sts.refusing()),
         1,
         1,
         None,
@@ -351,79 +361,80 @@ CASES = [
         ordered=True,
         prepare=open_short_session,
     ),
+    no_session("STS unreachable", unreachable(lambda bed: bed.provider.sts.refusing()), transient=None, seconds=STS),
+    no_session("STS does not respond", at_sts(faults.stalled_head), transient=1, seconds=STS),
     no_session(
-        "STS out of reach", out_of_reach(lambda world: world.provider.sts.refusing()), passing=None, seconds=STS
-    ),
-    no_session("STS does not answer", at_sts(faults.stalled_head), passing=1, seconds=STS),
-    no_session(
-        "STS throttles", at_sts(faults.answering(sts_error(400, "Throttling", "Rate exceeded"))), passing=1, seconds=STS
-    ),
-    no_session(
-        "STS answers 500",
-        at_sts(faults.answering(sts_error(500, "InternalFailure", "internal"))),
-        passing=1,
+        "STS throttles",
+        at_sts(faults.responding(sts_error(400, "Throttling", "Rate exceeded"))),
+        transient=1,
         seconds=STS,
     ),
     no_session(
-        "STS answers 503",
-        at_sts(faults.answering(sts_error(503, "ServiceUnavailable", "down"))),
-        passing=1,
+        "STS responds with 500",
+        at_sts(faults.responding(sts_error(500, "InternalFailure", "internal"))),
+        transient=1,
         seconds=STS,
     ),
     no_session(
-        "STS: AccessDenied", at_sts(faults.answering(sts_error(403, "AccessDenied", "not authorized"))), passing=None
+        "STS responds with 503",
+        at_sts(faults.responding(sts_error(503, "ServiceUnavailable", "down"))),
+        transient=1,
+        seconds=STS,
     ),
     no_session(
-        "STS: the function's own credentials are expired",
-        at_sts(faults.answering(sts_error(403, "ExpiredToken", "expired"))),
-        passing=None,
+        "STS: AccessDenied", at_sts(faults.responding(sts_error(403, "AccessDenied", "not authorized"))), transient=None
+    ),
+    no_session(
+        "STS: the function's own credentials have expired",
+        at_sts(faults.responding(sts_error(403, "ExpiredToken", "expired"))),
+        transient=None,
     ),
     no_session(
         "STS: clocks ten minutes apart",
-        at_sts(faults.answering(sts_error(403, "SignatureDoesNotMatch", "Signature expired"))),
-        passing=None,
+        at_sts(faults.responding(sts_error(403, "SignatureDoesNotMatch", "Signature expired"))),
+        transient=None,
     ),
     # The backend and its tables
-    transient(
+    retried(
         "DynamoDB throttles the order",
         at_api(faults.failing("PutItem", ORDERS, backend.throttle)),
         errors.ServerError,
         **long(1),
     ),
-    transient(
+    retried(
         "DynamoDB throttles the idempotency record",
         at_api(faults.failing("PutItem", RECORDS, backend.throttle)),
         errors.ServerError,
         **long(1),
     ),
-    transient(
+    retried(
         "order written, DynamoDB throttles the record of it",
         at_api(faults.failing("UpdateItem", RECORDS, backend.throttle)),
         errors.ApiError,
-        passing=None,
+        transient=None,
         **long(1),
         **LOST,
     ),
-    transient(
-        "order written, DynamoDB's answer is lost",
+    retried(
+        "order written, DynamoDB's response is lost",
         at_api(faults.failing("PutItem", ORDERS, backend.lose_response)),
         errors.ServerError,
         **long(1),
         **LOST,
     ),
-    transient("order written, answer and idempotency record are lost", at_api(faults.forget_after_work), **LOST),
-    transient(
+    retried("order written, response and idempotency record are lost", at_api(faults.forget_after_work), **LOST),
+    retried(
         "backend killed before the order is written",
         at_api(faults.failing("PutItem", ORDERS, backend.kill)),
         errors.ApiError,
-        passing=None,
+        transient=None,
         **long(1),
     ),
-    transient(
+    retried(
         "backend killed after the order was written",
         at_api(faults.failing("UpdateItem", RECORDS, backend.kill)),
         errors.ApiError,
-        passing=None,
+        transient=None,
         **long(1),
         **LOST,
     ),

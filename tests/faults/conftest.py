@@ -1,4 +1,4 @@
-"""What was seen when all cases were tried, and a world of its own for each test that wants one."""
+"""The results of all cases, and a test bed for each test that wants one."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.faults.runner import Finding, examine_all
-from tests.faults.speedup import PACE
-from tests.faults.testbed import Ground, World
+from tests.faults.environment import SPEEDUP
+from tests.faults.runner import Result, run_all
+from tests.faults.testbed import Shared, TestBed
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
+    return run_all(tmp_path_factory.mktemp("faults"))
 
 
 @pytest.fixture(scope="module")
-def findings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Finding]:
-    return examine_all(tmp_path_factory.mktemp("faults"))
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    with Ground.laid(tmp_path_factory.mktemp("ground")) as ground:
-        yield ground
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    with Shared.create(tmp_path_factory.mktemp("shared")) as shared:
+        yield shared
 
 
 @pytest.fixture
-def new_world(ground: Ground) -> Iterator[Callable[..., World]]:
-    """Makes worlds that end with the test."""
+def new_bed(shared: Shared) -> Iterator[Callable[..., TestBed]]:
+    """Create test beds that end with the test."""
     with ExitStack() as stack:
 
-        def make(*, pace: float = PACE) -> World:
-            world = World(ground, pace=pace)
-            stack.callback(world.stop)
-            return world
+        def create(*, speedup: float = SPEEDUP, ignores_keys: bool = False) -> TestBed:
+            bed = TestBed(shared, speedup=speedup, ignores_keys=ignores_keys)
+            stack.callback(bed.stop)
+            return bed
 
-        yield make
+        yield create
 
 
 @pytest.fixture
-def world(new_world: Callable[..., World]) -> World:
-    return new_world()
+def bed(new_bed: Callable[..., TestBed]) -> TestBed:
+    return new_bed()

@@ -19,21 +19,28 @@ from typing import Any
 
 from access.templates import PROJECT
 
+SPEEDUP = 10
+"""By how much this suite shortens every duration that the caller and the templates set."""
 TIMED_OUT = "Sandbox.Timedout"
 _READY_SECONDS = 60.0
 _GRACE_SECONDS = 2.0
 
 
+def scaled(seconds: float) -> float:
+    """Return how long something takes here that takes `seconds` in an AWS account."""
+    return seconds / SPEEDUP
+
+
 @dataclass(frozen=True)
 class Invocation:
-    """What became of one invocation.
+    """The outcome of one invocation.
 
     Attributes:
         result: What the handler returned.
         error: Type of the exception that it raised, or `Sandbox.Timedout`; empty if none.
         message: The exception's message.
         seconds: How long it took.
-        slept: How much of that it waited between requests.
+        slept: How long the client paused between requests, in seconds of an AWS account.
         logs: What it logged.
         metrics: Sums of the metrics that it emitted.
     """
@@ -48,24 +55,17 @@ class Invocation:
 
 
 @contextmanager
-def zygote(folder: Path) -> Iterator[Path]:
-    """Run the process from which execution environments are forked.
-
-    Args:
-        folder: Where its socket goes.
-
-    Yields:
-        The socket.
-    """
-    path = folder / "zygote"
-    # What the coverage of subprocesses is measured by passes; nothing else of this process's environment does.
+def fork_server(folder: Path) -> Iterator[Path]:
+    """Run the process that forks execution environments; yields its socket, which is in the folder."""
+    path = folder / "fork_server"
+    # Only what measures the coverage of subprocesses is passed on from this process's environment.
     inherited = {name: value for name, value in os.environ.items() if name.startswith(("COV", "PYTHONDONT"))}
     environment = inherited | {"PATH": os.defpath, "PYTHONPATH": str(PROJECT / "functions")}
     command = [sys.executable, "-m", "tests.faults.fork_server", str(path)]
     with subprocess.Popen(command, cwd=PROJECT, env=environment) as process:
         try:
             deadline = time.monotonic() + _READY_SECONDS
-            while not _answers(path):
+            while not _listening(path):
                 assert process.poll() is None, "it ended while it started"
                 assert time.monotonic() < deadline, "it does not start"
                 time.sleep(0.05)
@@ -75,42 +75,42 @@ def zygote(folder: Path) -> Iterator[Path]:
 
 
 class Environment:
-    """A process that serves one invocation after the other, and a new one after one was killed.
+    """A process that serves one invocation after another; a new process follows one that was killed.
 
     Args:
-        zygote: Socket of the process to fork from.
+        fork_server: Socket of the process to fork from.
         variables: Environment variables of the function.
-        timeout: Seconds after which an invocation is killed.
-        pace: By what all durations that the function knows are divided.
+        timeout: The function's timeout in an AWS account, in seconds.
+        speedup: By how much all durations are shortened.
     """
 
-    def __init__(self, zygote: Path, variables: Mapping[str, str], timeout: float, pace: float) -> None:
-        self._zygote = zygote
-        self._given = {"variables": dict(variables), "timeout": timeout, "pace": pace}
-        self._timeout = timeout
+    def __init__(self, fork_server: Path, variables: Mapping[str, str], timeout: float, speedup: float) -> None:
+        self._fork_server = fork_server
+        self._given = {"variables": dict(variables), "timeout": timeout, "speedup": speedup}
+        self._timeout = timeout / speedup
         self._stream: BufferedRWPair | None = None
         self._pid = 0
 
     @property
     def resident_bytes(self) -> int:
-        """How much memory the process holds."""
+        """The memory that the process uses."""
         return int(Path(f"/proc/{self._pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def invoke(self, event: Any) -> Invocation:
-        """Invoke the function and wait for its end, or end it when its time is over."""
+        """Invoke the function; kill it when its timeout has passed."""
         stream = self._stream = self._stream or self._start()
-        answer: dict[str, Any] = {}
+        reply: dict[str, Any] = {}
         with suppress(OSError, ValueError):
             _write(stream, event)
-            answer = json.loads(stream.readline())
-        if not answer:
+            reply = json.loads(stream.readline())
+        if not reply:
             self.kill()
             self.stop()
             return Invocation(error=TIMED_OUT)
-        outcome = answer["outcome"]
+        outcome = reply["outcome"]
         if outcome["seconds"] >= self._timeout:
             outcome |= {"result": None, "error": TIMED_OUT}
-        printed = [json.loads(line) for line in answer["printed"].splitlines()]
+        printed = [json.loads(line) for line in reply["printed"].splitlines()]
         return Invocation(
             **outcome,
             logs=[line for line in printed if "_aws" not in line],
@@ -118,19 +118,19 @@ class Environment:
         )
 
     def kill(self) -> None:
-        """End the process at once, whatever it does."""
+        """Kill the process at once, whatever it does."""
         with suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        """Let the process end by itself."""
+        """Let the process end."""
         if self._stream:
             self._stream.close()
             self._stream = None
 
     def _start(self) -> BufferedRWPair:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self._zygote))
+            connection.connect(str(self._fork_server))
             connection.settimeout(_READY_SECONDS)
             stream = connection.makefile("rwb")
             _write(stream, self._given)
@@ -139,7 +139,7 @@ class Environment:
         return stream
 
 
-def _answers(path: Path) -> bool:
+def _listening(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
         connection.connect(str(path))
         return True

@@ -1,4 +1,4 @@
-"""What can go wrong on the way from a caller to STS, to the API and to its backend, and on the way back."""
+"""What can go wrong between a caller, STS, the API and its backend, in both directions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from tests.faults import backend
 from tests.faults.backend import DynamoDBFault
-from tests.faults.speedup import paced
+from tests.faults.environment import scaled
 from tests.support.aws.loopback import ConnectionFault, Exchange, RequestFault, Response, reset
 
 type Act = Callable[[Exchange], None]
@@ -36,7 +37,7 @@ def stalled_handshake(connection: socket.socket) -> None:
 
 
 def presenting(tls: ssl.SSLContext) -> ConnectionFault:
-    """Show another certificate."""
+    """Present another certificate."""
 
     def act(connection: socket.socket) -> None:
         with tls.wrap_socket(connection, server_side=True) as secure:
@@ -46,7 +47,7 @@ def presenting(tls: ssl.SSLContext) -> ConnectionFault:
 
 
 def after_handshake(tls: ssl.SSLContext) -> ConnectionFault:
-    """Reset the connection once it could carry a request, without reading one."""
+    """Reset the connection after the TLS handshake, without reading a request."""
 
     def act(connection: socket.socket) -> None:
         reset(tls.wrap_socket(connection, server_side=True))
@@ -108,12 +109,12 @@ def stalled_body(exchange: Exchange) -> None:
 
 @RequestFault
 def dripping(exchange: Exchange) -> None:
-    """Send a byte now and then, each well within any timeout for a single read."""
+    """Send one byte at a time, each well within any timeout for a single read."""
     exchange.respond()
     exchange.send(b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n")
     for _ in range(10_000):
         exchange.send(b" ")
-        time.sleep(paced(1))
+        time.sleep(scaled(1))
 
 
 @RequestFault
@@ -130,36 +131,40 @@ def endless_head(exchange: Exchange) -> None:
             exchange.send(b"X-%d: x\r\n" % number)
 
 
-# --- Answers ----------------------------------------------------------------------------------------------------------
+# --- Responses --------------------------------------------------------------------------------------------------------
 
 
-def answering(answer: Response | Callable[[], Response]) -> RequestFault:
-    """Answer without doing the work."""
-    return RequestFault(lambda exchange: exchange.send((answer if isinstance(answer, Response) else answer()).content))
+def responding(response: Response | Callable[[], Response]) -> RequestFault:
+    """Respond without doing the work."""
+    return RequestFault(
+        lambda exchange: exchange.send_response(response if isinstance(response, Response) else response())
+    )
 
 
 def altered(alter: Callable[[Response], Response]) -> RequestFault:
-    """Do the work and answer something else than its result."""
-    return RequestFault(lambda exchange: exchange.send(alter(exchange.respond()).content))
+    """Do the work and alter its response."""
+    return RequestFault(lambda exchange: exchange.send_response(alter(exchange.respond())))
 
 
 @functools.cache
 def packed() -> bytes:
-    """Return what is small as long as nobody unpacks it."""
+    """Return a small body that unpacks to 100 MB."""
     return gzip.compress(bytes(100_000_000), compresslevel=1)
 
 
-truncated_json = altered(lambda answer: Response(answer.status, answer.headers, answer.body[:-5]))
-not_json = altered(lambda answer: Response(answer.status, answer.headers, b"<html>OK</html>"))
-wrong_type = altered(lambda answer: Response(answer.status, {"Content-Type": "text/html"}, answer.body))
-no_body = altered(lambda answer: Response(answer.status, answer.headers, b""))
-huge = altered(lambda answer: Response(answer.status, answer.headers, json.dumps("x" * 7_000_000).encode()))
-bomb = altered(lambda answer: Response(answer.status, answer.headers | {"Content-Encoding": "gzip"}, packed()))
+truncated_json = altered(lambda response: replace(response, body=response.body[:-5]))
+not_json = altered(lambda response: replace(response, body=b"<html>OK</html>"))
+wrong_type = altered(lambda response: replace(response, headers={"Content-Type": "text/html"}))
+no_body = altered(lambda response: replace(response, body=b""))
+huge = altered(lambda response: replace(response, body=json.dumps("x" * 7_000_000).encode()))
+gzip_bomb = altered(
+    lambda response: Response(response.status, {**response.headers, "Content-Encoding": "gzip"}, packed())
+)
 
 
 @RequestFault
 def endless_body(exchange: Exchange) -> None:
-    """Send chunks for ever."""
+    """Send chunks forever."""
     exchange.respond()
     exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
@@ -172,12 +177,12 @@ def endless_body(exchange: Exchange) -> None:
 
 
 def failing(operation: str, table: str, fault: DynamoDBFault) -> RequestFault:
-    """Have the backend's DynamoDB fail while it does the work."""
+    """Let the backend's DynamoDB fail during the work."""
 
     def act(exchange: Exchange) -> None:
         with backend.failing(operation, table, fault):
-            answer = exchange.respond()
-        exchange.send(answer.content)
+            response = exchange.respond()
+        exchange.send_response(response)
 
     return RequestFault(act)
 
@@ -185,14 +190,10 @@ def failing(operation: str, table: str, fault: DynamoDBFault) -> RequestFault:
 # --- Several ----------------------------------------------------------------------------------------------------------
 
 
-def chances(faults: list[RequestFault], share: float, draw: Callable[[], float]) -> Callable[[], RequestFault | None]:
-    """Choose a fault for a share of all requests, each as often as the others.
-
-    Args:
-        faults: The faults.
-        share: How many requests shall meet one, from 0 to 1.
-        draw: Draws a number from 0 to 1.
-    """
+def random_faults(
+    faults: list[RequestFault], share: float, draw: Callable[[], float]
+) -> Callable[[], RequestFault | None]:
+    """Choose a fault for a share of all requests, each fault equally often; `draw` returns a number from 0 to 1."""
 
     def choose() -> RequestFault | None:
         number = draw() / share

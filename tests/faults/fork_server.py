@@ -1,7 +1,7 @@
-"""Execution environments of the caller: one process that has imported what is slow to import, and forks.
+"""Execution environments of the caller: one process that has made the slow imports, and forks.
 
-`python -m tests.faults.fork_server SOCKET` listens on a Unix socket. Each connection is an environment, one process.
-The first line it gets says what environment it is. Then each line is an event, and is answered with what became of it.
+`python -m tests.faults.fork_server SOCKET` listens on a Unix socket. Each connection is an environment, one process. The
+first line describes it. Each further line is an event; the reply describes the outcome of the invocation.
 """
 
 from __future__ import annotations
@@ -13,68 +13,71 @@ import os
 import signal
 import socket
 import sys
+import time
 import uuid
-from dataclasses import dataclass, field
-from time import monotonic, sleep
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import Any
 
-import aws_lambda_powertools.metrics  # noqa: F401 - imported for those that are forked
-import boto3  # noqa: F401
-from botocore.config import Config
-from tenacity import wait_random_exponential
+import botocore.session  # noqa: F401 - imported before the fork, like Powertools
+from tests.support.lambda_context import LambdaContext
 
-from cross_account_api import client as api
-from cross_account_api import credentials
-from cross_account_api import response as answer
+from cross_account_api import Timing
+from cross_account_api.client import MAX_CONCURRENCY
+from cross_account_api.transport import Connections, HttpResponse, Request, Timeout
 
-
-@dataclass
-class Context:
-    """What Lambda tells a function about an invocation."""
-
-    timeout: float
-    started: float = field(default_factory=monotonic)
-    aws_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    function_name: str = "CallerFunction"
-    memory_limit_in_mb: int = 512
-    invoked_function_arn: str = "arn:aws:lambda:eu-west-1:222222222222:function:CallerFunction"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int((self.started + self.timeout - monotonic()) * 1000)
+_TLS_ALLOWANCE = 3
+"""Connecting, and STS, get three times their share: a TLS handshake on a busy machine takes its time."""
 
 
-class Clock:
-    """Sleeps as the caller asks, and adds up for how long."""
+class FastClock:
+    """A clock that runs several times as fast as the real one, from the start of each invocation.
 
-    def __init__(self) -> None:
+    Attributes:
+        slept: The seconds slept since then, by this clock.
+    """
+
+    def __init__(self, speedup: float) -> None:
+        self._speedup = speedup
+        self._offset = time.time() - time.monotonic()
+        self.restart()
+
+    def restart(self) -> None:
+        self._start = time.monotonic()
         self.slept = 0.0
 
-    def sleep(self, seconds: float) -> None:
+    def monotonic(self) -> float:
+        return self._start + (time.monotonic() - self._start) * self._speedup
+
+    def time(self) -> float:
+        return self._offset + time.monotonic() * self._speedup
+
+    def sleep(self, seconds: float, /) -> None:
         self.slept += seconds
-        sleep(seconds)
+        time.sleep(seconds / self._speedup)
 
 
-def quicken(pace: float) -> None:
-    """Divide every duration that the caller knows; how they relate to each other stays, as far as tests look at it.
+class FastTransport:
+    """Connections with timeouts that are shorter by the speedup."""
 
-    Connecting, and STS, get three times their share: on a busy machine a TLS handshake takes its time.
-    """
-    api._CONNECT_SECONDS *= 3 / pace
-    for module, *names in (
-        (api, "_READ_SECONDS", "_SHORTEST_ATTEMPT"),
-        (credentials, "_SHARED_FAILURE_SECONDS", "_PROVEN_SECONDS"),
-    ):
-        for name in names:
-            setattr(module, name, getattr(module, name) / pace)
-    api._BACKOFF = wait_random_exponential(multiplier=api._BACKOFF.multiplier / pace, max=api._BACKOFF.max / pace)
-    sts = credentials._STS_CONFIG
-    timeouts = {name: getattr(sts, name) * 3 / pace for name in ("connect_timeout", "read_timeout")}
-    credentials._STS_CONFIG = sts.merge(Config(**timeouts))
-    quickened = SimpleNamespace(sleep=lambda seconds: sleep(seconds / pace))
-    setattr(importlib.import_module("botocore.endpoint"), "time", quickened)  # noqa: B010 - the stubs know no such name
-    parse = answer.parse_retry_after
-    answer.parse_retry_after = lambda value: None if (asked := parse(value)) is None else asked / pace
+    def __init__(self, connections: Connections, speedup: float) -> None:
+        self._connections = connections
+        self._speedup = speedup
+
+    def send(self, request: Request, timeout: Timeout) -> HttpResponse:
+        connect = timeout.connect * min(_TLS_ALLOWANCE / self._speedup, 1)
+        return self._connections.send(
+            request, Timeout(connect, timeout.read / self._speedup, timeout.total / self._speedup)
+        )
+
+
+@dataclass(frozen=True)
+class FastContext(LambdaContext):
+    """A context whose time passes faster."""
+
+    speedup: float = 1.0
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(1000 * (self.seconds - (time.monotonic() - self.started) * self.speedup))
 
 
 def serve(connection: io.BufferedRWPair) -> None:
@@ -83,27 +86,33 @@ def serve(connection: io.BufferedRWPair) -> None:
     if not line:
         return
     given = json.loads(line)
+    speedup = given["speedup"]
     os.environ.clear()
     os.environ.update(given["variables"])
-    quicken(given["pace"])
     sys.stdout = io.StringIO()
     handler: Any = importlib.import_module("caller.handler")
-    handler._MARGIN_SECONDS /= given["pace"]
-    clock = Clock()
-    api.RETRYING.sleep = clock.sleep
+    clock = FastClock(speedup)
+    allowance = min(_TLS_ALLOWANCE / speedup, 1)
+    client = handler.create_client(
+        clock=clock,
+        transport=FastTransport(Connections(os.environ["API_URL"], MAX_CONCURRENCY), speedup),
+        # The rest is by the fast clock.
+        timing=Timing(sts_connect=Timing.sts_connect * allowance, sts_read=Timing.sts_read * allowance),
+    )
+    handler.client = lambda: client
     _write(connection, {"pid": os.getpid()})
     for line in connection:
         sys.stdout.seek(0)
         sys.stdout.truncate()
-        context = Context(given["timeout"])
-        clock.slept = 0.0
+        context = FastContext(given["timeout"], "CallerFunction", aws_request_id=str(uuid.uuid4()), speedup=speedup)
+        clock.restart()
         outcome: dict[str, Any]
         try:
             outcome = {"result": handler.handler(json.loads(line), context)}
         except Exception as error:
             outcome = {"error": type(error).__name__, "message": str(error)}
         outcome["slept"] = clock.slept
-        outcome["seconds"] = context.timeout - context.get_remaining_time_in_millis() / 1000
+        outcome["seconds"] = time.monotonic() - context.started
         _write(connection, {"outcome": outcome, "printed": sys.stdout.getvalue()})
 
 

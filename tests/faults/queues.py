@@ -1,4 +1,4 @@
-"""CallQueue and FailedCallQueue as the template defines them, and what SQS and Lambda do between them."""
+"""CallQueue and FailedCallQueue as the template defines them, and how SQS and Lambda deliver."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from access.templates import ACCOUNTS, REGION, resolved
+from tests.support.aws.loopback import Response, json_response
+from tests.support.aws.sigv4 import Request
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -27,7 +29,7 @@ class Queues:
     """Both queues of a consumer.
 
     Args:
-        name: What tells them from those of other consumers.
+        name: Prefix of their names.
         receives: How often a message is received at most.
     """
 
@@ -42,6 +44,12 @@ class Queues:
             QueueName=f"{name}-calls", Attributes={"RedrivePolicy": json.dumps(redrive)}
         )["QueueUrl"]
 
+    def respond(self, request: Request) -> Response:
+        """Handle SendMessage, with which the function moves calls to FailedCallQueue itself."""
+        assert request.values("x-amz-target") == ["AmazonSQS.SendMessage"]
+        sent = self._sqs.send_message(**json.loads(request.body))
+        return json_response(200, {name: value for name, value in sent.items() if name != "ResponseMetadata"})
+
     def put(self, *bodies: str) -> None:
         """Put messages into CallQueue."""
         for start in range(0, len(bodies), 10):
@@ -52,10 +60,10 @@ class Queues:
             )
 
     def deliver(self, invoke: Callable[[Any], Invocation]) -> list[Invocation]:
-        """Do what Lambda's poller does until CallQueue is empty.
+        """Poll CallQueue like Lambda until it is empty.
 
-        A message that is not done becomes visible again, at once instead of after the visibility timeout, and moves to
-        FailedCallQueue when it was received often enough.
+        A failed message becomes visible again, at once instead of after the visibility timeout, and moves to
+        FailedCallQueue after its last receive.
         See https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
         """
         invocations = []
@@ -68,7 +76,7 @@ class Queues:
         return invocations
 
     def waiting(self) -> list[str]:
-        """Return the bodies of the messages in FailedCallQueue, and leave them there."""
+        """Return the bodies of the messages in FailedCallQueue without removing them."""
         messages: list[MessageTypeDef] = []
         while batch := self._receive(self.failed, 10, visibility=60):
             messages += batch
@@ -88,10 +96,10 @@ class Queues:
             self._delete(self.failed, messages)
 
     def _receive(self, url: str, count: int, *, visibility: int) -> list[MessageTypeDef]:
-        answer = self._sqs.receive_message(
+        response = self._sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=count, VisibilityTimeout=visibility, MessageSystemAttributeNames=["All"]
         )
-        return answer.get("Messages", [])
+        return response.get("Messages", [])
 
     def _delete(self, url: str, messages: list[MessageTypeDef]) -> None:
         if messages:
@@ -105,7 +113,7 @@ class Queues:
 
 
 def _record(message: MessageTypeDef) -> dict[str, Any]:
-    """Return a message as Lambda hands it over.
+    """Return a message as in the event of a Lambda function.
 
     See https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
     """

@@ -1,4 +1,4 @@
-"""What a case comes to when it is tried."""
+"""Runs the cases and records what happens."""
 
 from __future__ import annotations
 
@@ -9,98 +9,97 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.cases import CASES, Case
-from tests.faults.environment import Invocation
-from tests.faults.speedup import paced
-from tests.faults.testbed import Ground, World
+from tests.faults.environment import Invocation, scaled
+from tests.faults.testbed import Shared, TestBed
 
-_AT_A_TIME = 8
+_CONCURRENCY = 8
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What was seen.
+class Result:
+    """What happened in a case.
 
     Attributes:
-        passing: The invocation that met the fault once; None if it is not one that passes.
-        signed: The signatures of its requests, in their order.
-        lasting: The invocation that met it all the time.
-        deliveries: The invocations by which the queued call was tried while the fault lasted.
+        transient: The invocation that met the fault once; None if the case has none.
+        signatures: The signatures of its requests, in order.
+        persistent: The invocation that met the fault every time.
+        deliveries: The invocations for the queued call while the fault persisted.
         before: Orders before the fault.
-        while_lasting: Orders while the fault lasted.
-        failed: Calls in FailedCallQueue while it lasted.
+        during: Orders while the fault persisted.
+        failed: Calls in FailedCallQueue while it persisted.
         replayed: Orders after the fault, when FailedCallQueue had been replayed.
-        failed_again: Calls that were then still in FailedCallQueue.
+        failed_again: Calls that were in FailedCallQueue after the replay.
         repeated: Orders after all calls had been delivered once more.
-        strangers: Requests that went to somebody else.
+        disclosed: The number of requests that a third party received.
     """
 
-    passing: Invocation | None
-    signed: list[str]
-    lasting: Invocation
+    transient: Invocation | None
+    signatures: list[str]
+    persistent: Invocation
     deliveries: list[Invocation]
     before: list[str]
-    while_lasting: list[str]
+    during: list[str]
     failed: list[dict[str, Any]]
     replayed: list[str]
     failed_again: list[dict[str, Any]]
     repeated: list[str]
-    strangers: int
+    disclosed: int
 
 
 DIRECT, QUEUED, ONCE = "direct", "queued", "once"
 
 
-def examine(case: Case, world: World) -> Finding:
-    """Let a fault happen once, let it last, mend it, replay what failed, and deliver everything again."""
-    case.prepare(world)
-    passing, start = None, len(world.provider.api.requests)
-    if case.passing is not None:
-        with case.inject(world, False):
-            passing = world.invoke(case.call(ONCE))
-    signed = [request.headers["Authorization"] for request in world.provider.api.requests[start:]]
-    before = world.ordered()
+def run_case(case: Case, bed: TestBed) -> Result:
+    """Inject a fault once, then persistently; clear it, replay what failed, and deliver everything again."""
+    case.prepare(bed)
+    transient, start = None, len(bed.provider.api.requests)
+    if case.transient is not None:
+        with case.inject(bed, False):
+            transient = bed.invoke(case.call(ONCE))
+    signatures = [request.values("authorization")[0] for request in bed.provider.api.requests[start:]]
+    before = bed.ordered()
     if case.cold:
-        world.restart()
+        bed.restart()
     queued = case.call(QUEUED)
-    with case.inject(world, True):
-        lasting = world.invoke(case.call(DIRECT))
-        world.put(queued)
-        deliveries = world.deliver()
-    while_lasting, failed = world.ordered(), world.failed()
-    # Nobody replays at once. A failure to get a session, for one, answers for others for some seconds.
-    time.sleep(paced(10))
-    world.queues.replay()
-    world.deliver()
-    replayed, failed_again = world.ordered(), world.failed()
-    world.queues.replay()
-    world.put(queued, queued)
-    world.deliver()
-    return Finding(
-        passing,
-        signed,
-        lasting,
+    with case.inject(bed, True):
+        persistent = bed.invoke(case.call(DIRECT))
+        bed.put(queued)
+        deliveries = bed.deliver()
+    during, failed = bed.ordered(), bed.failed()
+    # Nobody replays at once, and a failed AssumeRole is shared for some seconds.
+    time.sleep(scaled(10))
+    bed.queues.replay()
+    bed.deliver()
+    replayed, failed_again = bed.ordered(), bed.failed()
+    bed.queues.replay()
+    bed.put(queued, queued)
+    bed.deliver()
+    return Result(
+        transient,
+        signatures,
+        persistent,
         deliveries,
         before,
-        while_lasting,
+        during,
         failed,
         replayed,
         failed_again,
-        repeated=world.ordered(),
-        strangers=len(world.stranger.requests),
+        repeated=bed.ordered(),
+        disclosed=len(bed.third_party.requests),
     )
 
 
-def examine_all(folder: Path) -> dict[str, Finding]:
-    """Examine all cases, several at a time, each in a world of its own."""
-    # Neighbours have much in common: apart, those that wait run beside those that compute.
-    cases = [case for start in range(_AT_A_TIME) for case in CASES[start::_AT_A_TIME]]
-    with Ground.laid(folder) as ground, ThreadPoolExecutor(_AT_A_TIME) as threads:
+def run_all(folder: Path) -> dict[str, Result]:
+    """Run all cases, several at a time, each with a test bed of its own."""
+    # Neighbours are alike: apart from each other, those that wait run beside those that compute.
+    cases = [case for start in range(_CONCURRENCY) for case in CASES[start::_CONCURRENCY]]
+    with Shared.create(folder) as shared, ThreadPoolExecutor(_CONCURRENCY) as threads:
 
-        def run(case: Case) -> Finding:
-            world = World(ground, receives=case.receives)
+        def run(case: Case) -> Result:
+            bed = TestBed(shared, receives=case.receives)
             try:
-                return examine(case, world)
+                return run_case(case, bed)
             finally:
-                world.stop()
+                bed.stop()
 
         return dict(zip((case.fault for case in cases), threads.map(run, cases), strict=True))

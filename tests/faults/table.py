@@ -1,4 +1,4 @@
-"""Writes the fault table into docs/operations.md: `python -m tests.faults.table`."""
+"""Writes the fault tables into the documentation: `python -m tests.faults.table`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ BEGIN, END = "<!-- faults:begin -->", "<!-- faults:end -->"
 
 
 def render() -> str:
-    """Return both tables: what a call meets, and what its delivery does."""
+    """Return both tables: faults of calls, and faults of deliveries."""
     return "\n".join(["", *_cases(), "", *_deliveries(), ""])
 
 
 def _cases() -> Iterator[str]:
-    yield "| what goes wrong | once | lasting | ends with | within | order made | replay |"
+    yield "| fault | once | persistent | ends with | within | order made | replay |"
     yield "|---|---|---|---|---|---|---|"
     for case in CASES:
         yield f"| {' | '.join(_cells(case))} |"
@@ -29,7 +29,7 @@ def _cases() -> Iterator[str]:
 
 def _cells(case: Case) -> Iterator[str]:
     yield case.fault
-    yield "-" if case.passing is None else str(case.passing)
+    yield "-" if case.transient is None else str(case.transient)
     yield str(case.attempts)
     yield _outcome(case.error)
     yield f"{case.seconds:.0f} s"
@@ -37,31 +37,31 @@ def _cells(case: Case) -> Iterator[str]:
     if case.error is None:
         yield "-"
     else:
-        yield "succeeds" if case.mends else "after mending the call"
+        yield "succeeds" if case.recovers else "after fixing the call"
 
 
-def _outcome(error: type[errors.CallerError] | None) -> str:
+def _outcome(error: type[errors.CallError] | None) -> str:
     if error is None:
         return "success"
     return "`ServerError`, `InProgressError`" if error is errors.ApiError else f"`{error.__name__}`"
 
 
 def _deliveries() -> Iterator[str]:
-    yield "| what happens to a delivery | what comes of it |"
+    yield "| delivery | outcome |"
     yield "|---|---|"
     for name, test in inspect.getmembers(test_deliveries, inspect.isfunction):
         if name.startswith("test_"):
-            happening, outcome = re.sub(r"\s+", " ", inspect.getdoc(test) or "").removesuffix(".").split(": ", 1)
-            yield f"| {happening} | {outcome} |"
+            event, outcome = re.sub(r"\s+", " ", inspect.getdoc(test) or "").removesuffix(".").split(": ", 1)
+            yield f"| {event} | {outcome} |"
 
 
 def written() -> str:
-    """Return the section as it stands in the document."""
+    """Return the tables in the document."""
     return DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0]
 
 
 def write() -> None:
-    """Write the section."""
+    """Write the tables into the document."""
     before, _, rest = DOCUMENT.read_text().partition(BEGIN)
     DOCUMENT.write_text(before + BEGIN + render() + END + rest.partition(END)[2])
 

@@ -1,4 +1,4 @@
-"""Each fault between real parts: what the caller does, and where the calls are in the end."""
+"""Each fault between real parts: how the caller reacts, and where the calls end up."""
 
 from __future__ import annotations
 
@@ -9,112 +9,109 @@ import pytest
 
 from cross_account_api import errors
 from tests.faults.cases import CASES, Case
-from tests.faults.environment import Invocation
-from tests.faults.runner import DIRECT, ONCE, QUEUED, Finding
-from tests.faults.speedup import paced
+from tests.faults.environment import Invocation, scaled
+from tests.faults.runner import DIRECT, ONCE, QUEUED, Result
 
-# What a busy machine may add to each request, in seconds.
 SLACK = 2.0
+"""Seconds that a busy machine may add to each request."""
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.fault)
 
 
 def skus(case: Case, *keys: str) -> Counter[str]:
-    """Return what is ordered by calls with these keys, if they order anything."""
+    """Return the SKUs ordered by calls with these keys, if any."""
     bodies = [case.call(key).get("body") for key in keys]
     return Counter(body["sku"] for body in bodies if isinstance(body, dict))
 
 
 def reported(invocation: Invocation) -> dict[str, Any]:
-    """Return the one line that tells how the call ended."""
+    """Return the one line that reports the call."""
     (line,) = (line for line in invocation.logs if line["message"] in {"call succeeded", "call failed"})
     return line
 
 
 @each_case
-def test_a_fault_that_passes_is_overcome(case: Case, findings: dict[str, Finding]) -> None:
-    invocation = findings[case.fault].passing
+def test_a_transient_fault_is_overcome(case: Case, results: dict[str, Result]) -> None:
+    invocation = results[case.fault].transient
     if invocation is None:
-        assert case.passing is None
+        assert case.transient is None
         return
     assert (invocation.error, invocation.result["status"]) == ("", 201)
-    assert invocation.result["attempts"] == case.passing
+    assert invocation.result["attempts"] == case.transient
 
 
 @each_case
-def test_a_fault_that_lasts_ends_in_time_with_an_error_that_says_what_it_was(
-    case: Case, findings: dict[str, Finding]
-) -> None:
-    invocation = findings[case.fault].lasting
+def test_a_persistent_fault_ends_in_time_with_its_error(case: Case, results: dict[str, Result]) -> None:
+    invocation = results[case.fault].persistent
     if case.error is None:
         assert (invocation.error, invocation.result["status"]) == ("", 201)
     else:
         assert issubclass(getattr(errors, invocation.error), case.error), invocation.message
     assert reported(invocation)["attempts"] == case.attempts
-    assert invocation.slept <= paced(case.seconds)
-    assert invocation.seconds <= paced(case.seconds) + SLACK * (case.attempts + 1)
+    assert invocation.slept <= scaled(case.seconds)
+    assert invocation.seconds <= scaled(case.seconds) + SLACK * (case.attempts + 1)
 
 
 @each_case
-def test_no_invocation_runs_into_the_functions_timeout(case: Case, findings: dict[str, Finding]) -> None:
-    finding = findings[case.fault]
-    for invocation in [finding.lasting, *finding.deliveries]:
+def test_no_invocation_runs_into_the_functions_timeout(case: Case, results: dict[str, Result]) -> None:
+    result = results[case.fault]
+    for invocation in [result.persistent, *result.deliveries]:
         assert invocation.error != "Sandbox.Timedout"
-    assert {invocation.error for invocation in finding.deliveries} == {""}, "a batch reports what failed, one by one"
+    assert {invocation.error for invocation in result.deliveries} == {""}, "a batch reports what failed, one by one"
 
 
 @each_case
-def test_every_call_is_an_order_or_waits_in_the_queue(case: Case, findings: dict[str, Finding]) -> None:
-    finding = findings[case.fault]
-    before = Counter(finding.before)
-    while_lasting = Counter(finding.while_lasting) - before
-    assert while_lasting == (skus(case, DIRECT, QUEUED) if case.ordered else Counter())
-    assert finding.failed == ([] if case.error is None else [case.call(QUEUED)]), "as it came, to be mended or replayed"
+def test_every_call_is_an_order_or_waits_in_the_queue(case: Case, results: dict[str, Result]) -> None:
+    result = results[case.fault]
+    before = Counter(result.before)
+    during = Counter(result.during) - before
+    assert during == (skus(case, DIRECT, QUEUED) if case.ordered else Counter())
+    assert result.failed == ([] if case.error is None else [case.call(QUEUED)]), "unchanged, to be fixed or replayed"
 
 
 @each_case
-def test_replay_does_what_is_left_and_nothing_twice(case: Case, findings: dict[str, Finding]) -> None:
-    finding = findings[case.fault]
-    expected = Counter(finding.while_lasting) | (skus(case, QUEUED) if case.mends else Counter())
-    assert Counter(finding.replayed) == expected
+def test_replay_completes_the_rest_and_nothing_twice(case: Case, results: dict[str, Result]) -> None:
+    result = results[case.fault]
+    expected = Counter(result.during) | (skus(case, QUEUED) if case.recovers else Counter())
+    assert Counter(result.replayed) == expected
     assert max(expected.values(), default=1) == 1, "no order twice"
-    assert finding.failed_again == ([] if case.mends else [case.call(QUEUED)])
-    assert Counter(finding.repeated) == expected
+    assert result.failed_again == ([] if case.recovers else [case.call(QUEUED)])
+    assert Counter(result.repeated) == expected
 
 
 @each_case
-def test_nobody_else_is_told_anything(case: Case, findings: dict[str, Finding]) -> None:
-    assert findings[case.fault].strangers == 0
+def test_no_third_party_receives_a_request(case: Case, results: dict[str, Result]) -> None:
+    assert results[case.fault].disclosed == 0
 
 
 @each_case
-def test_the_metrics_say_what_happened(case: Case, findings: dict[str, Finding]) -> None:
-    finding = findings[case.fault]
-    invocation = finding.lasting
+def test_the_metrics_are_right(case: Case, results: dict[str, Result]) -> None:
+    result = results[case.fault]
+    invocation = result.persistent
     attempts = case.attempts
     outcome = "CallSucceeded" if case.error is None else "CallFailed"
     counts = {name: value for name, value in invocation.metrics.items() if name != "CallDuration"}
-    # An early renewal that fails is counted too, though the call succeeds: once for all that failed together.
-    sessions = finding.passing if finding.passing and case.error is None else invocation
+    # A failed early refresh is counted too, although the call succeeds: once for all that failed together.
+    sessions = result.transient if result.transient and case.error is None else invocation
     assert sessions.metrics["AssumeRoleFailed"] == (1 if "STS" in case.fault else 0)
     counts.pop("AssumeRoleFailed", None)
     assert counts.pop("CallThrottled", 0) == (attempts if "429" in case.fault else 0)
     assert counts.pop("CallRetried", 0) == max(attempts - 1, 0)
     assert counts == {"CallAttempts": attempts, outcome: 1}
-    failed = sum(delivery.metrics["CallFailed"] for delivery in finding.deliveries)
+    failed = sum(delivery.metrics["CallFailed"] for delivery in result.deliveries)
     assert failed == (0 if case.error is None else case.receives)
 
 
 @each_case
-def test_nothing_secret_is_logged(case: Case, findings: dict[str, Finding]) -> None:
-    finding = findings[case.fault]
-    text = "".join(str((it.logs, it.message)) for it in [finding.passing, finding.lasting, *finding.deliveries] if it)
+def test_nothing_secret_is_logged(case: Case, results: dict[str, Result]) -> None:
+    result = results[case.fault]
+    text = "".join(str((it.logs, it.message)) for it in [result.transient, result.persistent, *result.deliveries] if it)
     for secret in ("-secret", "-token", "ASIA", "AWS4-HMAC-SHA256", "external-id", "'sku'", '"sku"'):
         assert secret not in text
 
 
-def test_a_stalled_attempt_is_followed_by_a_newly_signed_one(findings: dict[str, Finding]) -> None:
-    first, second, *_ = findings["answer stalls before its first byte"].signed
+def test_an_attempt_after_a_stalled_one_is_signed_anew(results: dict[str, Result]) -> None:
+    first, second, *_ = results["response stalls before its first byte"].signatures
     assert first != second
 
 

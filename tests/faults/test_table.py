@@ -1,4 +1,4 @@
-"""docs/operations.md says what the suite shows."""
+"""The documented tables are those of the suite."""
 
 from __future__ import annotations
 

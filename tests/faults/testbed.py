@@ -1,103 +1,147 @@
-"""Both accounts: a consumer with its function and queues, before a provider of its own."""
+"""Both accounts: a provider, and a consumer with its function and queues."""
 
 from __future__ import annotations
 
 import itertools
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from access.templates import REGION, resolved
+from access.templates import resolved
 from tests.faults import backend
-from tests.support.aws.certificates import Authority
-from tests.faults.environment import Environment, Invocation, zygote
-from tests.faults.speedup import PACE
-from tests.faults.account_a import FUNCTION_CREDENTIALS, Provider
+from tests.faults.environment import SPEEDUP, Environment, Invocation, fork_server
 from tests.faults.queues import RECEIVES, Queues
-from tests.support.aws.loopback import Response, Server
+from tests.support.aws.certificates import Authority
+from tests.support.aws.gateway import Gateway, gateway_error
+from tests.support.aws.loopback import HOST, Response, Server
+from tests.support.aws.sigv4 import Request
+from tests.support.aws.sts import CALLER_ENVIRONMENT, REGION, Sts
 
 _consumers = itertools.count(222222000001)
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What worlds stand on together.
+class Shared:
+    """What test beds share.
 
     Attributes:
-        authority: Who certifies all servers.
+        authority: The authority of all servers' certificates.
         bundle: The file with its certificate.
-        zygote: The socket of the process from which execution environments are forked.
+        fork_server: The socket of the process that forks execution environments.
     """
 
     authority: Authority
     bundle: Path
-    zygote: Path
+    fork_server: Path
 
     @classmethod
     @contextmanager
-    def laid(cls, folder: Path) -> Iterator[Self]:
-        """Lay the ground, with the backend on it; it uses a folder for its files."""
+    def create(cls, folder: Path) -> Iterator[Self]:
+        """Deploy the backend and start the fork server, with files in a folder."""
         authority = Authority()
         bundle = folder / "authority.pem"
         authority.write(bundle)
-        with backend.deployed(), zygote(folder) as socket:
+        with backend.deployed(), fork_server(folder) as socket:
             yield cls(authority, bundle, socket)
 
 
+class Provider:
+    """Account A: STS and the API, each a real HTTPS server on loopback.
+
+    Attributes:
+        gateway: What judges the requests to the API.
+        sessions: What issues sessions.
+        api: The server of the API.
+        sts: The server of STS.
+    """
+
+    def __init__(self, authority: Authority, *, ignores_keys: bool) -> None:
+        self._respond = backend.respond_ignoring_keys if ignores_keys else backend.respond
+        self.gateway = Gateway(integration=self._invoke)
+        self.sessions = Sts(self.gateway.keys)
+        self.api = Server(self.gateway, authority.tls(HOST))
+        self.sts = Server(self.sessions, authority.tls(HOST))
+        self.gateway.regions[f"{HOST}:{self.api.port}"] = REGION
+
+    def revoke_sessions(self) -> None:
+        """Deny everything to all sessions issued so far.
+
+        See https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_revoke-sessions.html
+        """
+        self.gateway.revoked |= self.gateway.keys.keys()
+
+    def expire_sessions(self) -> None:
+        """End all sessions issued so far, before the time that STS gave."""
+        now = datetime.now(UTC)
+        for access_key, session in list(self.gateway.keys.items()):
+            self.gateway.keys[access_key] = replace(session, expires=now)
+
+    def _invoke(self, request: Request, access_key: str) -> Response:
+        try:
+            return self._respond(request, self.sessions.names[access_key])
+        except backend.KilledError:
+            return gateway_error(502)
+
+
 def order(key: str, **more: Any) -> dict[str, Any]:
-    """Return the call that orders what nobody else orders, so that orders can be told apart without their ids."""
+    """Return a call that orders a SKU named like its key, so that orders can be told apart without their ids."""
     return {"method": "POST", "path": "/orders", "body": {"sku": key}, "idempotency_key": key} | more
 
 
-class World:
+class TestBed:
     """A provider, and one of its consumers.
 
     Args:
-        ground: What worlds share.
-        receives: How often a queued call is tried at most; as the template says unless given.
-        pace: By what all durations are divided.
+        receives: How often a queued call is received at most; by default as the template says.
+        ignores_keys: Whether the API ignores idempotency keys.
 
     Attributes:
-        authority: Who certifies its servers.
         account: The consumer's account id.
-        provider: Account A.
-        stranger: A server of somebody else, trusted like the provider's.
+        third_party: A server of somebody else, with a valid certificate.
         queues: The consumer's queues.
-        environment: Where the consumer's function runs.
+        environment: The execution environment of the consumer's function.
     """
 
-    def __init__(self, ground: Ground, *, receives: int = RECEIVES, pace: float = PACE) -> None:
-        self.ground = ground
-        self.authority = ground.authority
+    __test__ = False
+
+    def __init__(
+        self, shared: Shared, *, receives: int = RECEIVES, speedup: float = SPEEDUP, ignores_keys: bool = False
+    ) -> None:
+        self.shared = shared
+        self.authority = shared.authority
         self.account = str(next(_consumers))
-        self.provider = Provider(ground.authority)
-        self.stranger = Server(ground.authority.tls(), lambda _: Response(200, {}, b""))
+        self.provider = Provider(shared.authority, ignores_keys=ignores_keys)
+        self.third_party = Server(lambda _: Response(200), shared.authority.tls(HOST))
         self.queues = Queues(self.account, receives)
-        self._pace = pace
+        self.sqs = Server(self.queues.respond, shared.authority.tls(HOST))
+        self._speedup = speedup
+        self._ignores_keys = ignores_keys
         self.environment = self.new_environment()
 
     def new_environment(self, **variables: str) -> Environment:
         """Return an execution environment as the template defines it, with some variables changed."""
         function = resolved("b", ApiUrl=self.provider.api.url + backend.STAGE)["Resources"]["CallerFunction"]
         properties = function["Properties"]
-        given = properties["Environment"]["Variables"] | {
-            "SESSION_NAME": f"{self.account}-orders-caller",
-            "AWS_LAMBDA_FUNCTION_NAME": "CallerFunction",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": FUNCTION_CREDENTIALS.access_key,
-            "AWS_SECRET_ACCESS_KEY": FUNCTION_CREDENTIALS.secret_key,
-            "AWS_SESSION_TOKEN": FUNCTION_CREDENTIALS.token,
-            "AWS_ENDPOINT_URL_STS": self.provider.sts.url,
-            "AWS_CA_BUNDLE": str(self.ground.bundle),
-        }
-        return Environment(self.ground.zygote, given | variables, properties["Timeout"] / self._pace, self._pace)
+        given = (
+            properties["Environment"]["Variables"]
+            | CALLER_ENVIRONMENT
+            | {
+                "SESSION_NAME": f"{self.account}-orders-caller",
+                "AWS_ENDPOINT_URL_STS": self.provider.sts.url,
+                "AWS_ENDPOINT_URL_SQS": self.sqs.url,
+                "FAILED_CALL_QUEUE_URL": self.queues.failed,
+                "API_IGNORES_IDEMPOTENCY_KEYS": str(self._ignores_keys).lower(),
+                "AWS_CA_BUNDLE": str(self.shared.bundle),
+            }
+        )
+        return Environment(self.shared.fork_server, given | variables, properties["Timeout"], self._speedup)
 
     def restart(self, **variables: str) -> None:
-        """Go on in a new execution environment."""
+        """Replace the execution environment."""
         self.environment.stop()
         self.environment = self.new_environment(**variables)
 
@@ -119,9 +163,6 @@ class World:
         return [json.loads(body) for body in self.queues.waiting()]
 
     def stop(self) -> None:
-        self.environment.stop()
-        self.provider.stop()
-        self.stranger.stop()
-        crashes = self.provider.api.crashes + self.provider.sts.crashes
-        if crashes:
-            raise ExceptionGroup("the suite's own servers failed", crashes)
+        with ExitStack() as stack:
+            for resource in (self.environment, self.provider.api, self.provider.sts, self.sqs, self.third_party):
+                stack.callback(resource.stop)

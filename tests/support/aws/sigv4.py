@@ -135,7 +135,7 @@ def verify(request: Request, keys: Mapping[str, Credentials], *, region: str, se
         The access key that signed it.
 
     Raises:
-        RefusedError: The signature is missing, incomplete, wrong, for another scope or time, or the session has expired.
+        RefusedError: The signature is missing, incomplete, wrong, or for another scope or time, or the session expired.
     """
     if not request.values("authorization"):
         raise RefusedError("MissingAuthenticationTokenException", "no Authorization header")

@@ -78,7 +78,9 @@ class Sts:
             return sts_error(403, "AccessDenied", "not authorized to perform: sts:AssumeRole")
         access_key = f"ASIA{secrets.token_hex(8).upper()}"
         expires = now + min(self.lifetime, timedelta(seconds=float(form["DurationSeconds"])))
-        session = Credentials(f"session-secret-{secrets.token_hex(8)}", f"session-token-{secrets.token_hex(150)}", expires)
+        session = Credentials(
+            f"session-secret-{secrets.token_hex(8)}", f"session-token-{secrets.token_hex(150)}", expires
+        )
         self.names[access_key] = form["RoleSessionName"]
         self._keys[access_key] = session
         return assume_role_response(access_key, session, form["RoleSessionName"], expires)
