@@ -1,1 +1,1 @@
-"""What the project costs, each figure beside what a user could take instead or beside the physical floor."""
+"""What the project costs, next to the alternatives and to the physical minimum."""

@@ -30,7 +30,7 @@ _LIBRARIES = ("aws-lambda-powertools", "boto3", "requests", "requests-aws4auth",
 @click.command()
 @click.argument("groups", nargs=-1, type=click.Choice(_GROUPS))
 def main(groups: Sequence[str]) -> None:
-    """Run the benchmarks, or some groups of them; only a run of all writes the files."""
+    """Run the benchmarks, or some groups of them; only a complete run writes the files."""
     rows: list[Row] = []
     profiles: dict[str, Any] = {}
     build = PROJECT / "build/benchmarks"
@@ -50,7 +50,7 @@ def main(groups: Sequence[str]) -> None:
                     measured = list(bulk.measure_scale(server, packages.caller, packages.backend, turns=3))
                 case "backend":
                     measured, profiles = backend.measure(server, packages.backend, turns=15)
-            rows += [row.shown_by(f"python -m benchmarks {group}") for row in measured]
+            rows += [row.with_command(f"python -m benchmarks {group}") for row in measured]
     _print(rows)
     for name, shares in profiles.items():
         click.echo(f"backend: {name} by part: " + ", ".join(f"{part} {share:.0%}" for part, share in shares.items()))
@@ -63,7 +63,7 @@ def main(groups: Sequence[str]) -> None:
 
 
 def _print(rows: Sequence[Row]) -> None:
-    """Print the table; `ours` and `theirs` are medians, the spread is the middle half of the turns' ratios."""
+    """Print the table; `ours` and `theirs` are medians, the spread is the middle half of the ratios."""
     lines = [("what", "against", "ratio", "spread", "ours", "theirs", "target", "", "command")]
     lines += [
         (

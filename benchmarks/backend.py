@@ -1,4 +1,4 @@
-"""What the backend's handler costs without DynamoDB, and where the time goes."""
+"""What the backend's handler costs without DynamoDB, by part."""
 
 from __future__ import annotations
 
@@ -11,16 +11,11 @@ from benchmarks.functions import BARE_PYTHON, PROJECT, Function
 from benchmarks.measure import Row
 from benchmarks.server import Server
 
-_PROGRAM = Path(__file__).parent / "contestants" / "bare_backend.py"
+_PROGRAM = Path(__file__).parent / "baselines" / "bare_backend.py"
 
 
 def measure(server: Server, backend: Function, turns: int) -> tuple[list[Row], dict[str, Mapping[str, float]]]:
-    """Compare the handler with a bare function that returns the same JSON.
-
-    Args:
-        server: What the environment variables come from; nothing is sent.
-        backend: The backend as built.
-        turns: How many turns.
+    """Compare the handler with a bare function that returns the same JSON; no request is sent.
 
     Returns:
         The rows, and for each request the share of the handler's time by part, from a profile.

@@ -1,4 +1,4 @@
-"""Many calls: from the queue, 32 at a time, and pages of many orders."""
+"""Many calls from the queue, 32 at a time, and pages of many orders."""
 
 from __future__ import annotations
 
@@ -18,28 +18,19 @@ _ORDERS = (10, 100, 1000, 10_000, 100_000)
 
 
 def measure_calls(server: Server, caller: Function, turns: int) -> Iterator[Row]:
-    """Make 1000 queued calls to an API that answers in 20 ms, in environments that start cold.
-
-    Args:
-        server: What answers.
-        caller: The caller as built.
-        turns: How many environments.
-
-    Yields:
-        The time against the ideal, and how often STS was asked.
-    """
+    """Make 1000 queued calls to an API that responds in 20 ms, in environments that start cold."""
     calls = 1000
     sessions, seconds = [], []
     for _ in range(turns):
         server.count()
         cold, warm = invoke(caller, [_batch(calls, "/delay/20"), _batch(calls, "/delay/20")], server.environment())
         for invocation in (cold, warm):
-            _require_success(invocation.answer)
+            _require_success(invocation.result)
         sessions.append(float(server.count()["AssumeRole"]))
         seconds.append(warm.handler_seconds)
     ideal = calls * _API_SECONDS / _WORKERS
     yield Row(
-        f"{calls} queued calls, {_WORKERS} at a time, API answering in 20 ms",
+        f"{calls} queued calls, {_WORKERS} at a time, API responding in 20 ms",
         f"ideal: {calls} x 20 ms / {_WORKERS}",
         "s",
         seconds,
@@ -52,17 +43,7 @@ def measure_calls(server: Server, caller: Function, turns: int) -> Iterator[Row]
 
 
 def measure_scale(server: Server, caller: Function, backend: Function, turns: int) -> Iterator[Row]:
-    """Find out whether cost grows with what is queued or stored.
-
-    Args:
-        server: What answers.
-        caller: The caller as built.
-        backend: The backend as built.
-        turns: How often each size is measured.
-
-    Yields:
-        For each size, processor time per call against that among 100, and time of a page against that among 100 orders.
-    """
+    """Measure whether a call costs more the more are queued, and a page the more orders are stored."""
     per_call: dict[int, list[float]] = {size: [] for size in _QUEUED}
     per_page: dict[int, list[float]] = {size: [] for size in _ORDERS}
     batches = [_batch(size, "/whoami") for size in _QUEUED]
@@ -72,19 +53,19 @@ def measure_scale(server: Server, caller: Function, backend: Function, turns: in
     for _ in range(turns):
         _, *invocations = invoke(caller, [_batch(_WORKERS, "/whoami"), *batches], server.environment())
         for size, invocation in zip(_QUEUED, invocations, strict=True):
-            _require_success(invocation.answer)
+            _require_success(invocation.result)
             per_call[size].append(1000 * invocation.cpu_seconds / size)
         for size in _ORDERS:
             server.fill(size)
             _, *invocations = invoke(backend, [request] * 30, server.environment())
             for invocation in invocations:
-                if len(json.loads(invocation.answer["body"])["orders"]) != 10:
-                    raise RuntimeError(f"not a page of 10 orders: {invocation.answer}")
+                if len(json.loads(invocation.result["body"])["orders"]) != 10:
+                    raise RuntimeError(f"not a page of 10 orders: {invocation.result}")
             per_page[size].append(1000 * statistics.median(invocation.handler_seconds for invocation in invocations))
     for size in _QUEUED:
         yield Row(f"processor time of a call among {size} queued", "among 100", "ms", per_call[size], per_call[100])
     for size in _ORDERS:
-        # Ten orders are the only page, without a cursor to make for the next one.
+        # The first ten orders are the only page, so no cursor is made.
         yield Row(f"time of a page of 10 among {size} orders", "among 100", "ms", per_page[size], per_page[100])
 
 
@@ -93,6 +74,6 @@ def _batch(size: int, path: str) -> dict[str, Any]:
     return {"Records": [{"messageId": str(number), "eventSource": "aws:sqs", "body": body} for number in range(size)]}
 
 
-def _require_success(answer: object) -> None:
-    if answer != {"batchItemFailures": []}:
-        raise RuntimeError(f"calls failed: {str(answer)[:200]}")
+def _require_success(result: object) -> None:
+    if result != {"batchItemFailures": []}:
+        raise RuntimeError(f"calls failed: {str(result)[:200]}")

@@ -1,4 +1,4 @@
-"""Functions as Lambda runs them: their packages, what the runtime brings, a process for each execution environment."""
+"""Functions as Lambda runs them: their packages, the modules of the runtime, a process per execution environment."""
 
 from __future__ import annotations
 
@@ -20,19 +20,14 @@ from zipfile import ZIP_DEFLATED, ZipFile
 HERE = Path(__file__).parent
 PROJECT = HERE.parent
 BARE_PYTHON: str = sys._base_executable  # type: ignore[attr-defined]
-"""The interpreter that this environment was made with; by itself, it knows nothing of the environment."""
+"""The interpreter without the packages of this environment."""
 
 _RUNTIME = ("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3")
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function and where it imports from.
-
-    Attributes:
-        handler: Its handler, as `package.module.function`.
-        paths: Its package, and what the runtime brings.
-    """
+    """A handler (`package.module.function`) and the folders that it is imported from."""
 
     handler: str
     paths: tuple[Path, ...]
@@ -40,17 +35,17 @@ class Function:
 
 @dataclass(frozen=True)
 class Invocation:
-    """How one event was handled.
+    """One invocation.
 
     Attributes:
-        answer: What the handler returned.
-        seconds: From the start of the process for the first, from the event's arrival for any other.
+        result: What the handler returned.
+        seconds: From the start of the process for the first event, from its arrival for any other.
         handler_seconds: In the handler alone.
-        cpu_seconds: The processor's time of the process, counted like `seconds`.
-        peak_mib: The most memory that the process has had until then.
+        cpu_seconds: CPU time of the process, counted like `seconds`.
+        peak_mib: The peak memory of the process so far.
     """
 
-    answer: Any
+    result: Any
     seconds: float
     handler_seconds: float
     cpu_seconds: float
@@ -58,15 +53,7 @@ class Invocation:
 
 
 def build(function: str, folder: Path) -> Path:
-    """Build a function's package as SAM does.
-
-    Args:
-        function: Its logical id.
-        folder: Where packages are put.
-
-    Returns:
-        The package.
-    """
+    """Build the package of a function as SAM does, in a folder, and return it."""
     package = folder / function
     shutil.rmtree(package, ignore_errors=True)
     package.mkdir(parents=True)
@@ -81,15 +68,7 @@ def build(function: str, folder: Path) -> Path:
 
 
 def install(requirements: Path, folder: Path) -> Path:
-    """Install requirements as SAM's Python builder does: without bytecode.
-
-    Args:
-        requirements: The requirements file.
-        folder: Where packages are put.
-
-    Returns:
-        The package.
-    """
+    """Install requirements as SAM's Python builder does, without bytecode, and return the package."""
     package = folder / requirements.stem
     shutil.rmtree(package, ignore_errors=True)
     subprocess.run(
@@ -113,14 +92,7 @@ def install(requirements: Path, folder: Path) -> Path:
 
 
 def runtime(folder: Path) -> Path:
-    """Put together what Lambda's Python runtime brings: boto3 and what it needs.
-
-    Args:
-        folder: Where packages are put.
-
-    Returns:
-        The folder to import from. Its modules and their bytecode are those of this environment.
-    """
+    """Return a folder with what Lambda's Python runtime includes: boto3 and its requirements, from this environment."""
     target = folder / "runtime"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
@@ -132,9 +104,9 @@ def runtime(folder: Path) -> Path:
 
 
 def compile_folder(folder: Path) -> None:
-    """Write bytecode that holds wherever the folder is moved to."""
+    """Compile to bytecode that stays valid when the folder is moved."""
     if not compileall.compile_dir(folder, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH):
-        raise RuntimeError(f"{folder} holds a module that does not compile")
+        raise RuntimeError(f"{folder} contains a module that does not compile")
 
 
 def zipped(package: Path) -> int:
@@ -147,23 +119,15 @@ def zipped(package: Path) -> int:
 
 
 def invoke(function: Function, events: list[Any], environment: Mapping[str, str]) -> list[Invocation]:
-    """Start an execution environment and have it handle events, one after another.
-
-    Args:
-        function: The function.
-        events: The events.
-        environment: The environment variables; nothing else is in the environment.
-
-    Returns:
-        How each was handled.
+    """Start an execution environment and let it handle events, one after another.
 
     Raises:
-        RuntimeError: The process failed; the message holds what it wrote.
+        RuntimeError: The process failed; the message contains its output.
     """
     lines = "".join(json.dumps(event) + "\n" for event in events)
     start = time.monotonic()
     process = subprocess.run(
-        # Nothing else can be imported, and no bytecode is written: in Lambda, a package's folder is read-only.
+        # Only the packages can be imported, and no bytecode is written: in Lambda, a package's folder is read-only.
         [BARE_PYTHON, "-S", "-B", HERE / "invoke.py", function.handler],
         env=dict(environment) | {"PYTHONPATH": ":".join(map(str, function.paths)), "LANG": "C.UTF-8"},
         input=lines,
@@ -177,7 +141,7 @@ def invoke(function: Function, events: list[Any], environment: Mapping[str, str]
         raise RuntimeError(f"{function.handler} failed: {process.stderr[-2000:]}{process.stdout[-2000:]}")
     return [
         Invocation(
-            answer=report["answer"],
+            result=report["result"],
             seconds=report["end"] - (report["start"] if number else start),
             handler_seconds=report["end"] - report["start"],
             cpu_seconds=report["cpu"] if number else report["cpu_since_start"],

@@ -1,7 +1,7 @@
-"""What Lambda does with a function, in a process of its own: import it, hand it one event after another.
+"""Runs a function like Lambda, in a process of its own: imports it and passes it one event after another.
 
-Run by the interpreter alone, with the function's package and a stand-in for what the runtime brings as the only places
-to import from. Events come as JSON, one a line, on standard input; a report of each goes to standard error.
+It can import only the function's package and the modules of the runtime. Events are lines of JSON on standard input; a
+report of each goes to standard error.
 """
 
 import json
@@ -13,11 +13,7 @@ from types import SimpleNamespace
 
 
 def main(function: str) -> None:
-    """Invoke a function once for each line of standard input.
-
-    Args:
-        function: The handler, as `package.module.function`.
-    """
+    """Invoke a handler (`package.module.function`) once for each line of standard input."""
     module, _, name = function.rpartition(".")
     context = SimpleNamespace(
         function_name="function",
@@ -33,14 +29,14 @@ def main(function: str) -> None:
     for line in sys.stdin:
         event = json.loads(line)
         start, cpu = time.monotonic(), time.process_time()
-        answer = handler(event, context)
+        result = handler(event, context)
         end, cpu_end = time.monotonic(), time.process_time()
-        report = {"start": start, "end": end, "cpu": cpu_end - cpu, "cpu_since_start": cpu_end, "answer": answer}
+        report = {"start": start, "end": end, "cpu": cpu_end - cpu, "cpu_since_start": cpu_end, "result": result}
         sys.stderr.write(json.dumps(report | {"peak_kib": _peak()}) + "\n")
 
 
 def _peak() -> int:
-    """Return the most memory that this process has had, in KiB; the resource module would count its parent's too."""
+    """Return the peak memory of this process in KiB; the resource module would include its parent's."""
     status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 

@@ -1,4 +1,4 @@
-"""Side by side: contestants take turns, and what counts is their ratio within each turn."""
+"""Interleaved measurements: what counts is the ratio within each turn."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ class Row:
     """One line of the table.
 
     Attributes:
-        what: What was measured.
-        against: What it is compared with.
-        unit: Of `ours` and `theirs`.
-        ours: One value a turn.
-        theirs: One value a turn, in the same turns.
-        target: The ratio to reach; None if it is only reported.
-        command: What shows it again.
+        ours: One value per turn.
+        theirs: One value per turn, in the same turns.
+        target: The highest acceptable ratio; None if it is only reported.
+        command: The command that measures it.
     """
 
     what: str
@@ -35,19 +32,18 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """Median of the turns' ratios."""
+        """The median ratio."""
         return statistics.median(self.ratios)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """Lower and upper quartile of the turns' ratios."""
+        """The lower and upper quartile of the ratios."""
         if len(self.ratios) < 2:
             return self.ratio, self.ratio
         low, _, high = statistics.quantiles(self.ratios, n=4, method="inclusive")
         return low, high
 
-    def shown_by(self, command: str) -> Row:
-        """Return the row with the command that shows it again."""
+    def with_command(self, command: str) -> Row:
         return replace(self, command=command)
 
     @property
@@ -55,19 +51,11 @@ class Row:
         return None if self.target is None else self.ratio <= self.target
 
 
-def take_turns(contestants: Mapping[str, Callable[[], float]], turns: int) -> dict[str, list[float]]:
-    """Measure contestants in turns, each time in another order, so that what disturbs the machine disturbs all.
-
-    Args:
-        contestants: What gives one value each, by name.
-        turns: How many values of each.
-
-    Returns:
-        The values by name, one a turn.
-    """
-    values: dict[str, list[float]] = {name: [] for name in contestants}
-    names = list(contestants)
+def interleave(measurements: Mapping[str, Callable[[], float]], turns: int) -> dict[str, list[float]]:
+    """Measure in turns, each in another order, so that a disturbance of the machine affects all; return all values."""
+    values: dict[str, list[float]] = {name: [] for name in measurements}
+    names = list(measurements)
     for turn in range(turns):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            values[name].append(contestants[name]())
+            values[name].append(measurements[name]())
     return values

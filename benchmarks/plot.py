@@ -1,4 +1,4 @@
-"""The table as a picture: each ratio with its spread, and the target that it has to stay left of."""
+"""The table as a chart: each ratio with its spread and its target, to the left of which it has to be."""
 
 from __future__ import annotations
 
@@ -19,14 +19,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f; } .soft { fill: #656d76;
 
 
 def draw(rows: Sequence[Row]) -> str:
-    """Draw the rows that have a target.
-
-    Args:
-        rows: The table.
-
-    Returns:
-        An SVG document. The axis is logarithmic.
-    """
+    """Return an SVG document with the rows that have a target, on a logarithmic axis."""
     shown = [(row, row.target) for row in rows if row.target is not None]
     least = min(min(row.spread[0], target) for row, target in shown)
     most = max(max(row.spread[1], target, 1.0) for row, target in shown)
@@ -39,7 +32,7 @@ def draw(rows: Sequence[Row]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img" aria-label="Ratios of the benchmarks with their targets"><style>{_STYLE}</style>',
-        f'<text x="{_LABEL_WIDTH - 12}" y="20" class="soft end">ours ÷ the other: less is better</text>',
+        f'<text x="{_LABEL_WIDTH - 12}" y="20" class="soft end">ours ÷ theirs: less is better</text>',
     ]
     for tick in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2):
         if low <= math.log10(tick) <= high:

@@ -1,7 +1,7 @@
-"""AWS as the benchmarks see it, in a process of its own: the API, STS and DynamoDB over TLS, with keep-alive.
+"""AWS for the benchmarks, in a process of its own: the API, STS and DynamoDB over TLS, with keep-alive.
 
-It answers at once and does next to nothing for it, so that the time measured is the client's. `/verified` alone takes
-the trouble to check the signature, with botocore's signer as the second opinion.
+It responds at once and does as little as possible, so that the time measured is the client's: it has a parser of its
+own, and verifies signatures for `/verified` only.
 """
 
 from __future__ import annotations
@@ -20,26 +20,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import certifi
 import trustme
 import urllib3
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import ReadOnlyCredentials
 
-REGION = "eu-west-1"
-EXTERNAL_ID = "external-id"
+from tests.support.aws.loopback import HOST
+from tests.support.aws.sigv4 import Credentials, RefusedError, Request, verify
+from tests.support.aws.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, assume_role_response
+
 EXECUTOR_ROLE_ARN = "arn:aws:iam::111111111111:role/executor"
 SESSION_NAME = "222222222222-caller"
 ACCESS_KEY, SECRET_KEY, TOKEN = "ASIAEXECUTOREXAMPLE0", "secret+of/the/session", "FwoGZXIvYXdzE" + "x" * 400
+_SESSION = Credentials(SECRET_KEY, TOKEN)
 
-_ASSUME_ROLE = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><AssumedRoleUser>
-<AssumedRoleId>AROAEXAMPLE:{name}</AssumedRoleId><Arn>arn:aws:sts::111111111111:assumed-role/executor/{name}</Arn>
-</AssumedRoleUser><Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey>
-<SessionToken>{token}</SessionToken><Expiration>{end:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials></AssumeRoleResult>
-<ResponseMetadata><RequestId>00000000-0000-4000-8000-000000000000</RequestId></ResponseMetadata></AssumeRoleResponse>"""
 _WHOAMI = json.dumps({"account_id": "222222222222", "session_name": SESSION_NAME, "request_id": "r"}).encode()
 _DELAY = re.compile(r"/v1/delay/([0-9]+)")
 
@@ -49,8 +43,7 @@ class Server:
     """A running server.
 
     Attributes:
-        url: Its address, without a path.
-        ca_bundle: The CA certificates that clients must trust: all of certifi's, as on AWS, and the server's own.
+        ca_bundle: The CA certificates to trust: all of certifi's, as on AWS, and the server's own.
     """
 
     url: str
@@ -61,16 +54,11 @@ class Server:
         return f"{self.url}/v1"
 
     def environment(self) -> dict[str, str]:
-        """Return what a Lambda function of either account finds in its environment."""
-        return {
+        """Return the environment variables of a Lambda function in either account."""
+        return CALLER_ENVIRONMENT | {
             "AWS_CA_BUNDLE": str(self.ca_bundle),
             "REQUESTS_CA_BUNDLE": str(self.ca_bundle),
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "ASIACALLEREXAMPLE000",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_SESSION_TOKEN": "token",
             "AWS_LAMBDA_FUNCTION_NAME": "function",
             "POWERTOOLS_SERVICE_NAME": "benchmark",
             "POWERTOOLS_METRICS_NAMESPACE": "CrossAccountApi",
@@ -85,12 +73,12 @@ class Server:
         }
 
     def count(self) -> dict[str, int]:
-        """Return how often each operation was asked for since the last time."""
+        """Return the number of requests by operation since the last call."""
         counts: dict[str, int] = self._get("/count")
         return counts
 
     def fill(self, size: int) -> None:
-        """Have the table of orders hold this many."""
+        """Fill the table with that many orders."""
         self._get(f"/fill/{size}")
 
     def _get(self, path: str) -> Any:
@@ -99,37 +87,30 @@ class Server:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Server]:
-    """Run a server until the end of the block.
-
-    Args:
-        folder: Where its certificates are written.
-
-    Yields:
-        The server, ready.
-    """
+    """Run a server, with its certificates in a folder."""
     authority = trustme.CA()
     bundle, certificate = folder / "ca.pem", folder / "server.pem"
     bundle.write_bytes(Path(certifi.where()).read_bytes() + authority.cert_pem.bytes())
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(str(certificate))
     process = subprocess.Popen(
         [sys.executable, "-m", __name__, str(certificate)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout
-        yield Server(f"https://127.0.0.1:{int(process.stdout.readline())}", bundle)
+        yield Server(f"https://{HOST}:{int(process.stdout.readline())}", bundle)
     finally:
-        process.communicate(timeout=10)  # It ends with its standard input.
+        process.communicate(timeout=10)  # it ends when its standard input does
 
 
 class Table:
-    """Orders under an index as DynamoDB keeps them: sorted, found by bisection, however many there are."""
+    """Orders in an index of DynamoDB: sorted and found by bisection."""
 
     def __init__(self) -> None:
         self._times: list[str] = []
         self.items: list[dict[str, object]] = []
 
     def fill(self, size: int) -> None:
-        """Hold this many orders, one a second."""
+        """Hold that many orders, one per second."""
         start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
         moments = (start + datetime.timedelta(seconds=number) for number in range(size))
         self._times = [moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") for moment in moments]
@@ -144,10 +125,10 @@ class Table:
         limit = request["Limit"]
         assert isinstance(limit, int)
         page = self.items[max(0, end - limit) : end][::-1]
-        answer: dict[str, object] = {"Items": page, "Count": len(page), "ScannedCount": len(page)}
+        result: dict[str, object] = {"Items": page, "Count": len(page), "ScannedCount": len(page)}
         if end > limit:
-            answer["LastEvaluatedKey"] = {name: page[-1][name] for name in ("consumer", "order_id", "created_at")}
-        return answer
+            result["LastEvaluatedKey"] = {name: page[-1][name] for name in ("consumer", "order_id", "created_at")}
+        return result
 
 
 def _order(number: int, time: str) -> dict[str, object]:
@@ -168,11 +149,11 @@ class _Service:
         self.table = Table()
         self.table.fill(1)
 
-    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
+    def respond(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
         if "x-amz-target" in headers:
             return 200, "application/x-amz-json-1.0", json.dumps(self._dynamodb(headers, body)).encode()
         if method == "POST" and target == "/":
-            return 200, "text/xml", self._assume_role(parse_qs(body.decode())).encode()
+            return 200, "text/xml", self._assume_role(body)
         if target == "/count":
             counts, self.counts = self.counts, {}
             return 200, "application/json", json.dumps(counts).encode()
@@ -180,25 +161,19 @@ class _Service:
             self.table.fill(int(target.removeprefix("/fill/")))
             return 200, "application/json", b"{}"
         self._count("call")
-        if target.startswith("/v1/verified") and not _is_signed(method, target, headers, body):
+        if target.startswith("/v1/verified") and not _is_signed(Request(method, target, tuple(headers.items()), body)):
             return 403, "application/json", b'{"message": "The request signature we calculated does not match"}'
         return 200, "application/json", _WHOAMI
 
     def _count(self, operation: str) -> None:
         self.counts[operation] = self.counts.get(operation, 0) + 1
 
-    def _assume_role(self, form: dict[str, list[str]]) -> str:
-        assert form["Action"] == ["AssumeRole"], form
-        assert form["ExternalId"] == [EXTERNAL_ID], form
+    def _assume_role(self, body: bytes) -> bytes:
+        assert b"Action=AssumeRole" in body, body
+        assert f"ExternalId={EXTERNAL_ID}".encode() in body, body
         self._count("AssumeRole")
-        end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
-        return _ASSUME_ROLE.format(
-            name=form["RoleSessionName"][0],
-            key=ACCESS_KEY,
-            secret=SECRET_KEY,
-            token=TOKEN,
-            end=end,
-        )
+        expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+        return assume_role_response(ACCESS_KEY, _SESSION, SESSION_NAME, expires).body
 
     def _dynamodb(self, headers: dict[str, str], body: bytes) -> dict[str, object]:
         operation = headers["x-amz-target"].rpartition(".")[2]
@@ -213,22 +188,13 @@ class _Service:
         return {}
 
 
-def _is_signed(method: str, target: str, headers: dict[str, str], body: bytes) -> bool:
-    """Tell whether a request carries the session's signature, by botocore's own reading of what was received."""
-    authorization = re.fullmatch(
-        r"AWS4-HMAC-SHA256 Credential=([^/]+)/[0-9]{8}/([^/]+)/execute-api/aws4_request, ?"
-        r"SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})",
-        headers.get("authorization", ""),
-    )
-    if not authorization or headers.get("x-amz-security-token") != TOKEN:
+def _is_signed(request: Request) -> bool:
+    now = datetime.datetime.now(datetime.UTC)
+    try:
+        verify(request, {ACCESS_KEY: _SESSION}, region=REGION, service="execute-api", now=now)
+    except RefusedError:
         return False
-    key, region, names, signature = authorization.groups()
-    signed = {name: headers[name] for name in names.split(";")}
-    request = AWSRequest(method=method, url=f"https://{headers['host']}{target}", data=body, headers=signed)
-    request.context["timestamp"] = headers["x-amz-date"]
-    signer = SigV4Auth(ReadOnlyCredentials(ACCESS_KEY, SECRET_KEY, TOKEN), "execute-api", region)
-    expected = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
-    return (key, region, signature) == (ACCESS_KEY, REGION, expected)
+    return True
 
 
 class _Connection(asyncio.Protocol):
@@ -250,7 +216,7 @@ class _Connection(asyncio.Protocol):
                 return
             body, self._buffer = self._buffer[end + 4 : length], self._buffer[length:]
             method, target, _ = first.split(" ")
-            status, content_type, content = self._service.answer(method, target, headers, body)
+            status, content_type, content = self._service.respond(method, target, headers, body)
             head = (
                 f"HTTP/1.1 {status} OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(content)}\r\n"
                 "Date: Mon, 23 Nov 2026 12:00:00 GMT\r\nConnection: keep-alive\r\n"
@@ -269,7 +235,7 @@ async def _serve(certificate: str) -> None:
     context.load_cert_chain(certificate)
     service = _Service()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(service), "127.0.0.1", 0, ssl=context, backlog=256)
+    server = await loop.create_server(lambda: _Connection(service), HOST, 0, ssl=context, backlog=256)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await loop.run_in_executor(None, sys.stdin.read)

@@ -1,4 +1,4 @@
-"""A call with everything at hand: a session, an open connection."""
+"""A call with a session and an open connection."""
 
 from __future__ import annotations
 
@@ -6,35 +6,32 @@ import os
 import statistics
 from collections.abc import Iterator
 from functools import partial
-from time import monotonic, perf_counter
+from time import perf_counter
 from unittest import mock
 
 from benchmarks.baselines import warm
-from benchmarks.measure import Row, take_turns
-from benchmarks.server import Server
-from caller.settings import Settings
-from cross_account_api.call import Call
-from cross_account_api.client import ApiClient
-from cross_account_api.credentials import ExecutorCredentials
+from benchmarks.measure import Row, interleave
+from benchmarks.server import EXECUTOR_ROLE_ARN, SESSION_NAME, Server
+from cross_account_api import Call, Client
+from tests.support.aws.sts import EXTERNAL_ID, REGION
 
 _CALLS = 25
-"""A turn is the median of so many calls, but one of the guide's, which are slow."""
+"""A turn is the median of that many calls; the copied guide's are slow, so it makes one."""
 
 
 def ours(server: Server, path: str) -> warm.Client:
     """The caller's client."""
-    settings = Settings.from_environment(server.environment())
-    client = ApiClient(settings.api_url, settings.api_region, ExecutorCredentials(settings))
+    client = Client(server.api_url, EXECUTOR_ROLE_ARN, EXTERNAL_ID, SESSION_NAME, REGION)
     call = Call.parse({"path": path})
 
     def send() -> tuple[int, object]:
-        answer = client.send(call, monotonic() + 90)
-        return answer.status, answer.body
+        response = client.send(call)
+        return response.status, response.body
 
     return send
 
 
-CONTESTANTS = {
+CLIENTS = {
     "ours": ours,
     "unsigned": warm.unsigned,
     "guide": warm.guide,
@@ -45,30 +42,22 @@ CONTESTANTS = {
 
 
 def measure(server: Server, turns: int) -> Iterator[Row]:
-    """Compare one call of each.
-
-    Args:
-        server: What answers.
-        turns: How many turns of calls each contestant takes.
-
-    Yields:
-        A row for each contestant but ours.
-    """
+    """Compare a call of our client with one of each other client."""
     with mock.patch.dict(os.environ, server.environment()):
-        for name, contestant in CONTESTANTS.items():
-            status, _ = contestant(server, "/whoami" if name == "unsigned" else "/verified")()
+        for name, factory in CLIENTS.items():
+            status, _ = factory(server, "/whoami" if name == "unsigned" else "/verified")()
             if status != 200:
                 raise RuntimeError(f"{name} does not sign as AWS does: {status}")
-        calls = {name: contestant(server, "/whoami") for name, contestant in CONTESTANTS.items()}
+        calls = {name: factory(server, "/whoami") for name, factory in CLIENTS.items()}
         for call in calls.values():
             call()
-        times = take_turns(
+        times = interleave(
             {name: partial(_p50, call, 1 if name == "guide" else _CALLS) for name, call in calls.items()},
             turns,
         )
     for name, against, target in (
         ("unsigned", "unsigned requests.Session with the same settings", 1.40),
-        ("guide", "the guide's way: new client, AssumeRole, new connection", 1 / 50),
+        ("guide", "the copied AWS guide: new client, AssumeRole, new connection", 1 / 50),
         ("botocore", "botocore's signer and urllib3", 1.0),
         ("awscurl", "awscurl as a library", 1.0),
         ("httpx", "httpx and httpx-aws-auth", 1.0),

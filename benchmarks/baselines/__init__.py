@@ -1,1 +1,1 @@
-"""What a user could take instead, each written as its own documentation shows."""
+"""Alternatives, each written as in its own documentation."""

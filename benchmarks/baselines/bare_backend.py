@@ -1,7 +1,7 @@
-"""A function that returns what the backend returns and does nothing else, and both of them timed, in turns.
+"""Times the backend and a function that only returns the same result, in turns.
 
-Run like a function in Lambda, with the backend's package and the runtime's. botocore is kept from sending: its event
-`before-send` is answered on the spot. Prints one line of JSON to standard error.
+It runs like a function in Lambda, with the backend's package and the modules of the runtime. botocore sends nothing:
+its event `before-send` returns a response. The result is one line of JSON on standard error.
 """
 
 import cProfile
@@ -44,8 +44,8 @@ class _Body:
         return [self._content]
 
 
-def answer_on_the_spot(request: Any, **_: object) -> Any:
-    """Answer as DynamoDB does: an order to a read, nothing to a write."""
+def dynamodb_response(request: Any, **_: object) -> Any:
+    """Respond like DynamoDB: with an order to a read, with nothing to a write."""
     content = json.dumps({"Item": _ITEM} if request.headers["X-Amz-Target"].endswith(b"GetItem") else {}).encode()
     headers = HTTPHeaders.from_pairs([("Content-Type", "application/x-amz-json-1.0")])
     return AWSResponse(request.url, 200, headers, _Body(content))
@@ -75,7 +75,7 @@ def p50(handler: Callable[..., dict[str, Any]], event: dict[str, Any], context: 
 
 
 def profile(event: dict[str, Any], context: object) -> dict[str, float]:
-    """Return each part's share of the handler's own time; built-in functions count as their callers'."""
+    """Return each part's share of the handler's own time; built-in functions count for their callers."""
     profiler = cProfile.Profile(builtins=False)
     for _ in range(10 * _CALLS):
         profiler.runcall(orders.handler, event, context)
@@ -87,13 +87,8 @@ def profile(event: dict[str, Any], context: object) -> dict[str, float]:
 
 
 def main(event_file: str, turns: int) -> None:
-    """Time both handlers with one event.
-
-    Args:
-        event_file: The event.
-        turns: How many turns.
-    """
-    orders.dynamodb.meta.events.register_first("before-send.dynamodb", answer_on_the_spot)
+    """Time both handlers with one event."""
+    orders.dynamodb.meta.events.register_first("before-send.dynamodb", dynamodb_response)
     event = json.loads(Path(event_file).read_text(encoding="utf-8"))
     context = SimpleNamespace(
         function_name="function",
@@ -104,7 +99,7 @@ def main(event_file: str, turns: int) -> None:
     )
     expected = bare_handler(event, context)
     if orders.handler(event, context)["statusCode"] != expected["statusCode"]:
-        raise RuntimeError("the backend did not do what the bare function does")
+        raise RuntimeError("the backend and the bare function return different statuses")
     times: dict[str, list[float]] = {"ours": [], "bare": []}
     for _ in range(turns):
         times["ours"].append(p50(orders.handler, event, context))

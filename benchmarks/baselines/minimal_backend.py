@@ -1,4 +1,4 @@
-"""The least that answers a request of API Gateway with an order, with Powertools and a DynamoDB client."""
+"""The smallest program that returns an order to API Gateway, with Powertools and a DynamoDB client."""
 
 import os
 from typing import Any

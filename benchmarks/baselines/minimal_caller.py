@@ -1,4 +1,4 @@
-"""The least that assumes a role and makes one signed call, with the libraries that the caller uses."""
+"""The smallest program that assumes a role and makes one signed call, with the caller's libraries."""
 
 import os
 from typing import Any

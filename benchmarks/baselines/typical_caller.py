@@ -1,4 +1,4 @@
-"""The same with what most functions bring along: Logger, Metrics and Tracer, as the Powertools documentation shows."""
+"""The same in a typical function: with Logger, Metrics and Tracer, as the Powertools documentation shows."""
 
 import os
 from typing import Any

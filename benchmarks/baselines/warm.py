@@ -1,4 +1,4 @@
-"""Clients for a call with a session at hand, and what they are compared with. Each factory returns one call."""
+"""Other clients for a call with an open session. Each factory returns a function that makes one call."""
 
 from __future__ import annotations
 
@@ -17,16 +17,8 @@ from botocore.credentials import Credentials
 from httpx_aws_auth import AwsCredentials, AwsSigV4Auth
 from requests_aws4auth import AWS4Auth
 
-from benchmarks.server import (
-    ACCESS_KEY,
-    EXECUTOR_ROLE_ARN,
-    EXTERNAL_ID,
-    REGION,
-    SECRET_KEY,
-    SESSION_NAME,
-    TOKEN,
-    Server,
-)
+from benchmarks.server import ACCESS_KEY, EXECUTOR_ROLE_ARN, SECRET_KEY, SESSION_NAME, TOKEN, Server
+from tests.support.aws.sts import EXTERNAL_ID, REGION
 
 type Client = Callable[[], tuple[int, object]]
 """Makes one call and returns status and body."""
@@ -35,7 +27,7 @@ TIMEOUT = 30.0
 
 
 def unsigned(server: Server, path: str) -> Client:
-    """An unsigned `requests.Session` with the caller's settings: the floor."""
+    """An unsigned `requests.Session` with the caller's settings: the minimum."""
     session = requests.Session()
     session.trust_env = False
     session.verify = str(server.ca_bundle)
@@ -48,7 +40,7 @@ def unsigned(server: Server, path: str) -> Client:
 
 
 def guide(server: Server, path: str) -> Client:
-    """The guide's way: everything anew for each call."""
+    """The copied AWS guide: a new client, AssumeRole and a new connection for each call."""
 
     def call() -> tuple[int, object]:
         credentials = boto3.client("sts").assume_role(
@@ -68,7 +60,7 @@ def guide(server: Server, path: str) -> Client:
 
 
 def botocore_urllib3(server: Server, path: str) -> Client:
-    """Botocore's signer, sent by urllib3."""
+    """Botocore's signer and urllib3."""
     pool = urllib3.PoolManager(ca_certs=str(server.ca_bundle))
     credentials = Credentials(ACCESS_KEY, SECRET_KEY, TOKEN)
 

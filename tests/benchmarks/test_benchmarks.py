@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: real signatures, turns, ratios within a turn, every target in the picture."""
+"""The benchmarks: real signatures, turns, ratios within a turn, every target in the chart."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import requests
 from requests_aws4auth import AWS4Auth
 
 from benchmarks.baselines.warm import unsigned
-from benchmarks.measure import Row, take_turns
+from benchmarks.measure import Row, interleave
 from benchmarks.plot import draw
-from benchmarks.server import ACCESS_KEY, REGION, SECRET_KEY, TOKEN, Server, running
-from benchmarks.warm import CONTESTANTS
+from benchmarks.server import ACCESS_KEY, SECRET_KEY, TOKEN, Server, running
+from benchmarks.warm import CLIENTS
+from tests.support.aws.sts import REGION
 
-# Connections are kept for as long as the process lives, as in Lambda. The other one is awscurl's own.
+# Connections stay open as long as the process lives, as in Lambda. The other warning is awscurl's own.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:datetime.datetime.utcnow:DeprecationWarning"
 )
@@ -34,18 +35,18 @@ def _environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-@pytest.mark.parametrize("name", sorted(CONTESTANTS.keys() - {"unsigned"}))
-def test_every_contestant_signs_as_aws_does(name: str, server: Server) -> None:
-    status, body = CONTESTANTS[name](server, "/verified")()
+@pytest.mark.parametrize("name", sorted(CLIENTS.keys() - {"unsigned"}))
+def test_every_client_signs_correctly(name: str, server: Server) -> None:
+    status, body = CLIENTS[name](server, "/verified")()
     assert (status, type(body)) == (200, dict)
 
 
-def test_the_server_refuses_what_is_not_signed(server: Server) -> None:
+def test_the_server_refuses_unsigned_requests(server: Server) -> None:
     assert unsigned(server, "/verified")()[0] == 403
     assert unsigned(server, "/whoami")()[0] == 200
 
 
-def test_the_server_refuses_what_was_changed_after_signing(server: Server) -> None:
+def test_the_server_refuses_requests_changed_after_signing(server: Server) -> None:
     class Tampering(requests.Session):
         def send(self, request: requests.PreparedRequest, **kwargs: object) -> requests.Response:
             request.url = f"{request.url}?more"
@@ -56,22 +57,22 @@ def test_the_server_refuses_what_was_changed_after_signing(server: Server) -> No
         assert session.get(f"{server.api_url}/verified", auth=auth, timeout=5).status_code == 403
 
 
-def test_a_session_is_asked_for_once_and_counted(server: Server) -> None:
+def test_a_session_is_requested_once_and_counted(server: Server) -> None:
     server.count()
-    call = CONTESTANTS["ours"](server, "/whoami")
+    call = CLIENTS["ours"](server, "/whoami")
     for _ in range(3):
         call()
     assert server.count() == {"AssumeRole": 1, "call": 3}
 
 
-def test_contestants_take_turns_and_nobody_always_begins() -> None:
+def test_measurements_take_turns_and_none_is_always_first() -> None:
     order: list[str] = []
 
-    def contestant(name: str) -> float:
+    def measure(name: str) -> float:
         order.append(name)
         return float(len(order))
 
-    values = take_turns({name: partial(contestant, name) for name in "abc"}, turns=3)
+    values = interleave({name: partial(measure, name) for name in "abc"}, turns=3)
     assert "".join(order) == "abcbcacab"
     assert values == {"a": [1, 6, 8], "b": [2, 4, 9], "c": [3, 5, 7]}
 
@@ -85,7 +86,7 @@ def test_a_ratio_is_the_median_of_the_ratios_within_each_turn() -> None:
     assert Row("what", "against", "ms", [3], [2]).reached is None
 
 
-def test_the_picture_shows_every_row_with_a_target() -> None:
+def test_the_chart_shows_every_row_with_a_target() -> None:
     rows = [Row("a & b", "<c>", "ms", [1], [2], 0.6), Row("d", "e", "ms", [3], [2], 1.0), Row("f", "g", "ms", [1], [1])]
     picture = ElementTree.fromstring(draw(rows))  # noqa: S314
     namespace = "{http://www.w3.org/2000/svg}"

@@ -1,7 +1,7 @@
 """Execution environments of the caller: one process that has made the slow imports, and forks.
 
-`python -m tests.faults.fork_server SOCKET` listens on a Unix socket. Each connection is an environment, one process. The
-first line describes it. Each further line is an event; the reply describes the outcome of the invocation.
+`python -m tests.faults.fork_server SOCKET` listens on a Unix socket. Each connection is an environment, one process.
+The first line describes it. Each further line is an event; the reply describes the outcome of the invocation.
 """
 
 from __future__ import annotations
