@@ -21,7 +21,9 @@ _CALLS = 25
 
 def ours(server: Server, path: str) -> warm.Client:
     """The caller's client."""
-    client = Client(server.api_url, EXECUTOR_ROLE_ARN, EXTERNAL_ID, SESSION_NAME, REGION)
+    client = Client(
+        server.api_url, role_arn=EXECUTOR_ROLE_ARN, external_id=EXTERNAL_ID, session_name=SESSION_NAME, region=REGION
+    )
     call = Call.parse({"path": path})
 
     def send() -> tuple[int, object]:

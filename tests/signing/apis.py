@@ -1,4 +1,4 @@
-"""Addresses of all kinds, and the caller's side of each."""
+"""API URLs of all kinds, and the client's side of each."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from typing import NamedTuple
 
 from botocore.credentials import ReadOnlyCredentials
 
+from cross_account_api import Client
 from cross_account_api.transport import Connections
 
 
 class Place(NamedTuple):
-    """An API's address as a user gives it, and what follows from it.
+    """An API's URL and region as a user gives them, and what follows from them.
 
     Attributes:
-        url: API_URL.
-        given_region: API_REGION.
         host: Host name and port to connect to.
-        host_header: The Host header.
-        base_path: What stands before the path of every call.
-        region: The region to sign for, where the caller's own is `af-south-1`.
+        base_path: Prefix of every path.
+        region: The region to sign for, if the caller's own is `af-south-1`.
     """
 
     url: str
@@ -56,30 +54,24 @@ TRACE_ID = "Root=1-69689f80-0f1e2d3c4b5a69788796a5b4;Parent=53995c3f42cd8ad8;Sam
 
 @dataclass(frozen=True)
 class Api:
-    """An API that the caller can reach.
-
-    Attributes:
-        place: Its address.
-        url: The same, as the caller's settings have it.
-        region: The region, as the caller's settings have it.
-        connections: The caller's connections to it.
-    """
+    """An API, with the client's connections to it."""
 
     place: Place
-    url: str
-    region: str
     connections: Connections
+
+    def client(self, credentials: FixedCredentials) -> Client:
+        place = self.place
+        return Client(place.url, region=place.given_region, credentials=credentials, transport=self.connections)
 
 
 class FixedCredentials:
-    """One access key for ever."""
+    """One access key forever."""
 
     def __init__(self, access_key: str, secret_key: str, token: str | None) -> None:
         self._credentials = ReadOnlyCredentials(access_key, secret_key, token)
 
-    def frozen(self) -> ReadOnlyCredentials:
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
         return self._credentials
 
-    def renew(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
-        del refused, expired
+    def refresh(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""The APIs that the caller talks to: names of all kinds, and loopback behind them."""
+"""The APIs that the client calls: host names of all kinds, resolved to loopback."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from cross_account_api.endpoint import parse_api_url
 
-from caller.settings import find_api_region, parse_api_url
 from cross_account_api.transport import Connections
 from tests.signing.apis import PLACES, TRACE_ID, Api
 from tests.support.aws.certificates import Authority
@@ -32,13 +32,9 @@ def apis(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         environment.setenv("AWS_CA_BUNDLE", str(ca_bundle))
         environment.setenv("NO_PROXY", "*")
         environment.setenv("_X_AMZN_TRACE_ID", TRACE_ID)
+        environment.setenv("AWS_REGION", "af-south-1")
         servers = {"http": Server(gateway), "https": Server(gateway, tls)}
         for server in servers.values():
             stack.enter_context(server)
         stack.enter_context(names({place.host: servers[place.url.split(":")[0]].port for place in PLACES}))
-        apis = []
-        for place in PLACES:
-            url = parse_api_url(place.url)
-            region = find_api_region(url, place.given_region, "af-south-1")
-            apis.append(Api(place, url, region, stack.enter_context(closing(Connections(url, 32)))))
-        yield apis
+        yield [Api(place, stack.enter_context(closing(Connections(parse_api_url(place.url), 32)))) for place in PLACES]

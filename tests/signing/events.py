@@ -1,4 +1,4 @@
-"""Calls as people and programs might write them: every kind that is allowed, and some that are not."""
+"""Generated calls: every kind that is allowed, and some that are not."""
 
 from __future__ import annotations
 

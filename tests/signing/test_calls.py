@@ -1,11 +1,10 @@
-"""Every call that the caller accepts is correctly signed and arrives with exactly the meaning it was given."""
+"""Every call that the client accepts is signed correctly and arrives with exactly the meaning it was given."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterator
-from time import monotonic
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
@@ -17,7 +16,6 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import strategies as st
 
 from cross_account_api.call import METHODS, Call
-from cross_account_api.client import ApiClient
 from cross_account_api.errors import InvalidCallError
 from tests.signing.apis import PLACES, TRACE_ID, Api, FixedCredentials, Place
 from tests.signing.events import EVENTS, KEYS
@@ -28,7 +26,7 @@ EXAMPLES = 2500
 
 
 def arrived_query(request: Request) -> list[tuple[str, str]]:
-    """Decode a query; URLs (RFC 3986) and HTML forms, which API Gateway follows, must agree on it."""
+    """Decode a query; the rules of URLs (RFC 3986) and of HTML forms, which API Gateway follows, must agree."""
     _, _, query = request.target.partition("?")
     pairs = [item.partition("=")[::2] for item in query.split("&") if item]
     decoded = [(unquote(name, errors="strict"), unquote(value, errors="strict")) for name, value in pairs]
@@ -66,7 +64,7 @@ def given_headers(
             yield name, value
 
 
-# What belongs to the connection or to the signature, and is judged by the verifier.
+# Headers of the connection or the signature, which the verifier checks.
 TRANSPORT = {"authorization", "connection", "content-length", "host", "x-amz-content-sha256", "x-amz-date"}
 
 
@@ -87,7 +85,7 @@ def assert_same_meaning(
 
 
 def botocore_signature(request: Request, region: str, key: tuple[str, str, str | None]) -> str:
-    """Sign what arrived once more, as the AWS SDK for Python does."""
+    """Sign the received request again with the AWS SDK for Python."""
     again = AWSRequest(request.method, "https://" + request.values("host")[0] + request.target, data=request.body)
     for name, value in request.headers:
         if name == "host" or name.startswith("x-amz-"):
@@ -99,12 +97,11 @@ def botocore_signature(request: Request, region: str, key: tuple[str, str, str |
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.url)
-def test_one_plain_call_to_each_kind_of_address(place: Place, apis: list[Api], gateway: Gateway) -> None:
+def test_a_call_to_each_kind_of_url(place: Place, apis: list[Api], gateway: Gateway) -> None:
     api = apis[PLACES.index(place)]
-    assert api.region == place.region
     gateway.keys["AKIDEXAMPLE"] = Credentials("secret", "token")
-    client = ApiClient(api.url, api.region, FixedCredentials("AKIDEXAMPLE", "secret", "token"), api.connections)
-    assert client.send(Call.parse({"path": "/whoami"}), monotonic() + 30).attempts == 1
+    client = api.client(FixedCredentials("AKIDEXAMPLE", "secret", "token"))
+    assert client.get("/whoami").attempts == 1
     assert gateway.received[-1].values("host") == [place.host_header]
 
 
@@ -127,12 +124,11 @@ def test_accepted_calls_are_signed_and_arrive_as_given(apis: list[Api], gateway:
         gateway.received.clear()
         try:
             call = Call.parse(event)
+            response = api.client(FixedCredentials(*key)).send(call, correlation_id=correlation_id)
         except InvalidCallError as error:
             outcomes[error.field.partition(".")[0]] += 1
             return
-        client = ApiClient(api.url, api.region, FixedCredentials(*key), api.connections)
-        answer = client.send(call, monotonic() + 30, correlation_id=correlation_id)
-        assert (answer.status, answer.attempts) == (200, 1)
+        assert (response.status, response.attempts) == (200, 1)
         [request] = gateway.received
         assert_same_meaning(request, api.place, event, key, correlation_id)
         assert request.values("authorization")[0].endswith(botocore_signature(request, api.place.region, key))
@@ -140,7 +136,7 @@ def test_accepted_calls_are_signed_and_arrive_as_given(apis: list[Api], gateway:
         methods[call.method] += 1
 
     holds()
-    # Neither does the generator only make what it knows to be fine, nor is most of it refused.
+    # The generator makes both valid and invalid calls.
     assert outcomes.keys() == {"accepted", "path", "query", "headers", "body", "idempotency_key"}
     assert outcomes["accepted"] > EXAMPLES / 3, outcomes
     assert methods.keys() == set(METHODS)

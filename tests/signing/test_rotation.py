@@ -1,4 +1,4 @@
-"""Many threads, credentials that change under them, midnight: not one signature is wrong."""
+"""Many threads, credentials that change meanwhile, midnight: no signature is wrong."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 
 import pytest
 import time_machine
 
-from caller.settings import Settings
-from cross_account_api.call import Call
-from cross_account_api.client import ApiClient
-from cross_account_api.client import Credentials as CallerCredentials
-from cross_account_api.credentials import ExecutorCredentials
+from cross_account_api import Call, Client
+from cross_account_api.credentials import AssumedRoleCredentials
+from cross_account_api.credentials import Credentials as ClientCredentials
 from cross_account_api.transport import Connections
 from tests.signing.apis import FixedCredentials
 from tests.support.aws.gateway import Gateway
@@ -47,26 +44,25 @@ def api_url(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @contextmanager
-def sessions_of(sts: Sts, api_url: str) -> Iterator[ExecutorCredentials]:
-    """Give the caller's own credentials, with STS on loopback."""
+def sessions_of(sts: Sts) -> Iterator[AssumedRoleCredentials]:
+    """Provide the client's own credentials, with STS on loopback."""
     with Server(sts) as server, pytest.MonkeyPatch.context() as environment:
         for name, value in (CALLER_ENVIRONMENT | {"AWS_ENDPOINT_URL_STS": server.url}).items():
             environment.setenv(name, value)
-        role = "arn:aws:iam::111111111111:role/executor"
-        yield ExecutorCredentials(Settings(api_url, REGION, role, EXTERNAL_ID, "222222222222-stack"))
+        yield AssumedRoleCredentials("arn:aws:iam::111111111111:role/executor", EXTERNAL_ID, "222222222222-stack")
 
 
 def call_many_times(
-    api_url: str, credentials: CallerCredentials, calls: int, meanwhile: Callable[[], None] = lambda: None
+    api_url: str, credentials: ClientCredentials, calls: int, meanwhile: Callable[[], None] = lambda: None
 ) -> None:
-    """Make calls from many threads, and change something a hundred times a second until all are answered."""
+    """Make calls from many threads, and call `meanwhile` a hundred times per second until all are done."""
 
     def work() -> None:
         for number in range(calls // THREADS):
-            client.send(CALLS[number % len(CALLS)], monotonic() + 30)
+            client.send(CALLS[number % len(CALLS)])
 
     with closing(Connections(api_url, THREADS)) as connections, ThreadPoolExecutor(THREADS) as pool:
-        client = ApiClient(api_url, REGION, credentials, connections)
+        client = Client(api_url, region=REGION, credentials=credentials, transport=connections)
         workers = [pool.submit(work) for _ in range(THREADS)]
         while wait(workers, timeout=0.01).not_done:
             meanwhile()
@@ -74,10 +70,10 @@ def call_many_times(
             worker.result()
 
 
-def test_sessions_that_are_renewed_all_the_time(api_url: str, gateway: Gateway) -> None:
-    # botocore renews a session in its last 15 minutes.
+def test_sessions_that_are_refreshed_all_the_time(api_url: str, gateway: Gateway) -> None:
+    # botocore refreshes a session in its last 15 minutes.
     sts = Sts(gateway.keys, lifetime=timedelta(minutes=15, milliseconds=200))
-    with sessions_of(sts, api_url) as credentials:
+    with sessions_of(sts) as credentials:
         call_many_times(api_url, credentials, 8000)
     assert gateway.verdicts == {"accepted": 8000}, gateway.refusals
     assert sts.refusals == []
@@ -88,12 +84,12 @@ def test_sessions_that_end_early_are_replaced(api_url: str, gateway: Gateway) ->
     sts = Sts(gateway.keys, lifetime=timedelta(hours=1))
 
     def end_session() -> None:
-        # Not before all threads have it: a caller whose new session is refused as well rightly gives up.
+        # Not before all threads have it: a client gives up if its new session is refused as well.
         for key, uses in list(gateway.uses.items()):
             if uses >= 20 * THREADS:
                 gateway.keys[key] = replace(gateway.keys[key], expires=datetime.min.replace(tzinfo=UTC))
 
-    with sessions_of(sts, api_url) as credentials:
+    with sessions_of(sts) as credentials:
         call_many_times(api_url, credentials, 4000, end_session)
     assert gateway.verdicts.keys() == {"accepted", "ExpiredTokenException"}, gateway.refusals
     assert gateway.verdicts["accepted"] == 4000

@@ -1,4 +1,4 @@
-"""The verifier gives AWS's own answers to AWS's own cases."""
+"""The verifier passes AWS's published test suite."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.aws.sigv4 import (
 
 
 class Case(TypedDict):
-    """One of AWS's cases: a signed request, and the two texts on the way to its signature."""
+    """A case of AWS's suite: a signed request, and the two intermediate texts of its signature."""
 
     signed_request: str
     canonical_request: str
@@ -37,7 +37,7 @@ SECRET_KEY = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 DATE = "20150830T123600Z"
 SCOPE = "20150830/us-east-1/service/aws4_request"
 
-# The suite's two cases that no receiver of the kind at hand accepts.
+# The two cases that API Gateway would not accept.
 NOT_ACCEPTED = {
     # The token is added after signing, which the suite's notes leave to each service; API Gateway wants it signed.
     "post-sts-token/post-sts-header-after": "unsigned",
@@ -47,14 +47,14 @@ NOT_ACCEPTED = {
 
 
 def request_of(case: Case) -> Request:
-    """Read a case's request, which lacks the line ends and the content length of a real one."""
+    """Read a case's request, which lacks the line endings and the content length of a real one."""
     head, _, body = case["signed_request"].partition("\n\n")
     request = receive(io.BytesIO(head.replace("\n", "\r\n").encode() + b"\r\n\r\n"))
     assert request is not None
     return replace(request, body=body.encode())
 
 
-def judge(request: Request) -> str:
+def verified(request: Request) -> str:
     token = next(iter(request.values("x-amz-security-token")), None)
     return verify(
         request,
@@ -83,13 +83,13 @@ def test_canonical_request_and_string_to_sign_are_as_published(name: str) -> Non
 
 @pytest.mark.parametrize("name", sorted(CASES.keys() - NOT_ACCEPTED))
 def test_the_published_request_is_accepted(name: str) -> None:
-    assert judge(request_of(CASES[name])) == "AKIDEXAMPLE"
+    assert verified(request_of(CASES[name])) == "AKIDEXAMPLE"
 
 
 @pytest.mark.parametrize(("name", "reason"), NOT_ACCEPTED.items())
-def test_the_exceptions_are_what_they_are_said_to_be(name: str, reason: str) -> None:
+def test_the_exceptions_are_refused_for_their_reason(name: str, reason: str) -> None:
     with pytest.raises(RefusedError, match=reason):
-        judge(request_of(CASES[name]))
+        verified(request_of(CASES[name]))
 
 
 def test_the_wrong_published_signature_is_that_of_another_case() -> None:
@@ -113,10 +113,10 @@ def test_the_wrong_published_signature_is_that_of_another_case() -> None:
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
 )
-def test_what_two_readers_could_take_differently_is_refused(raw: bytes) -> None:
+def test_an_ambiguous_request_is_refused(raw: bytes) -> None:
     with pytest.raises(MalformedRequestError, match=r"line|header|body|content-length"):
         receive(io.BytesIO(raw))
 
 
-def test_a_connection_that_ends_is_no_request() -> None:
+def test_a_closed_connection_is_not_a_request() -> None:
     assert receive(io.BytesIO(b"")) is None

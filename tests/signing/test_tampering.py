@@ -1,4 +1,4 @@
-"""Whatever is changed between the caller and the API, the signature notices."""
+"""Any change between the client and the API is detected by the signature."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 from urllib.parse import unquote
 
 import pytest
 
-from cross_account_api.call import Call
-from cross_account_api.client import ApiClient
+from cross_account_api import Call, Client
 from cross_account_api.transport import Connections
 from tests.signing.apis import FixedCredentials
 from tests.support.aws.gateway import Gateway
@@ -36,30 +34,23 @@ CALL = Call.parse(
 
 
 class Wire:
-    """The API, its port, and the bytes of one genuine request to it.
+    """The API's port, and the bytes of one genuine request as it arrived."""
 
-    Args:
-        gateway: The API.
-        port: Its port.
-        genuine: The request as it arrived.
-    """
-
-    def __init__(self, gateway: Gateway, port: int, genuine: bytes) -> None:
-        self.gateway = gateway
+    def __init__(self, port: int, genuine: bytes) -> None:
         self.port = port
         self.genuine = genuine
 
     def send(self, raw: bytes) -> tuple[int, str]:
-        """Send bytes on a connection of their own; return the status and the error type of the answer."""
+        """Send bytes on a new connection; return status and error type of the response."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             connection.sendall(raw)
             connection.shutdown(socket.SHUT_WR)
-            answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
-        error_type = re.search(r"x-amzn-ErrorType: (\S+)", answer)
-        return int(answer.split()[1]), error_type[1] if error_type else ""
+            response = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+        error_type = re.search(r"x-amzn-ErrorType: (\S+)", response)
+        return int(response.split()[1]), error_type[1] if error_type else ""
 
     def replaced(self, pattern: str, replacement: str) -> bytes:
-        """Return the genuine request with the one place changed that a pattern finds."""
+        """Return the genuine request with the only match of a pattern replaced."""
         changed, count = re.subn(pattern, replacement, self.genuine.decode())
         assert count == 1, (pattern, self.genuine)
         assert changed.encode() != self.genuine
@@ -76,8 +67,8 @@ def wire() -> Iterator[Wire]:
         url = f"{server.url}/v1"
         with closing(Connections(url, 1)) as connections:
             credentials = FixedCredentials(KEY, "secret", KEYS[KEY].token)
-            ApiClient(url, "eu-west-1", credentials, connections).send(CALL, monotonic() + 10)
-        yield Wire(gateway, server.port, as_bytes(gateway.received[-1]))
+            Client(url, region="eu-west-1", credentials=credentials, transport=connections).send(CALL)
+        yield Wire(server.port, as_bytes(gateway.received[-1]))
 
 
 def as_bytes(request: Request) -> bytes:
@@ -86,7 +77,7 @@ def as_bytes(request: Request) -> bytes:
 
 
 def test_the_genuine_request_is_accepted_again(wire: Wire) -> None:
-    """Otherwise the refusals below would prove nothing. Within five minutes, a signature knows no replay either."""
+    """Otherwise the refusals below would prove nothing. Signatures do not prevent a replay within five minutes."""
     assert wire.send(wire.genuine) == (200, "")
 
 
@@ -190,7 +181,7 @@ def test_a_genuine_request_is_refused_at_another_time(wire: Wire, seconds: int) 
 
 
 def meaning(request: Request) -> tuple[object, ...]:
-    """Return what a signature protects: method, path, query in any order, signed headers, body."""
+    """Return the parts that a signature protects: method, path, query in any order, signed headers, body."""
     path, _, query = request.target.partition("?")
     pairs = sorted(tuple(unquote(part) for part in item.partition("=")[::2]) for item in query.split("&") if item)
     [authorization] = request.values("authorization")
