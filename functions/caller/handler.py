@@ -119,11 +119,15 @@ def _make_call(event: Any, deadline: float, correlation_id: str, *, from_queue: 
 def _require_returnable(response: Response) -> None:
     """Raise unless Lambda can return a response, before it counts as a success."""
     try:
-        size = len(json.dumps(response.as_json(), ensure_ascii=False).encode())
-    except (ValueError, RecursionError) as error:
-        raise InvalidResponseError(response.request_id) from error
-    if size > MAX_RESULT_BYTES:
-        raise ResponseTooLargeError(size, MAX_RESULT_BYTES)
+        try:
+            size = len(json.dumps(response.as_json(), ensure_ascii=False).encode())
+        except (ValueError, RecursionError) as error:
+            raise InvalidResponseError(response.request_id) from error
+        if size > MAX_RESULT_BYTES:
+            raise ResponseTooLargeError(size, MAX_RESULT_BYTES)
+    except CallError as error:
+        error.attempts, error.throttled = response.attempts, response.throttled
+        raise
 
 
 def _report(outcome: _Outcome) -> None:
@@ -193,8 +197,8 @@ def _park(record: dict[str, Any], error: Exception) -> bool:
     return True
 
 
-def create_client(timing: Timing | None = None) -> Client:
-    """Create the client that the environment variables describe."""
+def create_client(**options: Any) -> Client:
+    """Create the client that the environment variables describe; options are further arguments of `Client`."""
     settings = Settings.from_environment()
     return Client(
         settings.api_url,
@@ -203,7 +207,7 @@ def create_client(timing: Timing | None = None) -> Client:
         session_name=settings.session_name,
         region=settings.api_region,
         api_ignores_idempotency_keys=settings.api_ignores_idempotency_keys,
-        timing=timing or Timing(read=settings.api_timeout),
+        **{"timing": Timing(read=settings.api_timeout), **options},
     )
 
 

@@ -27,6 +27,7 @@ MAX_RESPONSE_BYTES = 10 * 1024 * 1024
 """API Gateway's own limit: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
 _CHUNK_BYTES = 64 * 1024
+_MIN_READ_SECONDS = 0.1
 _MAX_ADDRESSES = 8
 """Upper bound on addresses per host name; the connect timeout applies to each in turn."""
 _NO_RETRIES = urllib3.Retry(total=False, redirect=False)
@@ -172,7 +173,7 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         raise ConnectionFailedError("the response ended within its headers", may_have_arrived=True)
     chunks = []
     size = 0
-    while chunk := response.read1(_CHUNK_BYTES):
+    while chunk := _read_chunk(response, deadline):
         chunks.append(chunk)
         size += len(chunk)
         if size > MAX_RESPONSE_BYTES:
@@ -180,6 +181,14 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         if time.monotonic() > deadline:
             raise ConnectionFailedError("the response did not end in time", may_have_arrived=True)
     return b"".join(chunks)
+
+
+def _read_chunk(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    """Read what is there; the socket's own timeout would start anew with each read."""
+    sock = getattr(response.connection, "sock", None)
+    if sock:
+        sock.settimeout(max(deadline - time.monotonic(), _MIN_READ_SECONDS))
+    return response.read1(_CHUNK_BYTES)
 
 
 def _connection_error(error: urllib3.exceptions.HTTPError) -> ConnectionFailedError:

@@ -45,6 +45,7 @@ class Case:
         seconds: The longest that an invocation takes while it persists.
         ordered: Whether the order exists although the caller got no usable response.
         recovers: Whether the same call succeeds once the fault is gone.
+        parked: Whether a queued call goes to FailedCallQueue after its first delivery.
         call: Makes the call from an idempotency key.
         prepare: Called before the fault.
         cold: Whether it needs an execution environment without a session.
@@ -59,6 +60,7 @@ class Case:
     seconds: float = PAUSES
     ordered: bool = False
     recovers: bool = True
+    parked: bool = False
     call: Callable[[str], dict[str, Any]] = order
     prepare: Callable[[TestBed], None] = field(default=lambda _: None)
     cold: bool = False
@@ -204,7 +206,8 @@ def retried(
 
 def final(fault: str, inject: Injection, error: type[errors.CallError], **more: Any) -> Case:
     """A fault that a retry would meet again."""
-    return Case(fault, inject, error=error, **{"transient": None, "attempts": 1, "seconds": 1} | more)
+    parked = issubclass(error, errors.ApiError | errors.InvalidCallError)
+    return Case(fault, inject, error=error, **{"transient": None, "attempts": 1, "seconds": 1, "parked": parked} | more)
 
 
 def no_session(fault: str, inject: Injection, *, transient: int | None, seconds: float = 1) -> Case:
@@ -230,7 +233,8 @@ CASES = [
         **LOST,
     ),
     retried("order written, response stalls in its body", at_api(faults.stalled_body), **STALLED, **LOST),
-    retried("order written, response drips byte by byte", at_api(faults.dripping), **STALLED, **LOST),
+    retried("order written, response drips a byte per second", at_api(faults.dripping(1)), **STALLED, **LOST),
+    retried("order written, response drips a byte in 8 s", at_api(faults.dripping(8)), **STALLED, **LOST),
     retried(
         "connection attempts time out",
         unreachable(lambda bed: bed.provider.api.unresponsive()),
@@ -266,7 +270,13 @@ CASES = [
     ),
     Case("response with another content type", at_api(faults.wrong_type), 1, 1, None, seconds=1, ordered=True),
     Case("response without a body", at_api(faults.no_body), 1, 1, None, seconds=1, ordered=True),
-    final("order written, response of 7 MB", at_api(faults.huge), errors.ResponseTooLargeError, seconds=5, **LOST),
+    final(
+        "order written, response of 11 MB",
+        at_api(faults.huge(11_000_000)),
+        errors.ResponseTooLargeError,
+        seconds=5,
+        **LOST,
+    ),
     final(
         "order written, response of 100 MB compressed to 0.5 MB",
         at_api(faults.gzip_bomb),

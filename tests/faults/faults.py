@@ -107,14 +107,17 @@ def stalled_body(exchange: Exchange) -> None:
     exchange.stall()
 
 
-@RequestFault
-def dripping(exchange: Exchange) -> None:
+def dripping(interval: float) -> RequestFault:
     """Send one byte at a time, each well within any timeout for a single read."""
-    exchange.respond()
-    exchange.send(b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n")
-    for _ in range(10_000):
-        exchange.send(b" ")
-        time.sleep(scaled(1))
+
+    def act(exchange: Exchange) -> None:
+        exchange.respond()
+        exchange.send(b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n")
+        for _ in range(10_000):
+            exchange.send(b" ")
+            time.sleep(scaled(interval))
+
+    return RequestFault(act)
 
 
 @RequestFault
@@ -156,7 +159,12 @@ truncated_json = altered(lambda response: replace(response, body=response.body[:
 not_json = altered(lambda response: replace(response, body=b"<html>OK</html>"))
 wrong_type = altered(lambda response: replace(response, headers={"Content-Type": "text/html"}))
 no_body = altered(lambda response: replace(response, body=b""))
-huge = altered(lambda response: replace(response, body=json.dumps("x" * 7_000_000).encode()))
+
+
+def huge(size: int) -> RequestFault:
+    return altered(lambda response: replace(response, body=json.dumps("x" * size).encode()))
+
+
 gzip_bomb = altered(
     lambda response: Response(response.status, {**response.headers, "Content-Encoding": "gzip"}, packed())
 )

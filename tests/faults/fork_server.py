@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import botocore.session  # noqa: F401 - imported before the fork, like Powertools
-from tests.support.lambda_context import LambdaContext
 
 from cross_account_api import Timing
 from cross_account_api.client import MAX_CONCURRENCY
 from cross_account_api.transport import Connections, HttpResponse, Request, Timeout
+from tests.support.lambda_context import LambdaContext
 
 _TLS_ALLOWANCE = 3
 """Connecting, and STS, get three times their share: a TLS handshake on a busy machine takes its time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -23,6 +24,20 @@ _SOURCE = next(
     resource["Properties"] for resource in _RESOURCES.values() if resource["Type"] == "AWS::Lambda::EventSourceMapping"
 )
 RECEIVES: int = _RESOURCES["CallQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"]
+
+
+@dataclass(frozen=True)
+class FailedCall:
+    """A message in FailedCallQueue.
+
+    Attributes:
+        reason: Why the function has moved it there; empty if SQS did.
+        uncertain: Whether the API may have carried out the call.
+    """
+
+    body: str
+    reason: str
+    uncertain: bool
 
 
 class Queues:
@@ -75,8 +90,8 @@ class Queues:
                 self._delete(self.calls, [message for message in messages if message["MessageId"] not in failures])
         return invocations
 
-    def waiting(self) -> list[str]:
-        """Return the bodies of the messages in FailedCallQueue without removing them."""
+    def waiting(self) -> list[FailedCall]:
+        """Return the messages in FailedCallQueue without removing them."""
         messages: list[MessageTypeDef] = []
         while batch := self._receive(self.failed, 10, visibility=60):
             messages += batch
@@ -84,20 +99,28 @@ class Queues:
             self._sqs.change_message_visibility(
                 QueueUrl=self.failed, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
             )
-        return [message["Body"] for message in messages]
+        return [_failed_call(message) for message in messages]
 
-    def replay(self) -> None:
-        """Move every failed call back, as `aws sqs start-message-move-task` does: a new message with the same body.
+    def replay(self, *, uncertain: bool = True) -> None:
+        """Move failed calls back, as `aws sqs start-message-move-task` does: a new message with the same body.
+
+        Args:
+            uncertain: Whether to include those that the API may have carried out.
 
         See https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
         """
         while messages := self._receive(self.failed, 10, visibility=60):
-            self.put(*(message["Body"] for message in messages))
-            self._delete(self.failed, messages)
+            chosen = [message for message in messages if uncertain or not _failed_call(message).uncertain]
+            self.put(*(message["Body"] for message in chosen))
+            self._delete(self.failed, chosen)
 
     def _receive(self, url: str, count: int, *, visibility: int) -> list[MessageTypeDef]:
         response = self._sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=count, VisibilityTimeout=visibility, MessageSystemAttributeNames=["All"]
+            QueueUrl=url,
+            MaxNumberOfMessages=count,
+            VisibilityTimeout=visibility,
+            MessageSystemAttributeNames=["All"],
+            MessageAttributeNames=["All"],
         )
         return response.get("Messages", [])
 
@@ -110,6 +133,11 @@ class Queues:
                     for number, message in enumerate(messages)
                 ],
             )
+
+
+def _failed_call(message: MessageTypeDef) -> FailedCall:
+    attributes = {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()}
+    return FailedCall(message["Body"], attributes.get("ErrorCode", ""), attributes.get("Uncertain") == "true")
 
 
 def _record(message: MessageTypeDef) -> dict[str, Any]:

@@ -1,15 +1,17 @@
-"""Runs the cases and records what happens."""
+"""Runs the cases, several at a time, and records what happens."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults.cases import CASES, Case
+from tests.faults.cases import Case
 from tests.faults.environment import Invocation, scaled
+from tests.faults.queues import FailedCall
 from tests.faults.testbed import Shared, TestBed
 
 _CONCURRENCY = 8
@@ -89,17 +91,52 @@ def run_case(case: Case, bed: TestBed) -> Result:
     )
 
 
-def run_all(folder: Path) -> dict[str, Result]:
-    """Run all cases, several at a time, each with a test bed of its own."""
+@dataclass(frozen=True)
+class UnkeyedResult:
+    """What happened in a case with an API that ignores idempotency keys.
+
+    Attributes:
+        orders: All orders while the fault persisted.
+        failed: Calls in FailedCallQueue then.
+        replayed: All orders when those calls had been replayed that the API cannot have carried out.
+    """
+
+    orders: list[str]
+    failed: list[FailedCall]
+    replayed: list[str]
+
+
+def run_unkeyed_case(case: Case, bed: TestBed) -> UnkeyedResult:
+    """Inject a fault once, then persistently; clear it, and replay what cannot have been carried out."""
+    case.prepare(bed)
+    with case.inject(bed, False):
+        bed.invoke(case.call(ONCE))
+    if case.cold:
+        bed.restart()
+    with case.inject(bed, True):
+        bed.invoke(case.call(DIRECT))
+        bed.put(case.call(QUEUED))
+        bed.deliver()
+    orders, failed = bed.ordered(), bed.queues.waiting()
+    time.sleep(scaled(10))
+    bed.queues.replay(uncertain=False)
+    bed.deliver()
+    return UnkeyedResult(orders, failed, replayed=bed.ordered())
+
+
+def run_all[T](
+    run: Callable[[Case, TestBed], T], cases: list[Case], folder: Path, *, ignores_keys: bool = False
+) -> dict[str, T]:
+    """Run cases, several at a time, each with a test bed of its own."""
     # Neighbours are alike: apart from each other, those that wait run beside those that compute.
-    cases = [case for start in range(_CONCURRENCY) for case in CASES[start::_CONCURRENCY]]
+    mixed = [case for start in range(_CONCURRENCY) for case in cases[start::_CONCURRENCY]]
     with Shared.create(folder) as shared, ThreadPoolExecutor(_CONCURRENCY) as threads:
 
-        def run(case: Case) -> Result:
-            bed = TestBed(shared, receives=case.receives)
+        def run_one(case: Case) -> T:
+            bed = TestBed(shared, receives=case.receives, ignores_keys=ignores_keys)
             try:
-                return run_case(case, bed)
+                return run(case, bed)
             finally:
                 bed.stop()
 
-        return dict(zip((case.fault for case in cases), threads.map(run, cases), strict=True))
+        return dict(zip((case.fault for case in mixed), threads.map(run_one, mixed), strict=True))

@@ -14,7 +14,7 @@ from tests.faults.environment import TIMED_OUT
 from tests.faults.queues import RECEIVES
 from tests.faults.testbed import TestBed, order
 from tests.support.aws.gateway import gateway_error
-from tests.support.aws.loopback import Exchange, RequestFault, once
+from tests.support.aws.loopback import Exchange, RequestFault, always, json_response, once
 
 POISON = [
     "not JSON",
@@ -93,19 +93,61 @@ def test_poison_is_put_aside(bed: TestBed) -> None:
     assert {line["error"] for delivery in deliveries for line in delivery.logs if "error" in line} == {
         "InvalidCallError"
     }
-    assert sorted(bed.queues.waiting()) == sorted(bad or " " for bad in POISON)
+    assert sorted(failed.body for failed in bed.queues.waiting()) == sorted(bad or " " for bad in POISON)
     assert Counter(bed.ordered()) == Counter(call["idempotency_key"] for call in good)
     assert bed.third_party.requests == []
 
 
 def test_one_call_of_a_batch_fails(bed: TestBed) -> None:
     """One call of a batch fails: only that call is delivered again."""
-    with at_api(faults.responding(gateway_error(400)))(bed, False):
-        bed.put(*(order(f"call-{number}") for number in range(10)))
-        first, second = bed.deliver()
+    keys = [f"call-{number}" for number in range(10)]
+    failures = [gateway_error(503)] * 6
+
+    @RequestFault
+    def fail_one(exchange: Exchange) -> None:
+        is_chosen = exchange.request.values("idempotency-key") == keys[3:4]
+        exchange.send_response(failures.pop() if is_chosen and failures else exchange.respond())
+
+    bed.provider.api.inject(always(fail_one))
+    bed.put(*map(order, keys))
+    first, second = bed.deliver()
     assert (len(first.result["batchItemFailures"]), first.metrics["CallSucceeded"]) == (1, 9)
     assert (len(second.logs), second.metrics["CallSucceeded"]) == (1, 1)
-    all_done(bed, [f"call-{number}" for number in range(10)])
+    all_done(bed, keys)
+
+
+def test_one_call_of_a_batch_is_rejected(bed: TestBed) -> None:
+    """The API rejects one call of a batch: it goes to FailedCallQueue at once, unchanged and with the reason."""
+    with at_api(faults.responding(gateway_error(400)))(bed, False):
+        bed.put(*(order(f"call-{number}") for number in range(10)))
+        (batch,) = bed.deliver()
+    assert (batch.result["batchItemFailures"], batch.metrics["CallSucceeded"]) == ([], 9)
+    (failed,) = bed.queues.waiting()
+    assert failed.reason == "BadRequestError"
+    assert Counter([*bed.ordered(), json.loads(failed.body)["idempotency_key"]]) == Counter(
+        f"call-{number}" for number in range(10)
+    )
+
+
+def test_a_rejected_call_cannot_be_moved(bed: TestBed) -> None:
+    """The function may not send a rejected call to FailedCallQueue: SQS moves the call after all deliveries."""
+    bed.sqs.inject(always(faults.responding(json_response(403, {"__type": "AccessDeniedException"}))))
+    bed.put({"path": "/unknown"})
+    deliveries = bed.deliver()
+    assert len(deliveries) == RECEIVES
+    (failed,) = bed.queues.waiting()
+    assert (json.loads(failed.body), failed.reason) == ({"path": "/unknown"}, "")
+
+
+def test_a_large_response_to_a_queued_call(bed: TestBed) -> None:
+    """The response is larger than a function can return: a direct call fails, a queued one succeeds."""
+    bed.provider.api.inject(always(faults.huge(7_000_000)))
+    direct = bed.invoke(order("direct"))
+    bed.put(order("queued"))
+    (batch,) = bed.deliver()
+    assert (direct.error, direct.metrics["CallAttempts"]) == ("ResponseTooLargeError", 1)
+    assert (batch.result["batchItemFailures"], batch.metrics["CallSucceeded"]) == ([], 1)
+    all_done(bed, ["direct", "queued"])
 
 
 def test_the_api_slows_callers_down(bed: TestBed) -> None:
@@ -130,7 +172,7 @@ def test_the_api_slows_callers_down(bed: TestBed) -> None:
 
 
 def test_a_thousand_calls_meet_faults_at_random(bed: TestBed) -> None:
-    """1000 queued calls, 10 % of all requests meeting a random fault: every call makes one order, none is left over."""
+    """1000 queued calls, a random fault in 10 % of all requests: every call makes one order, some after a replay."""
     keys = [f"call-{number}" for number in range(1000)]
     draw = random.Random(2026)  # noqa: S311 - the same faults every time
     mixed = [
@@ -151,9 +193,12 @@ def test_a_thousand_calls_meet_faults_at_random(bed: TestBed) -> None:
     for start in range(0, len(keys), 100):
         bed.put(*map(order, keys[start : start + 100]))
         deliveries += bed.deliver()
-    succeeded = sum(delivery.metrics["CallSucceeded"] for delivery in deliveries)
-    failed = sum(delivery.metrics["CallFailed"] for delivery in deliveries)
-    assert (succeeded, failed > 0) == (len(keys), True), "only what failed is delivered again"
+    rejected = {failed.body for failed in bed.queues.waiting()}
+    assert {failed.reason for failed in bed.queues.waiting()} == {"BadRequestError"}
+    assert sum(delivery.metrics["CallSucceeded"] for delivery in deliveries) == len(keys) - len(rejected)
+    bed.provider.api.clear()
+    bed.queues.replay()
+    bed.deliver()
     all_done(bed, keys)
 
 

@@ -160,7 +160,7 @@ class TestBed:
 
     def failed(self) -> list[dict[str, Any]]:
         """Return the calls in FailedCallQueue."""
-        return [json.loads(body) for body in self.queues.waiting()]
+        return [json.loads(failed.body) for failed in self.queues.waiting()]
 
     def stop(self) -> None:
         with ExitStack() as stack:

@@ -49,7 +49,8 @@ def sessions_of(sts: Sts) -> Iterator[AssumedRoleCredentials]:
     with Server(sts) as server, pytest.MonkeyPatch.context() as environment:
         for name, value in (CALLER_ENVIRONMENT | {"AWS_ENDPOINT_URL_STS": server.url}).items():
             environment.setenv(name, value)
-        yield AssumedRoleCredentials("arn:aws:iam::111111111111:role/executor", EXTERNAL_ID, "222222222222-stack")
+        role = "arn:aws:iam::111111111111:role/executor"
+        yield AssumedRoleCredentials(role, external_id=EXTERNAL_ID, session_name="222222222222-stack")
 
 
 def call_many_times(
