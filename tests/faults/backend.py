@@ -25,27 +25,20 @@ from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 from moto.core.models import botocore_stubber
 
-from access.templates import ACCOUNTS, PROJECT, resolved
+from access.templates import ACCOUNTS, resolved
 from tests.faults.environment import scaled
 from tests.support.aws.loopback import Response
 from tests.support.aws.sigv4 import Request
-from tests.support.aws.sts import CALLER_ENVIRONMENT
-from tests.unit.orders.support import Context
+from tests.support.lambda_context import LambdaContext
+from tests.support.signers import ROLE_ID
+from tests.unit.orders.support import ENVIRONMENT, create_tables, load_event, match_resource
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 STAGE = "/v1"
-_ROLE_ID = "AROAEXECUTOREXAMPLE1"
-_RESOURCES = resolved("a")["Resources"]
-_FUNCTION = _RESOURCES["OrdersFunction"]["Properties"]
-_VARIABLES = {
-    name: value.replace("ExecutorRole.RoleId", _ROLE_ID)
-    for name, value in _FUNCTION["Environment"]["Variables"].items()
-}
-_EVENT = (PROJECT / "events/api-whoami.json").read_text()
-# Tables are named after their resources.
-ORDERS, RECORDS = "OrdersTable", "IdempotencyTable"
+ORDERS, RECORDS = ENVIRONMENT["ORDERS_TABLE"], ENVIRONMENT["IDEMPOTENCY_TABLE"]
+_TIMEOUT_SECONDS = scaled(resolved("a")["Resources"]["OrdersFunction"]["Properties"]["Timeout"])
 
 _environment = threading.RLock()
 
@@ -56,16 +49,10 @@ class KilledError(BaseException):
     """Lambda kills the function between two lines; no `except Exception` catches it."""
 
 
-class _Invocation(Context):
-    @staticmethod
-    def get_remaining_time_in_millis() -> int:
-        return int(scaled(_FUNCTION["Timeout"]) * 1000)
-
-
 @functools.cache
 def _handler() -> ModuleType:
     with pytest.MonkeyPatch.context() as environment:
-        for name, value in (CALLER_ENVIRONMENT | _VARIABLES).items():
+        for name, value in ENVIRONMENT.items():
             environment.setenv(name, value)
         return importlib.import_module("orders.handler")
 
@@ -82,10 +69,7 @@ def deployed() -> Iterator[None]:
         # The SDK would pause between its own attempts, and all test beds wait for the one environment.
         patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
         patch.setattr(_handler().logger.registered_handler, "stream", io.StringIO())
-        for name in (ORDERS, RECORDS):
-            properties = _RESOURCES[name]["Properties"]
-            kept = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-            _dynamodb().create_table(TableName=name, **{key: properties[key] for key in kept if key in properties})
+        create_tables(_dynamodb())
         yield
 
 
@@ -96,8 +80,11 @@ def respond(request: Request, session_name: str) -> Response:
     # API Gateway does not pass on Authorization.
     headers = {name: request.values(name) for name, _ in request.headers if name != "authorization"}
     query = parse_qs(url.query, keep_blank_values=True)
-    event = json.loads(_EVENT)
+    event = load_event("whoami")
+    resource, parameters = match_resource(path)
     event |= {
+        "resource": resource,
+        "pathParameters": parameters,
         "path": path,
         "httpMethod": request.method,
         "headers": {name: values[-1] for name, values in headers.items()},
@@ -106,14 +93,14 @@ def respond(request: Request, session_name: str) -> Response:
         "multiValueQueryStringParameters": query or None,
         "body": request.body.decode() or None,
     }
-    event["requestContext"] |= {"path": unquote(url.path), "httpMethod": request.method, "resourcePath": path}
+    event["requestContext"] |= {"path": unquote(url.path), "httpMethod": request.method, "resourcePath": resource}
     event["requestContext"]["identity"] |= {
-        "caller": f"{_ROLE_ID}:{session_name}",
+        "caller": f"{ROLE_ID}:{session_name}",
         "userArn": f"arn:aws:sts::{ACCOUNTS['a']}:assumed-role/executor/{session_name}",
     }
     with _environment:
         try:
-            response = _handler().handler(event, _Invocation())
+            response = _handler().handler(event, LambdaContext(seconds=_TIMEOUT_SECONDS))
         except UserWarning as warning:
             # After a real kill, Powertools could not warn that it has no metrics to publish.
             if isinstance(warning.__context__, KilledError):

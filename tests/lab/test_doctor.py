@@ -317,7 +317,7 @@ def trust(lab: Lab, change: Change) -> Iterator[None]:
     ],
     ids=["account", "principal", "session name", "MFA"],
 )
-def test_account_a_does_not_trust_the_caller(  # noqa: PLR0917
+def test_account_a_does_not_trust_the_caller(
     own_lab: Lab, source: Doctor, colleague: Credentials, change: Change, cause: str, mend: str
 ) -> None:
     with trust(own_lab, change):
@@ -585,7 +585,7 @@ def test_the_session_token_is_forgotten(lab: Lab, examine: Doctor, me: Credentia
         (400, "BadRequestException", "no", "backend", "Account B: mend the call."),
     ],
 )
-def test_what_api_gateway_says(  # noqa: PLR0917
+def test_what_api_gateway_says(
     lab: Lab, examine: Doctor, status: int, code: str, message: str, step: str, mend: str
 ) -> None:
     def answer(request: BaseHTTPRequestHandler) -> Answer:

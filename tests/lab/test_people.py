@@ -113,7 +113,7 @@ def test_an_order_from_standard_input_and_its_way_back(lab: Lab, home: dict[str,
         (["/orders", "--query", "limit=0"], USER_PROFILE, 6, "RejectedError: The API answered 400 invalid_query"),
     ],
 )
-def test_the_exit_code_tells_failures_apart(  # noqa: PLR0917
+def test_the_exit_code_tells_failures_apart(
     lab: Lab, home: dict[str, str], arguments: list[str], profile: str, code: int, error: str
 ) -> None:
     done = run(lab, home, "call-api", *arguments, AWS_PROFILE=profile)

@@ -7,8 +7,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from cross_account_api.endpoint import parse_api_url
 
+from cross_account_api.endpoint import parse_api_url
 from cross_account_api.transport import Connections
 from tests.signing.apis import PLACES, TRACE_ID, Api
 from tests.support.aws.certificates import Authority

@@ -144,7 +144,7 @@ def test_the_package_answers_every_event_with_only_the_runtime_beside_it(
     invocations = invoke(handler, events, server.environment())
     answers = [
         answer.get("status", answer.get("statusCode", answer.get("batchItemFailures")))
-        for answer in (invocation.answer for invocation in invocations)
+        for answer in (invocation.result for invocation in invocations)
     ]
     assert dict(zip(ANSWERS[function], answers, strict=True)) == ANSWERS[function]
 
