@@ -35,6 +35,10 @@ endef
 	$(call environment,.lab-venv,lab/requirements.txt)
 	@touch $@
 
+.aws-cli-venv/.ready: requirements-aws-cli.txt | $(filter .uv/bin/uv,$(UV))
+	$(call environment,.aws-cli-venv,requirements-aws-cli.txt)
+	@touch $@
+
 # One of the oracles that judge the policies is a Node package; without npm, the tests that need it skip.
 tests/access/node_modules/.ready: tests/access/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/access && touch $@; fi
@@ -67,8 +71,16 @@ bench: setup ## Compare speed and size with what one could use instead, side by 
 	@python -m benchmarks
 
 .PHONY: test
-test: setup ## Run every test that this machine can run; the others skip with the reason
-	@python -m pytest
+test: setup .aws-cli-venv/.ready ## Run every test that this machine can run, on all cores; the others skip with the reason
+	@PATH="$(CURDIR)/.aws-cli-venv/bin:$$PATH" python -m pytest -n auto $(ARGS)
+
+.PHONY: test-fast
+test-fast: setup ## Run the tests that need neither a lab nor Docker: unit, templates, access
+	@python -m pytest -n auto tests/unit tests/templates tests/access -m "not lab" $(ARGS)
+
+.PHONY: coverage
+coverage: ## Run every test and measure the branch coverage, subprocesses included
+	@$(MAKE) test ARGS="--cov --cov-report=term --cov-fail-under=95"
 
 .PHONY: check
 check: setup ## Format, lint, types, templates, secrets, workflows: what CI checks before the tests
@@ -98,16 +110,17 @@ deploy-a deploy-b: deploy-%: setup ## Build and deploy one account's stack; ARGS
 
 .PHONY: lock
 lock: setup ## Pin the newest dependencies that fit, with hashes
-	@$(call compile,dev,requirements-dev.txt,--universal)
+	@$(call compile,dev,requirements-dev.txt,--universal pyproject.toml)
 	@$(call compile,lab,lab/requirements.txt,--universal)
+	@$(call compile,aws-cli,requirements-aws-cli.txt,--universal)
 	@$(call compile,orders,functions/orders/requirements.txt,--constraints requirements-dev.txt)
 	@$(call compile,caller,functions/caller/requirements.txt,--constraints requirements-dev.txt)
-	@$(UV) pip compile --quiet --upgrade --no-header --no-annotate --generate-hashes --python-version 3.13 \
-		--constraints requirements-dev.txt --group deploy --output-file .github/requirements.txt
-compile = $(UV) pip compile --quiet --upgrade --no-header --no-annotate --generate-hashes --python-version 3.13 \
-	$(3) pyproject.toml --group $(1) --output-file $(2)
+	@$(call compile,deploy,.github/requirements.txt,--constraints requirements-dev.txt)
+compile = $(UV) pip compile --quiet $(UPGRADE) --no-header --no-annotate --generate-hashes --python-version 3.13 \
+	$(3) --group $(1) --output-file $(2)
+UPGRADE := --upgrade
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
-	@rm -rf .aws-sam .venv .lab-venv .uv tests/access/node_modules build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .aws-sam .venv .lab-venv .aws-cli-venv .uv tests/access/node_modules build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

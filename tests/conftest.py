@@ -10,6 +10,8 @@ import pytest
 from lab.lab import Lab
 from lab.process import drop_aws_variables
 
+pytest_plugins = ["pytester", "tests.support.plugin"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_aws_configuration() -> None:
