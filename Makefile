@@ -5,10 +5,10 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 # The project's own tools come first, for sub-processes too: SAM CLI builds with the python3.13 that it finds on PATH.
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.aws-cli-venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
-# uv from PATH, else one of our own in .uv, made with nothing but python3 and its venv module.
+# uv from PATH, else an own one in .uv, made with nothing but python3 and its venv module.
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 UV_PIN := $(shell sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements-dev.txt)
 
@@ -67,12 +67,12 @@ access-diff: setup ## What the templates let whom do that they did not at BASE=<
 	@python -m access diff $(BASE) $(ARGS)
 
 .PHONY: bench
-bench: setup ## Compare speed and size with what one could use instead, side by side
+bench: setup ## Compare speed and size with the alternatives, side by side
 	@python -m benchmarks
 
 .PHONY: test
 test: setup .aws-cli-venv/.ready ## Run every test that this machine can run, on all cores; the others skip with the reason
-	@PATH="$(CURDIR)/.aws-cli-venv/bin:$$PATH" python -m pytest -n auto $(ARGS)
+	@python -m pytest -n auto $(ARGS)
 
 .PHONY: test-fast
 test-fast: setup ## Run the tests that need neither a lab nor Docker: unit, templates, access
@@ -94,7 +94,7 @@ check: setup ## Format, lint, types, templates, secrets, workflows: what CI chec
 	@for env in account-a account-b deploy-role; do sam validate --lint --config-env "$$env"; done
 
 .PHONY: format
-format: setup ## Format the code and mend what the linter can
+format: setup ## Format the code and apply safe lint fixes
 	@ruff format .
 	@ruff check --fix .
 
