@@ -32,7 +32,7 @@ class Response:
     @property
     def head(self) -> bytes:
         lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
-        lines += [f"{name}: {value}" for name, value in ({"Content-Length": len(self.body)} | self.headers).items()]
+        lines += [f"{name}: {value}" for name, value in {"Content-Length": len(self.body), **self.headers}.items()]
         return "\r\n".join([*lines, "", ""]).encode()
 
     @property
