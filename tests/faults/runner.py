@@ -14,7 +14,7 @@ from tests.faults.environment import Invocation, scaled
 from tests.faults.queues import FailedCall
 from tests.faults.testbed import Shared, TestBed
 
-_CONCURRENCY = 8
+_CONCURRENCY = 16
 
 
 @dataclass(frozen=True)
