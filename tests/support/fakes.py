@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import threading
@@ -11,21 +10,24 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ConnectTimeoutError
 
 from cross_account_api.errors import ConnectionFailedError
 from cross_account_api.transport import HttpResponse, Request, Timeout
+from tests.support.aws import sigv4
+from tests.support.aws.loopback import Response, json_response
+from tests.support.aws.sts import assume_role_response, caller_identity_response, sts_error
 
 API_URL = "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1"
 EXECUTOR_ROLE_ARN = "arn:aws:iam::111111111111:role/orders-api-ExecutorRole-1A2B3C4D5E6F"
 EXTERNAL_ID = "external-id-of-a-test"
 FAILED_CALL_QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/222222222222/FailedCallQueue"
+STS_URL = "https://sts.eu-west-1.amazonaws.com/"
 REQUEST_ID = "6f2b8f0e-3f0c-4a58-bd3c-3a0f4d6a7c21"
 
 
@@ -50,29 +52,18 @@ def refusal(code: str, message: str = "no") -> Reply:
 
 
 def is_signed(request: Request, credentials: ReadOnlyCredentials, region: str = "eu-west-1") -> bool:
-    """Check a request's signature with botocore's signer, which shares no code with the caller's."""
-    body = request.body or b""
-    scheme, _, parameters = request.headers["Authorization"].partition(" ")
-    authorization = dict(parameter.split("=", 1) for parameter in parameters.split(", "))
-    signed_headers = authorization["SignedHeaders"].split(";")
-    signed = AWSRequest(
-        method=request.method,
-        url=request.url,
-        data=body,
-        headers={name: value for name, value in request.headers.items() if name.lower() in signed_headers},
-    )
-    signed.context["timestamp"] = request.headers["x-amz-date"]
-    signer = SigV4Auth(credentials, "execute-api", region)
-    canonical_request = signer.canonical_request(signed)
-    return (
-        scheme == "AWS4-HMAC-SHA256"
-        and request.headers["x-amz-content-sha256"] == hashlib.sha256(body).hexdigest()
-        and {name.lower() for name in request.headers if name.lower().startswith("x-amz-")} | {"host"}
-        == set(signed_headers)
-        and request.headers.get("x-amz-security-token") == credentials.token
-        and authorization["Credential"] == signer.scope(signed)
-        and authorization["Signature"] == signer.signature(signer.string_to_sign(signed, canonical_request), signed)
-    )
+    """Return whether a request carries the signature of these credentials for the API."""
+    url = urlsplit(request.url)
+    headers = (("host", url.netloc), *((name.lower(), value) for name, value in request.headers.items()))
+    target = request.url.removeprefix(f"{url.scheme}://{url.netloc}")
+    keys = {str(credentials.access_key): sigv4.Credentials(str(credentials.secret_key), credentials.token)}
+    received = sigv4.Request(request.method, target, headers, request.body or b"")
+    try:
+        date = datetime.strptime(request.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        sigv4.verify(received, keys, region=region, service="execute-api", now=date)
+    except sigv4.RefusedError:
+        return False
+    return True
 
 
 class FakeApi:
@@ -127,44 +118,29 @@ class FakeSts:
             return self._receive_message(json.loads(request.body))
         time.sleep(self.delay)
         form = {name: values[0] for name, values in parse_qs(request.body).items()}
-        assert request.url == "https://sts.eu-west-1.amazonaws.com/"
+        assert request.url == STS_URL
         self.requests.append({str(name): str(value) for name, value in form.items()})
         if isinstance(self.failure, Exception):
             raise self.failure
         if self.failure:
             status, code, message = self.failure
-            return _xml(
-                status, f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
-            )
+            return _response(STS_URL, sts_error(status, code, message))
         if form["Action"] == "GetCallerIdentity":
-            return _xml(
-                200,
-                "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>222222222222</Account>"
-                "<Arn>arn:aws:iam::222222222222:user/my-user</Arn>"
-                "</GetCallerIdentityResult></GetCallerIdentityResponse>",
-            )
+            return _response(STS_URL, caller_identity_response("222222222222", "user/my-user"))
         number = len(self.requests)
-        session = ReadOnlyCredentials(f"ASIAEXAMPLE{number}", f"secret-key-{number}", f"session-token/{number}+==")
-        self.api.sessions[session.token] = session
-        expiration = datetime.now(UTC) + timedelta(seconds=self.seconds)
-        return _xml(
-            200,
-            "<AssumeRoleResponse><AssumeRoleResult><Credentials>"
-            f"<AccessKeyId>{session.access_key}</AccessKeyId><SecretAccessKey>{session.secret_key}</SecretAccessKey>"
-            f"<SessionToken>{session.token}</SessionToken><Expiration>{expiration.isoformat()}</Expiration>"
-            "</Credentials></AssumeRoleResult></AssumeRoleResponse>",
-        )
+        key, issued = f"ASIAEXAMPLE{number}", sigv4.Credentials(f"secret-key-{number}", f"session-token/{number}+==")
+        self.api.sessions[issued.token] = ReadOnlyCredentials(key, issued.secret_key, issued.token)
+        expires = datetime.now(UTC) + timedelta(seconds=self.seconds)
+        return _response(STS_URL, assume_role_response(key, issued, form.get("RoleSessionName", ""), expires))
 
     def _receive_message(self, message: dict[str, Any]) -> AWSResponse:
         if self.queue_is_down:
             raise ConnectTimeoutError(endpoint_url=message["QueueUrl"])
         self.parked.append(message)
-        headers = HTTPHeaders()
-        headers["Content-Type"] = "application/x-amz-json-1.0"
-        return AWSResponse(message["QueueUrl"], 200, headers, _Raw(b'{"MessageId": "1"}'))
+        return _response(message["QueueUrl"], json_response(200, {"MessageId": "1"}))
 
     def down(self) -> None:
-        self.failure = ConnectTimeoutError(endpoint_url="https://sts.eu-west-1.amazonaws.com/")
+        self.failure = ConnectTimeoutError(endpoint_url=STS_URL)
 
 
 class _Raw(io.BytesIO):
@@ -172,8 +148,8 @@ class _Raw(io.BytesIO):
         yield self.read()
 
 
-def _xml(status: int, text: str) -> AWSResponse:
-    return AWSResponse("https://sts.eu-west-1.amazonaws.com/", status, HTTPHeaders(), _Raw(text.encode()))
+def _response(url: str, response: Response) -> AWSResponse:
+    return AWSResponse(url, response.status, HTTPHeaders.from_pairs(response.headers.items()), _Raw(response.body))
 
 
 @dataclass

@@ -44,6 +44,14 @@ def assume_role_response(access_key: str, session: Credentials, session_name: st
     return Response(200, _XML, text.encode())
 
 
+def caller_identity_response(account: str, resource: str) -> Response:
+    """Return the response to GetCallerIdentity for a principal such as `user/my-user`."""
+    text = f"""<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
+<Account>{account}</Account><Arn>arn:aws:iam::{account}:{resource}</Arn></GetCallerIdentityResult>
+</GetCallerIdentityResponse>"""
+    return Response(200, _XML, text.encode())
+
+
 def sts_error(status: int, code: str, message: str) -> Response:
     text = f"""<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>
     <Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"""
