@@ -32,13 +32,13 @@ from cross_account_api.errors import (
     ApiError,
     AssumeRoleError,
     CallError,
+    ConnectionFailedError,
     ExpiredSessionError,
-    RedirectError,
     ForbiddenError,
+    RedirectError,
     ServerError,
     SettingsError,
     ThrottledError,
-    ConnectionFailedError,
 )
 from cross_account_api.response import Answer, read_answer
 from cross_account_api.transport import Connections, Request, Transport, find_proxy

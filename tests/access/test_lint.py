@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from access.policies import Document, from_templates
+
 from access.templates import Side, transformed
 from tests.access.mutations import faults
 from tests.access.oracles import FOLDER

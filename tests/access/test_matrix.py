@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import botocore.exceptions
 import pytest
+from access.policies import STRICT, Intent, Policies, deployed_intent, from_templates
 from botocore.config import Config
 
 from access import matrix
 from access.decision import decide
 from access.matrix import Case
-from access.policies import STRICT, Intent, Policies, deployed_intent, from_templates
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
 from tests.access import oracles
 from tests.access.mutations import faults

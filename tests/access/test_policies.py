@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from access.policies import Document, Intent, Policies, UnknownPolicyError, deployed_intent, from_templates
+
 from access.templates import transformed
 
 

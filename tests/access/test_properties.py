@@ -6,9 +6,9 @@ import re
 
 import pytest
 import z3
+from access.policies import STRICT, Intent, Policies, from_templates
 
 from access.iam import Kind
-from access.policies import STRICT, Intent, Policies, from_templates
 from access.properties import FACTS, Fact, find, prove, reads
 from tests.access.mutations import faults
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from access.policies import Policies, from_templates
 
 from access import matrix
-from access.policies import Policies, from_templates
 from access.properties import FACTS
 from access.report import CALLS, render, rows
 from tests.access import oracles

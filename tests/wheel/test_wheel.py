@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from access.model import Model, load
 
+from access.model import Model, load
 from access.templates import PROJECT
 from lab.accounts import ACCOUNT_A
 from lab.lab import Lab
