@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -23,6 +24,7 @@ from lab.lab import STACK_NAMES, Lab, Step
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
+    from docker.models.containers import Container
     from mypy_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef
 
 HOST = "host.docker.internal"
@@ -127,7 +129,12 @@ def _bridge_address(client: docker.DockerClient) -> str:
 
 def _remove_containers(client: docker.DockerClient, folders: Iterable[Path]) -> None:
     """Remove the containers that mount one of these folders or a part of it."""
-    for container in client.containers.list(all=True):
+
+    def remove(container: Container) -> None:
         sources = [Path(mount["Source"]) for mount in container.attrs["Mounts"] if "Source" in mount]
         if any(source.is_relative_to(folder) for source in sources for folder in folders):
             container.remove(force=True)
+
+    # Other labs' containers may disappear in between.
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(remove, client.containers.list(all=True, ignore_removed=True)))
