@@ -24,6 +24,8 @@ SPEEDUP = 10
 TIMED_OUT = "Sandbox.Timedout"
 _READY_SECONDS = 60.0
 _GRACE_SECONDS = 2.0
+_TOLERANCE = 0.5
+"""Seconds that a busy machine may add to an invocation: the function's own margin is a tenth of a second here."""
 
 
 def scaled(seconds: float) -> float:
@@ -87,7 +89,7 @@ class Environment:
     def __init__(self, fork_server: Path, variables: Mapping[str, str], timeout: float, speedup: float) -> None:
         self._fork_server = fork_server
         self._given = {"variables": dict(variables), "timeout": timeout, "speedup": speedup}
-        self._timeout = timeout / speedup
+        self._timeout = timeout / speedup + _TOLERANCE
         self._stream: BufferedRWPair | None = None
         self._pid = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,10 @@ _SOURCE = next(
     resource["Properties"] for resource in _RESOURCES.values() if resource["Type"] == "AWS::Lambda::EventSourceMapping"
 )
 RECEIVES: int = _RESOURCES["CallQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"]
+
+
+# moto iterates over all queues to find the dead-letter queue of a new one.
+_creating = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,10 @@ class Queues:
 
     def __init__(self, name: str, receives: int) -> None:
         self._sqs: SQSClient = boto3.client("sqs", region_name=REGION)
+        with _creating:
+            self._create(name, receives)
+
+    def _create(self, name: str, receives: int) -> None:
         self.failed = self._sqs.create_queue(QueueName=f"{name}-failed")["QueueUrl"]
         arn = self._sqs.get_queue_attributes(QueueUrl=self.failed, AttributeNames=["QueueArn"])["Attributes"][
             "QueueArn"

@@ -1,24 +1,38 @@
-"""Which tests run together, and what a skip means."""
+"""Which tests run together in parallel, which need a lab, and what a skip means."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-_LABS = ("own_lab", "lab", "containers", "docker_engine")
-"""Fixtures that take long to start; the first that a test uses is the one that it shares."""
+_LABS = {"lab", "own_lab", "containers", "docker_engine"}
+_TOGETHER = ("tests/containers", "tests/lab")
+"""Folders whose tests share labs, which take long to start."""
+
+
+class _Scheduling(LoadScopeScheduling):
+    """Gives a worker all tests of a folder that shares labs, else all tests of a module."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return next((folder for folder in _TOGETHER if module.startswith(folder)), module)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    # --dist=loadgroup has no effect with pytest 9.2.
+    return _Scheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests that one worker has to run: those that share a lab, else those of a module."""
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
-        lab = next((name for name in _LABS if name in getattr(item, "fixturenames", ())), None)
-        if lab:
+        if _LABS & set(getattr(item, "fixturenames", ())):
             item.add_marker("lab")
-        item.add_marker(pytest.mark.xdist_group(lab or item.path.stem))
 
 
 @pytest.hookimpl(wrapper=True)
