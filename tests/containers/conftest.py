@@ -22,7 +22,7 @@ from lab.containers.sam_local import SamLocal
 from lab.containers.substitute import RuntimeImageError
 from lab.functions import Function
 from lab.process import tail
-from tests.containers.faults import FaultyApi
+from tests.containers.faults import faulty_api
 from tests.containers.probe import package_with_probe
 from tests.containers.variants import BACKEND, CALLER, FAULTY, PROBE_SECONDS, Invoke
 
@@ -58,7 +58,7 @@ def caller(sam_local: SamLocal) -> Iterator[Invoke]:
     """Invoke a variant of the caller in its warm container."""
     package = package_with_probe(sam_local.containers, CALLER)
     host = urlsplit(sam_local.containers.lab.endpoint).hostname or ""
-    with FaultyApi.start(host) as faulty:
+    with faulty_api(host) as faulty:
         # One word, because the caller sends its session token in the clear to no other host.
         api_url = f"http://faults:{faulty.port}"
         variants: dict[str, dict[str, Any]] = {

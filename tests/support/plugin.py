@@ -14,7 +14,7 @@ _TOGETHER = ("tests/containers", "tests/lab")
 """Folders whose tests share labs, which take long to start."""
 
 
-class _Scheduling(LoadScopeScheduling):
+class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Gives a worker all tests of a folder that shares labs, else all tests of a module."""
 
     def _split_scope(self, nodeid: str) -> str:
