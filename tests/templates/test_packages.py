@@ -47,10 +47,8 @@ def test_the_package_holds_its_own_code_and_its_pinned_requirements_only(built: 
     others = {other for _, other in PACKAGES.values()} - {package}
     assert (folder / package / "handler.py").exists()
     assert not any((folder / other).exists() for other in others)
-    assert not (folder / "boto3").exists(), "the runtime brings it"
-    assert not (folder / package / "people").exists(), "the command line is for people's machines"
-    assert not (folder / package / "__main__.py").exists()
-    assert not (folder / "bin").exists()
+    assert not (folder / "boto3").exists(), "Lambda's runtime includes it"
+    assert not (folder / "call_api").exists(), "the command line is not deployed"
 
 
 def test_the_package_runs_on_any_architecture(built: tuple[str, Path]) -> None:
@@ -71,7 +69,7 @@ def test_every_module_brings_bytecode_that_no_unpacking_makes_stale(built: tuple
         assert int.from_bytes(code[4:8], "little") == 0b01, f"{module} is not hash-based and unchecked"
 
 
-SIZE_LIMITS = {"OrdersFunction": 2_500_000, "CallerFunction": 2_000_000}
+SIZE_LIMITS = {"OrdersFunction": 2_500_000, "CallerFunction": 3_600_000}
 
 # What each function answers to each event: a status, or the messages that are delivered again.
 ANSWERS: dict[str, dict[str, object]] = {
