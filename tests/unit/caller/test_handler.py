@@ -43,7 +43,7 @@ from tests.support.fakes import (
 from tests.support.lambda_context import LambdaContext
 
 EVENTS = Path(__file__).parents[3] / "events"
-CONTEXT = LambdaContext(function_name="orders-caller-CallerFunction")
+CONTEXT = LambdaContext(function_name="orders-caller-CallerFunction", seconds=24 * 60 * 60)
 
 type Output = Callable[[], tuple[list[dict[str, Any]], dict[str, Any]]]
 
