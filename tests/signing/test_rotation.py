@@ -1,4 +1,4 @@
-"""Many threads, credentials that change meanwhile, midnight: no signature is wrong."""
+"""Many threads, credentials that change, midnight: no signature is wrong."""
 
 from __future__ import annotations
 
