@@ -1,4 +1,4 @@
-"""The faults and how the caller handles them: each case is a row of the table in the documentation."""
+"""The faults and how the caller handles them: each case is a row in docs/faults.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the fault tables into the documentation: `python -m tests.faults.table`."""
+"""Writes the tables of docs/faults.md: `python -m tests.faults.table`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from access.templates import PROJECT
 from cross_account_api import errors
 from tests.faults import test_deliveries
 from tests.faults.cases import CASES, Case
+from tests.faults.queues import RECEIVES
 
-DOCUMENT = PROJECT / "docs" / "operations.md"
+DOCUMENT = PROJECT / "docs/faults.md"
 BEGIN, END = "<!-- faults:begin -->", "<!-- faults:end -->"
 
 
@@ -21,8 +22,8 @@ def render() -> str:
 
 
 def _cases() -> Iterator[str]:
-    yield "| fault | once | persistent | ends with | within | order made | replay |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| fault | once | persistent | ends with | within | order made | deliveries | replay |"
+    yield "|---|---|---|---|---|---|---|---|"
     for case in CASES:
         yield f"| {' | '.join(_cells(case))} |"
 
@@ -35,8 +36,9 @@ def _cells(case: Case) -> Iterator[str]:
     yield f"{case.seconds:.0f} s"
     yield "yes" if case.ordered else "no"
     if case.error is None:
-        yield "-"
+        yield from ("-", "-")
     else:
+        yield "1" if case.parked else str(RECEIVES)
         yield "succeeds" if case.recovers else "after fixing the call"
 
 

@@ -1,4 +1,4 @@
-"""Deliveries of calls and their outcomes: each docstring is a row in the documentation."""
+"""Deliveries of calls and their outcomes: each docstring is a row in docs/faults.md."""
 
 from __future__ import annotations
 
