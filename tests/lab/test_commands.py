@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -38,9 +39,12 @@ def lab_command(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
+        watchdog = Timer(240, process.kill)
+        watchdog.start()
         try:
             yield process
         finally:
+            watchdog.cancel()
             process.kill()
     assert list(folder.iterdir()) == []
 
@@ -100,7 +104,7 @@ def in_terminal(tmp_path: Path, *commands: str) -> subprocess.CompletedProcess[s
 def test_what_the_lab_prints_works_when_pasted(folder: Path, tmp_path: Path) -> None:
     env_file = tmp_path / "lab.env"
     with lab_command(folder, "serve", "--consumers", "account-b,account-c", "--env-file", str(env_file)) as lab:
-        usage = read_until(lab, "replay --consumer account-c")
+        usage = read_until(lab, "--consumer account-c")
         commands = [line.strip() for line in usage.splitlines() if line.startswith("  ")]
         per_consumer = ["sam remote", "sam remote", "sam logs", "python -m"]
         assert [" ".join(line.split()[:2]) for line in commands] == [
