@@ -12,8 +12,8 @@ from shlex import quote
 
 import certifi
 
+from access.model import load
 from lab.accounts import ACCOUNT_B, REGION
-from lab.functions import read_functions
 from lab.lab import STACK_NAMES, USER_PROFILE, Lab
 from lab.sam import PROJECT
 
@@ -108,9 +108,9 @@ def usage(lab: Lab, env_file: Path) -> str:
 
 
 def _example_path() -> str:
-    """Return the path of a GET route without parameters, if the API has one."""
-    routes = [route.split() for function in read_functions().values() for route in function.routes]
-    return next((path for method, path in routes if method == "GET" and "{" not in path), "/")
+    """Return the path of a granted GET route without parameters, if the API has one."""
+    granted = [route for route in load().routes if route.granted and route.method == "GET"]
+    return next((route.path for route in granted if "{" not in route.path), "/")
 
 
 def _write_ca_bundle(lab: Lab) -> Path:

@@ -189,20 +189,3 @@ def test_every_cell_is_in_the_table(console: Console) -> None:
     assert header.split()[:4] == ["who", "/teas", "/teas", "/teas/{id}"]
     assert me.split() == ["me", "✓", "200", "✓", "201", "✗", "403", "AccessDenied"]
     assert other.split() == ["stranger", *["✗", "no", "role"] * 3, "AccessDenied"]
-
-
-def test_progress_tells_what_took_how_long(console: Console) -> None:
-    with demo.progress(console, "boil water"):
-        pass
-
-    assert isinstance(console.file, io.StringIO)
-    assert console.file.getvalue().startswith("✓ boil water ")
-    assert console.file.getvalue().endswith("0.0 s\n")
-
-
-def test_progress_does_not_claim_what_failed(console: Console) -> None:
-    with pytest.raises(OSError, match="cold"), demo.progress(console, "boil water"):
-        raise OSError("cold")
-
-    assert isinstance(console.file, io.StringIO)
-    assert "✓" not in console.file.getvalue()
