@@ -1,9 +1,12 @@
 """Credentials to sign with: a session of the executor role, or whatever an AWS profile gives."""
 
+import os
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,8 +14,8 @@ from typing import Any, Protocol
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import DeferredRefreshableCredentials, ReadOnlyCredentials
-from botocore.exceptions import ClientError, NoCredentialsError
-from botocore.utils import JSONFileCache
+from botocore.exceptions import BotoCoreError, ClientError, ConfigParseError, NoCredentialsError
+from botocore.utils import JSONFileCache, parse_timestamp
 
 from cross_account_api.errors import AssumeRoleError
 from cross_account_api.timing import Clock, Timing
@@ -78,7 +81,7 @@ class AssumedRoleCredentials:
             retries={"mode": "standard", "total_max_attempts": 3},
         )
         with assume_role_errors(role_arn):
-            self._sts: Any = botocore.session.Session(profile=profile).create_client("sts", config=config)
+            self._sts: Any = open_session(profile).create_client("sts", config=config)
         self._lock = threading.Lock()
         self._session = self._new_session()
         self._token: str | None = None
@@ -140,6 +143,7 @@ class ProfileCredentials:
         profile: A profile of the AWS configuration; None for the default chain.
         timing: Limits.
         clock: The `time` module, or a substitute.
+        cache: Where sessions are kept; by default the AWS CLI's cache.
 
     Attributes:
         region: The profile's region; empty if it has none.
@@ -151,20 +155,30 @@ class ProfileCredentials:
     See https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-role.html
     """
 
-    def __init__(self, profile: str | None = None, *, timing: Timing | None = None, clock: Clock = time) -> None:
+    def __init__(
+        self,
+        profile: str | None = None,
+        *,
+        timing: Timing | None = None,
+        clock: Clock = time,
+        cache: "SessionCache | None" = None,
+    ) -> None:
         self._profile = profile
         self._timing = timing or Timing()
-        self._clock = clock
-        self._source = describe_profile(profile)
-        self._cache = SessionCache(clock)
-        with assume_role_errors(self._source):
-            session = self._load()
+        self._role = describe_profile(profile)
+        self._source = ProfileSource()
+        self._cache = SessionCache(clock) if cache is None else cache
+        with assume_role_errors(self._role):
+            session = open_session(profile)
             self.region: str = session.get_config_variable("region") or ""
             self.ca_bundle: str = session.get_config_variable("ca_bundle") or ""
+            self._source = find_source(session)
+        with assume_role_errors(self._role, self._source):
+            self._load(session)
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return the credentials; a profile with `role_arn` assumes its role, asking for an MFA code if it must."""
-        with assume_role_errors(self._source):
+        with assume_role_errors(self._role, self._source):
             frozen: ReadOnlyCredentials = self._credentials.get_frozen_credentials()
         return frozen
 
@@ -174,36 +188,54 @@ class ProfileCredentials:
         if age is None or (not expired and age < self._timing.session_trusted):
             return False
         self._cache.drop(refused.access_key)
-        with assume_role_errors(self._source):
-            self._load()
+        with assume_role_errors(self._role, self._source):
+            self._load(open_session(self._profile))
         return True
 
-    def _load(self) -> botocore.session.Session:
-        session = botocore.session.Session(profile=self._profile)
+    def _load(self, session: botocore.session.Session) -> None:
+        self._cache.source = self._source.name
         session.get_component("credential_provider").get_provider("assume-role").cache = self._cache
         credentials = session.get_credentials()
         if credentials is None:
             raise NoCredentialsError
+        self._source.require_token(credentials.method)
         self._credentials: Any = credentials
-        return session
 
 
 class SessionCache:
-    """The AWS CLI's cache of role sessions. It is a convenience: what cannot be read or written is left aside."""
+    """The AWS CLI's cache of role sessions. It is a convenience: what cannot be read or written is left aside.
 
-    def __init__(self, clock: Clock = time) -> None:
+    Args:
+        clock: The `time` module, or a substitute.
+        shared: Whether sessions are read from files and written to them.
+
+    Attributes:
+        source: The profile whose credentials assume the role. Its name is written to the file as well: the AWS CLI has
+            one file for each role and session name, whoever assumed the role.
+    """
+
+    _SOURCE = "SourceProfile"
+
+    def __init__(self, clock: Clock = time, *, shared: bool = True) -> None:
         self._clock = clock
         self._sessions: dict[str, dict[str, Any]] = {}
         self._issued: dict[str, float] = {}
         self._files: JSONFileCache | None = None
-        with suppress(RuntimeError):  # there is no home directory
-            self._files = JSONFileCache(str(Path("~/.aws/cli/cache").expanduser()))
+        self.source = ""
+        if shared:
+            with suppress(RuntimeError):  # there is no home directory
+                self._files = JSONFileCache(str(Path("~/.aws/cli/cache").expanduser()))
 
     def __contains__(self, key: str) -> bool:
         if key not in self._sessions and self._files:
-            with suppress(KeyError, OSError, ValueError):
+            with suppress(KeyError, OSError, TypeError, ValueError):
                 session = self._files[key]
-                if isinstance(session, dict) and isinstance(session.get("Credentials"), dict):
+                parse_timestamp(session["Credentials"]["Expiration"])
+                is_complete = all(
+                    isinstance(session["Credentials"][name], str)
+                    for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
+                )
+                if is_complete and session.get(self._SOURCE, self.source) == self.source:
                     self._sessions[key] = session
         return key in self._sessions
 
@@ -215,7 +247,7 @@ class SessionCache:
         self._issued[session["Credentials"]["AccessKeyId"]] = self._clock.time()
         if self._files:
             with suppress(OSError, ValueError):
-                self._files[key] = session
+                self._files[key] = {**session, self._SOURCE: self.source}
 
     def age(self, access_key: str | None) -> float | None:
         """Return the seconds since a session was issued, infinity if another process did; None if it is not here."""
@@ -233,13 +265,49 @@ class SessionCache:
                         del self._files[key]
 
 
+@dataclass(frozen=True)
+class ProfileSource:
+    """The profile at the end of the `source_profile`s, where the first credentials come from."""
+
+    name: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def require_token(self, method: str) -> None:
+        """Raise if the first credentials are those of a session (their key begins with ASIA) without its token."""
+        key, token = (self.settings.get(name) for name in ("aws_access_key_id", "aws_session_token"))
+        if method == "env" or self.settings.get("credential_source") == "Environment":
+            key, token = (os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"))
+            token = token or os.environ.get("AWS_SECURITY_TOKEN")
+        if key and key.startswith("ASIA") and not token:
+            raise AssumeRoleError(describe_profile(self.name), "MissingSessionToken", f"{key} is the key of a session")
+
+
+def open_session(profile: str | None = None) -> botocore.session.Session:
+    """Open a session for a profile; unlike botocore alone, it reads `AWS_REGION` as the AWS CLI does."""
+    session = botocore.session.Session(profile=profile)
+    if region := os.environ.get("AWS_REGION"):
+        session.set_config_variable("region", region)
+    return session
+
+
+def find_source(session: botocore.session.Session) -> ProfileSource:
+    """Find where the first credentials of a session's profile come from."""
+    profiles = session.full_config.get("profiles", {})
+    name, seen = session.profile or "default", set()
+    while name not in seen and (source := profiles.get(name, {}).get("source_profile")):
+        seen.add(name)
+        name = source
+    return ProfileSource(name, profiles.get(name, {}))
+
+
 def describe_profile(profile: str | None) -> str:
-    """Return what a message calls a profile; None is the default one."""
+    """Return what a message calls a profile; None is the one of `AWS_PROFILE`, or the default one."""
+    profile = profile or os.environ.get("AWS_PROFILE")
     return f"profile {profile}" if profile else "the default AWS profile"
 
 
 @contextmanager
-def assume_role_errors(role: str) -> Iterator[None]:
+def assume_role_errors(role: str, source: ProfileSource | None = None) -> Iterator[None]:
     """Raise `AssumeRoleError` for whatever keeps credentials from being found.
 
     Profiles, caches and credential programs make botocore raise far more than its own exceptions: OSError, ValueError,
@@ -247,13 +315,30 @@ def assume_role_errors(role: str) -> Iterator[None]:
 
     Args:
         role: The role, or the profile that names it.
+        source: Where the first credentials come from.
     """
+    name = source.name if source else ""
     try:
         yield
     except AssumeRoleError:
         raise
     except ClientError as error:
         details = error.response.get("Error", {})
-        raise AssumeRoleError(role, details.get("Code") or "Unknown", details.get("Message") or "") from error
+        code, detail = details.get("Code") or "Unknown", details.get("Message") or ""
+        raise AssumeRoleError(role, code, detail, profile=name) from error
+    except ConfigParseError as error:
+        detail = f"{error.kwargs['path']}{_line_number(error.kwargs.get('error'))} cannot be read"
+        raise AssumeRoleError(role, "ConfigParseError", detail, profile=name) from error
     except Exception as error:
-        raise AssumeRoleError(role, type(error).__name__, str(error)) from error
+        code = type(error).__name__
+        if isinstance(error, AttributeError) and sys.stdin is None:
+            code = "EOFError"  # getpass, without standard input
+        elif source and "credential_process" in source.settings and not isinstance(error, BotoCoreError | EOFError):
+            code = "CredentialProcessError"
+        raise AssumeRoleError(role, code, " ".join(str(error).split()), profile=name) from error
+
+
+def _line_number(error: object) -> str:
+    """Return where configparser gave up; its message quotes the line, which may hold a secret."""
+    lines = [number for number, _ in getattr(error, "errors", [])] or [getattr(error, "lineno", None)]
+    return f", line {lines[0]}," if lines[0] else ""

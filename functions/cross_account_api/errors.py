@@ -28,15 +28,17 @@ body, a query or a header value. Lambda reports the type's name as `errorType` a
 import re
 from typing import ClassVar
 
+from cross_account_api.denials import Denial
+
 _MAX_DETAIL = 500
 _CLOCK = "Account B: set the clock."
 
 _Hints = tuple[tuple[str, str, str], ...]
-"""An error code, words of the message, and the remedy: AWS tells some causes apart in the message only."""
+"""A pattern of error codes, words of the message, and the remedy: AWS tells some causes apart in the message only."""
 
 
 def _find_hint(hints: _Hints, code: str, detail: str) -> str:
-    return next((hint for name, words, hint in hints if name == code and words in detail), "")
+    return next((hint for codes, words, hint in hints if re.fullmatch(codes, code) and words in detail), "")
 
 
 def one_line(text: str) -> str:
@@ -108,12 +110,17 @@ class AssumeRoleError(CallError):
         role: The role, or the profile that names it.
         code: The error code of STS, or the type of the failure if STS could not be asked.
         detail: What STS or the SDK said about it.
+        profile: The profile that the first credentials come from, for the command that signs in to it.
 
     See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html#API_AssumeRole_Errors
     """
 
-    _OWN_CREDENTIALS = "Account B: the caller's own credentials are not valid."
+    _MFA_DIGITS = "Account B: an MFA code has 6 digits."
+    _PROGRAM = (
+        "Account B: the program in the profile's credential_process failed; run it by hand, its output must be JSON."
+    )
     _HINTS: ClassVar[_Hints] = (
+        # What STS says.
         (
             "AccessDenied",
             "MultiFactorAuthentication failed",
@@ -125,10 +132,14 @@ class AssumeRoleError(CallError):
             "STS did not say which side refused. Account B: allow sts:AssumeRole on exactly this role. "
             "Account A: check the trust policy's account, ExternalId, session name, principal and MFA.",
         ),
-        ("ExpiredToken", "", _OWN_CREDENTIALS),
-        ("InvalidClientTokenId", "", _OWN_CREDENTIALS),
-        ("NoCredentialsError", "", "Account B: set AWS_PROFILE, or give credentials in another way."),
-        ("ProfileNotFound", "", "Account B: name a profile of your AWS configuration."),
+        ("InvalidIdentityToken|IDP.*", "", "Account B: check the token in web_identity_token_file and its provider."),
+        ("ExpiredToken(Exception)?", "", "Account B: the caller's own credentials have expired: get new ones."),
+        (
+            "InvalidClientTokenId|UnrecognizedClientException",
+            "",
+            "Account B: the caller's own credentials are not valid: the access key was deleted or deactivated, or the "
+            "session token is not the key's.",
+        ),
         (
             "RegionDisabledException",
             "",
@@ -136,14 +147,85 @@ class AssumeRoleError(CallError):
         ),
         ("SignatureDoesNotMatch", "Signature expired", _CLOCK),
         ("SignatureDoesNotMatch", "Signature not yet current", _CLOCK),
-        ("SignatureDoesNotMatch", "", _OWN_CREDENTIALS),
-        ("ValidationError", "", "Account B: check the role's ARN, the ExternalId and the session name."),
+        ("RequestExpired", "", _CLOCK),
+        (
+            "SignatureDoesNotMatch",
+            "",
+            "Account B: the caller's own credentials are not valid: the secret access key is not the access key's.",
+        ),
+        ("ValidationError", "tokenCode", _MFA_DIGITS),
+        (
+            "ValidationError|ParamValidationError",
+            "TokenCode",
+            _MFA_DIGITS,
+        ),
+        ("(Param)?ValidationError", "", "Account B: check the role's ARN, the ExternalId and the session name."),
+        ("Throttling.*|RequestLimitExceeded|Internal.*|ServiceUnavailable.*", "", "AWS: try again later."),
+        # What keeps STS from being asked.
+        ("NoCredentialsError", "", "Account B: set AWS_PROFILE, or give credentials in another way."),
+        ("ProfileNotFound", "", "Account B: name a profile of your AWS configuration."),
+        ("MissingSessionToken", "", "Account B: set AWS_SESSION_TOKEN or aws_session_token, which belongs to the key."),
+        ("ConfigParseError", "", "Account B: correct this file."),
+        (
+            "PartialCredentialsError",
+            "",
+            "Account B: complete the profile: a role needs source_profile or credential_source, a key its secret.",
+        ),
+        (".*ConfigError|UnknownCredentialError", "", "Account B: correct the profile."),
+        ("ForbiddenException", "", "Account B: sso_account_id and sso_role_name must be an assignment of yours."),
+        (
+            ".*SSO.*|TokenRetrievalError|PendingAuthorizationExpiredError",
+            "",
+            "Account B: sign in again: aws sso login --profile {profile}",
+        ),
+        ("Login.*", "", "Account B: sign in again: aws login --profile {profile}"),
+        ("CredentialProcessError", "", _PROGRAM),
+        ("CredentialRetrievalError", "custom-process", _PROGRAM),
+        (
+            "(Credential|Metadata)RetrievalError",
+            "",
+            "Account B: the environment, container or instance of credential_source gives no credentials.",
+        ),
+        ("EOFError", "", "Account B: nobody could be asked for the MFA code; run it in a terminal."),
+        ("NoRegionError|InvalidRegionError", "", "Account B: set AWS_REGION, or region in the profile."),
+        (
+            "ValueError",
+            "Invalid endpoint",
+            "Account B: AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_STS or endpoint_url must be a URL with https://.",
+        ),
+        (
+            "ValueError",
+            "Unsupported host",
+            "Account B: AWS_CONTAINER_CREDENTIALS_FULL_URI must be the address that ECS or EKS sets.",
+        ),
+        (
+            "ProxyConnectionError|InvalidProxiesConfigError|UnicodeEncodeError|LocationParseError",
+            "",
+            "Account B: check HTTPS_PROXY: its address, and that user and password are percent-encoded ASCII.",
+        ),
+        ("HTTPClientError", "codec can't encode", "Account B: user and password in HTTPS_PROXY must be ASCII."),
+        ("SSLError", "", "Account B: AWS_CA_BUNDLE or the profile's ca_bundle must contain the CA of STS."),
+        (
+            ".*(Connect|Connection|Timeout|HTTPClient|ResponseStreaming)\\w*Error",
+            "",
+            "Account B: STS must be reachable from here; a later attempt may succeed.",
+        ),
+        (
+            "OSError|FileNotFoundError|PermissionError|NotADirectoryError|IsADirectoryError",
+            "",
+            "Account B: this file must be readable.",
+        ),
     )
 
-    def __init__(self, role: str, code: str, detail: str) -> None:
-        other = "Account B: STS must be reachable from here; a later attempt may succeed."
-        hint = _find_hint(self._HINTS, code, detail) or other
-        super().__init__(f"Could not assume {role}: {code}: {one_line(detail).rstrip('.')}.", hint)
+    def __init__(self, role: str, code: str, detail: str, *, profile: str = "") -> None:
+        denial = Denial.parse(detail) if code == "AccessDenied" else None
+        hint = denial.remedy if denial else _find_hint(self._HINTS, code, detail)
+        hint = hint or "Account B: correct the credentials or the AWS configuration."
+        what = "Could not assume" if role.startswith("arn:") else "No credentials from"
+        super().__init__(
+            f"{what} {role}: {code}: {one_line(detail).rstrip('.')}.",
+            hint.replace("{profile}", profile or "<profile>"),
+        )
         self.role = role
         self.code = code
         self.detail = detail
@@ -273,15 +355,16 @@ class ForbiddenError(BadRequestError):
     _HINTS: ClassVar[_Hints] = (
         (
             "AccessDeniedException",
-            "explicit deny in an identity-based policy",
-            "Account A: the role's sessions were revoked, or a policy of the role denies this method and path.",
-        ),
-        (
-            "AccessDeniedException",
-            "explicit deny",
-            "Account A: the API's resource policy denies it. Account B: only a session of the executor role may call.",
+            "User is not authorized to access this resource",
+            "Account A: a Lambda authorizer refuses it; for signed calls, the method's authorizer must be AWS_IAM.",
         ),
         ("AccessDeniedException", "", "Account A: the executor role's policy lacks this method and path."),
+        (
+            "",
+            "Forbidden",
+            "An HTTP API gives no reason. Account A: the role's policy must allow this route. "
+            "Account B: check the region and the credentials that sign.",
+        ),
         (
             "ForbiddenException",
             "",
@@ -310,14 +393,16 @@ class ForbiddenError(BadRequestError):
     )
 
     def _remedy(self, code: str, detail: str) -> str:
-        return _find_hint(self._HINTS, code, detail) or self.hint
+        denial = Denial.parse(detail) if code == "AccessDeniedException" else None
+        return denial.remedy if denial else _find_hint(self._HINTS, code, detail) or self.hint
 
 
 class ExpiredSessionError(ForbiddenError):
     """403: the session itself is expired or unknown."""
 
     hint = (
-        "Account B: get a new session. If that one is rejected too, check the clock and the partition of the API's URL."
+        "Account B: the session has expired or is not valid: get a new one. If that is rejected too, check the clock "
+        "and the partition of the API's URL."
     )
 
 

@@ -273,7 +273,7 @@ def test_a_profile_assumes_its_role_and_shares_the_sessions_of_the_aws_cli(sts: 
 def test_a_profile_whose_role_is_refused(sts: FakeSts) -> None:
     sts.failure = (403, "AccessDenied", "no")
 
-    with pytest.raises(AssumeRoleError, match="Could not assume profile orders: AccessDenied"):
+    with pytest.raises(AssumeRoleError, match="No credentials from profile orders: AccessDenied"):
         ProfileCredentials("orders").get_frozen_credentials()
 
 

@@ -1,0 +1,154 @@
+"""AWS's sentences about denied requests: which policy denied, and who can change it.
+
+    User: arn:… is not authorized to perform: execute-api:Invoke on resource: arn:…
+        because no identity-based policy allows the execute-api:Invoke action
+        with an explicit deny in a service control policy
+
+Not every answer names the type of policy; then it stays open.
+
+See https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Self
+
+_SENTENCE = re.compile(
+    r"User: (?P<principal>\S+) is not authorized to perform:? (?P<action>[\w-]+:\w+)"
+    r"(?: on (?:the )?resource:? (?P<resource>\S+))?"
+)
+_REASON = re.compile(
+    r"because no (?P<missing>[\w -]+?) allows|with an explicit deny(?: in (?:an?|the) (?P<denying>[\w -]+))?", re.I
+)
+_API_ACTION = "execute-api:Invoke"
+
+
+class Owner(Enum):
+    """Whose policy it is."""
+
+    PRINCIPAL = "the account of the principal"
+    CALLER = "whoever makes the call"
+    RESOURCE = "the account of the API and the role"
+
+
+_POLICIES = {
+    "identity-based policy": (Owner.PRINCIPAL, "a policy of {principal}"),
+    "permissions boundary": (Owner.PRINCIPAL, "the permissions boundary of {principal}"),
+    "service control policy": (Owner.PRINCIPAL, "a service control policy (SCP) of its organization"),
+    "session policy": (Owner.CALLER, "the session policy that the session was created with"),
+    "vpc endpoint policy": (Owner.CALLER, "the policy of the VPC endpoint that the request went through"),
+    "resource control policy": (Owner.RESOURCE, "a resource control policy (RCP) of its organization"),
+    "resource-based policy": (Owner.RESOURCE, "{resource_policy}"),
+    "role trust policy": (Owner.RESOURCE, "{resource_policy}"),
+}
+"""By the type of policy: whose it is, and what a message calls it."""
+
+_MORE = {
+    (_API_ACTION, "identity-based policy", True): "Sessions are revoked in the same way.",
+    (_API_ACTION, "resource-based policy", True): "Account B: call with a session of the executor role.",
+    ("sts:AssumeRole", "identity-based policy", False): "ApiAccessPolicy of template-account-b.yaml does.",
+    ("sts:AssumeRole", "role trust policy", False): (
+        "It compares the account, the ExternalId, the session name, the principal and MFA. "
+        "Account B: check what the profile sends."
+    ),
+}
+"""By action, type of policy and whether it denies: what else helps."""
+
+_SESSION_TAGS = (
+    "Account B: or send no session tags (GitHub's action: role-skip-session-tagging: true; EKS Pod Identity: "
+    "disableSessionTags)."
+)
+
+
+@dataclass(frozen=True)
+class Denial:
+    """One such sentence.
+
+    Attributes:
+        principal: ARN of the caller, or `anonymous`.
+        action: What was denied, such as `sts:AssumeRole`.
+        resource: ARN of the API's method or of the role; API Gateway masks the account but for four digits.
+        policy: Type of the policy, in lower case; empty if AWS does not say.
+        explicit: Whether a policy denies it; else none allows it.
+    """
+
+    principal: str
+    action: str
+    resource: str
+    policy: str
+    explicit: bool
+
+    @classmethod
+    def parse(cls, message: str) -> Self | None:
+        """Find the sentence in a message; None if there is none."""
+        text = " ".join(message.split())
+        sentence = _SENTENCE.search(text)
+        if not sentence:
+            return None
+        reason = _REASON.search(text, sentence.end())
+        named = (reason["missing"] or reason["denying"] or "").strip().lower() if reason else ""
+        return cls(
+            principal=sentence["principal"],
+            action=sentence["action"],
+            resource=sentence["resource"] or "",
+            policy=next((policy for policy in _POLICIES if named.replace("sessions", "session") == policy), ""),
+            explicit=bool(reason and not reason["missing"]),
+        )
+
+    @property
+    def is_of_another_account(self) -> bool:
+        """Whether the principal belongs to another account than the resource, as far as both ARNs tell."""
+        own, other = (arn.split(":")[4:5] for arn in (self.principal, self.resource))
+        return bool(own and other and other[0].strip("*")) and not own[0].endswith(other[0].lstrip("*"))
+
+    @property
+    def remedy(self) -> str:
+        """Which account can change that, and how."""
+        if self.action == _API_ACTION:
+            return self._api_remedy()
+        if self.action in ("sts:TagSession", "sts:SetSourceIdentity") and self.policy in ("", "role trust policy"):
+            also = "" if self.policy else f" Account B: the caller's policy must allow {self.action} on it as well."
+            tags = f" {_SESSION_TAGS}" if self.action == "sts:TagSession" else ""
+            return f"Account A: the role's trust policy must allow {self.action}.{also}{tags}"
+        if not self.policy:
+            return (
+                f"STS did not say which side refused. Account B: allow {self.action} on exactly this role. "
+                "Account A: check the trust policy's account, ExternalId, session name, principal and MFA."
+            )
+        return self._named_remedy("the caller", "Account B", "the role's trust policy", self.action)
+
+    def _api_remedy(self) -> str:
+        if self.principal == "anonymous":
+            return "Account A: the method does not read signatures; its authorizer must be AWS_IAM."
+        if self.is_of_another_account:
+            assume = (
+                f"Account B: {self.principal} is not a principal of the API's account. Assume account A's output "
+                "ExecutorRoleArn (role_arn)."
+            )
+            if self.policy in ("", "identity-based policy", "resource-based policy"):
+                return f"{assume} Without a role, the caller's policy and the API's resource policy must both allow it."
+            named = self._named_remedy("the caller", "Account B", "the API's resource policy", "the call")
+            return f"{named} {assume}"
+        if not self.policy:
+            if self.explicit:
+                return (
+                    "Account A: a policy denies it, probably the API's resource policy. "
+                    "Account B: call with a session of the executor role."
+                )
+            return "Account A: the executor role's policy lacks this method and path."
+        if (self.policy, self.explicit) == ("identity-based policy", False):
+            return "Account A: the executor role's policy lacks this method and path."
+        return self._named_remedy("the executor role", "Account A", "the API's resource policy", "this method and path")
+
+    def _named_remedy(self, principal: str, account: str, resource_policy: str, what: str) -> str:
+        owner, name = _POLICIES[self.policy]
+        account = {Owner.PRINCIPAL: account, Owner.CALLER: "Account B", Owner.RESOURCE: "Account A"}[owner]
+        name = name.format(principal=principal, resource_policy=resource_policy)
+        if self.explicit:
+            text = f"{account}: {name} denies {what}."
+        elif name.startswith("a "):
+            text = f"{account}: no {name.removeprefix('a ')} allows {what}."
+        else:
+            text = f"{account}: {name} does not allow {what}."
+        return " ".join(filter(None, (text, _MORE.get((self.action, self.policy, self.explicit)))))
