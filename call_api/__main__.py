@@ -1,23 +1,25 @@
-"""`call-api`: a person's way to the API, with the credentials of an ordinary AWS profile."""
+"""`call-api`: calls the API with the credentials of an ordinary AWS profile."""
 
+import dataclasses
 import json
 import os
 import sys
 from pathlib import Path
 from time import monotonic
+from typing import Any
+from urllib.parse import parse_qsl
 from uuid import uuid4
 
 import click
 from click.shell_completion import CompletionItem
 
 from call_api.configure import configure
-from call_api.doctor import doctor
-from call_api.profile import complete_profile, read_profile
-from call_api.verbose import Narrator
-from caller.settings import find_api_region, parse_api_url
-from cross_account_api.call import METHODS, Call
-from cross_account_api.client import Client, Tally, unsigned_headers
-from cross_account_api.credentials import ProfileCredentials
+from call_api.doctor import doctor, find_version
+from call_api.settings import ApiSettings, api_options, find_remedy
+from call_api.verbose import VerboseTransport
+from cross_account_api.call import METHODS, Call, read_json
+from cross_account_api.client import Client, request_headers
+from cross_account_api.credentials import ProfileCredentials, describe_profile
 from cross_account_api.errors import (
     ApiError,
     AssumeRoleError,
@@ -30,11 +32,15 @@ from cross_account_api.errors import (
     SettingsError,
     ThrottledError,
 )
-from cross_account_api.response import Answer
+from cross_account_api.response import Response
+from cross_account_api.timing import Timing
 from cross_account_api.transport import Connections, Transport
 
 _SECONDS = 90.0
 """As long as the function has."""
+
+_MAX_BODY_BYTES = 10 * 1024 * 1024
+"""API Gateway's own limit: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
 _EXIT_CODES: tuple[tuple[type[CallError], int], ...] = (
     (InvalidCallError, 2),
@@ -50,29 +56,36 @@ _EXIT_CODES: tuple[tuple[type[CallError], int], ...] = (
 )
 
 _EPILOG = """\b
-The API's address and region come from an option, else from the environment, else from api_url and api_region in the
-AWS profile. Shell completion: eval "$(_CALL_API_COMPLETE=bash_source call-api)", or zsh_source, or fish_source.
+The API's URL and region come from an option, else from the environment, else from api_url and api_region in the AWS
+profile. Shell completion: eval "$(_CALL_API_COMPLETE=bash_source call-api)", or zsh_source, or fish_source.
 
 \b
 Exit codes:
-  0  the API answered 2xx
-  2  the call, an option or the configuration is wrong; nothing was sent
-  3  the profile gives no session
+  0  the API responded with 2xx
+  2  the call, an option or the environment is wrong; nothing was sent
+  3  no credentials to sign with
   4  the API refused the caller (403)
-  5  the API knows no such thing (404)
+  5  the API has no such resource (404)
   6  the API did not accept the call (other 3xx and 4xx)
   7  the API could not do it now (429, 409 in progress, 5xx)
-  8  no usable answer within 90 seconds
+  8  no usable response in time
 """
 
 
 class _CallOrCommand(click.Group):
     """A group whose first word need not be a command: then it is a call."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if reconfigure := getattr(stream, "reconfigure", None):
+                reconfigure(errors="backslashreplace")  # cp1252 and the like cannot print every response
+        return super().main(*args, **options)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # While a shell completes the first word, there is none yet.
         first = args[0] if args else ""
-        if first not in {*self.commands, *ctx.help_option_names} and (args or not ctx.resilient_parsing):
+        own = {*self.commands, *ctx.help_option_names, "--version"}
+        if first not in own and (args or not ctx.resilient_parsing):
             args = ["call", *args]
         return super().parse_args(ctx, args)
 
@@ -92,19 +105,31 @@ class _CallOrCommand(click.Group):
         return [*super().shell_complete(ctx, incomplete), *_complete_method(incomplete), *options]
 
 
+class _CallContext(click.Context):
+    @property
+    def command_path(self) -> str:
+        """The command as it is typed: without the name of the hidden command for calls."""
+        return self.parent.command_path if self.parent else ""
+
+
+class _Call(click.Command):
+    context_class = _CallContext
+
+
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
 @click.group(
     cls=_CallOrCommand,
     epilog=_EPILOG,
-    # https://no-color.org; what is not a terminal gets no colours anyway.
+    # https://no-color.org; without a terminal, there are no colours anyway.
     context_settings={**_HELP, "color": False if os.environ.get("NO_COLOR") else None},
 )
+@click.version_option(find_version(), message="%(prog)s %(version)s")
 def main() -> None:
     """Call the API in account A, signed with the credentials of an AWS profile.
 
-    METHOD is GET unless given.
+    METHOD is GET unless given. PATH may have a query: '/orders?limit=1'.
     """
 
 
@@ -121,145 +146,217 @@ def _complete_method(incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(method) for method in METHODS if method.startswith(incomplete.upper())]
 
 
-@main.command(hidden=True, context_settings=_HELP)
+@main.command("call", cls=_Call, hidden=True, context_settings=_HELP)
 @click.argument("words", metavar="[METHOD] PATH", nargs=-1, required=True, shell_complete=_complete_words)
 @click.option("--query", multiple=True, metavar="NAME=VALUE", help="Query parameter; may be repeated.")
-@click.option("--header", multiple=True, metavar="NAME:VALUE", help="Header; may be repeated.")
-@click.option("--json", "body", metavar="JSON", help="Body; @FILE reads a file, @- standard input.")
-@click.option("--idempotency-key", metavar="KEY", help="Key of a POST or PATCH; made up and shown unless given.")
-@click.option("--api-url", envvar="API_URL", show_envvar=True, default="", help="The stack output ApiUrl of account A.")
+@click.option("--segment", multiple=True, metavar="TEXT", help="Path segment to append, slashes included; repeatable.")
+@click.option("-H", "--header", multiple=True, metavar="NAME:VALUE", help="Header; may be repeated.")
 @click.option(
-    "--region", envvar="API_REGION", show_envvar=True, default="", help="The API's region, if not in its URL."
+    "--json", "json_body", metavar="JSON", help="JSON to send as it is; @FILE reads a file, @- standard input."
 )
 @click.option(
-    "--profile",
-    shell_complete=complete_profile,
-    help="AWS profile whose role may call the API; the default chain unless given.",
+    "-d", "--data", metavar="TEXT", help="Body of any type (see --header Content-Type); @FILE or @- for bytes."
+)
+@click.option("--idempotency-key", metavar="KEY", help="Key of a POST or PATCH; made up and shown unless given.")
+@click.option("--api-ignores-idempotency-keys", is_flag=True, help="Send no key, and never repeat a POST or PATCH.")
+@api_options
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="How long to try, and to wait for one response; 90 and 30 by default.",
 )
 @click.option(
     "--output",
     type=click.Choice(["pretty", "raw", "json"]),
     default="pretty",
     show_default=True,
-    help="The body indented, the body as received, or the whole answer as JSON.",
+    help="The body indented, the body as received, or the whole response as JSON.",
 )
-@click.option("--include", is_flag=True, help="Show status and headers before the body.")
-@click.option("--verbose", is_flag=True, help="Say on standard error what is done.")
+@click.option("-i", "--include", is_flag=True, help="Show status and headers before the body.")
+@click.option("-v", "--verbose", is_flag=True, help="Log each request on standard error.")
 @click.option("--dry-run", is_flag=True, help="Show the request and send nothing.")
 def call(
     *,
     words: tuple[str, ...],
     query: tuple[str, ...],
+    segment: tuple[str, ...],
     header: tuple[str, ...],
-    body: str | None,
+    json_body: str | None,
+    data: str | None,
     idempotency_key: str | None,
-    api_url: str,
-    region: str,
+    api_ignores_idempotency_keys: bool,
     profile: str | None,
+    timeout: float | None,
     output: str,
     include: bool,
     verbose: bool,
     dry_run: bool,
+    **options: str,
 ) -> None:
     """Make one call."""
-    tally = Tally()
-    start = monotonic()
+    correlation_id, start, attempts = str(uuid4()), monotonic(), 0
     try:
-        request = _parse_call(words, query, header, body, idempotency_key)
-        settings = read_profile(profile)
-        api_url = parse_api_url(api_url or settings.get("api_url", ""))
-        correlation_id = str(uuid4())
+        request = _parse_call(words, query, segment, header, json_body, data)
+        settings = ApiSettings.resolve(profile, **options)
+        keys_ignored = api_ignores_idempotency_keys or settings.ignores_idempotency_keys
+        request = _with_key(request, idempotency_key, needs_one=not keys_ignored)
+        api_url = settings.parse_url()
         if dry_run:
-            _show_request(request, api_url, correlation_id)
+            _show_request(request, settings, correlation_id)
             return
-        credentials = ProfileCredentials(profile)
-        region = find_api_region(api_url, region or settings.get("api_region", ""), credentials.region)
-        transport: Transport = Connections(api_url, 1, credentials.ca_bundle)
+        own = ProfileCredentials(settings.profile)
+        region = settings.find_region(own.region)
+        transport: Transport = Connections(api_url, 1, own.ca_bundle)
         if verbose:
             click.echo(f"{request.method} {api_url}{request.target}, signed for {region}", err=True)
-            transport = Narrator(transport)
-        client = Client(api_url, region, credentials, transport)
-        answer = client.send(request, start + _SECONDS, correlation_id=correlation_id, tally=tally)
+            transport = VerboseTransport(transport)
+        client = Client(
+            api_url,
+            region=region,
+            credentials=settings.find_credentials(own),
+            transport=transport,
+            api_ignores_idempotency_keys=keys_ignored,
+            timing=Timing(read=max(Timing.read, timeout or 0)),
+        )
+        response = client.send(request, deadline=start + (timeout or _SECONDS), correlation_id=correlation_id)
+        attempts = response.attempts
     except CallError as error:
-        click.echo(f"{click.style(type(error).__name__, fg='red')}: {error}", err=True)
+        attempts = error.attempts
+        click.echo(f"{click.style('Error:', fg='red')} {error.problem}\n{find_remedy(error)}", err=True)
         sys.exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
     finally:
-        if verbose and tally.attempts:
-            click.echo(
-                f"{tally.attempts} attempt(s) in {monotonic() - start:.2f} s, correlation id {correlation_id}", err=True
-            )
-    _show_answer(answer, output, include)
+        if verbose and attempts:
+            seconds = monotonic() - start
+            click.echo(f"{attempts} attempt(s) in {seconds:.2f} s, correlation id {correlation_id}", err=True)
+    _show_response(response, output, include=include)
 
 
 def _parse_call(
-    words: tuple[str, ...], query: tuple[str, ...], header: tuple[str, ...], body: str | None, key: str | None
+    words: tuple[str, ...],
+    query: tuple[str, ...],
+    segments: tuple[str, ...],
+    header: tuple[str, ...],
+    json_body: str | None,
+    data: str | None,
 ) -> Call:
     if len(words) > 2:
         raise click.UsageError(f"Expected [METHOD] PATH, got {len(words)} words.")
-    method, path = ("GET", *words)[-2:]
-    method = method.upper()
-    if method in ("POST", "PATCH") and key is None:
-        key = str(uuid4())
-        click.echo(f"Idempotency key: {key}", err=True)
+    method, target = ("GET", *words)[-2:]
+    path, _, own_query = target.partition("?")
     names: dict[str, list[str]] = {}
-    for parameter in query:
-        name, equals, value = parameter.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{parameter!r} is not NAME=VALUE.", param_hint="--query")
+    for name, value in [
+        *parse_qsl(own_query, keep_blank_values=True),
+        *(_split(item, "=", "--query") for item in query),
+    ]:
         names.setdefault(name, []).append(value)
     headers: dict[str, str] = {}
     for line in header:
-        name, colon, value = line.partition(":")
-        if not colon:
-            raise click.BadParameter(f"{name!r} is not NAME:VALUE.", param_hint="--header")
+        name, value = _split(line, ":", "--header")
+        if name.lower() in map(str.lower, headers):
+            raise click.BadParameter(f"{name} is given twice.", param_hint="--header")
         headers[name] = value.strip()
-    return Call.parse(
-        {
-            "method": method,
-            "path": path,
-            "query": names,
-            "headers": headers,
-            "body": None if body is None else _json(body),
-            "idempotency_key": key,
-        }
-    )
+    body, content_type = _read_body(json_body, data)
+    if body is not None and "content-type" not in map(str.lower, headers):
+        headers["Content-Type"] = content_type
+    event = {
+        "method": method.upper(),
+        "path": [*filter(None, path.split("/")), *segments] if segments else path,
+        "query": names,
+        "headers": headers,
+        "body": body,
+    }
+    return Call.parse(event, max_body_bytes=_MAX_BODY_BYTES)
 
 
-def _json(text: str) -> object:
+def _split(text: str, separator: str, option: str) -> tuple[str, str]:
+    name, found, value = text.partition(separator)
+    if not found:
+        raise click.BadParameter(f"{name!r} is not NAME{separator}VALUE.", param_hint=option)
+    return name, value
+
+
+def _read_body(json_body: str | None, data: str | None) -> tuple[bytes | None, str]:
+    """Return the body as it is sent, and its content type."""
+    if json_body is not None and data is not None:
+        raise click.UsageError("--json and --data exclude each other.")
+    if json_body is not None:
+        content = _read(json_body, "--json")
+        try:
+            text = content.decode(json.detect_encoding(content))
+        except UnicodeDecodeError as error:
+            raise click.BadParameter("The bytes are not UTF-8, UTF-16 or UTF-32.", param_hint="--json") from error
+        read_json(text, "--json", is_sent_unchanged=True)
+        return text.encode(), "application/json"
+    if data is not None:
+        is_file = data.startswith("@")
+        return _read(data, "--data"), "application/octet-stream" if is_file else "text/plain; charset=utf-8"
+    return None, ""
+
+
+def _read(text: str, option: str) -> bytes:
+    """Return an option's value, or what is in the file or standard input that it names, as bytes."""
+    if not text.startswith("@"):
+        return text.encode("utf-8", "surrogateescape")
     try:
-        if text.startswith("@"):
-            source = text[1:]
-            text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
-        return json.loads(text)
+        return click.get_binary_stream("stdin").read() if text == "@-" else Path(text[1:]).read_bytes()
     except OSError as error:
-        raise click.BadParameter(f"Cannot read {error.filename}: {error.strerror}.", param_hint="--json") from error
-    except (ValueError, RecursionError) as error:
-        raise click.BadParameter("This is not JSON.", param_hint="--json") from error
+        raise click.BadParameter(f"Cannot read {text[1:]}: {error.strerror}.", param_hint=option) from error
+    except (RuntimeError, ValueError) as error:  # standard input is closed; a NUL in the name
+        raise click.BadParameter(f"Cannot read {text[1:]!r}.", param_hint=option) from error
 
 
-def _show_request(call: Call, api_url: str, correlation_id: str) -> None:
-    click.echo(f"{call.method} {api_url}{call.target}")
-    for name, value in unsigned_headers(call, correlation_id).items():
+def _with_key(call: Call, key: str | None, *, needs_one: bool) -> Call:
+    if key is None and needs_one and not call.is_idempotent:
+        key = str(uuid4())
+        click.echo(f"Idempotency key: {key}", err=True)
+    elif key is not None:
+        key = Call.parse({"path": "/", "idempotency_key": key}).idempotency_key
+    return dataclasses.replace(call, idempotency_key=key)
+
+
+def _show_request(call: Call, settings: ApiSettings, correlation_id: str) -> None:
+    click.echo(f"{call.method} {settings.parse_url()}{call.target}")
+    for name, value in request_headers(call, correlation_id).items():
         click.echo(f"{name}: {value}")
     if call.body is not None:
-        click.echo(f"\n{call.body.decode()}")
+        click.echo()
+        _write_raw(call.body)
+    role = settings.role_arn or settings.in_profile.get("role_arn")
+    who = f"{describe_profile(settings.profile)}{f' in role {role}' if role else ''}"
+    region = settings.find_region(settings.in_profile.get("region", ""))
+    click.echo(f"Not sent. It would be signed for {region} by {who}.", err=True)
 
 
-def _show_answer(answer: Answer, output: str, include: bool) -> None:
+def _show_response(response: Response, output: str, *, include: bool) -> None:
+    ascii_only = (getattr(sys.stdout, "encoding", None) or "").lower().replace("_", "-") != "utf-8"
     if output == "json":
-        click.echo(json.dumps(answer.as_json()))
+        click.echo(json.dumps(response.as_json(), ensure_ascii=ascii_only))
         return
     if include:
-        click.echo(f"HTTP {answer.status}")
-        for name, value in answer.headers.items():
+        click.echo(f"HTTP {response.status}")
+        for name, value in response.headers.items():
             click.echo(f"{name}: {value}")
         click.echo()
     if output == "raw":
-        click.get_binary_stream("stdout").write(answer.content)
-    elif isinstance(answer.body, str):
-        click.echo(answer.body)
-    elif answer.content:
-        click.echo(json.dumps(answer.body, indent=2, ensure_ascii=False))
+        _write_raw(response.content)
+    elif response.base64:
+        click.echo("The body is not text, this is Base64; --output raw writes the bytes.", err=True)
+        click.echo(response.body)
+    elif isinstance(response.body, str) and not response.headers.get("content-type", "").endswith("json"):
+        click.echo(response.body)
+    elif response.content:
+        click.echo(json.dumps(response.body, indent=2, ensure_ascii=ascii_only))
+
+
+def _write_raw(content: bytes) -> None:
+    """Write bytes as they are; on a terminal, the next prompt starts on a line of its own."""
+    sys.stdout.flush()
+    stream = click.get_binary_stream("stdout")
+    stream.write(content)
+    if content and not content.endswith(b"\n") and sys.stdout.isatty():
+        stream.write(b"\n")
+    stream.flush()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ _ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}
 
 @dataclass(frozen=True)
 class _Line:
-    """A line of the file: the profile in whose section it stands, and the setting to which it belongs."""
+    """A line of the file: the profile whose section it is in, and the setting that it belongs to."""
 
     text: str
     profile: str | None
@@ -31,7 +31,7 @@ def edit_profile(text: str, profile: str, settings: Mapping[str, str]) -> str:
     Args:
         text: The file's content.
         profile: The profile; its section is added at the end if there is none.
-        settings: Values by name; an empty one takes the setting away. Other settings and all comments stay.
+        settings: Values by name; an empty one removes the setting. Other settings and all comments stay.
 
     Returns:
         The new content.
@@ -56,7 +56,7 @@ def edit_profile(text: str, profile: str, settings: Mapping[str, str]) -> str:
     added = [f"{name} = {value}{newline}" for name, value in missing.items()]
     if end is None:
         blank = [newline] if lines and lines[-1].text.strip() else []
-        added = [*blank, f"[{profile if profile == 'default' else f'profile {profile}'}]{newline}", *added]
+        added = [*blank, f"[{_header(profile)}]{newline}", *added]
         end = len(edited)
     if added and end and not edited[end - 1].endswith(("\n", "\r")):
         edited[end - 1] += newline
@@ -64,7 +64,7 @@ def edit_profile(text: str, profile: str, settings: Mapping[str, str]) -> str:
 
 
 def read_file(path: Path) -> str:
-    """Read the file; one that is not there is empty."""
+    """Read the file; a missing one is empty."""
     try:
         return path.read_bytes().decode(**_ENCODING)
     except FileNotFoundError:
@@ -72,14 +72,14 @@ def read_file(path: Path) -> str:
 
 
 def write_file(path: Path, text: str) -> Path | None:
-    """Replace the file's content in one step, so that nobody finds half of it.
+    """Replace the file's content in one step, so that no reader finds half of it.
 
     Args:
-        path: The file; a link to it stays a link. A new file is its owner's alone.
+        path: The file; a link to it stays a link. A new file is readable by its owner only.
         text: The new content.
 
     Returns:
-        The copy of the file as it was before; None if there was none.
+        The copy of the file as it was; None for a new file.
 
     Raises:
         OSError: The file could not be written; it is as it was.
@@ -104,7 +104,7 @@ def write_file(path: Path, text: str) -> Path | None:
 
 
 def _read_lines(text: str) -> Iterator[_Line]:
-    """Tell where each line belongs, as `configparser` sees it, which every AWS tool in Python reads the file with."""
+    """Find where each line belongs, by the rules of `configparser`, which every AWS tool in Python uses."""
     profile = setting = None
     indent = 0
     for line in io.StringIO(text, newline=""):
@@ -123,6 +123,12 @@ def _read_lines(text: str) -> Iterator[_Line]:
             continue
         setting = words.replace(":", "=", 1).partition("=")[0].strip().lower()
         yield _Line(line, profile, setting, is_first=True)
+
+
+def _header(profile: str) -> str:
+    if profile == "default":
+        return profile
+    return f'profile "{profile}"' if " " in profile else f"profile {profile}"
 
 
 def _profile_of(line: str) -> str | None:

@@ -1,137 +1,163 @@
-"""`call-api configure`: the AWS profile by which an IAM user comes into the executor role."""
+"""`call-api configure`: writes the AWS profile that assumes the executor role."""
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import botocore.session
 import click
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.configloader import raw_config_parse
+from botocore.exceptions import BotoCoreError
 
+from call_api.aws import CREDENTIAL_SOURCES, Caller, identify
 from call_api.config_file import edit_profile, read_file, write_file
-from call_api.profile import complete_profile
-from caller.settings import EXTERNAL_ID, REGION, ROLE_ARN, SESSION_NAME, find_api_region, parse_api_url
-from cross_account_api.errors import SettingsError
+from call_api.settings import (
+    EXTERNAL_ID_FORM,
+    ROLE_ARN_FORM,
+    SESSION_NAME_FORM,
+    complete_profile,
+)
+from cross_account_api.call import Call
+from cross_account_api.credentials import assume_role_errors, open_session
+from cross_account_api.endpoint import EXTERNAL_ID, REGION, ROLE_ARN, SESSION_NAME, find_api_region, parse_api_url
+from cross_account_api.errors import AssumeRoleError, InvalidCallError, SettingsError
 
-_PROFILE = re.compile(r"[\w.@:/+=,-]+", re.ASCII)
+_PROFILE = re.compile(r"[\w.@:/+=,-]+(?: [\w.@:/+=,-]+)*", re.ASCII)
+_PROFILE_FORM = "letters, digits or _.@:/+=,- and single spaces"
 _MFA_SERIAL = re.compile(r"|[\w+=/:,.@-]{9,256}", re.ASCII)
-_STS_CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
+_MFA_FORM = "arn:aws:iam::<account id>:mfa/<device>, a serial number, or nothing"
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+_RIVALS = (
+    "web_identity_token_file",
+    "credential_process",
+    "sso_session",
+    "sso_start_url",
+    "sso_account_id",
+    "sso_role_name",
+)
+"""Other ways to credentials; a profile with one of these beside its role means something else, or misleads."""
 
-type _Check = Callable[[str], str]
+_Check = Callable[[str], str]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--profile", default="orders", show_default=True, shell_complete=complete_profile, help="The profile.")
-@click.option("--role-arn", help="Account A's stack output ExecutorRoleArn.")
-@click.option("--external-id", help="Account A's stack output ExternalId.")
-@click.option("--api-url", help="Account A's stack output ApiUrl.")
+@click.option("--role-arn", help="Account A's output ExecutorRoleArn.")
+@click.option("--external-id", help="Account A's output ExternalId.")
+@click.option("--api-url", help="Account A's output ApiUrl.")
 @click.option("--source-profile", shell_complete=complete_profile, help="The profile with your own credentials.")
-@click.option("--role-session-name", help="<account id>-<user>, unless given.")
-@click.option("--mfa-serial", help="ARN of your MFA device; empty if account A asks for none.")
+@click.option("--sso-session", help="IAM Identity Center session; the profile that uses it has your own credentials.")
+@click.option("--credential-source", type=click.Choice(CREDENTIAL_SOURCES), help="Where a machine has credentials.")
+@click.option("--role-session-name", help="<account id>-<name>; by default from your own credentials.")
+@click.option("--mfa-serial", help="ARN of an IAM user's virtual (TOTP) MFA device; empty for none.")
 @click.option("--region", help="The API's region.")
+@click.option("--api-path", help="A path that the role may GET, for call-api doctor.")
 @click.option("--print", "only_print", is_flag=True, help="Show the profile and change no file.")
-@click.option("--yes", is_flag=True, help="Do not ask before the file is changed.")
+@click.option("--yes", is_flag=True, help="Ask nothing: take what is known, and fail if something is missing.")
 def configure(
     *,
     profile: str,
-    role_arn: str | None,
-    external_id: str | None,
-    api_url: str | None,
     source_profile: str | None,
-    role_session_name: str | None,
-    mfa_serial: str | None,
-    region: str | None,
+    sso_session: str | None,
+    credential_source: str | None,
     only_print: bool,
     yes: bool,
+    **given: str | None,
 ) -> None:
     """Write the AWS profile that call-api, aws and awscurl share.
 
     Asks for what is not given. Everything else in the configuration file stays as it is, and a copy of it is kept.
     """
+    _require(_PROFILE, _PROFILE_FORM)(profile)
     try:
-        session = botocore.session.Session()
-        profiles: Mapping[str, Mapping[str, str]] = session.full_config.get("profiles", {})
-        path = Path(session.get_config_variable("config_file")).expanduser()
-    except BotoCoreError as error:
-        raise click.ClickException(f"{error} Account B: mend the AWS configuration first.") from error
-    profile = _matches(_PROFILE, "letters, digits or _.@:/+=,-")(profile)
+        with assume_role_errors("the AWS configuration"):
+            session = open_session()
+            profiles: Mapping[str, Mapping[str, str]] = session.full_config.get("profiles", {})
+            path = _home_file(session.get_config_variable("config_file"))
+            credentials_path = _home_file(session.get_config_variable("credentials_file"))
+    except AssumeRoleError as error:
+        raise click.ClickException(f"{error.problem}\n{error.remedy}") from error
+    if os.environ.get("AWS_PROFILE") not in profiles:
+        os.environ.pop("AWS_PROFILE", None)  # often the profile that is about to be written
     old = profiles.get(profile, {})
-
-    settings = {
-        "role_arn": _ask(
-            "Role ARN (account A's output ExecutorRoleArn)",
-            role_arn,
-            old.get("role_arn"),
-            _matches(ROLE_ARN, "arn:aws:iam::<account A>:role/<name>"),
-        ),
-        "source_profile": _ask(
-            "Profile with your own credentials",
-            source_profile,
-            old.get("source_profile", "default"),
-            _matches(_PROFILE, "letters, digits or _.@:/+=,-"),
-        ),
-        "external_id": _ask(
-            "External id (account A's output ExternalId)",
-            external_id,
-            old.get("external_id"),
-            _matches(EXTERNAL_ID, "2 to 1224 letters, digits or _+=,.@:/-"),
-        ),
-    }
-    account, user = _who(settings["source_profile"])
-    name = f"{account}-{user}"[:64] if account else None
-    settings["role_session_name"] = _ask(
-        "Session name (<account id>-<user>)",
-        role_session_name,
-        old.get("role_session_name", name),
-        _session_name(account),
+    ask = _Questions(given, old, quiet=yes or only_print)
+    role_arn = ask("role_arn", "Role ARN (account A's output ExecutorRoleArn)", _require(ROLE_ARN, ROLE_ARN_FORM))
+    settings = {"role_arn": role_arn}
+    if sso_session:
+        source_profile = _find_sso_profile(profiles, sso_session, source_profile)
+    if credential_source and source_profile:
+        raise click.UsageError("--credential-source excludes --source-profile and --sso-session.")
+    if not source_profile and (credential_source := credential_source or old.get("credential_source")):
+        settings |= {"source_profile": "", "credential_source": credential_source}
+    else:
+        given["source_profile"] = source_profile
+        question = "Profile with your own credentials"
+        source = ask("source_profile", question, _require(_PROFILE, _PROFILE_FORM), "default")
+        settings |= {"source_profile": source, "credential_source": ""}
+    settings["external_id"] = ask(
+        "external_id", "External id (account A's output ExternalId)", _require(EXTERNAL_ID, EXTERNAL_ID_FORM)
     )
-    settings["mfa_serial"] = _ask(
-        "ARN of your MFA device (empty for none)",
-        mfa_serial,
-        old.get("mfa_serial", ""),
-        _matches(_MFA_SERIAL, "arn:aws:iam::<account id>:mfa/<device>, a serial number, or nothing"),
+    caller = _identify(profile, settings, old)
+    settings["role_session_name"] = ask(
+        "role_session_name",
+        "Session name (<account id>-<name>)",
+        _session_name(caller, is_ours="ExecutorRole" in role_arn),
+        caller.own_session_name if caller else "",
     )
-    settings["api_url"] = _ask("API URL (account A's output ApiUrl)", api_url, old.get("api_url"), _url)
-    settings["region"] = _ask(
-        "Region of the API",
-        region,
-        old.get("region", _region_of(settings["api_url"])),
-        _matches(REGION, "a region such as eu-west-1"),
+    if given["mfa_serial"] is None and not (
+        caller.is_user if caller else settings["source_profile"] and not sso_session
+    ):
+        settings["mfa_serial"] = ""
+    else:
+        question = "ARN of your virtual (TOTP) MFA device (empty for none; passkeys and security keys give no codes)"
+        settings["mfa_serial"] = ask("mfa_serial", question, _require(_MFA_SERIAL, _MFA_FORM), may_be_empty=True)
+    settings["api_url"] = ask("api_url", "API URL (account A's output ApiUrl)", _check_url)
+    settings["region"] = ask(
+        "region", "Region of the API", _require(REGION, "a region such as eu-west-1"), _region_of(settings["api_url"])
     )
+    settings["api_path"] = _check_path(given["api_path"]) if given["api_path"] else old.get("api_path", "")
+    if settings["source_profile"] != profile:
+        settings |= dict.fromkeys(_RIVALS, "")
 
     if only_print:
         click.echo(edit_profile("", profile, settings), nl=False)
         return
-    try:
-        before = read_file(path)
-    except OSError as error:
-        raise click.ClickException(f"Cannot read {path}: {error.strerror}.") from error
-    after = edit_profile(before, profile, settings)
-    if before == after:
-        click.echo(f"{path} says so already.")
-        return
-    _show_difference(path, before, after)
-    if not yes:
-        click.confirm(f"Change {path}?", abort=True, err=True)
-    try:
-        backup = write_file(path, after)
-    except OSError as error:
-        raise click.ClickException(f"Cannot write {error.filename or path}: {error.strerror}.") from error
-    click.echo(f"Wrote {path}{f', kept {backup}' if backup else ''}. Next: call-api doctor --profile {profile}")
+    _warn_of_credentials_file(credentials_path, profile, settings)
+    _change_file(path, profile, settings, yes=yes)
 
 
-def _ask(question: str, given: str | None, default: str | None, check: _Check) -> str:
-    if given is not None:
-        return check(given)
-    answer: str = click.prompt(question, default=default, show_default=bool(default), value_proc=check, err=True)
-    return answer
+class _Questions:
+    """Takes what was given, else asks; in quiet mode it takes what is known.
+
+    Args:
+        given: Options by the names of their settings.
+        old: What the profile has.
+        quiet: Whether to ask nothing.
+    """
+
+    def __init__(self, given: dict[str, str | None], old: Mapping[str, str], *, quiet: bool) -> None:
+        self.given = given
+        self._old = old
+        self._quiet = quiet
+
+    def __call__(
+        self, name: str, question: str, check: _Check, default: str = "", *, may_be_empty: bool = False
+    ) -> str:
+        value = self.given.get(name)
+        if value is not None:
+            return check(value)
+        default = self._old.get(name, default)
+        if not self._quiet:
+            shown = default if default or may_be_empty else None
+            answer: str = click.prompt(question, default=shown, show_default=bool(shown), value_proc=check, err=True)
+            return answer
+        if not default and not may_be_empty:
+            raise click.UsageError(f"Missing option '--{name.replace('_', '-')}'.")
+        return check(default)
 
 
-def _matches(pattern: re.Pattern[str], allowed: str) -> _Check:
+def _require(pattern: re.Pattern[str], allowed: str) -> _Check:
     def check(value: str) -> str:
         if not pattern.fullmatch(value):
             raise click.BadParameter(f"{value[:100]!r} is not {allowed}.")
@@ -140,43 +166,99 @@ def _matches(pattern: re.Pattern[str], allowed: str) -> _Check:
     return check
 
 
-def _session_name(account: str) -> _Check:
-    allowed = f"{account or '<account id>'}-<user>, at most 64 letters, digits or _+=,.@-"
+def _session_name(caller: Caller | None, *, is_ours: bool) -> _Check:
+    account = caller.account if caller else "<account id>"
+    start = f"{account}-." if caller else "[0-9]{12}-."
 
     def check(value: str) -> str:
-        if not SESSION_NAME.fullmatch(value) or not re.match(f"{account or '[0-9]{12}'}-.", value):
-            raise click.BadParameter(f"{value[:100]!r} is not {allowed}: account A's trust policy binds it.")
+        if not SESSION_NAME.fullmatch(value):
+            raise click.BadParameter(f"{value[:100]!r} is not {SESSION_NAME_FORM}.")
+        if is_ours and not re.match(start, value):
+            raise click.BadParameter(f"{value!r} is not {account}-<name>: account A's trust policy binds it.")
         return value
 
     return check
 
 
-def _url(value: str) -> str:
+def _check_url(value: str) -> str:
     try:
         return parse_api_url(value)
     except SettingsError as error:
-        raise click.BadParameter(error.saw) from error
+        raise click.BadParameter(error.problem) from error
 
 
-def _region_of(api_url: str) -> str | None:
+def _check_path(value: str) -> str:
     try:
-        return find_api_region(api_url, "", "")
+        return Call.parse({"path": value}).path
+    except InvalidCallError as error:
+        raise click.BadParameter(error.problem) from error
+
+
+def _region_of(api_url: str) -> str:
+    try:
+        return find_api_region(api_url, "", os.environ.get("AWS_REGION", ""))
     except SettingsError:
+        return ""
+
+
+def _find_sso_profile(profiles: Mapping[str, Mapping[str, str]], sso_session: str, source_profile: str | None) -> str:
+    """Return the profile that signs in by an Identity Center session."""
+    found = [name for name, settings in profiles.items() if settings.get("sso_session") == sso_session]
+    if source_profile in found:
+        return source_profile or ""
+    if len(found) == 1 and not source_profile:
+        return found[0]
+    if found:
+        raise click.UsageError(f"Name one of the session's profiles with --source-profile: {', '.join(found)}.")
+    raise click.UsageError(f"No profile has sso_session = {sso_session}; aws configure sso writes one.")
+
+
+def _identify(profile: str, settings: Mapping[str, str], old: Mapping[str, str]) -> Caller | None:
+    """Find out whose credentials assume the role, if that can be done now."""
+    source = settings["source_profile"]
+    try:
+        if source == profile:
+            return identify(profile, {**old, **settings})
+        return identify(source or None, {} if source else settings)
+    except AssumeRoleError as error:
+        click.echo(f"Warning: the caller could not be identified. {error.problem}\n{error.remedy}", err=True)
         return None
 
 
-def _who(source_profile: str) -> tuple[str, str]:
-    """Return account and name of the source profile's user, both empty if they cannot be found out."""
+def _home_file(name: str) -> Path:
+    path = Path(os.path.expanduser(os.path.expandvars(name)))  # noqa: PTH111 - pathlib raises without a home directory
+    if name.startswith("~") and str(path).startswith("~"):
+        raise click.ClickException("There is no home directory. Set HOME or AWS_CONFIG_FILE.")
+    return path
+
+
+def _warn_of_credentials_file(path: Path, profile: str, settings: Mapping[str, str]) -> None:
+    """Warn of settings in the credentials file, which come before those in the configuration file."""
     try:
-        sts: Any = botocore.session.Session(profile=source_profile).create_client("sts", config=_STS_CONFIG)
-        identity = sts.get_caller_identity()
-    except (BotoCoreError, ClientError) as error:
-        click.echo(f"Whose credentials profile {source_profile} has could not be found out: {error}", err=True)
-        return "", ""
-    return identity["Account"], identity["Arn"].rpartition("/")[2]
+        own: Mapping[str, str] = raw_config_parse(str(path)).get(profile, {})
+    except BotoCoreError:  # there is none; one that cannot be read was reported before
+        return
+    if names := [name for name, value in settings.items() if own.get(name, value) != value]:
+        click.echo(f"Warning: [{profile}] in {path} overrides {', '.join(names)}. Remove it there.", err=True)
 
 
-def _show_difference(path: Path, before: str, after: str) -> None:
+def _change_file(path: Path, profile: str, settings: Mapping[str, str], *, yes: bool) -> None:
+    try:
+        before = read_file(path)
+    except OSError as error:
+        raise click.ClickException(f"Cannot read {path}: {error.strerror}.") from error
+    after = edit_profile(before, profile, settings)
+    if before == after:
+        click.echo(f"{path} says so already.")
+        return
     old, new = (text.splitlines() for text in (before, after))
     for line in difflib.unified_diff(old, new, str(path), str(path), lineterm=""):
         click.secho(line, fg=_COLOURS.get(line[0]))
+    if not yes:
+        click.confirm(f"Change {path}?", abort=True, err=True)
+    try:
+        backup = write_file(path, after)
+    except OSError as error:
+        raise click.ClickException(f"Cannot write {error.filename or path}: {error.strerror}.") from error
+    argument = f'"{profile}"' if " " in profile else profile
+    click.echo(f"Wrote {path}{f', kept {backup}' if backup else ''}. Next: call-api doctor --profile {argument}")

@@ -1,65 +1,107 @@
-"""`call-api doctor`: what is wrong when a call fails, and which account mends it."""
+"""`call-api doctor`: why a call fails, and which account can fix it."""
 
 import dataclasses
 import json
+import platform
 import sys
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 
+import botocore
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from call_api.diagnosis import Diagnosis, Finding, Verdict
-from call_api.profile import complete_profile
-from cross_account_api.errors import InvalidCallError
+from call_api.checks import CheckResult, Status, diagnose
+from call_api.settings import ApiSettings, api_options
+from cross_account_api.call import Call
+from cross_account_api.errors import AssumeRoleError, InvalidCallError, SettingsError
 
-_TICKS = {Verdict.OK: ("✓", "green"), Verdict.FAILED: ("✗", "red"), Verdict.NOT_TRIED: ("·", "dim")}
+_SIGNS = {
+    Status.OK: ("✓", "green"),
+    Status.WARNING: ("!", "yellow"),
+    Status.FAILED: ("✗", "red"),
+    Status.NOT_TRIED: ("·", "dim"),
+}
+_PLAIN_SIGNS = {"✓": "ok", "!": "!", "✗": "X", "·": "-"}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("path", default="/whoami")
-@click.option("--api-url", envvar="API_URL", show_envvar=True, default="", help="The stack output ApiUrl of account A.")
-@click.option(
-    "--region", envvar="API_REGION", show_envvar=True, default="", help="The API's region, if not in its URL."
-)
-@click.option("--profile", shell_complete=complete_profile, help="AWS profile; the default chain unless given.")
-@click.option("--json", "as_json", is_flag=True, help="Show the findings as JSON.")
-def doctor(*, path: str, api_url: str, region: str, profile: str | None, as_json: bool) -> None:
-    """Find out why GET PATH fails (default: /whoami), and who mends it.
+@click.argument("path", default="")
+@api_options
+@click.option("--json", "as_json", is_flag=True, help="Show the results as JSON, for an issue report.")
+def doctor(*, path: str, profile: str | None, as_json: bool, **options: str) -> None:
+    """Find out why GET PATH fails, and who can fix it.
 
-    Goes the whole way, from the profile to the backend, and changes nothing. Exit code 0 if all is well, 1 if not.
+    Checks every step from the profile to the backend, and changes nothing. PATH is api_path in the profile unless
+    given; without both, GET / is sent and any response of the backend is fine. Exit code 0 if nothing failed, else 1.
     """
+    settings: ApiSettings | AssumeRoleError | SettingsError
     try:
-        diagnosis = Diagnosis(profile, api_url, region, path)
+        settings = ApiSettings.resolve(profile, **options)
+        path = path or settings.in_profile.get("api_path", "")
+    except (AssumeRoleError, SettingsError) as error:
+        settings = error
+    try:
+        call = Call.parse({"path": path or "/"})
     except InvalidCallError as error:
         raise click.BadArgumentUsage(str(error)) from error
-    findings = list(diagnosis.walk())
-    failed = next((finding for finding in findings if finding.verdict is Verdict.FAILED), None)
-    next_step = failed.mend if failed else ""
+    results = diagnose(settings, call, is_chosen=bool(path))
+    failed = [result for result in results if result.status is Status.FAILED]
+    doubtful = [result for result in results if result.status is Status.WARNING]
+    next_step = (failed or doubtful)[0].remedy if failed or doubtful else ""
     if as_json:
-        steps = [dataclasses.asdict(finding) for finding in findings]
-        click.echo(json.dumps({"healthy": not failed, "next": next_step, "steps": steps}, indent=2, ensure_ascii=False))
+        report = {
+            "version": find_version(),
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "botocore": botocore.__version__,
+            "healthy": not failed,
+            "next": next_step,
+            "steps": [dataclasses.asdict(result) for result in results],
+        }
+        click.echo(json.dumps(report, indent=2))
     else:
-        console = Console(highlight=False)
-        console.print(_table(findings))
-        console.print(Text.assemble(("Next: ", "bold"), next_step) if failed else "All is well.")
+        console = Console(highlight=False, soft_wrap=False)
+        console.print(_table(results, plain=not _can_print_signs(console)))
+        verdict = Text.assemble(("Next: ", "bold"), next_step) if next_step else Text("All is well.")
+        console.print(verdict if failed or not doubtful else Text.assemble("Nothing failed. ", verdict))
     sys.exit(1 if failed else 0)
 
 
-def _table(findings: Sequence[Finding]) -> Table:
+def find_version() -> str:
+    """Return the installed version; empty for a copy that is not installed."""
+    try:
+        return version("cross-account-api")
+    except PackageNotFoundError:
+        return ""
+
+
+def _can_print_signs(console: Console) -> bool:
+    try:
+        "".join(_PLAIN_SIGNS).encode(console.encoding)
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def _table(results: Sequence[CheckResult], *, plain: bool) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column()
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for finding in findings:
-        tick, colour = _TICKS[finding.verdict]
-        table.add_row(Text(tick, colour), Text(finding.step), Text(finding.saw, "dim" if tick == "·" else ""))
-        if finding.expected:
-            table.add_row("", Text("  expected", "dim"), Text(finding.expected))
-        for cause in finding.causes:
-            judged = f"{cause.judgement}: {cause.saw}. {cause.mend}".rstrip()
+    for result in results:
+        sign, colour = _SIGNS[result.status]
+        style = "dim" if result.status is Status.NOT_TRIED else ""
+        table.add_row(
+            Text(_PLAIN_SIGNS[sign] if plain else sign, colour), Text(result.step), Text(result.observed, style)
+        )
+        if result.expected:
+            table.add_row("", Text("  expected", "dim"), Text(result.expected))
+        for cause in result.causes:
+            judged = f"{cause.likelihood}: {cause.observed}. {cause.remedy}".rstrip()
             table.add_row("", Text(f"  {cause.name}", "dim"), Text(judged))
-        if finding.mend:
-            table.add_row("", Text("  mend", "bold"), Text(finding.mend))
+        if result.remedy:
+            table.add_row("", Text("  fix", "bold"), Text(result.remedy))
     return table

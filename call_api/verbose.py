@@ -1,36 +1,31 @@
-"""`call-api --verbose`: tells what is sent and what comes of it, as it happens, without secrets."""
+"""`call-api --verbose`: logs each request and response to standard error, without secrets."""
 
 from time import monotonic
 
 import click
-import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from cross_account_api.transport import Request, Transport
+from cross_account_api.transport import HttpResponse, Request, Timeout, Transport
 
 _WITHHELD = {"x-amz-security-token": "(session token)"}
 
 
-class Narrator:
-    """Stands before another transport.
-
-    Args:
-        transport: What really sends.
-    """
+class VerboseTransport:
+    """Wraps another transport."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._attempts = 0
 
-    def send(self, request: Request, timeout: urllib3.Timeout) -> urllib3.BaseHTTPResponse:
-        """Send a request, and tell of it on standard error."""
+    def send(self, request: Request, timeout: Timeout) -> HttpResponse:
+        """Send a request: see `Transport`."""
         self._attempts += 1
         if self._attempts == 1:
             click.echo(_canonical_request(request), err=True)
         start = monotonic()
-        outcome = "no answer"
+        outcome = "no response"
         try:
             response = self._transport.send(request, timeout)
             outcome = f"{response.status} {response.headers.get('x-amzn-errortype', '')}".rstrip()

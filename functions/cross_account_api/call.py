@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from email.message import Message
-from typing import Any, Self
+from functools import partial
+from typing import Any, NoReturn, Self
 from urllib.parse import quote, urlencode
 
 from cross_account_api.errors import InvalidCallError
@@ -72,7 +73,7 @@ class Call:
         return self.method not in _NOT_IDEMPOTENT
 
     @classmethod
-    def parse(cls, event: object) -> Self:
+    def parse(cls, event: object, *, max_body_bytes: int = MAX_BODY_BYTES) -> Self:
         """Check a call.
 
         Args:
@@ -80,6 +81,7 @@ class Call:
                 required: plain text, or a list of segments, which may contain slashes. `method` defaults to GET. `body`
                 is sent as JSON; as text if a `Content-Type` other than JSON is among the headers; decoded from Base64
                 if `base64` is true; unchanged if it is bytes. Lambda's destination envelope is unwrapped.
+            max_body_bytes: The largest body.
 
         Raises:
             InvalidCallError: It breaks a rule. The error names the field, its value and what is allowed.
@@ -96,7 +98,7 @@ class Call:
         method = _method(event.get("method", "GET"))
         path, encoded_path = _path(event.get("path"))
         headers = _headers(event.get("headers"))
-        body, content_type = _body(event, method, dict(headers))
+        body, content_type = _body(event, method, dict(headers), max_body_bytes)
         return cls(
             method=method,
             path=path,
@@ -119,33 +121,41 @@ class Call:
         return cls.parse(read_json(text, "call"))
 
 
-def read_json(text: str | bytes, name: str) -> Any:
+def read_json(text: str | bytes, name: str, *, is_sent_unchanged: bool = False) -> Any:
     """Parse JSON, and refuse what parsing would change in silence: a name given twice, a number of too many digits.
 
     Args:
         text: The JSON; bytes may be UTF-8, UTF-16 or UTF-32, each with or without a byte order mark.
         name: The field that an error names.
+        is_sent_unchanged: Whether the text itself is sent, so that numbers survive whatever their digits.
 
     Raises:
         InvalidCallError: It is not JSON, or would not survive.
     """
+    parsers: dict[str, Any] = {"parse_float": _exact}
+    if is_sent_unchanged:
+        parsers = {"parse_float": str, "parse_int": str, "parse_constant": _not_json}
     try:
         if isinstance(text, str):
             text = text.removeprefix("\ufeff")
-        return json.loads(text, object_pairs_hook=_unique, parse_float=_exact)
+        return json.loads(text, object_pairs_hook=partial(_unique, name), **parsers)
     except InvalidCallError:
         raise
     except (ValueError, RecursionError) as error:
         raise InvalidCallError(name, f"text of {len(text)} characters that is not JSON", "JSON") from error
 
 
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(field_name: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in pairs:
         if name in fields:
-            raise InvalidCallError("call", f"JSON that gives {_shown(name)} twice", "each name once")
+            raise InvalidCallError(field_name, f"JSON that gives {_shown(name)} twice", "each name once")
         fields[name] = value
     return fields
+
+
+def _not_json(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
 
 
 def _exact(text: str) -> float:
@@ -244,7 +254,7 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
     return tuple(pairs.values())
 
 
-def _body(event: dict[str, Any], method: str, headers: dict[str, str]) -> tuple[bytes | None, str]:
+def _body(event: dict[str, Any], method: str, headers: dict[str, str], max_bytes: int) -> tuple[bytes | None, str]:
     """Return the body's bytes and the content type that goes with them."""
     value, is_base64 = event.get("body"), event.get("base64", False)
     if not isinstance(is_base64, bool):
@@ -263,8 +273,8 @@ def _body(event: dict[str, Any], method: str, headers: dict[str, str]) -> tuple[
         body, content_type = _encode_text(value, given), given
     else:
         body, content_type = _encode_json(value), "application/json"
-    if len(body) > MAX_BODY_BYTES:
-        raise InvalidCallError("body", f"{len(body)} bytes", f"at most {MAX_BODY_BYTES} bytes")
+    if len(body) > max_bytes:
+        raise InvalidCallError("body", f"{len(body)} bytes", f"at most {max_bytes} bytes")
     return body, content_type
 
 

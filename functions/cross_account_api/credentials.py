@@ -148,6 +148,7 @@ class ProfileCredentials:
     Attributes:
         region: The profile's region; empty if it has none.
         ca_bundle: The profile's file of CA certificates; empty if it has none.
+        method: How botocore found the credentials: `env`, `assume-role`, …
 
     Raises:
         AssumeRoleError: The profile does not exist or gives no credentials.
@@ -200,6 +201,7 @@ class ProfileCredentials:
             raise NoCredentialsError
         self._source.require_token(credentials.method)
         self._credentials: Any = credentials
+        self.method: str = credentials.method
 
 
 class SessionCache:

@@ -1,0 +1,176 @@
+"""Where the API is and how to sign: from options, else environment variables, else the AWS profile."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+
+import click
+from botocore.exceptions import BotoCoreError
+from click.shell_completion import CompletionItem
+
+from cross_account_api.credentials import (
+    AssumedRoleCredentials,
+    Credentials,
+    ProfileCredentials,
+    assume_role_errors,
+    describe_profile,
+    open_session,
+)
+from cross_account_api.endpoint import (
+    EXTERNAL_ID,
+    ROLE_ARN,
+    SESSION_NAME,
+    find_api_region,
+    parse_api_url,
+    require_match,
+)
+from cross_account_api.errors import CallError, SettingsError
+
+ROLE_ARN_FORM = "a role's ARN: arn:aws:iam::<account A>:role/<name>"
+EXTERNAL_ID_FORM = "2 to 1224 letters, digits or _+=,.@:/-"
+SESSION_NAME_FORM = "2 to 64 letters, digits or _+=,.@-"
+
+_FIXES = {
+    "--api-url": "Set --api-url or $API_URL, or write a profile with call-api configure.",
+    "--region": "Set --region or $API_REGION, or api_region in the profile.",
+    "--role-arn": "Set --role-arn or $EXECUTOR_ROLE_ARN, or write a profile with call-api configure.",
+    "--external-id": "Set --external-id or $EXTERNAL_ID.",
+    "--session-name": "Set --session-name or $SESSION_NAME.",
+    "AWS_CA_BUNDLE": "Correct $AWS_CA_BUNDLE, or ca_bundle in the profile.",
+    "HTTPS_PROXY": "Correct $HTTPS_PROXY; user and password must be percent-encoded ASCII.",
+}
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def complete_profile(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the profiles that a shell may complete a word to."""
+    del context, parameter
+    try:
+        profiles = open_session().available_profiles
+    except (BotoCoreError, OSError):
+        return []
+    return [CompletionItem(profile) for profile in profiles if profile.startswith(incomplete)]
+
+
+def api_options(command: _Command) -> _Command:
+    """Add the options that `ApiSettings.resolve` reads."""
+    options = (
+        click.option("--api-url", envvar="API_URL", show_envvar=True, default="", help="Account A's output ApiUrl."),
+        click.option(
+            "--region", envvar="API_REGION", show_envvar=True, default="", help="The API's region, if not in its URL."
+        ),
+        click.option(
+            "--profile", shell_complete=complete_profile, help="AWS profile to sign with; by default the default chain."
+        ),
+        click.option(
+            "--role-arn",
+            envvar="EXECUTOR_ROLE_ARN",
+            show_envvar=True,
+            default="",
+            help="Assume this role, without a profile that names it.",
+        ),
+        click.option(
+            "--external-id", envvar="EXTERNAL_ID", show_envvar=True, default="", help="External id of --role-arn."
+        ),
+        click.option(
+            "--session-name",
+            envvar="SESSION_NAME",
+            show_envvar=True,
+            default="",
+            help="Session name of --role-arn; by default <account id>-<name> of the caller.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """How to reach an API.
+
+    Attributes:
+        profile: The AWS profile; None for the default chain.
+        in_profile: The profile's own settings.
+        api_url: The API's URL; empty if nothing gives it.
+        given_region: The region that was given for the API; empty to find it out.
+        role_arn: The role to assume with the profile's credentials; empty if the profile names its role, or has none.
+        external_id: The role's external id.
+        session_name: The role session's name; empty to make it from the caller's.
+    """
+
+    profile: str | None
+    in_profile: Mapping[str, str] = field(repr=False)
+    api_url: str
+    given_region: str
+    role_arn: str
+    external_id: str = field(repr=False)
+    session_name: str
+
+    @classmethod
+    def resolve(
+        cls, profile: str | None, *, api_url: str, region: str, role_arn: str, external_id: str, session_name: str
+    ) -> Self:
+        """Read the profile for what neither options nor environment variables give.
+
+        Raises:
+            AssumeRoleError: There is no such profile, or the configuration cannot be read.
+            SettingsError: An option is malformed.
+        """
+        with assume_role_errors(describe_profile(profile)):
+            in_profile: Mapping[str, str] = open_session(profile).get_scoped_config()
+        if role_arn == in_profile.get("role_arn"):
+            role_arn = ""
+        if role_arn:
+            require_match(role_arn, ROLE_ARN, "--role-arn", ROLE_ARN_FORM)
+            if external_id:
+                require_match(external_id, EXTERNAL_ID, "--external-id", EXTERNAL_ID_FORM, secret=True)
+            if session_name:
+                require_match(session_name, SESSION_NAME, "--session-name", SESSION_NAME_FORM)
+        return cls(
+            profile=profile,
+            in_profile=in_profile,
+            api_url=api_url or in_profile.get("api_url", ""),
+            given_region=region or in_profile.get("api_region", ""),
+            role_arn=role_arn,
+            external_id=external_id,
+            session_name=session_name,
+        )
+
+    @property
+    def ignores_idempotency_keys(self) -> bool:
+        """Whether the profile says that the API does not implement `Idempotency-Key`."""
+        return self.in_profile.get("api_ignores_idempotency_keys", "").lower() == "true"
+
+    def parse_url(self) -> str:
+        """Return the API's URL in canonical form.
+
+        Raises:
+            SettingsError: It is missing or malformed.
+        """
+        return parse_api_url(self.api_url, name="--api-url")
+
+    def find_region(self, own_region: str) -> str:
+        """Return the region to sign for.
+
+        Raises:
+            SettingsError: There is none, or it is malformed.
+        """
+        return find_api_region(self.parse_url(), self.given_region, own_region, name="--region")
+
+    def find_credentials(self, own: ProfileCredentials) -> Credentials:
+        """Return what signs: a session of `role_arn`, or what the profile gives."""
+        if not self.role_arn:
+            return own
+        return AssumedRoleCredentials(
+            self.role_arn,
+            external_id=self.external_id or None,
+            session_name=self.session_name or None,
+            profile=self.profile,
+        )
+
+
+def find_remedy(error: CallError) -> str:
+    """Return what a person can do about an error."""
+    fix = _FIXES.get(error.setting) if isinstance(error, SettingsError) else None
+    return fix or error.remedy
