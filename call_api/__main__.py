@@ -125,7 +125,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
     # https://no-color.org; without a terminal, there are no colours anyway.
     context_settings={**_HELP, "color": False if os.environ.get("NO_COLOR") else None},
 )
-@click.version_option(find_version(), message="%(prog)s %(version)s")
+@click.version_option(find_version(), message="call-api %(version)s")
 def main() -> None:
     """Call the API in account A, signed with the credentials of an AWS profile.
 
@@ -200,8 +200,8 @@ def call(
         request = _parse_call(words, query, segment, header, json_body, data)
         settings = ApiSettings.resolve(profile, **options)
         keys_ignored = api_ignores_idempotency_keys or settings.ignores_idempotency_keys
-        request = _with_key(request, idempotency_key, needs_one=not keys_ignored)
         api_url = settings.parse_url()
+        request = _with_key(request, idempotency_key, needs_one=not keys_ignored)
         if dry_run:
             _show_request(request, settings, correlation_id)
             return
@@ -320,8 +320,7 @@ def _show_request(call: Call, settings: ApiSettings, correlation_id: str) -> Non
     for name, value in request_headers(call, correlation_id).items():
         click.echo(f"{name}: {value}")
     if call.body is not None:
-        click.echo()
-        _write_raw(call.body)
+        _write_raw(b"\n" + call.body + b"\n")
     role = settings.role_arn or settings.in_profile.get("role_arn")
     who = f"{describe_profile(settings.profile)}{f' in role {role}' if role else ''}"
     region = settings.find_region(settings.in_profile.get("region", ""))

@@ -276,12 +276,14 @@ class ProfileSource:
 
     def require_token(self, method: str) -> None:
         """Raise if the first credentials are those of a session (their key begins with ASIA) without its token."""
+        where = describe_profile(self.name)
         key, token = (self.settings.get(name) for name in ("aws_access_key_id", "aws_session_token"))
         if method == "env" or self.settings.get("credential_source") == "Environment":
+            where = "the environment"
             key, token = (os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"))
             token = token or os.environ.get("AWS_SECURITY_TOKEN")
         if key and key.startswith("ASIA") and not token:
-            raise AssumeRoleError(describe_profile(self.name), "MissingSessionToken", f"{key} is the key of a session")
+            raise AssumeRoleError(where, "MissingSessionToken", f"{key} is the key of a session")
 
 
 def open_session(profile: str | None = None) -> botocore.session.Session:

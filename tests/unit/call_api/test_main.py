@@ -8,25 +8,28 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import urllib3
 from click.shell_completion import BashComplete
 from click.testing import CliRunner, Result
 
 from call_api.__main__ import main
 from tests.support.fakes import (
     API_URL,
+    EXECUTOR_ROLE_ARN,
+    EXTERNAL_ID,
     REQUEST_ID,
     FakeApi,
     FakeCredentials,
     FakeSts,
-    FakeTime,
     Reply,
     json_reply,
     refusal,
+    unreachable,
 )
 
 
@@ -38,6 +41,11 @@ def config_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def no_url_in_the_environment(person: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("API_URL")
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +62,7 @@ def person(fake_api: FakeApi, sts: FakeSts, config_file: Path, monkeypatch: pyte
     monkeypatch.setattr("call_api.__main__.Connections", lambda *_: fake_api)
 
 
-def call_api(*arguments: str, text: str | None = None) -> Result:
+def call_api(*arguments: str, text: str | bytes | None = None) -> Result:
     return CliRunner(mix_stderr=False).invoke(main, ["--profile", "orders", *arguments], input=text)
 
 
@@ -71,7 +79,8 @@ def test_a_post_gets_an_idempotency_key_and_shows_it(fake_api: FakeApi) -> None:
 
     [request] = fake_api.requests
     assert request.method == "POST"
-    assert request.body == b'{"sku":"tea"}'
+    assert request.body == b'{"sku": "tea"}'
+    assert request.headers["Content-Type"] == "application/json"
     assert request.headers["X-Note"] == "a: b"
     assert result.stderr == f"Idempotency key: {request.headers['Idempotency-Key']}\n"
     assert result.exit_code == 0
@@ -84,16 +93,128 @@ def test_a_key_that_is_given_is_used(fake_api: FakeApi) -> None:
     assert result.stderr == ""
 
 
+JSON = '{"tea": "☕", "price": 1.10, "n": 12345678901234567890.123456789}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [JSON.encode(encoding) for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")],
+)
 @pytest.mark.parametrize("source", ["file", "stdin"])
-def test_a_body_from_elsewhere(fake_api: FakeApi, tmp_path: Path, source: str) -> None:
-    (tmp_path / "body.json").write_text('["☕"]', encoding="utf-8")
+def test_json_is_sent_as_it_is_in_utf_8(fake_api: FakeApi, tmp_path: Path, source: str, content: bytes) -> None:
+    (tmp_path / "body.json").write_bytes(content)
 
-    if source == "file":
-        call_api("PUT", "/", "--json", f"@{tmp_path}/body.json")
-    else:
-        call_api("PUT", "/", "--json", "@-", text='["☕"]')
+    result = call_api("PUT", "/", "--json", "@-" if source == "stdin" else f"@{tmp_path}/body.json", text=content)
 
-    assert fake_api.requests[0].body == '["☕"]'.encode()
+    assert result.exit_code == 0, result.stderr
+    assert fake_api.requests[0].body == JSON.encode()
+
+
+def test_json_of_standard_input_is_not_read_in_the_encoding_of_the_locale(fake_api: FakeApi) -> None:
+    runner = CliRunner(mix_stderr=False, charset="cp1252")
+
+    runner.invoke(main, ["--profile", "orders", "PUT", "/", "--json", "@-"], input='{"sku":"Grüße"}'.encode())
+
+    assert fake_api.requests[0].body == '{"sku":"Grüße"}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body", "content_type"),
+    [
+        (["-d", "a=1&b=☕"], "a=1&b=☕".encode(), "text/plain; charset=utf-8"),
+        (["--data", "@-"], b"\xff\x00", "application/octet-stream"),
+        (["-d", "<a/>", "-H", "content-type: text/xml"], b"<a/>", "text/xml"),
+        (["-d", "", "-H", "Content-Type: application/x-www-form-urlencoded"], b"", "application/x-www-form-urlencoded"),
+        (["--json", '"x"', "-H", "Content-Type: application/merge-patch+json"], b'"x"', "application/merge-patch+json"),
+    ],
+)
+def test_any_body_with_its_content_type(
+    fake_api: FakeApi, arguments: list[str], body: bytes, content_type: str
+) -> None:
+    result = call_api("PUT", "/", *arguments, text=b"\xff\x00")
+
+    assert result.exit_code == 0, result.stderr
+    [request] = fake_api.requests
+    assert request.body == body
+    assert [value for name, value in request.headers.items() if name.lower() == "content-type"] == [content_type]
+
+
+def test_a_body_may_be_as_large_as_api_gateway_takes(fake_api: FakeApi, tmp_path: Path) -> None:
+    (tmp_path / "body").write_bytes(b"x" * 10_485_760)
+    (tmp_path / "larger").write_bytes(b"x" * 10_485_761)
+
+    assert call_api("PUT", "/", "-d", f"@{tmp_path}/body").exit_code == 0
+    assert call_api("PUT", "/", "-d", f"@{tmp_path}/larger").exit_code == 2
+
+
+def test_the_path_may_have_a_query(fake_api: FakeApi) -> None:
+    call_api("/orders?limit=1&empty=&note=a+b%2B", "--query", "limit=2")
+
+    assert fake_api.requests[0].url == f"{API_URL}/orders?limit=1&limit=2&empty=&note=a%20b%2B"
+
+
+def test_a_segment_may_have_slashes(fake_api: FakeApi) -> None:
+    call_api("/files", "--segment", "a/b", "--segment", "c d")
+    call_api("/", "--segment", "a%2Fb")
+
+    assert [request.url for request in fake_api.requests] == [f"{API_URL}/files/a%2Fb/c%20d", f"{API_URL}/a%252Fb"]
+
+
+def test_a_key_is_shown_once_the_call_was_checked() -> None:
+    assert "Idempotency key" not in call_api("POST", "/", "--json", "{").stderr
+    assert "Idempotency key" not in call_api("POST", "/", "--api-url", "x").stderr
+
+
+@pytest.mark.parametrize("how", ["flag", "profile"])
+def test_an_api_that_ignores_keys_gets_none_and_no_second_request(
+    fake_api: FakeApi, config_file: Path, how: str
+) -> None:
+    fake_api.rest = json_reply(502, {})
+    if how == "profile":
+        config_file.write_text(f"{config_file.read_text()}api_ignores_idempotency_keys = true\n")
+
+    result = call_api("POST", "/", *(["--api-ignores-idempotency-keys"] if how == "flag" else []))
+
+    [request] = fake_api.requests
+    assert "Idempotency-Key" not in request.headers
+    assert (result.exit_code, "Idempotency key" in result.stderr) == (7, False)
+
+
+def test_a_timeout_is_that_of_one_response_too(fake_api: FakeApi) -> None:
+    call_api("/", "--timeout", "300")
+    call_api("/", "--timeout", "5")
+    call_api("/")
+
+    assert [timeout.read for timeout in fake_api.timeouts] == [300, 30, 30]
+    assert [round(timeout.total) for timeout in fake_api.timeouts] == [300, 5, 90]
+
+
+def test_a_job_needs_no_configuration_file(
+    fake_api: FakeApi, sts: FakeSts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("EXECUTOR_ROLE_ARN", EXECUTOR_ROLE_ARN)
+    monkeypatch.setenv("EXTERNAL_ID", EXTERNAL_ID)
+
+    result = CliRunner(mix_stderr=False).invoke(main, ["/"])
+
+    assert result.exit_code == 0, result.stderr
+    assume = sts.requests[-1]
+    assert (assume["RoleArn"], assume["ExternalId"]) == (EXECUTOR_ROLE_ARN, EXTERNAL_ID)
+    assert assume["RoleSessionName"] == "222222222222-my-user"
+
+
+def test_a_role_of_the_environment_that_the_profile_names_is_assumed_once(
+    fake_api: FakeApi, sts: FakeSts, config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = config_file.read_text().replace("[profile orders]", "[profile me]")
+    config_file.write_text(
+        f"{text}[profile orders]\nrole_arn = {EXECUTOR_ROLE_ARN}\nsource_profile = me\nregion = eu-west-1\n"
+    )
+    monkeypatch.setenv("EXECUTOR_ROLE_ARN", EXECUTOR_ROLE_ARN)
+
+    assert call_api("/").exit_code == 0
+    assert [request["Action"] for request in sts.requests] == ["AssumeRole"]
 
 
 @pytest.mark.parametrize(
@@ -125,19 +246,39 @@ def test_a_body_from_elsewhere(fake_api: FakeApi, tmp_path: Path, source: str) -
         ),
     ],
 )
-def test_the_answer_as_it_is_asked_for(fake_api: FakeApi, reply: Reply, arguments: list[str], stdout: str) -> None:
+def test_the_response_in_the_form_asked_for(fake_api: FakeApi, reply: Reply, arguments: list[str], stdout: str) -> None:
     fake_api.rest = reply
 
     assert call_api("/", *arguments).stdout == stdout
 
 
 def test_bytes_stay_bytes(fake_api: FakeApi) -> None:
+    fake_api.rest = Reply(200, b"\xff\x00" * 4_000_000)
+
+    assert call_api("/", "--output", "raw").stdout_bytes == b"\xff\x00" * 4_000_000
+
+
+def test_a_body_that_is_not_text_is_shown_as_base64(fake_api: FakeApi) -> None:
     fake_api.rest = Reply(200, b"\xff\x00")
 
-    assert call_api("/", "--output", "raw").stdout_bytes == b"\xff\x00"
+    result = call_api("/")
+
+    assert result.stdout == "/wA=\n"
+    assert "--output raw" in result.stderr
 
 
-def test_verbose_tells_what_is_done_and_no_secret(fake_api: FakeApi) -> None:
+def test_what_the_terminal_cannot_show_is_escaped(fake_api: FakeApi) -> None:
+    runner = CliRunner(mix_stderr=False, charset="cp1252")
+    fake_api.rest = json_reply(200, {"tea": "☕"})
+    as_json = runner.invoke(main, ["--profile", "orders", "/"])
+    fake_api.rest = Reply(200, "☕".encode(), {"Content-Type": "text/plain"})
+    as_text = runner.invoke(main, ["--profile", "orders", "/"])
+
+    assert (as_json.exit_code, json.loads(as_json.stdout)) == (0, {"tea": "☕"})
+    assert (as_text.exit_code, as_text.stdout) == (0, "\\u2615\n")
+
+
+def test_verbose_shows_what_is_done_and_no_secret(fake_api: FakeApi) -> None:
     result = call_api("/whoami", "--verbose")
 
     [request] = fake_api.requests
@@ -159,23 +300,22 @@ def test_verbose_tells_what_is_done_and_no_secret(fake_api: FakeApi) -> None:
     assert re.fullmatch(rf"1 attempt\(s\) in \d\.\d\d s, correlation id {request.headers['X-Correlation-Id']}", last)
 
 
-def test_verbose_tells_of_every_attempt_and_of_no_secret(
-    fake_api: FakeApi, clock: FakeTime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("call_api.__main__.monotonic", clock.monotonic)
-    fake_api.script = [urllib3.exceptions.ProtocolError(), json_reply(503, {}), Reply(404)]
+def test_verbose_shows_every_attempt_and_no_secret(fake_api: FakeApi, no_pauses: None) -> None:
+    fake_api.script = [unreachable(), json_reply(503, {}), Reply(404)]
 
     result = call_api("POST", "/orders", "--query", "note=my note", "--json", '{"card": "4711"}', "--verbose")
 
     assert re.findall("Attempt .*(?= after)", result.stderr) == [
-        "Attempt 1: no answer",
+        "Attempt 1: no response",
         "Attempt 2: 503",
         "Attempt 3: 404",
     ]
     assert "\n/v1/orders\nnote=my%20note\n" in result.stderr
     assert result.exit_code == 5
     signatures = [request.headers["Authorization"].partition("Signature=")[2] for request in fake_api.requests]
-    for secret in [*fake_api.secrets(), *signatures, "4711"]:
+    token = next(iter(fake_api.sessions))
+    secrets = [secret for secret in fake_api.secrets() if not secret.startswith("ASIA")]
+    for secret in [*secrets, str(token), *signatures, "4711"]:
         assert secret not in result.output + result.stderr
 
 
@@ -196,7 +336,8 @@ def test_the_profile_gives_what_neither_option_nor_environment_does(
     result = call_api("/whoami", *arguments)
 
     assert [request.url for request in fake_api.requests] == ([url] if url else [])
-    assert result.stderr.startswith("" if url else "SettingsError: API_URL is empty.")
+    assert ("Error: --api-url is empty." in result.stderr) is (url is None)
+    assert ("Set --api-url or $API_URL, or write a profile with call-api configure." in result.stderr) is (url is None)
 
 
 def test_the_region_of_the_profile_is_signed_for(fake_api: FakeApi, config_file: Path) -> None:
@@ -208,7 +349,7 @@ def test_the_region_of_the_profile_is_signed_for(fake_api: FakeApi, config_file:
 
 @pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colours_are_for_terminals(environment: dict[str, str], coloured: bool) -> None:
-    command = [sys.executable, "-m", "caller", "orders"]
+    command = [sys.executable, "-m", "call_api", "orders"]
     environment = {**os.environ, **environment}
     controller, terminal = pty.openpty()
     subprocess.run(command, env=environment, stderr=terminal, check=False)
@@ -217,8 +358,25 @@ def test_colours_are_for_terminals(environment: dict[str, str], coloured: bool) 
     os.close(controller)
     piped = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stderr
 
-    assert on_terminal.startswith("\x1b[31mInvalidCallError" if coloured else "InvalidCallError: path is 'orders'")
-    assert piped.startswith("InvalidCallError: path is 'orders'")
+    assert on_terminal.startswith("\x1b[31mError:" if coloured else "Error: path is 'orders'")
+    assert piped.startswith("Error: path is 'orders'")
+
+
+@pytest.mark.parametrize("stdout", ["terminal", "pipe"])
+def test_only_a_terminal_gets_a_final_newline(stdout: str, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "import call_api.__main__ as m; m._write_raw(b'a'); m._write_raw(b'b\\n'); m._write_raw(b'')",
+    ]
+    if stdout == "pipe":
+        assert subprocess.run(command, capture_output=True, check=True).stdout == b"ab\n"
+        return
+    controller, terminal = pty.openpty()
+    subprocess.run(command, stdout=terminal, check=True)
+    os.close(terminal)
+    assert os.read(controller, 100) == b"a\r\nb\r\n"
+    os.close(controller)
 
 
 @pytest.mark.parametrize(
@@ -258,44 +416,47 @@ def test_a_dry_run_shows_the_request_and_sends_nothing(fake_api: FakeApi, sts: F
     lines = result.stdout.splitlines()
     assert lines[0] == f"POST {API_URL}/%C3%A9"
     assert {"content-type: text/x", "Idempotency-Key: k", "Accept: application/json"} < set(lines)
-    assert lines[-2:] == ["", '{"a":1}']
+    assert lines[-2:] == ["", '{"a": 1}']
+    assert result.stderr == "Not sent. It would be signed for eu-west-1 by profile orders.\n"
     assert fake_api.requests == []
     assert "Authorization" not in call_api("/", "--dry-run").stdout
 
 
 @pytest.mark.parametrize(
-    ("reply", "exit_code", "error"),
+    ("reply", "exit_code", "words"),
     [
-        (Reply(302), 6, "RedirectError"),
-        (Reply(400), 6, "BadRequestError"),
-        (refusal("AccessDeniedException"), 4, "ForbiddenError"),
-        (refusal("ExpiredTokenException"), 4, "ExpiredSessionError"),
-        (Reply(404), 5, "NotFoundError"),
-        (Reply(409), 6, "ConflictError"),
-        (json_reply(409, {}, Retry_After="3600"), 8, "DeadlineError"),
-        (Reply(200, b"x" * 6_000_001), 8, "ResponseTooLargeError"),
+        (Reply(302), 6, "302"),
+        (Reply(400), 6, "400"),
+        (refusal("AccessDeniedException"), 4, "Account A: the executor role's policy lacks"),
+        (refusal("ExpiredTokenException"), 4, "Account B: the session has expired"),
+        (Reply(404), 5, "404"),
+        (Reply(409), 6, "409"),
+        (refusal("LimitExceededException"), 4, "403"),
+        (json_reply(429, {}, x_amzn_errortype="LimitExceededException"), 7, "usage plan's quota"),
+        (json_reply(409, {}, Retry_After="3600"), 8, "No time for attempt 2"),
+        (json_reply(200, {}), 0, ""),
+        (Reply(200, b"{", {"Content-Type": "application/json"}), 8, "its body is not"),
     ],
 )
+@pytest.mark.usefixtures("no_pauses")
 def test_the_exit_code_says_what_kind_of_failure_it_was(
-    fake_api: FakeApi, reply: Reply, exit_code: int, error: str
+    fake_api: FakeApi, reply: Reply, exit_code: int, words: str
 ) -> None:
     fake_api.rest = reply
 
     result = call_api("/")
 
     assert result.exit_code == exit_code
-    assert result.stderr.startswith(f"{error}: ")
-    assert result.stdout == ""
+    assert result.stderr.startswith("Error: " if exit_code else "")
+    assert words in result.stderr
+    assert (result.stdout == "") is bool(exit_code)
 
 
-@pytest.mark.usefixtures("clock")
+@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize(
     ("reply", "exit_code"), [(Reply(429), 7), (Reply(503), 7), (json_reply(409, {}, Retry_After="0"), 7)]
 )
-def test_what_may_pass_later_has_an_exit_code_of_its_own(
-    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch, reply: Reply, exit_code: int
-) -> None:
-    monkeypatch.setattr("call_api.__main__.monotonic", lambda: 1000.0)
+def test_what_may_pass_later_has_an_exit_code_of_its_own(fake_api: FakeApi, reply: Reply, exit_code: int) -> None:
     fake_api.rest = reply
 
     assert call_api("/").exit_code == exit_code
@@ -312,32 +473,59 @@ def test_what_may_pass_later_has_an_exit_code_of_its_own(
         (["/", "--header", "a"], "not NAME:VALUE"),
         (["/", "--header", "Host: example.com"], "headers.Host"),
         (["/", "--json", "{}"], "no body with GET"),
+        (["/", "--header", "X: 1", "--header", "x: 2"], "x is given twice"),
         (["PUT", "/", "--json", "{"], "not JSON"),
+        (["PUT", "/", "--json", "NaN"], "not JSON"),
+        (["PUT", "/", "--json", '{"a": 1, "a": 2}'], "--json is JSON that gives 'a' twice"),
+        (["PUT", "/", "--json", '{"b": [{"a": 1, "a": 2}]}'], "gives 'a' twice"),
         (["PUT", "/", "--json", "@/missing.json"], "Cannot read /missing.json"),
-        (["/", "--api-url", "http://example.com"], "API_URL is 'http://example.com'"),
-        (["/", "--region", "here"], "API_REGION is 'here'"),
+        (["PUT", "/", "--json", "@a\0b"], "Cannot read"),
+        (["PUT", "/", "--json", "@/"], "Cannot read /: Is a directory"),
+        (["PUT", "/", "--json", "@-"], "The bytes are not UTF-8"),
+        (["PUT", "/", "--json", "1", "--data", "1"], "exclude each other"),
+        (["/", "--segment", ".."], "segment '..'"),
+        (["PATCH", "/", "--idempotency-key", "é"], "idempotency_key is"),
+        (["/", "--timeout", "0"], "--timeout"),
+        (["/", "--api-url", "http://example.com"], "--api-url is 'http://example.com'"),
+        (["/", "--region", "here"], "Set --region or $API_REGION"),
+        (["/", "--role-arn", "x"], "--role-arn is 'x'"),
+        (["/", "--role-arn", EXECUTOR_ROLE_ARN, "--external-id", "x y"], "--external-id is 3 characters"),
+        (["/", "--role-arn", EXECUTOR_ROLE_ARN, "--session-name", "x y"], "--session-name is 'x y'"),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_is_sent(fake_api: FakeApi, arguments: list[str], text: str) -> None:
-    result = call_api(*arguments)
+def test_bad_input_is_reported_before_anything_is_sent(fake_api: FakeApi, arguments: list[str], text: str) -> None:
+    result = call_api(*arguments, text=b"\xff")
 
     assert result.exit_code == 2
     assert text in result.stderr
+    assert "call-api call" not in result.stderr
     assert fake_api.requests == []
 
 
-def test_a_profile_that_does_not_exist() -> None:
-    result = CliRunner(mix_stderr=False).invoke(main, ["--profile", "nobody", "/"])
-
-    assert result.exit_code == 3
-    assert result.stderr.startswith("AssumeRoleError: No session of profile nobody: ProfileNotFound")
-
-
-def test_doctor_refuses_a_path_that_is_none() -> None:
+def test_doctor_refuses_an_invalid_path() -> None:
     result = CliRunner(mix_stderr=False).invoke(main, ["doctor", "orders"])
 
     assert result.exit_code == 2
     assert "path is 'orders'" in result.stderr
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    result = CliRunner(mix_stderr=False).invoke(main, ["--version"])
+
+    assert result.stdout == f"call-api {version('cross-account-api')}\n"
+
+
+@pytest.mark.parametrize(("name", "region"), [("AWS_REGION", "eu-south-1"), ("AWS_DEFAULT_REGION", "eu-south-2")])
+def test_the_region_of_the_environment_is_signed_for(
+    config_file: Path, monkeypatch: pytest.MonkeyPatch, name: str, region: str
+) -> None:
+    config_file.write_text(config_file.read_text().replace("region = eu-west-1\n", ""))
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.setenv(name, region)
+
+    result = call_api("/", "--api-url", "https://api.example.org/v1", "--verbose")
+
+    assert f"signed for {region}" in result.stderr
 
 
 def test_a_configuration_that_is_broken_completes_nothing(config_file: Path) -> None:
