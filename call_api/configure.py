@@ -27,6 +27,7 @@ _PROFILE = re.compile(r"[\w.@:/+=,-]+(?: [\w.@:/+=,-]+)*", re.ASCII)
 _PROFILE_FORM = "letters, digits or _.@:/+=,- and single spaces"
 _MFA_SERIAL = re.compile(r"|[\w+=/:,.@-]{9,256}", re.ASCII)
 _MFA_FORM = "arn:aws:iam::<account id>:mfa/<device>, a serial number, or nothing"
+_SECRET = re.compile(r"(.\s*(?:aws_secret_access_key|aws_session_token|aws_security_token)\s*[=:]\s*).+", re.IGNORECASE)
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 _RIVALS = (
     "web_identity_token_file",
@@ -253,7 +254,7 @@ def _change_file(path: Path, profile: str, settings: Mapping[str, str], *, yes: 
         return
     old, new = (text.splitlines() for text in (before, after))
     for line in difflib.unified_diff(old, new, str(path), str(path), lineterm=""):
-        click.secho(line, fg=_COLOURS.get(line[0]))
+        click.secho(_SECRET.sub(r"\1(not shown)", line), fg=_COLOURS.get(line[0]))
     if not yes:
         click.confirm(f"Change {path}?", abort=True, err=True)
     try:

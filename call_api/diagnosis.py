@@ -165,7 +165,10 @@ def inspect_endpoint(settings: ApiSettings, own_region: str) -> Endpoint:
     dns_problem = proxy = ""
     host = urlsplit(url)
     if found := find_proxy(url):
-        proxy = urlsplit(found).hostname or found
+        try:
+            proxy = urlsplit(found).hostname or "of HTTPS_PROXY"
+        except ValueError:  # `probe` reports it
+            proxy = "of HTTPS_PROXY"
     else:
         try:
             infos = socket.getaddrinfo(host.hostname, host.port or host.scheme, type=socket.SOCK_STREAM)

@@ -63,10 +63,11 @@ def doctor(*, path: str, profile: str | None, as_json: bool, **options: str) -> 
         }
         click.echo(json.dumps(report, indent=2))
     else:
-        console = Console(highlight=False, soft_wrap=False)
+        console = Console(highlight=False)
         console.print(_table(results, plain=not _can_print_signs(console)))
         verdict = Text.assemble(("Next: ", "bold"), next_step) if next_step else Text("All is well.")
-        console.print(verdict if failed or not doubtful else Text.assemble("Nothing failed. ", verdict))
+        verdict = verdict if failed or not doubtful else Text.assemble("Nothing failed. ", verdict)
+        console.print(verdict, soft_wrap=True)
     sys.exit(1 if failed else 0)
 
 

@@ -115,6 +115,7 @@ class AssumeRoleError(CallError):
     See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html#API_AssumeRole_Errors
     """
 
+    _REGION = "Account B: set AWS_REGION, or region in the profile."
     _MFA_DIGITS = "Account B: an MFA code has 6 digits."
     _PROGRAM = (
         "Account B: the program in the profile's credential_process failed; run it by hand, its output must be JSON."
@@ -187,7 +188,8 @@ class AssumeRoleError(CallError):
             "Account B: the environment, container or instance of credential_source gives no credentials.",
         ),
         ("EOFError", "", "Account B: nobody could be asked for the MFA code; run it in a terminal."),
-        ("NoRegionError|InvalidRegionError", "", "Account B: set AWS_REGION, or region in the profile."),
+        ("NoRegionError|InvalidRegionError", "", _REGION),
+        ("ValueError", "https://sts..", _REGION),  # an empty AWS_DEFAULT_REGION
         (
             "ValueError",
             "Invalid endpoint",

@@ -1,0 +1,334 @@
+"""Every fault of profiles, credential programs, proxies, terminals and locales is named, without a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError
+from click.testing import CliRunner, Result
+
+from call_api.__main__ import main
+from cross_account_api.transport import Connections
+from tests.support.fakes import API_URL, EXECUTOR_ROLE_ARN, unreachable
+
+KEYS = "aws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = not-shown\n"
+ROLE = f"role_arn = {EXECUTOR_ROLE_ARN}\nrole_session_name = 222222222222-me\nregion = eu-west-1\n"
+SSO = "sso_session = company\nsso_account_id = 222222222222\nsso_role_name = Dev\n"
+COMPANY = "[sso-session company]\nsso_region = eu-west-1\nsso_start_url = https://company.awsapps.com/start\n"
+EXPIRED = (
+    '{"Version":1,"AccessKeyId":"ASIAX","SecretAccessKey":"b","SessionToken":"c","Expiration":"2020-01-01T00:00:00Z"}'
+)
+SESSION_KEYS = KEYS.replace("AKIA", "ASIA")
+CONTAINER = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://example.org/x"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is wrong, and what a person has to read.
+
+    Attributes:
+        config: The configuration file; its profile `p` is used.
+        words: Words of the advice.
+        code: Exit code of a call.
+        environment: Environment variables.
+        configured: Whether `configure` can find no fault, since it asks less than a call does.
+    """
+
+    config: str
+    words: str
+    code: int = 3
+    environment: Mapping[str, str] = field(default_factory=dict)
+    configured: bool = False
+
+
+CASES = {
+    "no such program": Case("[profile p]\ncredential_process = /opt/none/creds\n", "credential_process failed"),
+    "a program without JSON": Case("[profile p]\ncredential_process = echo hello\n", "its output must be JSON"),
+    "a program without output": Case("[profile p]\ncredential_process = true\n", "credential_process failed"),
+    "a program that fails": Case("[profile p]\ncredential_process = ls /none\n", "credential_process failed"),
+    "a program with other JSON": Case("[profile p]\ncredential_process = echo [1]\n", "credential_process failed"),
+    "a program without quotes": Case("[profile p]\ncredential_process = echo 'a\n", "credential_process failed"),
+    "a program with an expired session": Case(
+        f"[profile p]\ncredential_process = echo '{EXPIRED}'\n", "credential_process failed"
+    ),
+    "a program of the source": Case(
+        f"[profile p]\n{ROLE}source_profile = q\n[profile q]\ncredential_process = true\n", "credential_process failed"
+    ),
+    "no web identity token": Case(
+        f"[profile p]\n{ROLE}web_identity_token_file = /none/token\n", "this file must be readable"
+    ),
+    "container credentials from elsewhere": Case(
+        "[profile p]\nregion = eu-west-1\n", "AWS_CONTAINER_CREDENTIALS_FULL_URI must be", environment=CONTAINER
+    ),
+    "no container": Case(f"[profile p]\n{ROLE}credential_source = EcsContainer\n", "gives no credentials"),
+    "no instance": Case(f"[profile p]\n{ROLE}credential_source = Ec2InstanceMetadata\n", "gives no credentials"),
+    "nothing in the environment": Case(f"[profile p]\n{ROLE}credential_source = Environment\n", "gives no credentials"),
+    "no such credential source": Case(f"[profile p]\n{ROLE}credential_source = Cloud\n", "correct the profile"),
+    "two sources": Case(
+        f"[profile p]\n{ROLE}source_profile = q\ncredential_source = Environment\n[profile q]\n{KEYS}",
+        "correct the profile",
+        configured=True,
+    ),
+    "no source": Case(f"[profile p]\n{ROLE}", "complete the profile"),
+    "a source without credentials": Case(
+        f"[profile p]\n{ROLE}source_profile = q\n[profile q]\nregion = eu-west-1\n", "correct the profile"
+    ),
+    "no such source": Case(f"[profile p]\n{ROLE}source_profile = nope\n", "correct the profile"),
+    "profiles in a circle": Case(
+        f"[profile p]\n{ROLE}source_profile = q\n[profile q]\n{ROLE}source_profile = p\n", "correct the profile"
+    ),
+    "a profile that is its own source": Case(f"[profile p]\n{ROLE}source_profile = p\n", "correct the profile"),
+    "no such profile": Case("[profile q]\n", "name a profile of your AWS configuration"),
+    "no secret key": Case("[profile p]\naws_access_key_id = AKIAEXAMPLE\n", "complete the profile"),
+    "no session token": Case(f"[profile p]\n{SESSION_KEYS}", "set AWS_SESSION_TOKEN or aws_session_token"),
+    "no session token of the source": Case(
+        f"[profile p]\n{ROLE}source_profile = q\n[profile q]\n{SESSION_KEYS}", "set AWS_SESSION_TOKEN"
+    ),
+    "no session token in the environment": Case(
+        f"[profile p]\n{ROLE}credential_source = Environment\n",
+        "set AWS_SESSION_TOKEN",
+        environment={"AWS_ACCESS_KEY_ID": "ASIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "x"},
+    ),
+    "not signed in": Case(f"{COMPANY}[profile p]\n{SSO}", "aws sso login --profile p"),
+    "the source is not signed in": Case(
+        f"{COMPANY}[profile p]\n{ROLE}source_profile = q\n[profile q]\n{SSO}", "aws sso login --profile q"
+    ),
+    "not signed in, the old way": Case(
+        "[profile p]\nsso_start_url = https://x\nsso_region = eu-west-1\nsso_account_id = 222222222222\n"
+        "sso_role_name = Dev\n",
+        "aws sso login --profile p",
+    ),
+    "not signed in to the console": Case(
+        "[profile p]\nlogin_session = arn:aws:iam::222222222222:user/me\nregion = eu-west-1\n",
+        "aws login --profile p",
+    ),
+    "no such Identity Center session": Case(f"[profile p]\n{SSO}", "correct the profile"),
+    "a section twice": Case("[profile p]\n[profile p]\n", "line 2, cannot be read. Account B: correct this file."),
+    "a setting twice": Case(f"[profile p]\n{KEYS}{KEYS}", "line 4, cannot be read."),
+    "no section": Case("region = eu-west-1\n", "line 1, cannot be read."),
+    "a line that is no setting": Case("[profile p]\naws_secret_access_key not-shown\n", "line 2, cannot be read."),
+    "a nested line that is no setting": Case("[profile p]\ns3 =\n  not-shown\n", "cannot be read. Account B: correct"),
+    "not UTF-8": Case("[profile p]\n# M\udcfcller\n", "cannot be read. Account B: correct this file."),
+    "an empty region for STS": Case(
+        f"[profile p]\n{ROLE.replace('region = eu-west-1', '')}source_profile = q\n[profile q]\n{KEYS}",
+        "set AWS_REGION, or region in the profile",
+        environment={"AWS_REGION": "", "AWS_DEFAULT_REGION": ""},
+    ),
+    "an endpoint without a scheme": Case(
+        f"[profile p]\n{ROLE}source_profile = q\n[profile q]\n{KEYS}",
+        "must be a URL with https://",
+        environment={"AWS_ENDPOINT_URL_STS": "sts.example.org"},
+    ),
+    "an odd mode for STS": Case(
+        f"[profile p]\n{ROLE}source_profile = q\nsts_regional_endpoints = no\n[profile q]\n{KEYS}",
+        "correct the profile",
+        configured=True,
+    ),
+    "STS does not respond": Case(
+        f"[profile p]\n{ROLE}source_profile = q\n[profile q]\n{KEYS}", "STS must be reachable from here"
+    ),
+    "a proxy whose password is not ASCII": Case(
+        f"[profile p]\n{KEYS}region = eu-west-1\n",
+        "user and password must be percent-encoded ASCII",
+        2,
+        environment={"HTTPS_PROXY": "http://u:p%C5%82@127.0.0.1:9"},
+        configured=True,
+    ),
+    "a proxy that is no URL": Case(
+        f"[profile p]\n{KEYS}region = eu-west-1\n", "HTTPS_PROXY", 2, {"HTTPS_PROXY": "http://[::1"}, configured=True
+    ),
+    "no CA certificates": Case(
+        f"[profile p]\n{KEYS}region = eu-west-1\nca_bundle = /none.pem\n", "ca_bundle", 2, configured=True
+    ),
+    "no URL": Case(f"[profile p]\n{KEYS}", "Set --api-url or $API_URL", 2, {"API_URL": ""}, configured=True),
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def send(_: object, request: Any) -> Any:
+        raise ConnectTimeoutError(endpoint_url=request.url)
+
+    def connect(*_: object) -> Any:
+        raise unreachable()
+
+    for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("API_URL", API_URL)
+    monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", send)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("192.0.2.7", 443))])
+    monkeypatch.setattr(Connections, "send", connect)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+
+def run(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
+    (tmp_path / ".aws").mkdir(exist_ok=True)
+    (tmp_path / ".aws/config").write_bytes(case.config.encode("utf-8", "surrogateescape"))
+    for name, value in case.environment.items():
+        monkeypatch.setenv(name, value)
+    result = CliRunner(mix_stderr=False).invoke(main, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    for secret in ("not-shown", "p%C5%82"):
+        assert secret not in result.stdout + result.stderr
+    return result
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_call(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(CASES[name], tmp_path, monkeypatch, "/whoami", "--profile", "p")
+
+    assert CASES[name].words in " ".join(result.stderr.split())
+    assert result.exit_code == CASES[name].code
+    assert ("STS must be reachable" in result.stderr) is ("reachable" in CASES[name].words)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_doctor(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(CASES[name], tmp_path, monkeypatch, "doctor", "/whoami", "--profile", "p", "--json")
+
+    found = json.loads(result.stdout)
+    failed = [f"{step['observed']} {step['remedy']}" for step in found["steps"] if step["status"] == "failed"]
+    assert result.exit_code == 1
+    assert any(CASES[name].words in text for text in failed), failed
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_configure(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--role-arn", EXECUTOR_ROLE_ARN, "--external-id", "abc", "--api-url", API_URL, "--mfa-serial", ""]
+    source = ["--source-profile", "p", "--role-session-name", "222222222222-me"]
+    result = run(CASES[name], tmp_path, monkeypatch, "configure", "--profile", "new", *options, *source, "--yes")
+
+    assert CASES[name].configured or CASES[name].words in " ".join(result.stderr.split())
+    assert result.exit_code == (1 if "cannot be read" in CASES[name].words else 0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("external_id = x", "check the role's ARN, the ExternalId and the session name"),
+        ("role_session_name = x", "check the role's ARN, the ExternalId and the session name"),
+        ("role_arn = x", "check the role's ARN, the ExternalId and the session name"),
+        ("duration_seconds = 1", "check the role's ARN, the ExternalId and the session name"),
+    ],
+)
+def test_what_the_sdk_refuses_to_send(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, words: str
+) -> None:
+    name = setting.partition(" ")[0]
+    role = "".join(line for line in ROLE.splitlines(keepends=True) if not line.startswith(name))
+    case = Case(f"[profile p]\n{role}source_profile = q\n{setting}\n[profile q]\n{KEYS}", words)
+
+    result = run(case, tmp_path, monkeypatch, "/whoami", "--profile", "p")
+
+    assert (result.exit_code, words in result.stderr) == (3, True), result.stderr
+
+
+# --- Terminals, standard streams and users without a home: a process each ---------------------------------------------
+
+MFA = f"[profile q]\n{KEYS}[profile p]\n{ROLE}source_profile = q\nmfa_serial = arn:aws:iam::222222222222:mfa/me\n"
+
+
+def spawn(tmp_path: Path, config: str, *arguments: str, before: str = "", **options: Any) -> Any:
+    """Run the command without a terminal."""
+    (tmp_path / "config").write_text(config)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "API_URL": API_URL,
+        **options.pop("environment", {}),
+    }
+    command = f"{before}exec {sys.executable} -m call_api {' '.join(arguments)}"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        env={name: value for name, value in environment.items() if value is not None},
+        capture_output=True,
+        start_new_session=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    return done
+
+
+@pytest.mark.parametrize(
+    ("redirection", "text", "words"),
+    [
+        ("", b"", b"nobody could be asked for the MFA code; run it in a terminal"),
+        ("<&-", b"", b"nobody could be asked for the MFA code; run it in a terminal"),
+        ("", b"123\n", b"an MFA code has 6 digits"),
+    ],
+)
+def test_an_mfa_code_that_nobody_types(tmp_path: Path, redirection: str, text: bytes, words: bytes) -> None:
+    done = spawn(tmp_path, MFA, "/whoami", "--profile", "p", redirection, input=text)
+
+    assert done.returncode == 3
+    assert words in done.stderr
+
+
+def test_a_body_from_standard_input_that_is_closed(tmp_path: Path) -> None:
+    done = spawn(tmp_path, "[profile p]\n", "PUT", "/", "--profile", "p", "--json", "@-", "<&-")
+
+    assert done.returncode == 2
+    assert b"Cannot read" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "shown"),
+    [
+        ({"PYTHONIOENCODING": "cp1252"}, b"'Gr\xfc\xdfe\\u2615'"),
+        ({"PYTHONIOENCODING": "ascii"}, b"Error: path is 'Gr"),
+        ({"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, b"Error: path is 'Gr"),
+        ({"LC_ALL": "C.UTF-8"}, "'Grüße☕'".encode()),
+    ],
+)
+def test_any_locale_can_show_a_request_and_an_error(tmp_path: Path, environment: dict[str, str], shown: bytes) -> None:
+    config = f"[profile p]\n{KEYS}region = eu-west-1\n"
+    (tmp_path / "body").write_text('"Grüße ☕"', encoding="utf-8")
+    dry = ("PUT", "/", "--json", f"@{tmp_path}/body", "--dry-run", "--profile", "p")
+
+    sent = spawn(tmp_path, config, *dry, environment=environment)
+    wrong = spawn(tmp_path, config, "Grüße☕", "--profile", "p", environment=environment)
+
+    assert (sent.returncode, sent.stdout.splitlines()[-1]) == (0, '"Grüße ☕"'.encode())
+    assert wrong.returncode == 2
+    assert shown in wrong.stderr
+
+
+def test_help_in_any_locale(tmp_path: Path) -> None:
+    for arguments in (["--help"], ["configure", "--help"], ["doctor", "--help"], ["doctor"]):
+        assert spawn(tmp_path, "", *arguments, environment={"PYTHONIOENCODING": "ascii"}).returncode in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["/whoami"], 3, "set AWS_PROFILE"),
+        (["doctor"], 1, "set AWS_PROFILE"),
+        (["configure", "--yes"], 1, "There is no home directory. Set HOME or AWS_CONFIG_FILE."),
+    ],
+)
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, words: str) -> None:
+    def nobody(_: int) -> Any:
+        raise KeyError("uid not found")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+
+    result = CliRunner(mix_stderr=False).invoke(main, arguments)
+
+    assert result.exit_code == code
+    assert words in " ".join((result.stdout + result.stderr).split())
