@@ -91,7 +91,7 @@ check: setup ## Format, lint, types, templates, secrets, workflows: what CI chec
 	@git ls-files -z -- functions call_api access lab 'template-*' samconfig.toml Makefile .ci .github \
 		| xargs -0 detect-secrets-hook --exclude-lines 'noqa: S10[56]' --exclude-files 'requirements.*\.txt$$'
 	@zizmor --offline --quiet .github
-	@for env in account-a account-b deploy-role; do sam validate --lint --config-env "$$env"; done
+	@for env in account-a account-b access deploy-role; do sam validate --lint --config-env "$$env"; done
 
 .PHONY: format
 format: setup ## Format the code and apply safe lint fixes
@@ -107,6 +107,10 @@ build: setup ## Build both stacks with SAM
 deploy-a deploy-b: deploy-%: setup ## Build and deploy one account's stack; ARGS='--parameter-overrides file://my.yaml' the first time
 	@sam build --config-env account-$*
 	@sam deploy --config-env account-$* $(value ARGS)
+
+.PHONY: deploy-access
+deploy-access: setup ## Deploy rights on an API that exists; ARGS='--stack-name … --parameter-overrides file://my.yaml' the first time
+	@sam deploy --config-env access $(value ARGS)
 
 .PHONY: lock
 lock: setup ## Pin the newest dependencies that fit, with hashes
