@@ -16,7 +16,7 @@ from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 PROJECT = Path(__file__).parents[1]
-ACCOUNTS = {"a": "111111111111", "b": "222222222222"}
+ACCOUNTS = {"a": "111111111111", "b": "222222222222", "access": "111111111111"}
 REGION = "eu-west-1"
 
 # What a user must give; everything else has a default.
@@ -27,9 +27,15 @@ REQUIRED_PARAMETERS: dict[str, dict[str, Any]] = {
         "ExecutorRoleArn": f"arn:aws:iam::{ACCOUNTS['a']}:role/executor",
         "ExternalId": "external-id",
     },
+    "access": {
+        "GrantedMethodArns": [f"arn:aws:execute-api:{REGION}:{ACCOUNTS['a']}:a1b2c3d4e5/v1/GET/orders"],
+        "ConsumerAccountIds": [ACCOUNTS["b"]],
+        "ExternalId": "external-id",
+    },
 }
 
-Side = Literal["a", "b"]
+Side = Literal["a", "b", "access"]
+_FILES = {"a": "template-account-a.yaml", "b": "template-account-b.yaml", "access": "template-access.yaml"}
 
 # It warns of feature toggles and metrics that only the service itself has.
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
@@ -43,7 +49,7 @@ class _NoManagedPolicies:
 @functools.cache
 def source(side: Side, folder: Path = PROJECT) -> dict[str, Any]:
     """Return an account's template as it is in its file."""
-    template: dict[str, Any] = yaml_parse((folder / f"template-account-{side}.yaml").read_text())
+    template: dict[str, Any] = yaml_parse((folder / _FILES[side]).read_text())
     return template
 
 
@@ -77,7 +83,7 @@ def parameters_of(side: Side, folder: Path = PROJECT, **given: Any) -> dict[str,
             value = value.split(",")
         values[name] = value
     if given:
-        message = f"template-account-{side}.yaml has no parameter {sorted(given)}"
+        message = f"{_FILES[side]} has no parameter {sorted(given)}"
         raise KeyError(message)
     return values
 
