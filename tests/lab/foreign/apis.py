@@ -1,0 +1,218 @@
+"""APIs that account A has already, and the stacks by which two consumers get different rights on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+
+from lab import workarounds
+from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS, REGION
+from lab.lab import Lab, credentials
+
+FOLDER = Path(__file__).parent
+NO_SESSION = "no session"
+_ROLE = {"RoleArn": "ExecutorRoleArn", "ExternalId": "ExternalId"}
+
+
+@dataclass(frozen=True)
+class Api:
+    """An API that is there.
+
+    Attributes:
+        id: Its id.
+        url: Its base URL in the lab, without a stage if that is `$default`.
+        stage: Its stage.
+        routes: Its routes, with a value for the parameter.
+    """
+
+    id: str
+    url: str
+    stage: str
+    routes: tuple[str, ...]
+
+    def arns(self, *methods: str) -> list[str]:
+        """ARNs of methods, given as `GET/orders/*`."""
+        prefix = f"arn:aws:execute-api:{REGION}:{ACCOUNT_IDS[ACCOUNT_A]}:{self.id}/{self.stage}/"
+        return [f"{prefix}{method}" for method in methods]
+
+
+@dataclass
+class Foreign:
+    """A lab with a REST API and an HTTP API of account A's own, and an access stack for each of two consumers.
+
+    Attributes:
+        lab: The lab; neither account's own stack is deployed.
+        rest: The REST API.
+        http: The HTTP API.
+        access: Outputs of the access stacks, by the consumer's account.
+        admin: An administrator of account A.
+        users: A user of each consumer account who may do whatever others allow.
+        workload: A role session of account B who may do the same.
+    """
+
+    lab: Lab
+    rest: Api
+    http: Api
+    access: dict[str, dict[str, str]] = field(default_factory=dict)
+    admin: Credentials = field(init=False)
+    users: dict[str, Credentials] = field(init=False)
+    workload: Credentials = field(init=False)
+
+    def __post_init__(self) -> None:
+        everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+        self.admin = self.lab.user(ACCOUNT_A, "admin", everything)
+        self.users = {account: self.lab.user(account, "ann", everything) for account in (ACCOUNT_B, ACCOUNT_C)}
+        self.workload = self.lab.role(ACCOUNT_B, "workload", everything)
+
+    @classmethod
+    @contextmanager
+    def start(cls) -> Iterator[Self]:
+        """Deploy everything."""
+        with Lab.start(deployed=False) as lab:
+            foreign = cls(
+                lab,
+                _deploy_api(lab, "rest-api", "prod", "products"),
+                _deploy_api(lab, "http-api", "$default", "items"),
+            )
+            foreign.grant(ACCOUNT_B)
+            foreign.grant(ACCOUNT_C)
+            foreign.guard()
+            yield foreign
+
+    def grant(self, account: str, **parameters: str) -> None:
+        """Create or update a consumer's access stack: account B may read, account C may write."""
+        methods = {
+            ACCOUNT_B: self.rest.arns("GET/products", "GET/products/*") + self.http.arns("GET/items", "GET/items/*"),
+            ACCOUNT_C: self.rest.arns("POST/products", "PUT/products/*") + self.http.arns("POST/items", "PUT/items/*"),
+        }
+        self.access[account] = deploy_access(
+            self.lab,
+            f"access-{account}",
+            **{
+                "GrantedMethodArns": ",".join(methods[account]),
+                "ConsumerAccountIds": ACCOUNT_IDS[account],
+                "ExternalId": f"external-id-of-{account}",
+                # Without it, SAM keeps the value that the stack has.
+                "SuspendedConsumerIds": "",
+                **trust_parameters(account),
+                **parameters,
+            },
+        )
+
+    def guard(self) -> None:
+        """Put the guard into the REST API's policy, the ids of both roles in one list, and redeploy the stage."""
+        guards = [json.loads(outputs["GuardStatement"]) for outputs in self.access.values()]
+        user_ids = [pattern for guard in guards for pattern in guard["Condition"]["StringNotLike"]["aws:userid"]]
+        guards[0]["Condition"]["StringNotLike"]["aws:userid"] = user_ids
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [guards[0]]})
+        client = self.lab.session(ACCOUNT_A).client("apigateway")
+        client.update_rest_api(
+            restApiId=self.rest.id, patchOperations=[{"op": "replace", "path": "/policy", "value": policy}]
+        )
+        client.create_deployment(restApiId=self.rest.id, stageName=self.rest.stage)
+
+    def assume(self, who: Credentials, access: str, **options: Any) -> Credentials:
+        """Assume the role of an access stack.
+
+        Args:
+            who: Who assumes it.
+            access: The stack's key in `access`; for a consumer's, the session is named after that account.
+            **options: Other parameters of AssumeRole.
+        """
+        given = {name: self.access[access][output] for name, output in _ROLE.items()}
+        if access in ACCOUNT_IDS:
+            given["RoleSessionName"] = f"{ACCOUNT_IDS[access]}-ann"
+        return credentials(self.lab.session(who).client("sts").assume_role(**{**given, **options}))
+
+    def call(self, api: Api, route: str, who: Credentials | None) -> requests.Response:
+        """Call a route, signed by botocore."""
+        method, path = route.split()
+        request = AWSRequest(method, api.url + path, {}, b"{}" if method in {"POST", "PUT"} else None)
+        if who:
+            SigV4Auth(who, "execute-api", REGION).add_auth(request)
+        return self.lab.send(request)
+
+    def attempts(self) -> dict[str, Callable[[], Credentials | None]]:
+        """Everybody who tries to call, each with how they get the credentials to sign with."""
+        user_b, user_c = self.users[ACCOUNT_B], self.users[ACCOUNT_C]
+        session = self.assume(user_b, ACCOUNT_B)
+        as_c = {"RoleSessionName": f"{ACCOUNT_IDS[ACCOUNT_C]}-ann"}
+        return {
+            "workload of B": lambda: self.assume(self.workload, ACCOUNT_B),
+            "user of B": lambda: session,
+            "user of C": lambda: self.assume(user_c, ACCOUNT_C),
+            "user of B in C's role": lambda: self.assume(user_b, ACCOUNT_C),
+            "user of C in B's role": lambda: self.assume(user_c, ACCOUNT_B),
+            "user of C in B's role, as C": lambda: self.assume(user_c, ACCOUNT_B, **as_c),
+            "user of B as C": lambda: self.assume(user_b, ACCOUNT_B, **as_c),
+            "user of B, external id of C": lambda: self.assume(
+                user_b, ACCOUNT_B, ExternalId=self.access[ACCOUNT_C]["ExternalId"]
+            ),
+            "user of B, wrong secret": lambda: Credentials(session.access_key, "x" * 40, session.token),
+            "user of B without a role": lambda: user_b,
+            "unsigned": lambda: None,
+            "admin of A in B's role": lambda: self.assume(self.admin, ACCOUNT_B),
+            "admin of A": lambda: self.admin,
+        }
+
+    def matrix(self, api: Api) -> str:
+        """What everybody gets on every route, as a table."""
+        rows = {name: self._outcomes(api, attempt) for name, attempt in self.attempts().items()}
+        widths = [29, *(max(len(route), len(NO_SESSION)) + 2 for route in api.routes)]
+        return "".join(
+            "".join(f"{cell:{width}}" for cell, width in zip((name, *cells), widths, strict=True)).rstrip() + "\n"
+            for name, cells in {"": api.routes, **rows}.items()
+        )
+
+    def _outcomes(self, api: Api, attempt: Callable[[], Credentials | None]) -> Sequence[str]:
+        try:
+            who = attempt()
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDenied":
+                raise
+            return [NO_SESSION] * len(api.routes)
+        return [str(self.call(api, route, who).status_code) for route in api.routes]
+
+
+def trust_parameters(*accounts: str) -> dict[str, str]:
+    """Parameters that a trust policy needs in the lab, where no policy variable matches and nobody has MFA."""
+    given = workarounds.provider_parameters(accounts)
+    return {name: given[name] for name in ("ConsumerSessionName", "RequireMfaForUsers")}
+
+
+def deploy_access(lab: Lab, stack_name: str, **parameters: str) -> dict[str, str]:
+    """Deploy template-access.yaml and return the outputs."""
+    overrides = [f'{name}="{value}"' for name, value in parameters.items()]
+    return _deploy(lab, stack_name, "--parameter-overrides", *overrides)
+
+
+def _deploy_api(lab: Lab, stack_name: str, stage: str, collection: str) -> Api:
+    # SAM looks for its configuration beside the template.
+    config = ("--config-file", str(lab.sam.folder / "samconfig.toml"))
+    api_id = _deploy(lab, stack_name, *config, "--template-file", str(FOLDER / f"{stack_name}.yaml"))["ApiId"]
+    url = f"{lab.endpoint}/_aws/execute-api/{api_id}" + ("" if stage == "$default" else f"/{stage}")
+    one = f"/{collection}/7"
+    return Api(
+        api_id, url, stage, (f"GET /{collection}", f"GET {one}", f"POST /{collection}", f"PUT {one}", f"DELETE {one}")
+    )
+
+
+def _deploy(lab: Lab, stack_name: str, *arguments: str) -> dict[str, str]:
+    lab.sam.run("deploy", "access", "--stack-name", stack_name, *arguments)
+    return outputs(lab, ACCOUNT_A, stack_name)
+
+
+def outputs(lab: Lab, account: str, stack_name: str) -> dict[str, str]:
+    """Return the outputs of a stack."""
+    (stack,) = lab.session(account).client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
+    return {item["OutputKey"]: item["OutputValue"] for item in stack["Outputs"]}

@@ -1,0 +1,16 @@
+"""The APIs that account A has already, deployed once for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.foreign.apis import Foreign
+
+
+@pytest.fixture(scope="package")
+def foreign() -> Iterator[Foreign]:
+    """Both APIs and an access stack for each of two consumers; each test leaves them as they were."""
+    with Foreign.start() as foreign:
+        yield foreign

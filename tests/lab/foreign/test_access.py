@@ -1,0 +1,210 @@
+"""Different rights for two consumers on APIs that exist, a REST API with a guard and an HTTP API, tried for real."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
+from lab.sam import SamError
+from tests.lab.foreign.apis import Api, Foreign, deploy_access, trust_parameters
+
+# The emulator answers 404 instead of 403 to a caller of another account.
+REST = """\
+                             GET /products  GET /products/7  POST /products  PUT /products/7  DELETE /products/7
+workload of B                200            200              403             403              403
+user of B                    200            200              403             403              403
+user of C                    403            403              200             200              403
+user of B in C's role        no session     no session       no session      no session       no session
+user of C in B's role        no session     no session       no session      no session       no session
+user of C in B's role, as C  no session     no session       no session      no session       no session
+user of B as C               no session     no session       no session      no session       no session
+user of B, external id of C  no session     no session       no session      no session       no session
+user of B, wrong secret      403            403              403             403              403
+user of B without a role     404            404              404             404              404
+unsigned                     403            403              403             403              403
+admin of A in B's role       no session     no session       no session      no session       no session
+admin of A                   403            403              403             403              403
+"""
+# An HTTP API has no resource policy: nothing keeps account A's own administrators out.
+HTTP = """\
+                             GET /items  GET /items/7  POST /items  PUT /items/7  DELETE /items/7
+workload of B                200         200           403          403           403
+user of B                    200         200           403          403           403
+user of C                    403         403           200          200           403
+user of B in C's role        no session  no session    no session   no session    no session
+user of C in B's role        no session  no session    no session   no session    no session
+user of C in B's role, as C  no session  no session    no session   no session    no session
+user of B as C               no session  no session    no session   no session    no session
+user of B, external id of C  no session  no session    no session   no session    no session
+user of B, wrong secret      403         403           403          403           403
+user of B without a role     404         404           404          404           404
+unsigned                     403         403           403          403           403
+admin of A in B's role       no session  no session    no session   no session    no session
+admin of A                   200         200           200          200           200
+"""
+
+
+def test_who_may_do_what_on_a_rest_api(foreign: Foreign) -> None:
+    assert foreign.matrix(foreign.rest) == REST
+
+
+def test_who_may_do_what_on_an_http_api(foreign: Foreign) -> None:
+    assert foreign.matrix(foreign.http) == HTTP
+
+
+def test_the_backend_is_told_role_and_session_name(foreign: Foreign) -> None:
+    session = foreign.assume(foreign.users[ACCOUNT_B], ACCOUNT_B)
+    known_as = f"{foreign.access[ACCOUNT_B]['ExecutorRoleId']}:222222222222-ann"
+
+    for api in (foreign.rest, foreign.http):
+        assert foreign.call(api, api.routes[0], session).json()["caller"] == known_as
+
+
+def test_a_session_may_pass_tags_because_the_trust_policy_says_so(foreign: Foreign) -> None:
+    # As EKS Pod Identity and GitHub Actions do.
+    tags = [{"Key": "Repository", "Value": "shop"}]
+    user = foreign.users[ACCOUNT_B]
+    session = foreign.assume(user, ACCOUNT_B, Tags=tags, TransitiveTagKeys=["Repository"])
+    assert foreign.call(foreign.rest, "GET /products", session).status_code == 200
+
+    name = foreign.access[ACCOUNT_B]["ExecutorRoleArn"].rpartition("/")[2]
+    iam = foreign.lab.session(ACCOUNT_A).client("iam")
+    trust = json.dumps(iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"])
+    assert "sts:TagSession" in trust
+    iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust.replace("sts:TagSession", "sts:GetSessionToken"))
+    with pytest.raises(ClientError, match="not authorized to perform: sts:TagSession"):
+        foreign.assume(user, ACCOUNT_B, Tags=tags)
+    assert foreign.assume(user, ACCOUNT_B).token
+    iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust)
+
+
+def test_a_suspended_consumer_loses_the_sessions_that_it_has(foreign: Foreign) -> None:
+    session = foreign.assume(foreign.users[ACCOUNT_B], ACCOUNT_B)
+
+    def statuses() -> list[int]:
+        apis = (foreign.rest, foreign.http)
+        return [foreign.call(api, api.routes[0], session).status_code for api in apis]
+
+    assert statuses() == [200, 200]
+    foreign.grant(ACCOUNT_B, SuspendedConsumerIds=ACCOUNT_IDS[ACCOUNT_B])
+    assert statuses() == [403, 403]
+    foreign.grant(ACCOUNT_B)
+    assert statuses() == [200, 200]
+
+
+@pytest.fixture
+def organizations(foreign: Foreign) -> dict[str, str]:
+    """Ids of the organizations by account; in the emulator each account has one of its own."""
+    clients = {
+        account: foreign.lab.session(account).client("organizations") for account in (ACCOUNT_A, ACCOUNT_B, ACCOUNT_C)
+    }
+    return {account: client.describe_organization()["Organization"]["Id"] for account, client in clients.items()}
+
+
+def test_an_organization_is_admitted_and_no_other(foreign: Foreign, organizations: dict[str, str]) -> None:
+    lab = foreign.lab
+    _, user_c = foreign.users.values()
+
+    def deploy(organization: str) -> None:
+        foreign.access["organization"] = deploy_access(
+            lab,
+            "access-organization",
+            GrantedMethodArns=",".join(foreign.http.arns("GET/items")),
+            ConsumerOrganizationId=organization,
+            ExternalId="external-id",
+            RequireMfaForUsers="false",
+        )
+
+    def bind_session_names() -> None:
+        # No policy variable matches here, and the template takes nothing else for an organization.
+        name = foreign.access["organization"]["ExecutorRoleArn"].rpartition("/")[2]
+        iam = lab.session(ACCOUNT_A).client("iam")
+        trust = json.dumps(iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"])
+        assert "${aws:PrincipalAccount}-*" in trust
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust.replace("${aws:PrincipalAccount}", "*"))
+
+    def may_assume() -> list[str]:
+        found = []
+        for name, who in {**foreign.users, "workload": foreign.workload, "admin": foreign.admin}.items():
+            try:
+                foreign.assume(who, "organization", RoleSessionName="222222222222-ann")
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "AccessDenied":
+                    raise
+            else:
+                found.append(name)
+        return found
+
+    deploy(organizations[ACCOUNT_B])
+    assert may_assume() == []
+    bind_session_names()
+    assert may_assume() == [ACCOUNT_B, "workload"]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        foreign.assume(user_c, "organization", RoleSessionName="333333333333-ann", ExternalId="another")
+
+    # This account's own principals stay out even of their own organization, in which "*" names them, too.
+    deploy(organizations[ACCOUNT_A])
+    bind_session_names()
+    assert may_assume() == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"ConsumerAccountIds": ""}, "Give either ConsumerAccountIds or ConsumerOrganizationId"),
+        ({"ConsumerAccountIds": "", "ConsumerOrganizationId": "o-a1b2c3d4e5"}, "leave ConsumerSessionName at"),
+        ({"GrantedMethodArns": "arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/*/GET/orders"}, "must be ARNs"),
+    ],
+)
+def test_rights_that_are_not_spelled_out_are_not_deployed(
+    foreign: Foreign, parameters: dict[str, str], reason: str
+) -> None:
+    given = {
+        "GrantedMethodArns": ",".join(foreign.rest.arns("GET/products")),
+        "ConsumerAccountIds": ACCOUNT_IDS[ACCOUNT_B],
+        "ExternalId": "external-id",
+        **trust_parameters(ACCOUNT_B),
+    }
+    with pytest.raises(SamError, match=reason):
+        deploy_access(foreign.lab, "access-wrong", **(given | parameters))
+
+
+# --- On the API of template A -----------------------------------------------------------------------------------------
+
+
+def test_a_second_role_on_the_orders_api_has_its_own_rights_and_sees_its_own_orders(foreign: Foreign) -> None:
+    lab = foreign.lab
+    lab.deploy(ACCOUNT_A)
+    provider = lab.outputs[ACCOUNT_A]
+    orders = Api(provider["ApiId"], lab.api_url, "v1", ("GET /whoami", "POST /orders", "GET /orders", "GET /orders/7"))
+    foreign.access["orders"] = deploy_access(
+        lab,
+        "access-orders",
+        GrantedMethodArns=",".join(orders.arns("GET/whoami", "GET/orders", "GET/orders/*", "DELETE/orders/*")),
+        ConsumerAccountIds=ACCOUNT_IDS[ACCOUNT_C],
+        ExternalId="external-id",
+        **trust_parameters(ACCOUNT_C),
+    )
+    foreign.access["own"] = provider
+    b = foreign.assume(foreign.users[ACCOUNT_B], "own", RoleSessionName="222222222222-ann")
+    c = foreign.assume(foreign.users[ACCOUNT_C], "orders", RoleSessionName="333333333333-ann")
+
+    assert foreign.call(orders, "GET /whoami", c).status_code == 403, "the guard does not admit the role yet"
+    lab.deploy(ACCOUNT_A, MoreExecutorRoleIds=foreign.access["orders"]["ExecutorRoleId"])
+
+    assert foreign.call(orders, "GET /whoami", b).json()["account_id"] == "222222222222"
+    assert foreign.call(orders, "GET /whoami", c).json()["account_id"] == "333333333333"
+    created = lab.request("POST", "/orders", b, body={"sku": "tea"}, headers={"Idempotency-Key": "access"})
+    assert created.status_code == 201
+    order = f"/orders/{created.json()['order_id']}"
+    assert foreign.call(orders, f"GET {order}", b).status_code == 200
+    assert foreign.call(orders, f"DELETE {order}", b).status_code == 403, "not granted to account B"
+    assert foreign.call(orders, "POST /orders", c).status_code == 403, "not granted to account C"
+    assert foreign.call(orders, f"GET {order}", c).status_code == 404, "account B's order"
+    assert foreign.call(orders, f"DELETE {order}", c).status_code == 404, "granted, but account B's order"
+    assert foreign.call(orders, "GET /orders", c).json()["orders"] == []
+    assert foreign.call(orders, f"GET {order}", b).json()["status"] == "accepted"
+    assert foreign.call(orders, "GET /whoami", foreign.admin).status_code == 403
