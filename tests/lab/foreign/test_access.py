@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -118,13 +119,17 @@ def test_an_organization_is_admitted_and_no_other(foreign: Foreign, organization
             RequireMfaForUsers="false",
         )
 
-    def bind_session_names() -> None:
+    def bind_session_names(trust_own_account: bool = False) -> None:
         # No policy variable matches here, and the template takes nothing else for an organization.
         name = foreign.access["organization"]["ExecutorRoleArn"].rpartition("/")[2]
         iam = lab.session(ACCOUNT_A).client("iam")
-        trust = json.dumps(iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"])
-        assert "${aws:PrincipalAccount}-*" in trust
-        iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust.replace("${aws:PrincipalAccount}", "*"))
+        trust: Any = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        for statement in trust["Statement"]:
+            if "sts:RoleSessionName" in statement["Condition"].get("StringLike", {}):
+                statement["Condition"]["StringLike"] = {"sts:RoleSessionName": "222222222222-*"}
+            if trust_own_account:
+                del statement["Condition"]["StringNotEquals"]
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
 
     def may_assume() -> list[str]:
         found = []
@@ -149,6 +154,8 @@ def test_an_organization_is_admitted_and_no_other(foreign: Foreign, organization
     deploy(organizations[ACCOUNT_A])
     bind_session_names()
     assert may_assume() == []
+    bind_session_names(trust_own_account=True)
+    assert may_assume() == ["admin"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+"""What account B deploys, installs or imports, against APIs that know nothing of this project."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cross_account_api import Client, ForbiddenError, InvalidCallError
+from lab import workarounds
+from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, REGION, write_profile
+from tests.lab.foreign.apis import Api, Foreign, outputs
+
+
+class Caller:
+    """A stack of template-account-b.yaml."""
+
+    def __init__(self, foreign: Foreign, account: str, stack_name: str, api: Api, **parameters: str) -> None:
+        given = workarounds.consumer_parameters(api.url) | {"ScheduleState": "DISABLED"} | parameters
+        overrides = [f'{name}="{value}"' for name, value in given.items()]
+        foreign.lab.sam.run(
+            "deploy", ACCOUNT_B, "--profile", account, "--stack-name", stack_name, "--parameter-overrides", *overrides
+        )
+        self._outputs = outputs(foreign.lab, account, stack_name)
+        session = foreign.lab.session(account)
+        workarounds.complete_consumer(session, self._outputs)
+        self._lambda = session.client("lambda")
+
+    def call(self, method: str, path: str, **fields: Any) -> Any:
+        """Make a call and return the response, or Lambda's form of the error."""
+        call = {"method": method, "path": path, **fields}
+        result = self._lambda.invoke(FunctionName=self._outputs["CallerFunctionName"], Payload=json.dumps(call))
+        return json.loads(result["Payload"].read())
+
+
+def role_of(foreign: Foreign, account: str) -> dict[str, str]:
+    return {name: foreign.access[account][name] for name in ("ExecutorRoleArn", "ExternalId")}
+
+
+def is_session(foreign: Foreign, account: str, caller: str, begin: str, end: str) -> bool:
+    """Whether a caller is a session of a consumer's role whose name begins and ends as given."""
+    role_id, _, name = caller.partition(":")
+    return role_id == foreign.access[account]["ExecutorRoleId"] and name.startswith(begin) and name.endswith(end)
+
+
+def test_the_function_reads_from_a_rest_api(foreign: Foreign) -> None:
+    caller = Caller(foreign, ACCOUNT_B, "shop-caller", foreign.rest, **role_of(foreign, ACCOUNT_B))
+
+    done = caller.call("GET", "/products/7")
+    refused = caller.call("PUT", "/products/7", body={"name": "tea"}, idempotency_key="foreign")
+
+    assert (done["status"], done["attempts"]) == (200, 1)
+    assert is_session(foreign, ACCOUNT_B, done["body"]["caller"], "222222222222-", "shop-caller")
+    assert done["request_id"]
+    assert "403 AccessDeniedException" in refused["errorMessage"]
+
+
+def test_the_function_writes_to_an_http_api_that_ignores_idempotency_keys(foreign: Foreign) -> None:
+    caller = Caller(
+        foreign,
+        ACCOUNT_C,
+        "stock-caller",
+        foreign.http,
+        ApiIgnoresIdempotencyKeys="true",
+        **role_of(foreign, ACCOUNT_C),
+    )
+
+    done = caller.call("POST", "/items", body={"name": "tea"})
+    refused = caller.call("GET", "/items")
+
+    assert (done["status"], done["attempts"]) == (200, 1)
+    assert is_session(foreign, ACCOUNT_C, done["body"]["caller"], "333333333333-", "stock-caller")
+    assert done["request_id"], "an HTTP API calls it apigw-requestid"
+    assert "403" in refused["errorMessage"]
+
+
+def test_without_a_role_the_function_signs_as_itself(foreign: Foreign) -> None:
+    # In the API's own account: the emulator knows no direct call from another one.
+    direct = {"ExecutorRoleArn": "", "ExternalId": "", "GrantedMethodArns": foreign.http.arns("GET/items/*")[0]}
+    caller = Caller(foreign, ACCOUNT_A, "direct-caller", foreign.http, **direct)
+
+    done = caller.call("GET", "/items/7")
+    refused = caller.call("GET", "/items")
+
+    assert done["status"] == 200
+    assert not done["body"]["caller"].startswith(foreign.access[ACCOUNT_B]["ExecutorRoleId"])
+    assert "403" in refused["errorMessage"]
+
+
+@pytest.fixture
+def profiles(foreign: Foreign) -> dict[str, str]:
+    """Environment with the profiles `ann`, a user of account B, and `ann-in-role`."""
+    lab, user = foreign.lab, foreign.users[ACCOUNT_B]
+    place = {"region": REGION, "endpoint_url": lab.endpoint, "ca_bundle": str(lab.ca_file)}
+    keys = {"aws_access_key_id": user.access_key, "aws_secret_access_key": str(user.secret_key)}
+    role = {
+        "role_arn": foreign.access[ACCOUNT_B]["ExecutorRoleArn"],
+        "external_id": foreign.access[ACCOUNT_B]["ExternalId"],
+        "role_session_name": "222222222222-ann",
+    }
+    write_profile(lab.config_file, "ann", **place, **keys)
+    write_profile(lab.config_file, "ann-in-role", **place, source_profile="ann", **role)
+    return {**lab.environment, "AWS_PROFILE": "ann"}
+
+
+@pytest.mark.parametrize("kind", ["rest", "http"])
+def test_the_client_calls(
+    foreign: Foreign, profiles: dict[str, str], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api: Api = getattr(foreign, kind)
+    access = foreign.access[ACCOUNT_B]
+    for name, value in profiles.items():
+        monkeypatch.setenv(name, value)
+
+    with Client(api.url, role_arn=access["ExecutorRoleArn"], external_id=access["ExternalId"], region=REGION) as client:
+        read, _, create, *_ = (route.split()[1] for route in api.routes)
+        done = client.get(read)
+        with pytest.raises(ForbiddenError) as refused:
+            client.post(create, body={}, idempotency_key="foreign")
+        with pytest.raises(InvalidCallError, match="idempotency_key"):
+            client.post(create, body={})
+
+    assert done.status == 200
+    assert done.body["caller"] == f"{access['ExecutorRoleId']}:222222222222-ann", "named after the account by itself"
+    assert done.request_id
+    assert refused.value.status == 403
+
+
+@pytest.mark.parametrize("kind", ["rest", "http"])
+def test_call_api_calls(foreign: Foreign, profiles: dict[str, str], kind: str, tmp_path: Path) -> None:
+    api: Api = getattr(foreign, kind)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **profiles, "AWS_PROFILE": "ann-in-role"}
+
+    def call_api(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).parent / "call-api"), *arguments, "--api-url", api.url, "--output", "json"]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    done = call_api(*api.routes[0].split())
+    refused = call_api(*api.routes[-1].split())
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["body"]["caller"].endswith(":222222222222-ann")
+    assert refused.returncode == 4
+    assert "403" in refused.stderr
