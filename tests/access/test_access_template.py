@@ -227,7 +227,8 @@ def _listed(deployment: Deployment, name: str) -> list[str]:
 
 PROPERTIES: dict[Claims, str] = {
     grants: "The role may do nothing but call methods that GrantedMethodArns lists or that lie below the part of the"
-    " path in front of a listed asterisk, and may call all that are listed, unless its session is a suspended consumer's",
+    " path in front of a listed asterisk, and may call all that are listed, unless its session is of a suspended"
+    " consumer",
     trusts: "The role can be assumed exactly by role sessions and by users with MFA of the consumer accounts, or of"
     " accounts of the organization and its paths other than the provider's, with an external id and a session name"
     " bound to their account",
