@@ -117,7 +117,21 @@ def test_only_tracing_is_allowed_on_any_resource(side: Side) -> None:
 
 @pytest.mark.parametrize("side", TEMPLATES)
 def test_every_statement_is_named_by_a_verb(side: Side) -> None:
-    verbs = {"Assume", "Deny", "Invoke", "Keep", "List", "Pass", "Receive", "Record", "Store", "Write"}
+    verbs = {
+        "Assume",
+        "Delete",
+        "Deny",
+        "Invoke",
+        "Keep",
+        "List",
+        "Pass",
+        "Read",
+        "Receive",
+        "Record",
+        "Send",
+        "Store",
+        "Write",
+    }
     for statement in statements(resolved(side)):
         words = re.findall("[A-Z][a-z]+", statement["Sid"])
         assert "".join(words) == statement["Sid"]
