@@ -138,7 +138,8 @@ class TestBed:
                 "AWS_CA_BUNDLE": str(self.shared.bundle),
             }
         )
-        return Environment(self.shared.fork_server, given | variables, properties["Timeout"], self._speedup)
+        given = {name: str(value) for name, value in (given | variables).items()}
+        return Environment(self.shared.fork_server, given, properties["Timeout"], self._speedup)
 
     def restart(self, **variables: str) -> None:
         """Replace the execution environment."""
