@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from access.fields import FALSE, TRUE
 from access.iam import allowed, identity_allows
 from access.matrix import call_arn
 from access.model import Model
-from access.properties import api_calls, as_deployed, is_call_of, other_ways_in, solve, statements
+from access.properties import api_calls, is_call_of, method_arn, other_ways_in, solve, statements
 from access.request import Kind, Request
 
 _FILES = (Path("template-account-a.yaml"), Path("template-account-b.yaml"), CONTRACT)
@@ -205,7 +206,7 @@ class _Comparison:
                 on_it = z3.And(request.resource.equals(self._arn(name)), request.action.like("sts:*"))
                 assumes = request.action.like("sts:assumerole")
                 trust = [
-                    self._allowed(model, request, f"{name} trust", owner=self._owner(name), trust=True)
+                    allowed(request, _statements(model, f"{name} trust"), owner=self._owner(name), trust=True)
                     for model in self._models
                 ]
                 for what, action in ((f"assume {name}", assumes), (f"{{action}} on {name}", z3.Not(assumes))):
@@ -255,18 +256,20 @@ class _Comparison:
             service = arn.split(":")[2]
             for kind in Kind:
                 request = self._request(kind)
+                # A route that is added or removed is compared as such.
                 source = request.key("aws:SourceArn")
-                # The API's own calls are compared route by route.
-                of_api = z3.And(request.is_service("apigateway.amazonaws.com"), source.present)
-                of_api = z3.And(of_api, source.like(*(f"{model.api_arn}/*" for model in self._models)))
-                on_it = z3.And(request.resource.like(arn), request.action.like(f"{service}:*"), z3.Not(of_api))
+                of_route = z3.And(source.present, source.like(*self._sources_of_changed_routes()))
+                on_it = z3.And(request.resource.equals(arn), request.action.like(f"{service}:*"), z3.Not(of_route))
                 yield _Question(
                     request,
                     self._both(
                         z3.And(
                             on_it,
-                            self._allowed(
-                                model, request, f"{name} resource", owner=self._owner(name), trust=service == "kms"
+                            allowed(
+                                request,
+                                _statements(model, f"{name} resource"),
+                                owner=self._owner(name),
+                                trust=service == "kms",
                             ),
                         )
                         for model in self._models
@@ -276,10 +279,10 @@ class _Comparison:
                     by_action=True,
                 )
 
-    def _allowed(self, model: Model, request: Request, document: str, *, owner: str, trust: bool) -> Any:
-        """Say when a resource's policy allows a request, with the stacks' roles as they are and others at widest."""
-        _, identity = as_deployed(model, request, model.roles)
-        return allowed(request, _statements(model, document), owner=owner, identity=identity, trust=trust)
+    def _sources_of_changed_routes(self) -> list[str]:
+        base, head = ({str(route): method_arn(model, route) for route in model.routes} for model in self._models)
+        changed = [(base | head)[name] for name in base.keys() ^ head.keys()]
+        return [re.sub(r"/[^/]+/", "/*/", arn, count=1) for arn in changed]
 
     def _answer(self, question: _Question) -> Iterator[Change]:
         before, after = question.decisions
@@ -311,10 +314,9 @@ class _Comparison:
         return z3.And(*alike)
 
     def _change(self, question: _Question, case: Case, *, gained: bool) -> Change:
-        decisions = [self._decide(question, case, model) for model in self._models]
-        if [decision.allowed for decision in decisions] != [not gained, gained]:
-            raise AssertionError(f"solver and decision disagree on {case}: {decisions}")
-        before, after = decisions
+        (old, before), (new, after) = (self._decide(question, case, model) for model in self._models)
+        if (before.allowed, after.allowed) != (not gained, gained):
+            raise AssertionError(f"solver and decision disagree on {case}: {before}, {after}")
         allowing, refusing = (after, before) if gained else (before, after)
         decisive = [label for label, entry in allowing.statements.items() if entry != refusing.statements.get(label)]
         decisive = list(refusing.statements) or decisive
@@ -322,34 +324,31 @@ class _Comparison:
             gained=gained,
             who=question.who or self._who(case),
             what=question.what.replace("{action}", case.action).replace("{resource}", case.resource),
-            witness=case,
+            witness=new if gained else old,
             before=before.reason,
             after=after.reason,
             decided_by=tuple(label for label in decisive if not label.startswith(_ANYTHING)),
         )
 
-    def _decide(self, question: _Question, case: Case, model: Model) -> Decision:
-        if question.route and not any(str(route) == question.route for route in model.routes):
-            return Decision(False, "There is no such route.", {})
+    def _decide(self, question: _Question, case: Case, model: Model) -> tuple[Case, Decision]:
+        """Decide a witness, with the policies that matter filled in."""
         policy = f"{model.api} resource" if question.route else question.policy
         identity = question.identity or self._identity_of(question, model, case)
-        known = {name: document([]) for name in (policy, identity)} | _with_anything(model)
-        return decide(replace(case, policy=policy, identity=(identity,) if identity else ()), known)
+        filled = replace(case, policy=policy, identity=(identity,) if identity else ())
+        if question.route and not any(str(route) == question.route for route in model.routes):
+            return filled, Decision(False, "There is no such route.", {})
+        return filled, decide(filled, {name: document([]) for name in (policy, identity)} | documents_of(model))
 
     def _both(self, decisions: Iterable[Any]) -> tuple[Any, Any]:
         before, after = decisions
         return before, after
 
     def _identity_of(self, question: _Question, model: Model, case: Case) -> str:
-        """Return the policy of a principal: that of a role of the stacks, or else whatever its account allows.
-
-        The API has to refuse all roles but the executor, whatever they may do.
-        """
+        """Return the policy of a principal: the executor's for calls, or else whatever its account allows."""
         if not case.principal.account:
             return ""
-        known = [model.executor] if question.route else model.roles
-        role = next((role for role in known if role.arn == case.principal.arn), None)
-        return f"{role.name} identity" if role else _ANYTHING
+        is_executor = question.route and case.principal.arn == model.executor.arn
+        return f"{model.executor.name} identity" if is_executor else _ANYTHING
 
     def _who(self, case: Case) -> str:
         principal = case.principal
@@ -414,7 +413,8 @@ def _statements(model: Model, name: str) -> list[Any]:
     return statements(model, name) if name in model.documents else []
 
 
-def _with_anything(model: Model) -> dict[str, Document]:
+def documents_of(model: Model) -> dict[str, Document]:
+    """Return the policies that a witness may name."""
     allow = {"Sid": "Allow", "Effect": "Allow", "Action": "*", "Resource": "*"}
     return {**model.documents, _ANYTHING: document([allow])}
 

@@ -280,7 +280,7 @@ class Model:
         given = self.stacks["b"].parameters
         if given["ExecutorRoleArn"]:
             return (Use("AWS::IAM::Role", given["ExecutorRoleArn"]),)
-        return tuple(Use("AWS::ApiGateway::Method", arn) for arn in given.get("GrantedMethodArns", []))
+        return tuple(Use("AWS::ApiGateway::Method", arn) for arn in given.get("GrantedMethodArns", []) if arn)
 
     @cached_property
     def routes(self) -> tuple[Route, ...]:

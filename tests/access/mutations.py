@@ -31,7 +31,13 @@ def faults(model: Model) -> Iterator[Fault]:
     """Seed every fault that the policies of a model have a place for."""
     for document in model.documents:
         right = model[document]
+        seen: list[Document] = []
         for index, statement in enumerate(right["Statement"]):
+            # Lambda makes a statement for each route, which differ in the route only.
+            shape = {**statement, "Sid": "", "Condition": list(statement.get("Condition", {}))}
+            if shape in seen:
+                continue
+            seen.append(shape)
             for what, wrong in _changes(statement, model):
                 statements = [*right["Statement"][:index], *wrong, *right["Statement"][index + 1 :]]
                 yield _fault(model, document, f"{statement['Sid']}: {what}", statements)
@@ -104,19 +110,22 @@ def _conditions(statement: Document) -> Iterator[tuple[str, Document]]:
                     wrong["Condition"].setdefault(new, {})[key] = value
                 return wrong
 
-            yield f"{key} dropped", with_condition(None, None)
-            yield f"{key} with {operator}IfExists", with_condition(f"{operator}IfExists", values)
-            yield f"{key} with ForAllValues:{operator}", with_condition(f"ForAllValues:{operator}", values)
-            yield f"{key} with Null false", with_condition("Null", "false")
+            yield f"{operator} {key} dropped", with_condition(None, None)
+            yield f"{operator} {key} with {operator}IfExists", with_condition(f"{operator}IfExists", values)
+            yield f"{operator} {key} with ForAllValues:{operator}", with_condition(f"ForAllValues:{operator}", values)
+            yield f"{operator} {key} with Null false", with_condition("Null", "false")
             if operator == "Bool":
-                yield f"{key} turned round", with_condition(operator, {"true": "false", "false": "true"}[values])
+                yield (
+                    f"{operator} {key} turned round",
+                    with_condition(operator, {"true": "false", "false": "true"}[values]),
+                )
                 continue
             negated = operator.replace("Not", "") if "Not" in operator else operator.replace("String", "StringNot")
-            yield f"{key} negated", with_condition(negated.replace("ArnLike", "ArnNotLike"), values)
+            yield f"{operator} {key} negated", with_condition(negated.replace("ArnLike", "ArnNotLike"), values)
             wild = operator.replace("Equals", "Like")
-            yield f"{key} is *", with_condition(wild, "arn:*:*:*:*:*" if "Arn" in wild else "*")
+            yield f"{operator} {key} is *", with_condition(wild, "arn:*:*:*:*:*" if "Arn" in wild else "*")
             first = values[0] if isinstance(values, list) else values
-            yield f"{key} with its first half and *", with_condition(wild, _half(first))
+            yield f"{operator} {key} with its first half and *", with_condition(wild, _half(first))
 
 
 def _half(value: str) -> str:

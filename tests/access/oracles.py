@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from reach.engine import Principal as ReachPrincipal
@@ -20,6 +20,11 @@ from access.documents import Document
 
 FOLDER = Path(__file__).parent
 
+type Oracle = Callable[[Sequence[Case], Mapping[str, Document]], list[bool | None]]
+
+# The policy of a resource that has none.
+_NONE: Document = {"Version": "2012-10-17", "Statement": []}
+
 
 def reach(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[bool | None]:
     """Decide requests with the reference evaluator of reach (the package `reach-security`).
@@ -31,7 +36,7 @@ def reach(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[bool
     Returns:
         Whether each is allowed; None where it does not know.
     """
-    parsed = {name: parse_policy(document, name) for name, document in documents.items()}
+    parsed = {name: parse_policy(document, name) for name, document in {"": _NONE, **documents}.items()}
     return [
         evaluate(
             ReachPrincipal(case.principal.arn, [parsed[name] for name in case.identity]),
@@ -71,7 +76,7 @@ def simulate(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[b
     answer = subprocess.run(
         ["node", "simulate.mjs"],
         cwd=FOLDER,
-        input=json.dumps({"documents": documents, "requests": requests}),
+        input=json.dumps({"documents": {"": _NONE, **documents}, "requests": requests}),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -82,4 +87,4 @@ def simulate(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[b
 
 
 def _owner(arn: str) -> str:
-    return arn.split(":")[4]
+    return arn.split(":")[4] if arn.startswith("arn:") else ""
