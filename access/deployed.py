@@ -124,8 +124,8 @@ class _Reader:
                 yield f"{logical_id} identity", self._identity(physical_id)
             case "AWS::IAM::ManagedPolicy":
                 version = self._iam.get_policy(PolicyArn=physical_id)["Policy"]["DefaultVersionId"]
-                policy: Any = self._iam.get_policy_version(PolicyArn=physical_id, VersionId=version)["PolicyVersion"]
-                yield f"{logical_id} identity", document(policy["Document"]["Statement"])
+                found: Any = self._iam.get_policy_version(PolicyArn=physical_id, VersionId=version)["PolicyVersion"]
+                yield f"{logical_id} identity", document(found["Document"]["Statement"])
             case "AWS::ApiGateway::RestApi":
                 # API Gateway returns the document with its quotation marks escaped once more.
                 text = self._api.get_rest_api(restApiId=physical_id).get("policy", '{\\"Statement\\": []}')
@@ -139,7 +139,10 @@ class _Reader:
                 yield f"{logical_id} resource", _parsed(queue.get("Attributes", {}).get("Policy"))
             case "AWS::SNS::Topic":
                 topic = self._session.client("sns").get_topic_attributes(TopicArn=physical_id)
-                yield f"{logical_id} resource", _parsed(topic["Attributes"].get("Policy"))
+                policy = _parsed(topic["Attributes"].get("Policy"))
+                # What SNS sets by itself, for the topic's own account.
+                if any(statement.get("Sid") != "__default_statement_ID" for statement in policy["Statement"]):
+                    yield f"{logical_id} resource", policy
             case "AWS::KMS::Key":
                 key = self._session.client("kms").get_key_policy(KeyId=physical_id, PolicyName="default")
                 yield f"{logical_id} resource", _parsed(key["Policy"])

@@ -151,6 +151,7 @@ class _Comparison:
     def __init__(self, base: Model, head: Model) -> None:
         self._models = (base, head)
         self._roles = {role.arn: role for model in self._models for role in model.roles}
+        self._more_roles = {role_id for model in self._models for role_id in model.intent.more_role_ids}
         consumers = {account for model in self._models for account in model.intent.consumers}
         a, b = head.accounts()
         self._accounts = {"account A": {a}, "a consumer account": consumers, "account B": {b} - consumers}
@@ -306,11 +307,14 @@ class _Comparison:
             alike.append(request.is_service(case.principal.arn))
         elif case.principal.arn in self._roles:
             alike.append(request.is_session_of(case.principal.arn))
+        elif self._is_another_executor(case):
+            alike.append(z3.Or(*map(request.is_of_role, self._more_roles)))
         elif request.is_iam:
             known = {account for accounts in self._accounts.values() for account in accounts}
             same = next((ids for ids in self._accounts.values() if case.principal.account in ids), None)
             alike.append(request.is_of(*same) if same else z3.Not(request.is_of(*known)))
-            alike.append(z3.Not(z3.Or(*map(request.is_session_of, self._roles))))
+            executors = [*map(request.is_session_of, self._roles), *map(request.is_of_role, self._more_roles)]
+            alike.append(z3.Not(z3.Or(*executors)))
         return z3.And(*alike)
 
     def _change(self, question: _Question, case: Case, *, gained: bool) -> Change:
@@ -354,6 +358,8 @@ class _Comparison:
         principal = case.principal
         if principal.arn in self._roles:
             return f"sessions of {self._roles[principal.arn].name}"
+        if self._is_another_executor(case):
+            return "sessions of the roles in MoreExecutorRoleIds"
         of = (name for name, accounts in self._accounts.items() if principal.account in accounts)
         account = next(of, "any other account")
         match principal.type:
@@ -368,6 +374,9 @@ class _Comparison:
             case "Account":
                 return f"the root user of {account}"
         return f"federated users of {account}"
+
+    def _is_another_executor(self, case: Case) -> bool:
+        return case.principal.user_id.partition(":")[0] in self._more_roles
 
     def _request(self, kind: Kind) -> Request:
         return Request(kind, {arn: role.role_id for arn, role in self._roles.items()})

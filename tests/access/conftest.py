@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import boto3
 import pytest
 
 from access import deployed
 from access.model import Model, load
+from access.templates import Side
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
 from lab.lab import STACK_NAMES
 from tests.access import second_api
@@ -35,7 +37,7 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def read_back(lab: Lab) -> Model:
     """The policies as they are after a real deployment."""
-    sessions = {"a": lab.session(ACCOUNT_A), "b": lab.session(ACCOUNT_B)}
+    sessions: dict[Side, boto3.Session] = {"a": lab.session(ACCOUNT_A), "b": lab.session(ACCOUNT_B)}
     return deployed.read(sessions, {"a": STACK_NAMES[ACCOUNT_A], "b": STACK_NAMES[ACCOUNT_B]})
 
 

@@ -43,9 +43,7 @@ def reach(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[bool
             case.action,
             case.resource,
             {**case.principal.context, **case.context},
-            resource_policy=ResourcePolicy(
-                parsed[case.policy], _owner(case.resource), required=case.policy.endswith(" trust")
-            ),
+            resource_policy=ResourcePolicy(parsed[case.policy], _owner(case), required=case.policy.endswith(" trust")),
         )
         for case in cases
     ]
@@ -66,7 +64,7 @@ def simulate(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[b
             "principal": case.principal.session_arn,
             "action": case.action,
             "resource": case.resource,
-            "owner": _owner(case.resource),
+            "owner": _owner(case),
             "context": {**case.principal.context, **case.context},
             "identity": case.identity,
             "policy": case.policy,
@@ -86,5 +84,6 @@ def simulate(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[b
     return decisions
 
 
-def _owner(arn: str) -> str:
-    return arn.split(":")[4] if arn.startswith("arn:") else ""
+def _owner(case: Case) -> str:
+    """Return the account of the resource; without a policy of the resource, that of the principal decides alone."""
+    return case.resource.split(":")[4] if case.policy else case.principal.account

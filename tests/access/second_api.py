@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from access.contract import CONTRACT
 from access.templates import source
 
@@ -29,10 +27,10 @@ def write(folder: Path) -> Path:
         {"Fn::Sub": f"{_ARN}/PUT/teas/*/steeps/*"},
         {"Fn::Sub": f"{_ARN}/GET/teas/*"},
     ]
-    folder.joinpath("template-account-a.yaml").write_text(yaml.safe_dump(template, sort_keys=False))
-    folder.joinpath("template-account-b.yaml").write_text(yaml.safe_dump(source("b"), sort_keys=False))
+    folder.joinpath("template-account-a.yaml").write_text(json.dumps(template))
+    folder.joinpath("template-account-b.yaml").write_text(json.dumps(source("b")))
     (folder / CONTRACT).parent.mkdir()
-    (folder / CONTRACT).write_text(yaml.safe_dump(contract(), sort_keys=False))
+    (folder / CONTRACT).write_text(json.dumps(contract()))
     return folder
 
 
@@ -45,7 +43,8 @@ def contract() -> dict[str, Any]:
     key = {"name": "idempotency-key", "in": "header", "required": True, "schema": {"examples": ["brew-1"]}}
     brew = {"content": {"application/json": {"examples": {"one": {"value": {"leaf": "green"}}}}}}
     steep = {"content": {"application/json": {"example": {"seconds": 90}}}}
-    created, done = {"201": {}, "409": {}, "default": {}}, {"204": {}, "404": {}}
+    created: dict[str, Any] = {"201": {}, "409": {}, "default": {}}
+    done: dict[str, Any] = {"204": {}, "404": {}}
     return {
         "openapi": "3.1.0",
         "components": {"parameters": {"Tea": tea}, "requestBodies": {"Brew": brew}},

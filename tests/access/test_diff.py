@@ -26,7 +26,7 @@ VARIANTS = variants()
 NARROWED = VARIANTS["narrowed"]
 IAM = {"User", "AssumedRole", "Account"}
 
-# Labels that follow from what a fault is: the first rule that fits says what it may be; none of its labels may be missing.
+# Labels that follow from what a fault is; the first rule that fits counts.
 LABELS: dict[str, set[str]] = {
     r".* with (\w+IfExists|ForAllValues:\w+)": {"", "gain", "loss", "gain loss"},
     r".*: (an administrator's statement|execute-api:Invoke on every API) added": {"gain"},
@@ -86,7 +86,14 @@ def test_another_oracle_confirms_witnesses(corpus: list[tuple[Fault, list[Change
 
 def confirm(oracle: oracles.Oracle, base: Model, head: Model, changes: Sequence[Change]) -> int:
     """Let an oracle decide the witnesses of IAM principals, before and after."""
-    asked = [(change, change.witness) for change in changes if change.witness and change.witness.principal.type in IAM]
+    asked = [
+        (change, change.witness)
+        for change in changes
+        if change.witness
+        and change.witness.principal.type in IAM
+        # iam-simulate always wants a trust policy.
+        and (oracle is oracles.reach or change.witness.policy or not change.witness.action.startswith("sts:"))
+    ]
     if not asked:
         return 0
     witnesses = [witness for _, witness in asked]
@@ -101,12 +108,14 @@ def confirm(oracle: oracles.Oracle, base: Model, head: Model, changes: Sequence[
 
 def test_what_an_oracle_sees_change_is_reported(corpus: list[tuple[Fault, list[Change]]]) -> None:
     """The other way round: of requests that are not the comparison's own, none changes unnoticed."""
-    requests = random.Random(4).sample(cases(NARROWED), 3000)  # noqa: S311 - the same sample each time
-    requests += [case for case in cases(NARROWED) if case.intended]
-    before = oracles.reach(requests, documents(NARROWED))
+    everything = cases(NARROWED)
+    chance = random.Random(4)  # noqa: S311 - the same sample each time
     seen = 0
     for fault, changes in corpus:
-        after = oracles.reach(requests, documents(fault.model))
+        concerned = [case for case in everything if fault.document in (case.policy, *case.identity)]
+        intended = [case for case in concerned if case.intended]
+        requests = chance.sample(intended, min(20, len(intended))) + chance.sample(concerned, min(150, len(concerned)))
+        before, after = (oracles.reach(requests, documents(model)) for model in (NARROWED, fault.model))
         changed = {now for was, now in zip(before, after, strict=True) if was is not now and now is not None}
         seen += len(changed)
         assert changed <= {change.gained for change in changes}, fault.name
@@ -205,12 +214,12 @@ def test_changes_of_the_template(
 
 
 def test_a_new_route_that_an_old_grant_covers_is_access_gained(repository: Path, tmp_path: Path) -> None:
-    edit(
-        repository,
-        r"Path: /whoami\}",
-        r"\g<0>\n        Items:\n          Type: Api\n          Properties: {RestApiId: !Ref OrdersApi, Method: GET, Path: \"/orders/{order_id}/items\"}",
-    )
-    assert lines(changes_of(repository, tmp_path)) == ["+ sessions of ExecutorRole: GET /orders/{order_id}/items"]
+    event = 'Items: {Type: Api, Properties: {RestApiId: !Ref OrdersApi, Method: GET, Path: "/orders/{order_id}/items"}}'
+    edit(repository, "^        WhoAmI:", rf"        {event}\n\g<0>")
+    assert lines(changes_of(repository, tmp_path)) == [
+        "+ sessions of ExecutorRole: GET /orders/{order_id}/items",
+        "+ sessions of the roles in MoreExecutorRoleIds: GET /orders/{order_id}/items",
+    ]
 
 
 def test_the_parameters_that_both_revisions_have_are_compared(repository: Path, tmp_path: Path) -> None:
@@ -254,7 +263,7 @@ def test_what_is_lost_does_not_fail(weakened: Path, capsys: pytest.CaptureFixtur
 def test_markdown_has_a_row_for_each_change(weakened: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", "HEAD", "--format", "markdown"]) == 1
     page = capsys.readouterr().out
-    row = "| **gained** | IAM users of a consumer account | `assume ExecutorRole` | `ExecutorRole trust: AssumeForUsers` |"
+    row = "| IAM users of a consumer account | `assume ExecutorRole` | `ExecutorRole trust: AssumeForUsers` |"
     assert row in page
     assert "  - witness: `arn:aws:iam::222222222222:user/a does sts:AssumeRole on" in page
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from access.policies import Document, from_templates
 
+from access.documents import Document
+from access.model import Model, load
 from access.templates import Side, transformed
 from tests.access.mutations import faults
 from tests.access.oracles import FOLDER
@@ -66,17 +67,15 @@ def cfn_lint(template: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program, template], stdout=subprocess.PIPE, text=True, check=False, timeout=120)
 
 
-def test_the_linter_finds_nothing_but_what_is_accepted(services: Path, tmp_path: Path) -> None:
-    found = lint(from_templates().documents.items(), services, tmp_path)
+def test_the_linter_finds_nothing_but_what_is_accepted(model: Model, services: Path, tmp_path: Path) -> None:
+    found = lint(model.documents.items(), services, tmp_path)
     assert set(found) == set(ACCEPTED)
 
 
 def test_the_linter_would_find_something(services: Path, tmp_path: Path) -> None:
     name = "ExecutorRole identity"
-    wrong = next(
-        fault for fault in faults(from_templates()) if fault.name == f"{name}: InvokeGrantedRoutes: every action"
-    )
-    assert lint([(name, wrong.policies[name])], services, tmp_path)
+    wrong = next(fault for fault in faults(load()) if fault.name == f"{name}: InvokeGrantedRoutes: every action")
+    assert lint([(name, wrong.model[name])], services, tmp_path)
 
 
 def lint(documents: Iterable[tuple[str, Document]], services: Path, folder: Path) -> list[tuple[str, str]]:

@@ -1,37 +1,60 @@
-"""The access report says what the oracles say, and works for people."""
+"""The access report says what the oracles say, fails when something is wrong, and works for people."""
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from access.policies import Policies, from_templates
+from rich.console import Console
 
 from access import matrix
-from access.properties import FACTS
-from access.report import CALLS, render, rows
+from access.__main__ import main
+from access.documents import document
+from access.matrix import ASSUME, columns, rows
+from access.model import Model, load
+from access.properties import PROPERTIES
+from access.report import Report, examine, html, terminal
+from access.templates import PROJECT
+from access.variants import variants
+from lab.accounts import ACCOUNT_A, ACCOUNT_B
+from lab.lab import Lab
 from tests.access import oracles
 from tests.access.oracles import FOLDER
+from tests.access.test_properties import change_a, copied, grant
 
-CELL = "✕ no: A workload of account B, posing as account C, Assume the role"
+CELL = "✕ no: A workload of account B, posing as account 333333333333, Assume the role"
 
 
 @pytest.fixture(scope="module")
-def report(deployed: Policies, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def good() -> Report:
+    return examine(variants(), {"Revision": "abc1234"})
+
+
+@pytest.fixture(scope="module")
+def bad(second: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Another API whose executor role is granted everything."""
+    model = change_a(copied(second, tmp_path_factory.mktemp("bad")), grant("/*"))
+    return examine({"defaults": model}, {})
+
+
+@pytest.fixture(scope="module")
+def page(good: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "access-report.html"
-    path.write_text(render(deployed))
+    path.write_text(html(good))
     return path
 
 
 @pytest.fixture(scope="module")
-def seen(report: Path, node: None, chromium: str) -> dict[str, Any]:
+def seen(page: Path, node: None, chromium: str) -> dict[str, Any]:
     """What a browser shows."""
     answer = subprocess.run(
-        ["node", "look.mjs", chromium, report, CELL, report.with_suffix(".png")],
+        ["node", "browser_check.mjs", chromium, page, CELL, page.with_suffix(".png")],
         cwd=FOLDER,
         stdout=subprocess.PIPE,
         text=True,
@@ -42,51 +65,160 @@ def seen(report: Path, node: None, chromium: str) -> dict[str, Any]:
     return found
 
 
-def test_every_cell_is_what_an_oracle_decides() -> None:
-    policies = from_templates()
-    cells = [cell for _, _, decisions in rows(policies) for cell in decisions]
-    decisions = oracles.reach([case for case, _ in cells], matrix.documents(policies))
-    assert [decision.allowed for _, decision in cells] == decisions
-    assert len(cells) == len(list(rows(policies))) * len(CALLS)
+@pytest.mark.parametrize("project", ["orders", "second"])
+def test_every_cell_is_what_an_oracle_decides(project: str, second: Path) -> None:
+    model = load(second) if project == "second" else load()
+    cells = [cell for row in rows(model) for cell in row.cells]
+    decisions = oracles.reach([cell.case for cell in cells], matrix.documents(model))
+    assert [cell.decision.allowed for cell in cells] == decisions
+    assert len(cells) == len(list(rows(model))) * (len(model.routes) + 1)
 
 
-def test_only_the_executor_calls_and_only_the_consumers_own_principals_become_it() -> None:
+@pytest.mark.parametrize("project", ["orders", "second"])
+def test_only_the_executor_calls_and_only_the_consumers_own_principals_become_it(project: str, second: Path) -> None:
+    model = load(second) if project == "second" else load()
     allowed = {
-        (f"{who}, {situation}", call)
-        for who, situation, decisions in rows(from_templates())
-        for call, (_, decision) in zip(CALLS, decisions, strict=True)
-        if decision.allowed
+        (f"{row.who}, {row.situation}", call)
+        for row in rows(model)
+        for call, cell in zip(columns(model), row.cells, strict=True)
+        if cell.decision.allowed
     }
     assert allowed == {
-        ("A workload of account B, before it assumes the role", "Assume the role"),
-        ("A user of account B, with MFA", "Assume the role"),
-        *(("The executor's session, assumed by account B", call) for call in CALLS[1:-1]),
+        ("A workload of account B, before it assumes the role", ASSUME),
+        ("A user of account B, with MFA", ASSUME),
+        *(("The executor's session, assumed by account B", str(route)) for route in model.routes if route.promised),
     }
 
 
-def test_the_report_needs_nothing_beside_it(report: Path, deployed: Policies) -> None:
-    page = report.read_text()
+def test_the_report_needs_no_other_file(good: Report, page: Path) -> None:
+    text = page.read_text()
     links: list[str] = []
 
     class Links(HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             links.extend(f"{tag} {name}" for name, _ in attrs if name in {"src", "href", "srcset", "data"})
 
-    Links().feed(page)
+    Links().feed(text)
     assert links == []
-    assert "url(" not in page
-    assert deployed.names["ExecutorRole.RoleId"] in page
-    assert page.count(">proven<") == len(FACTS)
-    assert ">refuted<" not in page
+    assert "url(" not in text
+    assert good.model.executor.role_id in text
+    assert text.count(">proven<") == len(PROPERTIES)
+    assert ">refuted<" not in text
 
 
-def test_a_cell_tells_the_reason_on_hover_click_and_key(seen: dict[str, Any]) -> None:
+def text_of(report: Report) -> str:
+    console = Console(width=250, file=io.StringIO())
+    console.print(terminal(report))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_it_says_what_it_is_about(good: Report) -> None:
+    for text in (html(good), text_of(good)):
+        for label in ("111111111111", "222222222222", "a1b2c3d4e5", "role/ExecutorRole", "abc1234", "stage v1"):
+            assert label in text
+        assert f"Access is as the contract says: 60 of 60 cells, {len(PROPERTIES)} properties proven." in text
+
+
+def test_what_is_wrong_is_said_on_top_and_where_it_is(bad: Report) -> None:
+    assert not bad.good
+    assert bad.summary == (
+        f"Access is NOT as it should be: {bad.refuted} of {len(PROPERTIES)} properties refuted,"
+        f" {len(bad.wrong)} of 60 cells not as the contract says."
+    )
+    assert bad.refuted == 2
+    assert [(row.who, call) for row, call, _ in bad.wrong] == [
+        ("The executor's session", "POST /teas"),
+        ("The executor's session", "DELETE /teas"),
+    ]
+    page, text = html(bad), text_of(bad)
+    assert page.index(bad.summary) < page.index("<dl>")
+    assert text.startswith(bad.summary)
+    for shown in (page, text):
+        assert "assumed by account B, POST /teas: allowed, but not intended." in shown
+        assert "allowed, but not intended: session" in shown
+    assert "2 of 17 properties refuted" in page
+    assert "found none" not in page
+    assert page.count(">refuted<") == bad.refuted
+    assert "! yes" in text
+
+
+def test_a_cell_that_should_be_yes_is_wrong_as_well(model: Model) -> None:
+    name = f"{model.executor.name} identity"
+    report = examine({"defaults": model.with_document(name, document([]))}, {})
+    assert {call for _, call, _ in report.wrong} == {str(route) for route in model.routes if route.promised}
+    assert "intended, but not allowed" in text_of(report)
+
+
+def test_the_command_writes_the_page_without_anybody_elses_warnings(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    done = subprocess.run(
+        [sys.executable, "-m", "access", "--output", page],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Access is as the contract says")
+    assert done.stdout.count("Access is as the contract says") == 2
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_the_command_fails_when_something_is_wrong(
+    bad: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("access.__main__.variants", lambda: {"defaults": bad.model})
+    assert main(["--output", str(tmp_path / "page.html")]) == 1
+    assert capsys.readouterr().out.startswith("Access is NOT as it should be")
+
+
+def test_the_command_says_what_it_cannot_decide(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    statement = {
+        "Sid": "Revoke",
+        "Effect": "Deny",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": {"DateLessThan": {"aws:TokenIssueTime": "2026-01-01T00:00:00Z"}},
+    }
+    name = f"{model.executor.name} identity"
+    strange = model.with_document(name, document([*model[name]["Statement"], statement]))
+    monkeypatch.setattr("access.__main__.variants", lambda: {"defaults": strange})
+    assert main(["--output", str(tmp_path / "page.html")]) == 2
+    assert "NotModelledError: DateLessThan" in capsys.readouterr().out
+    assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("sides", [("a",), ("b",), ("a", "b")])
+def test_the_command_reads_deployed_policies_with_profiles(
+    lab: Lab,
+    sides: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in lab.environment.items():
+        monkeypatch.setenv(name, value)
+    profiles = {"a": ACCOUNT_A, "b": ACCOUNT_B}
+    options = [option for side in sides for option in (f"--profile-{side}", profiles[side])]
+    assert main([*options, "--output", str(tmp_path / "page.html")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("as deployed in stack") == len(sides)
+
+
+# --- In a browser -----------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_shows_the_reason_on_hover_click_and_key(seen: dict[str, Any]) -> None:
     assert seen["label"] == "✕ no"
     reason = "AssumeForWorkloads does not match on StringLike sts:RoleSessionName"
     for text in (seen["hover"], seen["clicked"], seen["pressed"]):
         assert reason in text
     assert "Assume the role: refused" in seen["clicked"]
-    assert "sts:RoleSessionName 333333333333-orders" in seen["clicked"]
+    assert "sts:RoleSessionName 333333333333-caller" in seen["clicked"]
     assert seen["closed"]
     assert seen["focused"] == "Close"
     assert seen["returned"], "the focus is lost when the reason is closed"
@@ -104,6 +236,15 @@ def test_the_report_follows_the_readers_colours_and_prints_on_white(seen: dict[s
     assert seen["printed"] == "%PDF-"
 
 
-def test_the_report_runs_without_complaint_and_asks_the_network_for_nothing(seen: dict[str, Any], report: Path) -> None:
+def test_on_a_phone_one_always_sees_whose_row_it_is(seen: dict[str, Any]) -> None:
+    phone = seen["phone"]
+    assert phone["overflow"] == 0, "the page is wider than the screen"
+    assert phone["head"]["left"] == phone["scrolledHead"]["left"], "the first column scrolls away"
+    assert phone["head"]["width"] <= 0.4 * 390
+    assert phone["scrolled"] > 0, "the table does not scroll"
+    assert phone["visibleCells"] >= 2
+
+
+def test_the_report_runs_without_complaint_and_asks_the_network_for_nothing(seen: dict[str, Any], page: Path) -> None:
     assert seen["problems"] == []
-    assert seen["requests"] == [report.as_uri()]
+    assert seen["requests"] == [page.as_uri()]

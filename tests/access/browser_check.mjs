@@ -1,5 +1,5 @@
-// Opens the access report in a real browser, uses it as people do, and tells as JSON what there was to see.
-// Arguments: the browser's program, the report, the name of the cell to choose, a file for a picture.
+// Opens the access report in a real browser, uses it as people do, and writes what it shows as JSON.
+// Arguments: path of the browser, the report, the name of the cell to choose, a file for a screenshot.
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 import { chromium } from 'playwright-core'
@@ -47,6 +47,27 @@ for (const colorScheme of ['light', 'dark']) {
 await page.emulateMedia({ colorScheme: 'light' })
 await page.evaluate(() => document.activeElement.blur())
 await page.screenshot({ path: picture })
+await page.setViewportSize({ width: 390, height: 844 })
+const head = page.locator('tbody th').first()
+const phone = { overflow: await page.evaluate(() => document.documentElement.scrollWidth - innerWidth) }
+const box = async () => head.evaluate((element) => {
+  const { left, width } = element.getBoundingClientRect()
+  return { left, width }
+})
+phone.head = await box()
+phone.visibleCells = await page.evaluate(() => {
+  const row = document.querySelector('tbody tr')
+  return [...row.querySelectorAll('td')].filter((cell) => cell.getBoundingClientRect().right <= innerWidth).length
+})
+phone.scrolled = await page.locator('.scroll').evaluate((element) => {
+  element.scrollLeft = element.scrollWidth
+  return element.scrollLeft
+})
+phone.scrolledHead = await box()
+await page.screenshot({ path: picture.replace('.png', '-phone.png') })
+seen.phone = phone
+await page.setViewportSize({ width: 1280, height: 900 })
+
 await page.emulateMedia({ media: 'print', colorScheme: 'dark' })
 seen.printed = (await page.pdf()).subarray(0, 5).toString()
 seen.inkOnPaper = await page.evaluate(() => getComputedStyle(document.body).backgroundColor)

@@ -1,0 +1,201 @@
+"""The model of the templates, of another API in them, and of a deployment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from access import deployed
+from access.contract import Example
+from access.documents import Document, UnknownPolicyError
+from access.model import Model, ModelError, assemble, from_template, load
+from access.templates import PROJECT, transformed
+from lab import workarounds
+from lab.accounts import ACCOUNT_A, ACCOUNT_B
+from lab.lab import STACK_NAMES, Lab
+from tests.access import second_api
+from tests.access.test_properties import change_a, copied
+
+
+def test_the_routes_of_another_api(second: Path) -> None:
+    model = load(second)
+    assert [str(route) for route in model.routes] == [
+        "GET /teas",
+        "POST /teas",
+        "DELETE /teas",
+        "GET /teas/{tea_id}",
+        "PUT /teas/{tea_id}/steeps/{number}",
+    ]
+    assert {str(route) for route in model.routes if route.granted} == set(second_api.GRANTED)
+    assert {str(route) for route in model.routes if route.promised} == set(second_api.GRANTED)
+    assert {route.authorizer for route in model.routes} == {"AWS_IAM"}
+    functions = {str(route): route.function for route in model.routes}
+    assert functions.pop("DELETE /teas") == "BrewFunction"
+    assert set(functions.values()) == {"TeaFunction"}
+    assert (model.api, model.stage, model.executor.name) == ("TeaApi", "v1", "ExecutorRole")
+
+
+def test_examples_are_taken_from_wherever_openapi_has_them(second: Path) -> None:
+    examples = {str(route): route.example for route in load(second).routes}
+    assert examples["GET /teas"] == Example("/teas", query={"leaf": "black"})
+    assert examples["GET /teas"].target == "/teas?leaf=black"
+    assert examples["POST /teas"] == Example("/teas", headers={"idempotency-key": "brew-1"}, body={"leaf": "green"})
+    assert examples["POST /teas"].idempotency_key == "brew-1"
+    assert examples["DELETE /teas"].idempotency_key is None
+    assert examples["GET /teas/{tea_id}"].path == "/teas/assam"
+    steep = examples["PUT /teas/{tea_id}/steeps/{number}"]
+    assert steep == Example("/teas/lapsang souchong/steeps/2", body={"seconds": 90})
+    assert steep.target == "/teas/lapsang%20souchong/steeps/2"
+
+
+def test_documented_statuses(second: Path) -> None:
+    routes = {str(route): route for route in load(second).routes}
+    assert (routes["POST /teas"].status, routes["POST /teas"].statuses) == (201, frozenset({201, 409}))
+    assert routes["DELETE /teas"].status == 204
+
+
+def test_without_a_contract_nothing_is_promised(second: Path, tmp_path: Path) -> None:
+    folder = copied(second, tmp_path)
+    (folder / "docs/openapi.yaml").unlink()
+    routes = {str(route): route for route in load(folder).routes}
+    assert {route.promised for route in routes.values()} == {None}
+    assert routes["GET /teas/{tea_id}"].example == Example("/teas/tea_id")
+
+
+def test_the_roles_use_what_their_functions_refer_to(second: Path) -> None:
+    uses = {role.name: {(use.type, use.event_source) for use in role.uses} for role in load(second).roles}
+    services = {role.name: set(role.services) for role in load(second).roles}
+    assert services["TeaFunctionRole"] == {"lambda.amazonaws.com"}
+    assert services["ScheduleRole"] == {"scheduler.amazonaws.com"}
+    assert services["ExecutorRole"] == set()
+    assert uses["ExecutorRole"] == set()
+    assert uses["TeaFunctionRole"] == {
+        ("AWS::DynamoDB::Table", False),
+        ("AWS::Logs::LogGroup", False),
+        ("AWS::XRay", False),
+    }
+    assert uses["CallerFunctionRole"] == {
+        ("AWS::IAM::Role", False),
+        ("AWS::Logs::LogGroup", False),
+        ("AWS::SQS::Queue", False),
+        ("AWS::SQS::Queue", True),
+        ("AWS::XRay", False),
+    }
+
+
+def test_without_a_role_account_b_uses_the_methods() -> None:
+    arn = "arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/v1/GET/whoami"
+    model = load(b={"ExecutorRoleArn": "", "GrantedMethodArns": [arn]})
+    assert [(use.type, use.arn) for use in model.way_in] == [("AWS::ApiGateway::Method", arn)]
+
+
+def test_a_template_without_an_executor_role_is_an_error(second: Path, tmp_path: Path) -> None:
+    folder = copied(second, tmp_path)
+    path = folder / "template-account-a.yaml"
+    template = yaml.safe_load(path.read_text())
+    del template["Outputs"]["ExecutorRoleArn"]
+    path.write_text(json.dumps(template))
+    with pytest.raises(ModelError, match="The output ExecutorRoleArn of account A's template names no AWS::IAM::Role"):
+        load(folder)
+
+
+def managed_policy(resources: dict[str, Any]) -> None:
+    resources["TeaFunctionRole"]["Properties"]["ManagedPolicyArns"] = ["arn:aws:iam::aws:policy/AdministratorAccess"]
+
+
+def old_version(resources: dict[str, Any]) -> None:
+    resources["ExecutorPolicy"]["Properties"]["PolicyDocument"]["Version"] = "2008-10-17"
+
+
+def other_kind(resources: dict[str, Any]) -> None:
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
+    resources["Vault"] = {
+        "Type": "AWS::Backup::BackupVault",
+        "Properties": {"BackupVaultName": "vault", "AccessPolicy": {"Statement": [statement]}},
+    }
+
+
+def public_url(resources: dict[str, Any]) -> None:
+    resources["TeaFunction"]["Properties"]["FunctionUrlConfig"] = {"AuthType": "NONE"}
+
+
+@pytest.mark.parametrize("change", [managed_policy, old_version, other_kind, public_url])
+def test_a_policy_that_nothing_would_judge_is_not_overlooked(change: Any, second: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownPolicyError):
+        _ = change_a(copied(second, tmp_path), change).routes
+
+
+# --- A deployment -----------------------------------------------------------------------------------------------------
+
+
+def test_the_deployment_has_the_policies_of_the_templates_and_no_other(lab: Lab, read_back: Model) -> None:
+    expected = templates_of(read_back)
+    assert set(read_back.documents) == set(expected.documents)
+    for name in read_back.documents:
+        assert canonical(read_back[name]) == canonical(expected[name]), name
+    assert [(str(route), route.authorizer, route.function, route.granted) for route in read_back.routes] == [
+        (str(route), route.authorizer, route.function, route.granted) for route in load().routes
+    ]
+
+
+def templates_of(read_back: Model) -> Model:
+    """Make the model of the templates with a deployment's names and parameters."""
+    a, b = (
+        from_template(side, PROJECT, stack.account, stack.region, dict(stack.parameters), physical=stack.physical)
+        for side, stack in read_back.stacks.items()
+    )
+    return assemble(PROJECT, a, b)
+
+
+def test_what_the_lab_asks_otherwise_changes_nothing_but_session_names_and_mfa() -> None:
+    """What is proven of the defaults, and cannot be deployed in the lab, differs in these two conditions only."""
+    asked = {
+        name: value for name, value in workarounds.provider_parameters([ACCOUNT_B]).items() if name in parameters()
+    }
+    lab, defaults = load(a=asked), load()
+    assert [name for name in lab.documents if lab[name] != defaults[name]] == ["ExecutorRole trust"]
+    for one, other in zip(
+        lab["ExecutorRole trust"]["Statement"], defaults["ExecutorRole trust"]["Statement"], strict=True
+    ):
+        one_condition, other_condition = dict(one["Condition"]), dict(other["Condition"])
+        for name in ("StringLike", "Bool"):
+            one_condition.pop(name, None)
+            other_condition.pop(name, None)
+        assert (one | {"Condition": one_condition}) == (other | {"Condition": other_condition})
+
+
+def parameters() -> set[str]:
+    return set(transformed("a")["Parameters"])
+
+
+def test_an_account_without_the_stack_is_an_error(lab: Lab) -> None:
+    with pytest.raises(deployed.ReadError, match="no-such-stack"):
+        deployed.read({"a": lab.session(ACCOUNT_A)}, {"a": "no-such-stack", "b": STACK_NAMES[ACCOUNT_B]})
+
+
+def test_a_stack_of_another_template_is_an_error(lab: Lab) -> None:
+    with pytest.raises(deployed.ReadError, match="has parameters that the template does not have"):
+        deployed.read({"a": lab.session(ACCOUNT_B)}, {"a": STACK_NAMES[ACCOUNT_B], "b": ""})
+
+
+def canonical(document: Document) -> list[Any]:
+    """Leave out what means nothing: the order of statements, a list around one value, ids that Lambda makes up."""
+    statements = []
+    for statement in document["Statement"]:
+        plain = {key: _plain(value) for key, value in statement.items() if value}
+        if isinstance(plain.get("Principal"), dict) and plain["Principal"].get("Service") == "apigateway.amazonaws.com":
+            del plain["Sid"]
+        statements.append(plain)
+    return sorted(statements, key=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in sorted(value.items())}
+    if isinstance(value, list):
+        return value[0] if len(value) == 1 else sorted(value)
+    return value
