@@ -463,4 +463,4 @@ def test_two_other_judges_agree_on_every_case() -> None:
             wrong = [(str(case), us, them) for case, us, them in zip(some, ours, theirs, strict=True) if us is not them]
             assert not wrong, f"{judge.__name__}: {len(wrong)} of {len(some)}: {wrong[:3]}"
         allowed_at_all += sum(ours)
-    assert allowed_at_all > 50
+    assert allowed_at_all > 30

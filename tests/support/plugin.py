@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-_LABS = {"lab", "own_lab", "containers", "docker_engine"}
-_TOGETHER = ("tests/containers", "tests/lab")
+_LABS = {"lab", "own_lab", "foreign", "containers", "docker_engine"}
+_TOGETHER = ("tests/containers", "tests/lab/foreign", "tests/lab")
 """Folders whose tests share labs, which take long to start."""
 
 

@@ -71,13 +71,13 @@ def test_the_role_is_trusted_word_for_word_as_account_as_executor_is() -> None:
 
 
 def test_for_accounts_the_resolved_trust_is_account_as_too() -> None:
-    given = {
+    given: dict[str, Any] = {
         "ConsumerAccountIds": "222222222222,333333333333",
         "PreviousExternalId": "old",
         "AllowIdentityCenterUsers": "false",
         "CallerPrincipalArns": "arn:aws:iam::222222222222:role/job-*",
     }
-    for parameters in ({}, given):
+    for parameters in (dict[str, Any](), given):
         theirs = resolved("a", **parameters)["Resources"]["ExecutorRole"]["Properties"]
         assert trust(**parameters) == theirs["AssumeRolePolicyDocument"]["Statement"]
 

@@ -172,7 +172,10 @@ def test_outputs_of_account_a_are_parameters_of_account_b() -> None:
 
 @pytest.mark.parametrize("side", TEMPLATES)
 def test_every_role_takes_the_path_and_the_boundary_that_are_given(side: Side) -> None:
-    given = {"RolePath": "/team/", "PermissionsBoundaryArn": "arn:aws:iam::111111111111:policy/boundary"}
+    given: dict[str, Any] = {
+        "RolePath": "/team/",
+        "PermissionsBoundaryArn": "arn:aws:iam::111111111111:policy/boundary",
+    }
     if side == "a":
         given["SetApiGatewayLogsRole"] = "true"
     roles = [

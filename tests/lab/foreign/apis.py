@@ -17,7 +17,8 @@ from botocore.exceptions import ClientError
 
 from lab import workarounds
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS, REGION
-from lab.lab import Lab, credentials
+from lab.iam import credentials
+from lab.lab import Lab
 
 FOLDER = Path(__file__).parent
 NO_SESSION = "no session"

@@ -1,4 +1,4 @@
-"""What account B deploys, installs or imports, against APIs that know nothing of this project."""
+"""What account B deploys, installs or imports, against APIs that are independent of this project."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_function_writes_to_an_http_api_that_ignores_idempotency_keys(foreig
 
 
 def test_without_a_role_the_function_signs_as_itself(foreign: Foreign) -> None:
-    # In the API's own account: the emulator knows no direct call from another one.
+    # In the API's own account: the emulator answers 404 to direct calls from another one.
     direct = {"ExecutorRoleArn": "", "ExternalId": "", "GrantedMethodArns": foreign.http.arns("GET/items/*")[0]}
     caller = Caller(foreign, ACCOUNT_A, "direct-caller", foreign.http, **direct)
 
