@@ -137,13 +137,16 @@ def test_call_api_calls(foreign: Foreign, profiles: dict[str, str], kind: str, t
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **profiles, "AWS_PROFILE": "ann-in-role"}
 
     def call_api(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).parent / "call-api"), *arguments, "--api-url", api.url, "--output", "json"]
+        command = [str(Path(sys.executable).parent / "call-api"), *arguments, "--api-url", api.url]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
-    done = call_api(*api.routes[0].split())
+    method, path = api.routes[0].split()
+    done = call_api(method, path, "--output", "json")
     refused = call_api(*api.routes[-1].split())
+    doctor = call_api("doctor", path)
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["body"]["caller"].endswith(":222222222222-ann")
     assert refused.returncode == 4
     assert "403" in refused.stderr
+    assert doctor.returncode == 0, doctor.stdout
