@@ -117,8 +117,8 @@ lock: setup ## Pin the newest dependencies that fit, with hashes
 	@$(call compile,dev,requirements-dev.txt,--universal pyproject.toml)
 	@$(call compile,lab,lab/requirements.txt,--universal)
 	@$(call compile,aws-cli,requirements-aws-cli.txt,--universal)
-	@$(call compile,orders,functions/orders/requirements.txt,--constraints requirements-dev.txt)
-	@$(call compile,caller,functions/caller/requirements.txt,--constraints requirements-dev.txt)
+	@for group in $(patsubst functions/%/handler.py,%,$(wildcard functions/*/handler.py)); do \
+		$(call compile,$$group,functions/$$group/requirements.txt,--constraints requirements-dev.txt); done
 	@$(call compile,deploy,.github/requirements.txt,--constraints requirements-dev.txt)
 compile = $(UV) pip compile --quiet $(UPGRADE) --no-header --no-annotate --generate-hashes --python-version 3.13 \
 	$(3) --group $(1) --output-file $(2)

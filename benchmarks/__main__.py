@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -12,18 +13,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks import backend, bulk, start, warm
+from benchmarks import bulk, start, warm
 from benchmarks.functions import PROJECT
 from benchmarks.measure import Row
 from benchmarks.plot import draw
 from benchmarks.server import running
 
-_GROUPS = ("start", "warm", "bulk", "scale", "backend")
+# The example's backend goes when another takes its place.
+_EXAMPLE = ["backend"] if find_spec("benchmarks.orders") else []
+_GROUPS = ("start", "warm", "bulk", "scale", *_EXAMPLE)
 _LIBRARIES = ("aws-lambda-powertools", "boto3", "requests", "requests-aws4auth", "urllib3", "httpx", "awscurl")
 
 
@@ -47,9 +51,9 @@ def main(groups: Sequence[str]) -> None:
                 case "bulk":
                     measured = list(bulk.measure_calls(server, packages.caller, turns=7))
                 case "scale":
-                    measured = list(bulk.measure_scale(server, packages.caller, packages.backend, turns=3))
+                    measured = list(bulk.measure_scale(server, packages.caller, turns=3))
                 case "backend":
-                    measured, profiles = backend.measure(server, packages.backend, turns=15)
+                    measured, profiles = importlib.import_module("benchmarks.orders.backend").measure(server, build)
             rows += [row.with_command(f"python -m benchmarks {group}") for row in measured]
     _print(rows)
     for name, shares in profiles.items():

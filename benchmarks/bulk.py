@@ -1,20 +1,18 @@
-"""Many calls from the queue, 32 at a time, and pages of many orders."""
+"""Many calls from the queue, 32 at a time."""
 
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.functions import PROJECT, Function, invoke
+from benchmarks.functions import Function, invoke
 from benchmarks.measure import Row
 from benchmarks.server import Server
 
 _WORKERS = 32
 _API_SECONDS = 0.020
 _QUEUED = (1, 10, 100, 1000, 10_000)
-_ORDERS = (10, 100, 1000, 10_000, 100_000)
 
 
 def measure_calls(server: Server, caller: Function, turns: int) -> Iterator[Row]:
@@ -42,31 +40,17 @@ def measure_calls(server: Server, caller: Function, turns: int) -> Iterator[Row]
     )
 
 
-def measure_scale(server: Server, caller: Function, backend: Function, turns: int) -> Iterator[Row]:
-    """Measure whether a call costs more the more are queued, and a page the more orders are stored."""
+def measure_scale(server: Server, caller: Function, turns: int) -> Iterator[Row]:
+    """Measure whether a call costs more the more are queued."""
     per_call: dict[int, list[float]] = {size: [] for size in _QUEUED}
-    per_page: dict[int, list[float]] = {size: [] for size in _ORDERS}
     batches = [_batch(size, "/whoami") for size in _QUEUED]
-    request = json.loads((PROJECT / "events/api-list-orders.json").read_text())
-    request["queryStringParameters"] = {"limit": "10"}
-    request["multiValueQueryStringParameters"] = {"limit": ["10"]}
     for _ in range(turns):
         _, *invocations = invoke(caller, [_batch(_WORKERS, "/whoami"), *batches], server.environment())
         for size, invocation in zip(_QUEUED, invocations, strict=True):
             _require_success(invocation.result)
             per_call[size].append(1000 * invocation.cpu_seconds / size)
-        for size in _ORDERS:
-            server.fill(size)
-            _, *invocations = invoke(backend, [request] * 30, server.environment())
-            for invocation in invocations:
-                if len(json.loads(invocation.result["body"])["orders"]) != 10:
-                    raise RuntimeError(f"not a page of 10 orders: {invocation.result}")
-            per_page[size].append(1000 * statistics.median(invocation.handler_seconds for invocation in invocations))
     for size in _QUEUED:
         yield Row(f"processor time of a call among {size} queued", "among 100", "ms", per_call[size], per_call[100])
-    for size in _ORDERS:
-        # The first ten orders are the only page, so no cursor is made.
-        yield Row(f"time of a page of 10 among {size} orders", "among 100", "ms", per_page[size], per_page[100])
 
 
 def _batch(size: int, path: str) -> dict[str, Any]:

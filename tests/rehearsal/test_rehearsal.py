@@ -1,0 +1,230 @@
+"""The steps of docs/your-own-api.md, taken in a copy of the repository: another API takes the example's place."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from access.templates import PROJECT
+
+PRODUCTS = Path(__file__).parent / "products"
+GUIDE = (PROJECT / "docs/your-own-api.md").read_text()
+STEP = re.compile(r"^\d\. \*\*(?P<title>[^*]+):\*\* (?P<paths>.+)\n(?P<text>(?:\n| {3}.*\n)*)", re.M)
+TEMPLATE = "template-account-a.yaml"
+
+
+class Copy:
+    """A copy of the repository with an environment in which nothing but the copy's own code can be imported."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for name in filter(None, listed.stdout.split("\0")):
+            if (PROJECT / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(PROJECT / name, folder / name)
+        (folder / ".lab-venv").symlink_to(PROJECT / ".lab-venv")
+        self._make_venv()
+        self.git("init", "--quiet")
+        self.commit()
+
+    def _make_venv(self) -> None:
+        """Share the installed packages, but not the .pth file that leads to the project's own folders."""
+        venv.create(self.folder / ".venv", symlinks=True)
+        scripts, own = Path(sys.executable).parent, self.folder / ".venv/bin"
+        for script in scripts.iterdir():
+            if not (own / script.name).exists():
+                (own / script.name).symlink_to(script)
+        (packages,) = self.folder.glob(".venv/lib/python*/site-packages")
+        paths = [str(self.folder / "functions"), str(self.folder), sysconfig.get_path("purelib")]
+        (packages / "copy.pth").write_text("\n".join(paths))
+
+    def run(self, *command: str, check: bool = True, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV", "GIT"))}
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=inherited | {"PATH": f"{self.folder}/.venv/bin:{os.environ['PATH']}", "COLUMNS": "160"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-6000:]}"
+        return done
+
+    def python(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run(f"{self.folder}/.venv/bin/python", *arguments, check=check)
+
+    def git(self, *arguments: str) -> str:
+        identity = ("-c", "user.name=rehearsal", "-c", "user.email=rehearsal@example.org", "-c", "commit.gpgsign=false")
+        return self.run("git", *identity, *arguments).stdout
+
+    def commit(self) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "a step")
+
+    def edit(self, path: str, change: Callable[[str], str]) -> None:
+        before = (self.folder / path).read_text()
+        after = change(before)
+        assert after != before, f"nothing to change in {path}"
+        (self.folder / path).write_text(after)
+
+    def overlay(self, *paths: str) -> None:
+        """Put files of the other API where they belong."""
+        for path in paths:
+            if (PRODUCTS / path).is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(PRODUCTS / path, self.folder / path, dirs_exist_ok=True, ignore=ignored)
+            else:
+                shutil.copy(PRODUCTS / path, self.folder / path)
+
+
+def replace_blocks(template: str) -> str:
+    """Write the resources by hand that the guide names, and take those out that it says to delete."""
+    block = r"^  {}:\n(?:(?:    .*)?\n)*"
+    new = (PRODUCTS / TEMPLATE).read_text()
+    for name in re.findall(r"^  (\w+):$", new, re.M):
+        (own,) = re.findall(block.format(name), new, re.M)
+        template, count = re.subn(block.format(name), lambda _, own=own: own, template, flags=re.M)
+        assert count == 1, name
+    for name in ("IdempotencyTable", "StoreThrottledAlarm"):
+        template, count = re.subn(block.format(name), "", template, flags=re.M)
+        assert count == 1, name
+    # The dashboard: widgets of metrics and tables that are no more, and the alarm.
+    template = re.sub(r',\s+"\$\{StoreThrottledAlarm\.Arn\}"', "", template)
+    gone = re.compile(r'"CrossAccountApi", "|ProductsTable|IdempotencyTable')
+    head, *widgets = re.split(r'(?=^ {10}\{"type")', template, flags=re.M)
+    *widgets, last = widgets
+    last, end = last.split("\n        ]}", 1)
+    kept = [widget.rstrip().rstrip(",") for widget in [*widgets, last] if not gone.search(widget)]
+    return head + ",\n".join(kept) + "\n        ]}" + end
+
+
+def write_calls(copy: Copy) -> None:
+    """Give each call of the example another path; keys, queues and envelopes stay."""
+    for path in copy.folder.glob("events/*.json"):
+        path.write_text(
+            re.sub(r'"/(orders|whoami)(?=\\?")', r'"/shops/7/products', path.read_text()).replace(
+                r"\"/orders", r"\"/shops/7/products"
+            )
+        )
+    copy.edit("docs/operations.md", lambda text: re.sub(r"^\| `StoreThrottledAlarm`.*\n", "", text, flags=re.M))
+
+
+BY_HAND: dict[str, Callable[[Copy], None]] = {
+    "Your function": lambda copy: copy.overlay("functions/products", "tests/unit/products"),
+    "Your routes, grants and data": lambda copy: copy.edit(TEMPLATE, replace_blocks),
+    "Your contract": lambda copy: copy.overlay("docs/openapi.yaml"),
+    "Your calls": write_calls,
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """The copy after all steps: commands as they are written, the rest by hand."""
+    copy = Copy(tmp_path_factory.mktemp("copy"))
+    steps = list(STEP.finditer(GUIDE))
+    by_hand = dict(BY_HAND)
+    touched: dict[str, list[str]] = {}
+    for step in steps:
+        for script in re.findall(r"^   ```sh\n(.*?)^   ```$", step["text"], re.M | re.S):
+            copy.run("bash", "-eu", "-c", script)
+        if step["title"] in by_hand:
+            by_hand.pop(step["title"])(copy)
+        named = re.findall(r"`([^`]+)`", step["paths"])
+        changed = [line[3:] for line in copy.git("status", "--porcelain", "--no-renames", "-uall").splitlines()]
+        assert changed, f"{step['title']}: changes nothing"
+        for path in changed:
+            assert any(fnmatch(path, f"{name.rstrip('/')}*") for name in named), f"{step['title']} does not name {path}"
+        touched[step["title"]] = changed
+        copy.commit()
+    assert by_hand == {}, "steps that the guide does not have"
+    first = copy.git("rev-list", "--max-parents=0", "HEAD").strip()
+    print(copy.git("diff", "--numstat", "--no-renames", "--diff-filter=MA", first))  # noqa: T201 - with `pytest -s`
+    return copy
+
+
+def test_modules_come_from_the_copy(copy: Copy) -> None:
+    code = "import access, cross_account_api, lab, products.handler; from importlib.util import find_spec as f; "
+    code += "print(*(m.__path__[0] for m in (access, cross_account_api, lab)), f('orders'))"
+    with_settings = (
+        "env",
+        "EXECUTOR_ROLE_IDS=x",
+        "AWS_REGION=eu-west-1",
+        f"{copy.folder}/.venv/bin/python",
+        "-c",
+        code,
+    )
+    expected = [copy.folder / name for name in ("access", "functions/cross_account_api", "lab")]
+    assert copy.run(*with_settings).stdout.split() == [*map(str, expected), "None"]
+
+
+def test_nothing_else_names_the_example(copy: Copy) -> None:
+    code = copy.git(
+        "grep",
+        "-lE",
+        r"OrdersApi|OrdersFunction|OrdersTable|OrdersLogGroup|functions/orders|orders\.handler",
+        "--",
+        *CODE,
+    )
+    assert code.split() == []
+
+
+CODE = [
+    "*.py",
+    "*.yaml",
+    "*.toml",
+    "Makefile",
+    "*/Makefile",
+    ":!tests/rehearsal",
+    ":!tests/templates/test_documents.py",
+]
+
+
+def test_the_demo_shows_every_route_of_the_new_api(copy: Copy) -> None:
+    demo = copy.python("-m", "lab", "demo")
+    print(demo.stdout)  # noqa: T201 - with `pytest -s`
+    assert "40 of 40 as expected" in demo.stdout
+    assert "/shops/{id}/products" in demo.stdout
+
+
+def test_access_is_as_the_contract_says(copy: Copy) -> None:
+    report = copy.python("-m", "access")
+    print(report.stdout)  # noqa: T201 - with `pytest -s`
+    assert "Access is as the contract says" in report.stdout
+
+
+def test_the_tests_pass(copy: Copy) -> None:
+    folders = ("tests/unit", "tests/templates", "tests/access")
+    tests = copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not lab", "-n", "2", *folders)
+    print(tests.stdout)  # noqa: T201 - with `pytest -s`
+    assert " passed" in tests.stdout
+
+
+FAULTS = {
+    "a wildcard grant": (r"GET/shops/\*/products$", "*"),
+    "a route without AWS_IAM": (
+        r"Method: GET, Path: (\"/shops/\{shop_id\}/products\")",
+        r"Method: GET, Path: \1, Auth: {Authorizer: NONE}",
+    ),
+    "MFA weakened": (r"Bool: !If \[RequiresMfaForUsers", "BoolIfExists: !If [RequiresMfaForUsers"),
+    "the guard removed": (r"StringNotLike:\n( +)aws:userid:", r"StringLike:\n\1aws:userid:"),
+}
