@@ -97,8 +97,8 @@ def access_table(observations: Observations) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("who")
     for route in next(iter(observations.values())):
-        table.add_column(f"{route.method}\n{_short(route.path)}")
-    table.add_column("refused with")
+        table.add_column(f"{route.method}\n{_short(route.path)}", overflow="fold")
+    table.add_column("refused with", overflow="fold")
     for caller, outcomes in observations.items():
         cells = [_cell(outcome, good=as_expected(caller, route, outcome)) for route, outcome in outcomes.items()]
         errors = sorted({outcome.error.removesuffix("Exception") for outcome in outcomes.values() if outcome.error})
