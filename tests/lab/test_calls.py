@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +11,6 @@ from botocore.credentials import Credentials
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
 from lab.lab import Lab
-
-EVENTS = Path(__file__).parents[2] / "events"
 
 
 def log_events(lab: Lab, account: str) -> list[dict[str, Any]]:
@@ -31,7 +27,7 @@ def test_the_api_knows_the_caller_by_its_session_name(lab: Lab) -> None:
 
     assert answer["status"] == 200
     assert answer["body"]["account_id"] == "222222222222"
-    assert re.fullmatch(r"222222222222-eu-west-1-[0-9a-f]{8}-orders-caller", answer["body"]["session_name"])
+    assert answer["body"]["session_name"] == "222222222222-eu-west-1-orders-caller"
     assert answer["attempts"] == 1
 
 
@@ -112,14 +108,3 @@ def test_the_schedule_makes_the_call_of_the_parameters(lab: Lab) -> None:
     assert target["DeadLetterConfig"] == {"Arn": lab.outputs[ACCOUNT_B]["FailedCallQueueArn"]}
     assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
     assert lab.invoke(json.loads(target["Input"]))["status"] == 200
-
-
-def test_only_the_invalid_messages_of_a_batch_are_returned(lab: Lab) -> None:
-    answer = lab.invoke(json.loads((EVENTS / "call-sqs-poison.json").read_text()))
-
-    assert answer == {
-        "batchItemFailures": [
-            {"itemIdentifier": "059f36b4-87a3-44ab-83d2-661975970002"},
-            {"itemIdentifier": "059f36b4-87a3-44ab-83d2-661975970003"},
-        ]
-    }

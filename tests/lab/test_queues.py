@@ -11,6 +11,7 @@ import pytest
 
 from lab.accounts import ACCOUNT_B
 from lab.lab import Lab
+from lab.sam import PROJECT
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -134,3 +135,11 @@ def test_a_failed_call_that_was_fixed_is_done_when_replayed(own_lab: Lab, sqs: S
     enqueue(own_lab, sqs, kept.replace("no such sku!", sku))
 
     assert eventually(lambda: sku in skus(own_lab))
+
+
+def test_the_invalid_messages_of_a_batch_are_kept_at_once(own_lab: Lab, sqs: SQSClient) -> None:
+    event = json.loads((PROJECT / "events/call-sqs-poison.json").read_text())
+
+    assert own_lab.invoke(event) == {"batchItemFailures": []}
+
+    assert sorted(take_failed(own_lab, sqs, 2)) == sorted(record["body"] for record in event["Records"][1:])

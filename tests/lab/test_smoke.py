@@ -15,7 +15,7 @@ from lab.lab import Lab
 
 
 def smoke_test(lab: Lab, name: str, *statements: Statement) -> subprocess.CompletedProcess[str]:
-    """Run tests/deployed as a new role of account B with these statements, which may also describe stacks and invoke functions."""
+    """Run tests/deployed as a new role of account B, which may also describe stacks and invoke functions."""
     looking = {
         "Effect": "Allow",
         "Action": ["cloudformation:DescribeStacks", "lambda:InvokeFunction"],

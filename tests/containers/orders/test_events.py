@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from access.templates import ACCOUNTS, PROJECT
+from lab.accounts import ACCOUNT_B
+from lab.containers.lab import ContainerLab
 from tests.containers.variants import Invoke
 
 EVENTS = {path.name: json.loads(path.read_text()) for path in (PROJECT / "events").glob("*.json")}
@@ -89,7 +91,11 @@ def test_a_batch_of_queued_calls_succeeds(caller: Invoke) -> None:
     assert caller(EVENTS["sqs-batch.json"]) == {"batchItemFailures": []}
 
 
-def test_only_the_failed_messages_of_a_batch_are_returned(caller: Invoke) -> None:
-    second, third = EVENTS["call-sqs-poison.json"]["Records"][1:]
-    failures = caller(EVENTS["call-sqs-poison.json"])["batchItemFailures"]
-    assert failures == [{"itemIdentifier": second["messageId"]}, {"itemIdentifier": third["messageId"]}]
+def test_the_invalid_messages_of_a_batch_are_kept_at_once(caller: Invoke, containers: ContainerLab) -> None:
+    event = EVENTS["call-sqs-poison.json"]
+    assert caller(event) == {"batchItemFailures": []}
+
+    sqs = containers.lab.session(ACCOUNT_B).client("sqs")
+    queue_url = containers.lab.outputs[ACCOUNT_B]["FailedCallQueueUrl"]
+    kept = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)["Messages"]
+    assert sorted(message["Body"] for message in kept) == sorted(record["body"] for record in event["Records"][1:])
