@@ -100,11 +100,9 @@ def _identity_policy(caller: Caller, principal: str, role_arn: str) -> Cause:
     remedy = (
         f"Account B: the caller's policy must allow sts:AssumeRole on {role_arn}; ApiAccessPolicy does ({parameter})."
     )
-    if "*" in principal:
-        return Cause(name, Likelihood.POSSIBLE, "not simulated: iam:GetRole does not show the role's path", remedy)
     try:
         [result] = caller.create_client("iam").simulate_principal_policy(
-            PolicySourceArn=principal, ActionNames=["sts:AssumeRole"], ResourceArns=[role_arn]
+            PolicySourceArn=principal.replace("/*/", "/"), ActionNames=["sts:AssumeRole"], ResourceArns=[role_arn]
         )["EvaluationResults"]
     except (BotoCoreError, ClientError) as error:
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__

@@ -1,7 +1,6 @@
 """Doctor's steps: each judges what was found out, and says what was expected and which account can fix it."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -11,7 +10,16 @@ from urllib.parse import urlsplit
 import certifi
 
 from call_api.causes import Cause, advise, find_causes
-from call_api.diagnosis import Endpoint, Probe, Profile, inspect_endpoint, inspect_profile, probe
+from call_api.diagnosis import (
+    Endpoint,
+    Profile,
+    Signed,
+    Unsigned,
+    inspect_endpoint,
+    inspect_profile,
+    send_signed,
+    send_unsigned,
+)
 from call_api.settings import ApiSettings, find_remedy
 from cross_account_api.call import Call
 from cross_account_api.denials import Denial
@@ -85,24 +93,25 @@ def diagnose(
     else:
         profile = inspect_profile(settings)
         endpoint = inspect_endpoint(settings, profile.region)
-    probed = probe(profile, endpoint, call) if endpoint.addresses or endpoint.proxy else None
-    who: tuple[Callable[[Profile], CheckResult], ...] = (
-        _check_profile,
-        _check_clock,
-        _check_credentials,
-        _check_account,
-        _check_role_arn,
-        _check_session_name,
-    )
+    unsigned = send_unsigned(profile, endpoint, call) if endpoint.addresses or endpoint.proxy else None
+    stage = _check_stage(unsigned, is_chosen=is_chosen)
+    signed = None
+    if stage.status in (Status.OK, Status.WARNING) or (unsigned and isinstance(unsigned.response, Response)):
+        signed = send_signed(profile, endpoint, call)  # no session token is sent to anything else
     return [
-        *(check(profile) for check in who),
-        _check_assume_role(profile, probed),
+        _check_profile(profile),
+        _check_clock(profile),
+        _check_credentials(profile),
+        _check_account(profile),
+        _check_role_arn(profile),
+        _check_session_name(profile),
+        _check_assume_role(profile, signed),
         _check_url(profile, endpoint),
         _check_region(profile, endpoint),
         _check_dns(endpoint),
-        _check_tls(profile, endpoint, probed),
-        _check_stage(probed, is_chosen=is_chosen),
-        *_check_call(profile, endpoint, probed, call, is_chosen=is_chosen),
+        _check_tls(profile, endpoint, unsigned),
+        stage,
+        *_check_call(profile, endpoint, unsigned, signed, call, is_chosen=is_chosen),
     ]
 
 
@@ -181,9 +190,10 @@ def _check_account(profile: Profile) -> CheckResult:
     if profile.role.role_arn.split(":")[4:5] == [caller.account] and not profile.is_overridden:
         return CheckResult(
             "account",
-            Status.WARNING,
+            Status.FAILED if profile.role.is_ours else Status.WARNING,
             f"{caller.account}, which owns the role as well",
-            remedy="Account B: source_profile must have credentials of account B, role_arn the role of account A.",
+            "a consumer account" if profile.role.is_ours else "",
+            "Account B: source_profile must have credentials of account B, role_arn the role of account A.",
         )
     return _ok("account", caller.account)
 
@@ -230,9 +240,9 @@ def _check_session_name(profile: Profile) -> CheckResult:
     )
 
 
-def _check_assume_role(profile: Profile, probed: Probe | None) -> CheckResult:
+def _check_assume_role(profile: Profile, signed: Signed | None) -> CheckResult:
     step, expected = "AssumeRole", "a session of the role"
-    problem = profile.session_problem or (probed.renewal_problem if probed else None)
+    problem = profile.session_problem or (signed.renewal_problem if signed else None)
     if problem:
         causes: tuple[Cause, ...] = ()
         denial = Denial.parse(problem.detail)
@@ -247,11 +257,11 @@ def _check_assume_role(profile: Profile, probed: Probe | None) -> CheckResult:
         return _skipped(
             step, "the credentials are not valid" if profile.caller_problem else "no credentials to do it with"
         )
-    if probed and probed.cached:
+    if signed and signed.cached:
         return CheckResult(
             step,
             Status.WARNING,
-            f"the cached session is refused, a new one is accepted: {probed.cached.problem}",
+            f"the cached session is refused, a new one is accepted: {signed.cached.problem}",
             remedy="call-api replaces the session with the next call. Other tools: delete ~/.aws/cli/cache.",
         )
     if not profile.role.role_arn or profile.is_overridden:
@@ -309,10 +319,10 @@ def _check_dns(endpoint: Endpoint) -> CheckResult:
     return _ok("DNS", f"{host} is {', '.join(endpoint.addresses)}")
 
 
-def _check_tls(profile: Profile, endpoint: Endpoint, probed: Probe | None) -> CheckResult:
-    if not probed:
+def _check_tls(profile: Profile, endpoint: Endpoint, unsigned: Unsigned | None) -> CheckResult:
+    if not unsigned:
         return _skipped("TLS", "the host has no address" if endpoint.dns_problem else "there is no URL")
-    if problem := probed.connection_problem:
+    if problem := unsigned.problem:
         expected = "a connection to the API, with a trusted certificate"
         return CheckResult("TLS", Status.FAILED, problem.problem, expected, find_remedy(problem))
     if endpoint.url.startswith("http:"):
@@ -321,13 +331,13 @@ def _check_tls(profile: Profile, endpoint: Endpoint, probed: Probe | None) -> Ch
     return _ok("TLS", f"the certificate is trusted, by {bundle or f'the public authorities in {certifi.where()}'}")
 
 
-def _check_stage(probed: Probe | None, *, is_chosen: bool) -> CheckResult:
+def _check_stage(unsigned: Unsigned | None, *, is_chosen: bool) -> CheckResult:
     """Judge by the response to an unsigned request whether there is an API that is closed to strangers."""
     expected = "an API that refuses an unsigned request"
-    if not probed or probed.connection_problem:
+    if not unsigned or unsigned.problem:
         return _skipped("stage", "no connection")
-    kind = " by an HTTP API" if probed.is_http_api else ""
-    match probed.unsigned:
+    kind = " by an HTTP API" if unsigned.is_http_api else ""
+    match unsigned.response:
         case Response(status=status):
             return CheckResult(
                 "stage",
@@ -342,7 +352,7 @@ def _check_stage(probed: Probe | None, *, is_chosen: bool) -> CheckResult:
             return CheckResult("stage", Status.FAILED, error.problem, expected, error.remedy)
         case ForbiddenError() | ThrottledError() | ServerError() as error:
             return _ok("stage", f"an unsigned request is refused{kind} with {error.status} {error.code}".rstrip())
-        case NotFoundError() if probed.is_http_api:
+        case NotFoundError() if unsigned.is_http_api:
             return _ok("stage", "an HTTP API")
         case ApiError(status=401) as error:
             remedy = "Account A: the method has another authorizer; for signed calls it must be AWS_IAM."
@@ -365,32 +375,36 @@ _CALL_STEPS = {
 
 
 def _check_call(
-    profile: Profile, endpoint: Endpoint, probed: Probe | None, call: Call, *, is_chosen: bool
+    profile: Profile,
+    endpoint: Endpoint,
+    unsigned: Unsigned | None,
+    signed: Signed | None,
+    call: Call,
+    *,
+    is_chosen: bool,
 ) -> list[CheckResult]:
     steps = list(_CALL_STEPS)
-    if not profile.session:
-        return [_skipped(step, "no session to sign with") for step in steps]
-    if not (probed and probed.signed):
-        return [_skipped(step, "nowhere to send it to") for step in steps]
-    outcome = probed.signed
+    if not (signed and unsigned):
+        return [_skipped(step, "no API to call" if profile.session else "no session to sign with") for step in steps]
+    outcome = signed.response
     passed = {
         "path": f"GET {call.path}",
         "signature": f"accepted for {endpoint.region}",
         "permission": f"GET {call.path} is allowed",
-        "backend": f"{getattr(outcome, 'status', '')} in {probed.seconds:.2f} s",
+        "backend": f"{getattr(outcome, 'status', '')} in {signed.seconds:.2f} s",
     }
     if not isinstance(outcome, CallError):
         return [_ok(step, passed[step]) for step in steps]
-    failed = _failed_step(outcome, is_http_api=probed.is_http_api)
-    before, after = steps[: steps.index(failed)], steps[steps.index(failed) + 1 :]
+    failed = _failed_step(outcome, is_http_api=unsigned.is_http_api)
     result = CheckResult(failed, Status.FAILED, outcome.problem, _CALL_STEPS[failed], outcome.remedy)
     if not is_chosen and _may_be_the_path(failed, outcome):
         result = CheckResult(failed, Status.WARNING, outcome.problem, remedy=_GIVE_A_PATH)
         if failed == "backend":
             result = _ok(failed, passed[failed])
-    results = [_ok(step, passed[step]) for step in before]
-    if probed.is_http_api and failed == "permission":
+    results = [_ok(step, passed[step]) for step in steps[: steps.index(failed)]]
+    if unsigned.is_http_api and failed == "permission":
         results[-1] = _skipped("signature", "an HTTP API does not tell a wrong one from a missing permission")
+    after = steps[steps.index(failed) + 1 :]
     return [*results, result, *(_skipped(step, f"the {failed} comes first") for step in after)]
 
 

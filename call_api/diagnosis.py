@@ -15,7 +15,7 @@ from call_api.causes import RoleRequest
 from call_api.settings import ApiSettings
 from cross_account_api.call import Call
 from cross_account_api.client import Client
-from cross_account_api.credentials import Credentials, ProfileCredentials, SessionCache
+from cross_account_api.credentials import ProfileCredentials, SessionCache
 from cross_account_api.endpoint import find_api_region
 from cross_account_api.errors import AssumeRoleError, CallError, ConnectionFailedError, ForbiddenError, SettingsError
 from cross_account_api.response import Response, read_response
@@ -71,24 +71,27 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Probe:
-    """What the API responded.
+class Unsigned:
+    """What the API responded to an unsigned request: `response` is what it means, `problem` why there is none."""
+
+    problem: CallError | None = None
+    response: Response | CallError | None = None
+    is_http_api: bool = False
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What the API responded to a signed request.
 
     Attributes:
-        connection_problem: Why there was no response at all.
-        unsigned: The response to an unsigned request, or the error that it means.
-        is_http_api: Whether the API is an HTTP API, which explains less than a REST API.
-        signed: The response to a signed request; None if there was no session or no API to send it to.
-        seconds: How long the signed request took.
+        response: What it means.
+        seconds: How long it took.
         cached: Why the session from the cache was refused, if a new one is accepted.
         renewal_problem: Why no new session was to be had when the one from the cache was refused.
     """
 
-    connection_problem: CallError | None = None
-    unsigned: Response | CallError | None = None
-    is_http_api: bool = False
-    signed: Response | CallError | None = None
-    seconds: float = 0.0
+    response: Response | CallError
+    seconds: float
     cached: ForbiddenError | None = None
     renewal_problem: AssumeRoleError | None = None
 
@@ -167,7 +170,7 @@ def inspect_endpoint(settings: ApiSettings, own_region: str) -> Endpoint:
     if found := find_proxy(url):
         try:
             proxy = urlsplit(found).hostname or "of HTTPS_PROXY"
-        except ValueError:  # `probe` reports it
+        except ValueError:  # `send_unsigned` reports it
             proxy = "of HTTPS_PROXY"
     else:
         try:
@@ -178,40 +181,45 @@ def inspect_endpoint(settings: ApiSettings, own_region: str) -> Endpoint:
     return Endpoint(url, None, region, region_problem, url_region, addresses, proxy, dns_problem)
 
 
-def probe(profile: Profile, endpoint: Endpoint, call: Call) -> Probe:
-    """Send a request without a signature, and one with it."""
+def send_unsigned(profile: Profile, endpoint: Endpoint, call: Call) -> Unsigned:
+    """Send a request without a signature."""
     try:
         transport = Connections(endpoint.url, 1, profile.ca_bundle)
         http = transport.send(Request(call.method, endpoint.url + call.target), _PROBE_TIMEOUT)
     except (ConnectionFailedError, SettingsError) as error:
-        return Probe(connection_problem=error)
+        return Unsigned(problem=error)
     except CallError as error:
-        return Probe(unsigned=error)
+        return Unsigned(response=error)
     is_http_api = "apigw-requestid" in http.headers
-    unsigned: Response | CallError
     try:
-        unsigned = read_response(http)
+        return Unsigned(response=read_response(http), is_http_api=is_http_api)
     except CallError as error:
-        unsigned = error
-    if not (profile.session and endpoint.region):
-        return Probe(unsigned=unsigned, is_http_api=is_http_api)
+        return Unsigned(response=error, is_http_api=is_http_api)
+
+
+def send_signed(profile: Profile, endpoint: Endpoint, call: Call) -> Signed | None:
+    """Send a signed request; with a new session as well, if the API refuses the one from the cache."""
+    if not (profile.session and profile.settings and endpoint.region):
+        return None
     start = monotonic()
-    signed = _send(_Session(profile.session), endpoint, call, transport)
-    cached = renewal_problem = None
-    if profile.is_cached and profile.settings and isinstance(signed, ForbiddenError):
-        try:
-            fresh = ProfileCredentials(profile.settings.profile, cache=SessionCache(shared=False))
-            retried = _send(_Session(fresh.get_frozen_credentials()), endpoint, call, transport)
-        except AssumeRoleError as error:
-            renewal_problem = error
-        else:
-            if not isinstance(retried, ForbiddenError):
-                cached, signed = signed, retried
-    return Probe(None, unsigned, is_http_api, signed, monotonic() - start, cached, renewal_problem)
+    response = _send(profile.session, profile, endpoint, call)
+    seconds = monotonic() - start
+    if not (profile.is_cached and isinstance(response, ForbiddenError)):
+        return Signed(response, seconds)
+    try:
+        # Neither from the cache nor put there: what call-api does next is not changed.
+        fresh = ProfileCredentials(profile.settings.profile, cache=SessionCache(shared=False)).get_frozen_credentials()
+    except AssumeRoleError as error:
+        return Signed(response, seconds, renewal_problem=error)
+    retried = _send(fresh, profile, endpoint, call)
+    if isinstance(retried, ForbiddenError):
+        return Signed(response, seconds)
+    return Signed(retried, seconds, cached=response)
 
 
-def _send(credentials: Credentials, endpoint: Endpoint, call: Call, transport: Connections) -> Response | CallError:
-    client = Client(endpoint.url, region=endpoint.region, credentials=credentials, transport=transport)
+def _send(session: ReadOnlyCredentials, profile: Profile, endpoint: Endpoint, call: Call) -> Response | CallError:
+    transport = Connections(endpoint.url, 1, profile.ca_bundle)
+    client = Client(endpoint.url, region=endpoint.region, credentials=_Session(session), transport=transport)
     try:
         return client.send(call, deadline=monotonic() + _CALL_SECONDS)
     except CallError as error:

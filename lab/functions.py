@@ -8,6 +8,7 @@ from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
 
+from access.model import load
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
 from lab.sam import PROJECT, setting
 
@@ -64,3 +65,9 @@ def function_for(event: Any) -> Function:
 def _read_template(account: str) -> dict[str, Any]:
     template: dict[str, Any] = yaml_parse((PROJECT / setting(account, "build", "template_file")).read_text())
     return template
+
+
+def example_path() -> str:
+    """Return the path of a granted GET route without parameters, if the API has one."""
+    granted = [route.path for route in load().routes if route.granted and route.method == "GET"]
+    return next((path for path in granted if "{" not in path), "/")

@@ -19,6 +19,7 @@ from botocore.config import Config
 from lab import workarounds
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS, REGION, environment, session, write_accounts, write_profile
 from lab.emulator import CA_FILE, emulator
+from lab.functions import example_path
 from lab.iam import Statement, create_role, create_user, credentials
 from lab.sam import Sam, setting
 
@@ -225,6 +226,7 @@ class Lab:
             "role_arn": self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
             "external_id": self.external_id,
             "role_session_name": f"{ACCOUNT_IDS[ACCOUNT_B]}-{USER}",
+            "api_path": example_path(),
         }
         write_profile(self.config_file, USER, **location, **key)
         write_profile(self.config_file, USER_PROFILE, **location, **role)

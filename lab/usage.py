@@ -12,8 +12,8 @@ from shlex import quote
 
 import certifi
 
-from access.model import load
 from lab.accounts import ACCOUNT_B, REGION
+from lab.functions import example_path
 from lab.lab import STACK_NAMES, USER_PROFILE, Lab
 from lab.sam import PROJECT
 
@@ -86,7 +86,7 @@ def environment_script(lab: Lab) -> str:
 
 def usage(lab: Lab, env_file: Path) -> str:
     """Return commands to try in another terminal."""
-    path = _example_path()
+    path = example_path()
     call = json.dumps({"path": path})
     file = os.path.relpath(env_file)
     replay = "python -m lab replay" + ("" if env_file == ENV_FILE else f" --env-file {quote(file)}")
@@ -105,12 +105,6 @@ def usage(lab: Lab, env_file: Path) -> str:
             f"  {replay} --consumer {consumer}    # moves the messages of FailedCallQueue to CallQueue",
         ]
     return "\n".join([*lines, ""])
-
-
-def _example_path() -> str:
-    """Return the path of a granted GET route without parameters, if the API has one."""
-    granted = [route for route in load().routes if route.granted and route.method == "GET"]
-    return next((route.path for route in granted if "{" not in route.path), "/")
 
 
 def _write_ca_bundle(lab: Lab) -> Path:

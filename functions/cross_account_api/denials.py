@@ -45,15 +45,15 @@ _POLICIES = {
 """By the type of policy: whose it is, and what a message calls it."""
 
 _MORE = {
-    (_API_ACTION, "identity-based policy", True): "Sessions are revoked in the same way.",
-    (_API_ACTION, "resource-based policy", True): "Account B: call with a session of the executor role.",
-    ("sts:AssumeRole", "identity-based policy", False): "ApiAccessPolicy of template-account-b.yaml does.",
-    ("sts:AssumeRole", "role trust policy", False): (
+    ("execute-api", "identity-based policy", True): "Sessions are revoked in the same way.",
+    ("execute-api", "resource-based policy", True): "Account B: call with a session of the executor role.",
+    ("sts", "identity-based policy", False): "ApiAccessPolicy of template-account-b.yaml does.",
+    ("sts", "role trust policy", False): (
         "It compares the account, the ExternalId, the session name, the principal and MFA. "
         "Account B: check what the profile sends."
     ),
 }
-"""By action, type of policy and whether it denies: what else helps."""
+"""By service, type of policy and whether it denies: what else helps."""
 
 _SESSION_TAGS = (
     "Account B: or send no session tags (GitHub's action: role-skip-session-tagging: true; EKS Pod Identity: "
@@ -103,6 +103,11 @@ class Denial:
         return bool(own and other and other[0].strip("*")) and not own[0].endswith(other[0].lstrip("*"))
 
     @property
+    def is_of_executor(self) -> bool:
+        """Whether the principal can be a session of the role that may call the API."""
+        return ":assumed-role/" in self.principal and not self.is_of_another_account
+
+    @property
     def remedy(self) -> str:
         """Which account can change that, and how."""
         if self.action == _API_ACTION:
@@ -116,29 +121,30 @@ class Denial:
                 f"STS did not say which side refused. Account B: allow {self.action} on exactly this role. "
                 "Account A: check the trust policy's account, ExternalId, session name, principal and MFA."
             )
-        return self._named_remedy("the caller", "Account B", "the role's trust policy", self.action)
+        what = self.action + (f" on {self.resource}" if self.resource else "")
+        return self._named_remedy("the caller", "Account B", "the role's trust policy", what)
 
     def _api_remedy(self) -> str:
         if self.principal == "anonymous":
             return "Account A: the method does not read signatures; its authorizer must be AWS_IAM."
-        if self.is_of_another_account:
-            assume = (
-                f"Account B: {self.principal} is not a principal of the API's account. Assume account A's output "
-                "ExecutorRoleArn (role_arn)."
-            )
-            if self.policy in ("", "identity-based policy", "resource-based policy"):
+        lacking = "Account A: the executor role's policy lacks this method and path."
+        is_open = self.policy in ("", "identity-based policy", "resource-based policy")
+        if not self.is_of_executor:
+            assume = f"Account B: {self.principal} is not the executor role: assume account A's output ExecutorRoleArn."
+            if is_open:
                 return f"{assume} Without a role, the caller's policy and the API's resource policy must both allow it."
             named = self._named_remedy("the caller", "Account B", "the API's resource policy", "the call")
             return f"{named} {assume}"
-        if not self.policy:
-            if self.explicit:
-                return (
-                    "Account A: a policy denies it, probably the API's resource policy. "
-                    "Account B: call with a session of the executor role."
-                )
-            return "Account A: the executor role's policy lacks this method and path."
-        if (self.policy, self.explicit) == ("identity-based policy", False):
-            return "Account A: the executor role's policy lacks this method and path."
+        if not self.resource and is_open and not self.explicit and "ExecutorRole" not in self.principal:
+            own = self.principal.split(":")[4]
+            return f"Account B: unless {own} is the API's account, assume account A's output ExecutorRoleArn. {lacking}"
+        if not self.policy and self.explicit:
+            return (
+                "Account A: a policy denies it, probably the API's resource policy. "
+                "Account B: call with a session of the executor role."
+            )
+        if self.policy in ("", "identity-based policy") and not self.explicit:
+            return lacking
         return self._named_remedy("the executor role", "Account A", "the API's resource policy", "this method and path")
 
     def _named_remedy(self, principal: str, account: str, resource_policy: str, what: str) -> str:
@@ -151,4 +157,4 @@ class Denial:
             text = f"{account}: no {name.removeprefix('a ')} allows {what}."
         else:
             text = f"{account}: {name} does not allow {what}."
-        return " ".join(filter(None, (text, _MORE.get((self.action, self.policy, self.explicit)))))
+        return " ".join(filter(None, (text, _MORE.get((self.action.partition(":")[0], self.policy, self.explicit)))))

@@ -164,6 +164,7 @@ class AssumeRoleError(CallError):
         ("Throttling.*|RequestLimitExceeded|Internal.*|ServiceUnavailable.*", "", "AWS: try again later."),
         # What keeps STS from being asked.
         ("NoCredentialsError", "", "Account B: set AWS_PROFILE, or give credentials in another way."),
+        ("ProfileNotFound", "profile ()", "Account B: AWS_PROFILE is set but empty; unset it."),
         ("ProfileNotFound", "", "Account B: name a profile of your AWS configuration."),
         ("MissingSessionToken", "", "Account B: set AWS_SESSION_TOKEN or aws_session_token, which belongs to the key."),
         ("ConfigParseError", "", "Account B: correct this file."),

@@ -150,12 +150,6 @@ NOTHING = [name.removeprefix("--").replace("-", "_") for name in GIVEN]
 
 @pytest.mark.parametrize("option", ["--yes", "--print"])
 def test_nothing_is_asked_that_has_an_answer(config: Path, option: str) -> None:
-    changes: dict[str, str | None] = {
-        "role_session_name": None,
-        "mfa_serial": None,
-        "region": None,
-        "source_profile": None,
-    }
     config.write_text(OWN.replace("profile me", "default"))
 
     result = configure(option, without=["role_session_name", "mfa_serial", "region", "source_profile"])

@@ -332,7 +332,7 @@ def test_a_principal_of_account_b_has_to_assume_the_role(
     report = Report("/orders", profile=None)
 
     assert report.having("failed") == ["permission"]
-    assert report.next.startswith(f"Account B: {aws.arn} is not a principal of the API's account. Assume account A's")
+    assert report.next.startswith(f"Account B: {aws.arn} is not the executor role: assume account A's output")
     assert report.steps["session name"]["status"] == "ok"
 
 

@@ -213,6 +213,16 @@ def test_configure(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert result.exit_code == (1 if "cannot be read" in CASES[name].words else 0)
 
 
+@pytest.mark.parametrize("arguments", [["/whoami"], ["doctor"]])
+def test_a_profile_without_a_name(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "")
+
+    result = CliRunner(mix_stderr=False).invoke(main, arguments)
+
+    assert result.exit_code == (1 if arguments == ["doctor"] else 3)
+    assert "AWS_PROFILE is set but empty; unset it." in " ".join((result.stdout + result.stderr).split())
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
