@@ -152,7 +152,7 @@ MISSING = "MissingAuthenticationTokenException"
         (r"(Signature=\w{64})", r"\g<1>0", WRONG),
     ],
 )
-def test_a_change_on_the_way_is_refused(wire: Wire, pattern: str, replacement: str, error_type: str) -> None:
+def test_a_change_in_transit_is_refused(wire: Wire, pattern: str, replacement: str, error_type: str) -> None:
     assert wire.send(wire.replaced(pattern, replacement)) == (403, error_type)
 
 

@@ -1,4 +1,4 @@
-"""What the documents say, held to what is really there."""
+"""What the documents say agrees with templates, tests and code."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from access.templates import PROJECT, Side, resolved, source
+from access.templates import PROJECT, Side, resolved
+from cross_account_api import errors
 
 OPERATIONS = (PROJECT / "docs/operations.md").read_text()
 FIRST_DEPLOYMENT = (PROJECT / "docs/first-deployment.md").read_text()
 SECURITY = (PROJECT / "docs/security.md").read_text()
+TROUBLESHOOTING = (PROJECT / "docs/troubleshooting.md").read_text()
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+TEMPLATES = sorted(PROJECT.glob("template-*.yaml"))
 SIDES: list[Side] = ["a", "b"]
 
 
@@ -76,11 +79,12 @@ def test_every_saved_query_is_named_on_its_side() -> None:
 
 
 def test_commands_give_parameters_that_exist() -> None:
-    deploy_role = yaml_parse((PROJECT / "template-deploy-role.yaml").read_text())
-    parameters = {*source("a")["Parameters"], *source("b")["Parameters"], *deploy_role["Parameters"]}
-    given = set(re.findall(r"\b([A-Z][a-z]+[A-Z]\w+)=", OPERATIONS + FIRST_DEPLOYMENT))
-    # Of the AWS CLI.
+    parameters = {name for template in TEMPLATES for name in yaml_parse(template.read_text())["Parameters"]}
+    text = "".join(document.read_text() for document in DOCUMENTS)
+    given = set(re.findall(r"\b([A-Z][a-z]+[A-Z]\w+)=", text))
+    # Of the AWS CLI and boto3.
     given -= {
+        "ConditionExpression",
         "MonitoringTimeInMinutes",
         "OrganizationalUnitIds",
         "OutputKey",
@@ -90,6 +94,15 @@ def test_commands_give_parameters_that_exist() -> None:
         "RollbackTriggers",
     }
     assert {"ConsumerAccountIds", "ExternalId", "PreviousExternalId"} <= given <= parameters
+
+
+def test_every_error_is_explained() -> None:
+    explained = set(re.findall(r"`(\w+Error)`", TROUBLESHOOTING))
+    types = {name for name in vars(errors) if name.endswith("Error")}
+    # Base classes; errors of the settings and of STS, whose own messages are explained; an expired token's 403.
+    types -= {"CallError", "ResponseError", "ApiError", "SettingsError", "AssumeRoleError", "ForbiddenError"}
+    types -= {"ThrottledError", "ExpiredSessionError"}
+    assert explained == types
 
 
 def test_the_first_deployment_is_a_checklist_of_eleven_observations() -> None:

@@ -161,7 +161,7 @@ def test_a_failure_is_logged_and_counted(
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret detail"), NoCredentialsError(), KeyError("secret detail")])
-def test_an_unexpected_exception_tells_nothing(
+def test_an_unexpected_exception_reveals_nothing(
     api: Api, faults: Faults, logged: Callable[[], list[dict[str, Any]]], error: Exception
 ) -> None:
     faults.fail("GetItem", error)
