@@ -108,14 +108,13 @@ def replace_blocks(template: str) -> str:
     for name in ("IdempotencyTable", "StoreThrottledAlarm"):
         template, count = re.subn(block.format(name), "", template, flags=re.M)
         assert count == 1, name
-    # The dashboard: widgets of metrics and tables that are no more, and the alarm.
+    # The dashboard: the alarm, metrics of the example's code, of its indexes and second table, and widgets left empty.
     template = re.sub(r',\s+"\$\{StoreThrottledAlarm\.Arn\}"', "", template)
-    gone = re.compile(r'"CrossAccountApi", "|ProductsTable|IdempotencyTable')
-    head, *widgets = re.split(r'(?=^ {10}\{"type")', template, flags=re.M)
-    *widgets, last = widgets
-    last, end = last.split("\n        ]}", 1)
-    kept = [widget.rstrip().rstrip(",") for widget in [*widgets, last] if not gone.search(widget)]
-    return head + ",\n".join(kept) + "\n        ]}" + end
+    gone = r'"CrossAccountApi", "|"GlobalSecondaryIndexName"|IdempotencyTable'
+    template = re.sub(
+        rf',?\n +\["AWS/DynamoDB"[^\n]*(?:{gone})[^\n]*?\}}\]|,?\n +\["CrossAccountApi", "[^\n]*?"\}}\]', "", template
+    )
+    return re.sub(r'\n {10}\{"type": "metric"[^\n]*\n[^\n]*\n +"metrics": \[\]\}\},', "", template)
 
 
 def write_calls(copy: Copy) -> None:

@@ -116,7 +116,8 @@ def test_nothing_in_the_package_misses_what_was_left_out(built: tuple[str, Path]
         timeout=120,
     )
     missing = set(completed.stdout.split())
-    assert "jsonpath_ng" in missing, "what is optional in Powertools is not there, so something must be missing"
+    if (folder / "aws_lambda_powertools").exists():
+        assert "jsonpath_ng" in missing, "what is optional in Powertools is not there, so something must be missing"
     assert not {name for name in missing if name.partition(".")[0] in {item.stem for item in folder.iterdir()}}
 
 

@@ -13,6 +13,8 @@ from access.contract import Example
 from access.model import Route
 from lab import demo
 from lab.access import Caller, Observations, Outcome
+from lab.accounts import ACCOUNT_B
+from lab.lab import STACK_NAMES
 
 
 def route(method: str, path: str, example: Example | None = None, *, promised: bool | None = True) -> Route:
@@ -82,7 +84,7 @@ def caller(name: str, refusal: Outcome | None = None) -> Caller:
 
 
 def line(message: str = "call succeeded", **fields: Any) -> str:
-    key = "eu-west-1/orders-caller/2030-01-01"
+    key = f"eu-west-1/{STACK_NAMES[ACCOUNT_B]}/2030-01-01"
     return json.dumps(
         {"message": message, "idempotency_key": key, "status": 201, "duration_ms": 12.3, "reason": "cold"} | fields
     )

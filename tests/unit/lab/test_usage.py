@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from lab.accounts import ACCOUNT_B
+from lab.lab import STACK_NAMES
 from lab.usage import environment_file, usage
 
 USERS_OWN = {
@@ -129,6 +131,6 @@ def test_the_usage_has_commands_for_each_consumer(lab: Any, env_file: Path) -> N
 
     assert f"source {os.path.relpath(env_file)}\n  call-api GET /" in text
     for consumer in lab.consumers:
-        assert f"sam remote invoke CallQueue --stack-name orders-caller --profile {consumer} --event" in text
-        assert f"sam logs --stack-name orders-caller --profile {consumer}" in text
+        assert f"sam remote invoke CallQueue --stack-name {STACK_NAMES[ACCOUNT_B]} --profile {consumer} --event" in text
+        assert f"sam logs --stack-name {STACK_NAMES[ACCOUNT_B]} --profile {consumer}" in text
         assert f"python -m lab replay --env-file {os.path.relpath(env_file)} --consumer {consumer}" in text
