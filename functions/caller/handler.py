@@ -26,6 +26,7 @@ from cross_account_api import (
     Response,
     ResponseTooLargeError,
     ServerError,
+    SettingsError,
     ThrottledError,
     Timing,
 )
@@ -77,13 +78,20 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
     """
     deadline = monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN_SECONDS
     match event:
-        case {"Records": [{"eventSource": "aws:sqs"}, *_] as records}:
+        case {"Records": [{"eventSource": "aws:sqs"}, *_] as records} if all(map(_is_message, records)):
             return _make_calls(records, deadline)
     outcome = _make_call(event, deadline, context.aws_request_id)
     _report(outcome)
     if isinstance(outcome.result, Exception):
         raise outcome.result
     return outcome.result.as_json()
+
+
+def _is_message(record: object) -> bool:
+    match record:
+        case {"messageId": str(), "body": str()}:
+            return True
+    return False
 
 
 def _make_calls(records: list[dict[str, Any]], deadline: float) -> dict[str, Any]:
@@ -169,9 +177,12 @@ def _park(record: dict[str, Any], error: Exception) -> bool:
     That is so for a call that is refused as it is, and for one that must not be repeated because the API ignores
     idempotency keys and may have received it.
     """
+    try:
+        settings = Settings.from_environment()
+    except SettingsError:
+        return False
     if not isinstance(error, CallError):
         return False
-    settings = Settings.from_environment()
     uncertain = settings.api_ignores_idempotency_keys and error.may_have_arrived
     is_refused = isinstance(error, InvalidCallError) or (
         isinstance(error, ApiError) and not isinstance(error, _PASSING)

@@ -6,13 +6,14 @@ import json
 import math
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
-from email.message import Message
+from decimal import Decimal, DecimalException
 from functools import partial
 from typing import Any, NoReturn, Self
 from urllib.parse import quote, urlencode
 
+from cross_account_api import media_type
 from cross_account_api.errors import InvalidCallError
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -21,12 +22,15 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MAX_BODY_BYTES = 6 * 1024 * 1024
 """What a Lambda function can be invoked with, so that every call that fits here can be replayed."""
 
+MAX_HEADER_BYTES = 10240
+"""API Gateway's own limit: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
+
 _FIELDS = ("method", "path", "query", "headers", "body", "base64", "idempotency_key")
 _WITHOUT_BODY = ("GET", "HEAD")
 _NOT_IDEMPOTENT = ("POST", "PATCH")
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_PRINTABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+PRINTABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _RESERVED_HEADERS = re.compile(
     r"host|authorization|date|x-amz-.*|x-amzn-.*|x-correlation-id|idempotency-key|user-agent|accept-encoding"
@@ -160,9 +164,10 @@ def _not_json(text: str) -> NoReturn:
 
 def _exact(text: str) -> float:
     number = float(text)
-    if not math.isfinite(number) or Decimal(repr(number)) != Decimal(text):
-        raise InvalidCallError("call", "JSON with a number that a double cannot hold", "numbers as text")
-    return number
+    with suppress(DecimalException):  # an exponent beyond those of any Decimal
+        if math.isfinite(number) and Decimal(repr(number)) == Decimal(text):
+            return number
+    raise InvalidCallError("call", "JSON with a number that a double cannot hold", "numbers as text")
 
 
 def _method(value: object) -> str:
@@ -180,7 +185,7 @@ def _path(value: object) -> tuple[str, str]:
         if not value or not all(isinstance(segment, str) for segment in value):
             raise InvalidCallError("path", type_name(value), "a list of text, one for each segment")
         for segment in value:
-            if segment in ("", ".", "..") or _UNSENDABLE.search(segment):
+            if not segment or {".", ".."} & set(segment.split("/")) or _UNSENDABLE.search(segment):
                 raise InvalidCallError("path", f"a list with the segment {_shown(segment)}", allowed)
         return "/" + "/".join(value), "".join(f"/{quote(segment, safe='')}" for segment in value)
     if (
@@ -246,11 +251,14 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
             )
         if name.lower() in pairs:
             raise InvalidCallError(f"headers.{name}", "given twice", "each name once, whatever its case")
-        if not isinstance(text, str) or not _PRINTABLE.fullmatch(text):
+        if not isinstance(text, str) or not PRINTABLE.fullmatch(text):
             raise InvalidCallError(
                 f"headers.{name}", type_name(text), "printable ASCII text that neither starts nor ends with a space"
             )
         pairs[name.lower()] = (name, text)
+    size = sum(len(name) + len(text) for name, text in pairs.values())
+    if size > MAX_HEADER_BYTES:
+        raise InvalidCallError("headers", f"{size} bytes", f"at most {MAX_HEADER_BYTES} bytes")
     return tuple(pairs.values())
 
 
@@ -264,12 +272,12 @@ def _body(event: dict[str, Any], method: str, headers: dict[str, str], max_bytes
     if method in _WITHOUT_BODY:
         raise InvalidCallError("body", type_name(value), f"no body with {method}")
     given = next((text for name, text in headers.items() if name.lower() == "content-type"), "application/json")
-    media_type = given.partition(";")[0].strip().lower()
+    type_ = given.partition(";")[0].strip().lower()
     if isinstance(value, bytes):
         body, content_type = value, "application/octet-stream"
     elif is_base64:
         body, content_type = _decode_base64(value), "application/octet-stream"
-    elif media_type != "application/json" and not media_type.endswith("+json"):
+    elif type_ != "application/json" and not type_.endswith("+json"):
         body, content_type = _encode_text(value, given), given
     else:
         body, content_type = _encode_json(value), "application/json"
@@ -288,13 +296,9 @@ def _decode_base64(value: object) -> bytes:
 
 
 def _encode_text(value: object, content_type: str) -> bytes:
-    header = Message()
-    header["content-type"] = content_type
-    try:
-        if isinstance(value, str):
-            return value.encode(header.get_content_charset() or "utf-8")
-    except (LookupError, UnicodeEncodeError):
-        pass
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return media_type.encode(value, media_type.parse(content_type)[1])
     allowed = f"text in the charset of Content-Type ({content_type[:100]}), or Base64 with base64 true"
     raise InvalidCallError("body", type_name(value), allowed)
 
@@ -309,7 +313,7 @@ def _encode_json(value: object) -> bytes:
 def _idempotency_key(value: object) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or len(value) > 255 or not _PRINTABLE.fullmatch(value):
+    if not isinstance(value, str) or len(value) > 255 or not PRINTABLE.fullmatch(value):
         raise InvalidCallError("idempotency_key", _shown(value), "1 to 255 characters of printable ASCII")
     return value
 

@@ -10,7 +10,7 @@ from requests.auth import AuthBase
 from requests.models import PreparedRequest
 from requests_aws4auth import AWS4Auth
 
-from cross_account_api.call import Call
+from cross_account_api.call import PRINTABLE, Call
 from cross_account_api.credentials import AssumedRoleCredentials, Credentials, ProfileCredentials
 from cross_account_api.endpoint import (
     EXTERNAL_ID,
@@ -184,7 +184,7 @@ class Client:
         Args:
             call: The call.
             deadline: When to have finished, by `time.monotonic`; 90 s from now unless given.
-            correlation_id: Sent as `X-Correlation-Id`, to find the call in the API's logs.
+            correlation_id: Sent as `X-Correlation-Id`, if it is printable ASCII, to find the call in the API's logs.
 
         Returns:
             The response, always 2xx.
@@ -302,9 +302,9 @@ def request_headers(call: Call, correlation_id: str) -> dict[str, str]:
         "Content-Type": call.content_type,
         "Idempotency-Key": call.idempotency_key,
         "User-Agent": "cross-account-api",
-        "X-Amzn-Trace-Id": os.environ.get("_X_AMZN_TRACE_ID"),
-        "X-Correlation-Id": correlation_id,
     }
+    tracing = {"X-Amzn-Trace-Id": os.environ.get("_X_AMZN_TRACE_ID", ""), "X-Correlation-Id": correlation_id}
+    headers |= {name: value for name, value in tracing.items() if PRINTABLE.fullmatch(value)}
     own = {name.lower() for name, _ in call.headers}
     return {name: value for name, value in headers.items() if value and name.lower() not in own} | dict(call.headers)
 

@@ -60,15 +60,16 @@ def find_api_region(api_url: str, given: str, default: str, *, name: str = "regi
 
     Returns:
         The region given, else the one in an `execute-api` host name (public, FIPS, dual stack or VPC endpoint, in any
-        partition), else the caller's own.
+        partition), else the caller's own, unless the host name looks like one of these and names no region.
 
     Raises:
         SettingsError: There is none, or it is malformed.
 
     See https://docs.aws.amazon.com/general/latest/gr/apigateway.html
     """
-    match = _API_HOST.fullmatch(api_url.split("/")[2].partition(":")[0])
-    region = given or (match["region"] if match else default)
+    host = api_url.split("/")[2].partition(":")[0]
+    match = _API_HOST.fullmatch(host)
+    region = given or (match["region"] if match else "" if ".execute-api" in host else default)
     if not REGION.fullmatch(region):
         raise SettingsError(name, shown(region), "the region of the API, for example eu-west-1")
     return region

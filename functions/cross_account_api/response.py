@@ -4,10 +4,11 @@ import base64
 import json
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
-from email.message import Message
 from typing import Any, NoReturn
 
+from cross_account_api import media_type
 from cross_account_api.errors import (
     ApiError,
     BadRequestError,
@@ -20,11 +21,12 @@ from cross_account_api.errors import (
     RedirectError,
     ServerError,
     ThrottledError,
+    one_line,
 )
 from cross_account_api.transport import HttpResponse, parse_retry_after
 
 _SESSION_CODES = ("ExpiredTokenException", "UnrecognizedClientException")
-_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89abAB]")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _TEXT = re.compile(
     r"text/.*|.*[/+]xml|application/(?:javascript|x-www-form-urlencoded|yaml|x-yaml|x-ndjson|sql|graphql)"
 )
@@ -73,10 +75,10 @@ def read_response(http: HttpResponse, *, attempts: int = 1, throttled: int = 0) 
         ApiError: The status is not 2xx; the type says what it means.
         InvalidResponseError: The status is 2xx, and the body is not what its content type says.
     """
-    request_id = http.headers.get("x-amzn-requestid") or http.headers.get("apigw-requestid", "")
+    request_id = one_line(http.headers.get("x-amzn-requestid") or http.headers.get("apigw-requestid", ""))
     if not 200 <= http.status < 300:
         raise _api_error(http, request_id)
-    body, is_base64 = _parse_body(http.body, http.headers.get("content-type", ""), request_id)
+    body, is_base64 = _parse_body(http, request_id)
     return Response(
         status=http.status,
         headers=dict(http.headers),
@@ -89,27 +91,24 @@ def read_response(http: HttpResponse, *, attempts: int = 1, throttled: int = 0) 
     )
 
 
-def _parse_body(content: bytes, content_type: str, request_id: str) -> tuple[Any, bool]:
-    if not content:
+def _parse_body(http: HttpResponse, request_id: str) -> tuple[Any, bool]:
+    if not http.body:
         return None, False
-    header = Message()
-    header["content-type"] = content_type or "text/plain"
-    media_type = header.get_content_type()
-    if media_type == "application/json" or media_type.endswith("+json"):
-        return _parse_json(content, request_id), False
-    if _TEXT.fullmatch(media_type):
-        try:
-            return content.decode(header.get_content_charset("utf-8")), False
-        except (LookupError, ValueError):  # an unknown charset, or bytes that are not in it
-            pass
-    return base64.b64encode(content).decode(), True
+    type_, charset = media_type.parse(http.headers.get("content-type", ""))
+    if type_ == "application/json" or type_.endswith("+json"):
+        return _parse_json(http.body, request_id), False
+    if _TEXT.fullmatch(type_) and http.headers.get("content-encoding", "identity").lower() == "identity":
+        with suppress(ValueError):
+            return media_type.decode(http.body, charset), False
+    return base64.b64encode(http.body).decode(), True
 
 
 def _parse_json(content: bytes, request_id: str) -> Any:
     """Parse JSON that can be handed on as JSON: without NaN, infinity and lone surrogates."""
     try:
-        body = json.loads(content, parse_constant=_refuse, parse_float=_finite)
-        if _SURROGATE_ESCAPE.search(content):
+        text = content.decode(json.detect_encoding(content))  # json.loads would let surrogates pass
+        body = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        if _SURROGATE_ESCAPE.search(text):
             json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InvalidResponseError(request_id) from error

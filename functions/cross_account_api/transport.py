@@ -1,13 +1,21 @@
 """Connections to the API. No other module knows that urllib3 makes them.
 
 Against urllib3's defaults: all connections share one TLS context, the read timeout limits the whole response instead of
-each read, a response that is cut off within its headers is an error, no redirect is followed, nothing is retried.
+each read, a response that is malformed or cut off anywhere is an error, a connection with bytes left on it is not used
+again, no redirect is followed, nothing is retried.
 """
 
+import http.client
+import io
 import os
+import re
+import socket
 import ssl
+import threading
 import time
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -15,6 +23,7 @@ from urllib.parse import urlsplit
 import certifi
 import urllib3
 from requests.utils import get_environ_proxies, select_proxy
+from urllib3.util.response import assert_header_parsing
 
 from cross_account_api.errors import (
     CertificateError,
@@ -26,10 +35,20 @@ from cross_account_api.errors import (
 MAX_RESPONSE_BYTES = 10 * 1024 * 1024
 """API Gateway's own limit: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
+_MAX_ERROR_BYTES = 64 * 1024
+"""How much is read of a response other than 2xx, for its code and message."""
+
 _CHUNK_BYTES = 64 * 1024
-_MIN_READ_SECONDS = 0.1
 _MAX_ADDRESSES = 8
 """Upper bound on addresses per host name; the connect timeout applies to each in turn."""
+_GZIP = ("gzip", "x-gzip")
+"""Not asked for, but some send it all the same."""
+
+_LENGTH = re.compile("[0-9]{1,18}")
+_HEAD_LINES = re.compile(rb"(?:HTTP/1\.[0-9] [1-9][0-9]{2}(?: [^\0\r\n]*)?|(?!HTTP/)[^\0\r\n]*)\r?\n")
+_BODY_LINES = re.compile(rb"(?:[0-9A-Fa-f]{1,15}[ \t]*(?:;[^\0\r\n]*)?|[^\0\r\n:]+:[^\0\r\n]*|)\r?\n")
+"""What may be on a line of a head, and between the chunks of a body and after them."""
+
 _NO_RETRIES = urllib3.Retry(total=False, redirect=False)
 _NOTHING_SENT = (
     urllib3.exceptions.NewConnectionError,
@@ -104,11 +123,16 @@ class Connections:
             raise SettingsError("AWS_CA_BUNDLE", repr(ca_bundle), "a file of CA certificates in PEM form") from error
         self._manager = _pool_manager(find_proxy(api_url), maxsize=size, ssl_context=context)
         self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(api_url))
-        self._pool = self._manager.connection_from_url(api_url)
+        self._attempt = _Attempt()
+        pool: Any = self._manager.connection_from_url(api_url)
+        pool.ConnectionCls = type(
+            "Connection", (_Connection, pool.ConnectionCls), {"attempt": self._attempt, "response_class": _Response}
+        )
+        self._pool = pool
 
     def send(self, request: Request, timeout: Timeout) -> HttpResponse:
         """Send a request: see `Transport`."""
-        deadline = time.monotonic() + min(timeout.total, timeout.connect + timeout.read)
+        self._attempt.deadline = time.monotonic() + min(timeout.total, timeout.connect + timeout.read)
         try:
             response = self._pool.urlopen(
                 request.method,
@@ -121,13 +145,18 @@ class Connections:
                     connect=min(timeout.connect, timeout.total / _MAX_ADDRESSES), read=timeout.read, total=timeout.total
                 ),
                 preload_content=False,
+                decode_content=False,
             )
             with response:
-                # Redirects are never followed, so nobody needs what comes with them.
-                body = b"" if 300 <= response.status < 400 else _read(response, deadline)
+                body = _read(response)
         except urllib3.exceptions.HTTPError as error:
-            raise _connection_error(error) from error
+            raise _connection_error(error, timeout) from error
         headers = {name.lower(): value for name, value in response.headers.itermerged()}
+        if body and headers.get("content-encoding", "").lower() in _GZIP:
+            body = _decompress(body)
+            del headers["content-encoding"]
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise ResponseTooLargeError(len(body), MAX_RESPONSE_BYTES)
         return HttpResponse(response.status, headers, body)
 
     def close(self) -> None:
@@ -167,32 +196,165 @@ def _pool_manager(proxy: str | None, **options: Any) -> urllib3.PoolManager:
         raise SettingsError("HTTPS_PROXY", "not a proxy's URL", "http://host:port or https://host:port") from error
 
 
-def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    if response.length_remaining is None and not response.chunked:
-        # http.client takes the end of the connection for the end of the headers, and what is there for a response.
-        raise ConnectionFailedError("the response ended within its headers", may_have_arrived=True)
+class _Attempt(threading.local):
+    """When the attempt of this thread has to be over."""
+
+    deadline = 0.0
+
+
+class _Connection(http.client.HTTPConnection):
+    """Sends within the time for the attempt; urllib3 would let the connect timeout limit that too."""
+
+    attempt: _Attempt
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        timeout = self.sock.gettimeout()
+        self.sock.settimeout(_seconds_until(self.attempt.deadline))
+        super().send(data)
+        self.sock.settimeout(timeout)
+
+
+class _Response(http.client.HTTPResponse):
+    """Refuses what http.client lets pass: cut off heads, malformed lines and lengths, interim responses as final ones.
+
+    See https://www.rfc-editor.org/rfc/rfc9112
+    """
+
+    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp: Any = _Stream(self.fp.detach(), sock)
+
+    def begin(self) -> None:
+        super().begin()
+        while 100 <= self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
+            self.headers: Any = None
+            super().begin()
+        if problem := self._problem():
+            raise http.client.HTTPException(problem)
+        if self.chunked and self.length == 0:  # no body, but some send the end of one
+            self.chunked = False
+            self.will_close = True
+        self.fp.lines = _BODY_LINES
+
+    def _problem(self) -> str:
+        try:
+            assert_header_parsing(self.headers)
+        except urllib3.exceptions.HeaderParsingError:
+            return "malformed headers"
+        lengths = [length.strip() for length in self.headers.get_all("content-length", [])]
+        codings = [coding.strip().lower() for coding in self.headers.get_all("transfer-encoding", [])]
+        if len(set(lengths)) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
+            return "malformed or contradicting lengths"
+        if codings not in ([], ["chunked"]) or (codings and lengths):
+            return "a body whose length is not clear"
+        if self.status == http.client.SWITCHING_PROTOCOLS:
+            return "another protocol"
+        if 200 <= self.status < 300 and self.length is None and not self.chunked:
+            return "a body of unknown length, which may be cut off"
+        return ""
+
+
+class _Stream(io.BufferedReader):
+    """What http.client reads a response from: every line must be whole, and all of it come before the timeout."""
+
+    def __init__(self, raw: socket.SocketIO, sock: Any) -> None:
+        self._source = _Source(raw, sock)
+        super().__init__(self._source)
+        self.lines = _HEAD_LINES
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        if not self.lines.fullmatch(line):
+            raise http.client.HTTPException("the response is malformed or was cut off")
+        return line
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read the line end after a chunk; everything else is read by `read1` and `readline`."""
+        data = super().read(size)
+        if data != b"\r\n":
+            raise http.client.HTTPException("a chunk of another length, or cut off")
+        return data
+
+    def close(self) -> None:
+        """Close the stream, and the connection as well if it holds more than the response."""
+        if not self.closed:
+            self._source.is_ended = True
+            if self.peek(1) or self._source.has_pending():
+                self._source.abandon()
+        super().close()
+
+
+class _Source(io.RawIOBase):
+    """A socket that is read until the timeout that it had at first."""
+
+    def __init__(self, raw: socket.SocketIO, sock: Any) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._deadline = time.monotonic() + sock.gettimeout()
+        self.is_ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        if self.is_ended:
+            return None
+        self._sock.settimeout(_seconds_until(self._deadline))
+        return self._raw.readinto(buffer)
+
+    def has_pending(self) -> bool:
+        """Return whether TLS has decrypted more, which no look at the socket shows."""
+        return bool(getattr(self._sock, "pending", int)())
+
+    def abandon(self) -> None:
+        with suppress(OSError):
+            getattr(self._sock, "socket", self._sock).shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _seconds_until(deadline: float) -> float:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError("timed out")
+    return seconds
+
+
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
+    """Read a body; of anything but 2xx only as much as an explanation takes, and nothing of a redirect."""
+    left = {2: MAX_RESPONSE_BYTES + 1, 3: 0}.get(response.status // 100, _MAX_ERROR_BYTES)
     chunks = []
-    size = 0
-    while chunk := _read_chunk(response, deadline):
+    while left and (chunk := response.read1(min(left, _CHUNK_BYTES))):
         chunks.append(chunk)
-        size += len(chunk)
-        if size > MAX_RESPONSE_BYTES:
-            raise ResponseTooLargeError(size, MAX_RESPONSE_BYTES)
-        if time.monotonic() > deadline:
-            raise ConnectionFailedError("the response did not end in time", may_have_arrived=True)
+        left -= len(chunk)
     return b"".join(chunks)
 
 
-def _read_chunk(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """Read what is there; the socket's own timeout would start anew with each read."""
-    sock = getattr(response.connection, "sock", None)
-    if sock:
-        sock.settimeout(max(deadline - time.monotonic(), _MIN_READ_SECONDS))
-    return response.read1(_CHUNK_BYTES)
+def _decompress(body: bytes) -> bytes:
+    """Return what a body contains, or the first bytes of it that are too many."""
+    decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        content = decoder.decompress(body, MAX_RESPONSE_BYTES + 1)
+    except zlib.error:
+        content = b""
+    if len(content) <= MAX_RESPONSE_BYTES and (not decoder.eof or decoder.unused_data):
+        raise ConnectionFailedError("the response's body is not whole gzip", may_have_arrived=True)
+    return content
 
 
-def _connection_error(error: urllib3.exceptions.HTTPError) -> ConnectionFailedError:
+def _connection_error(error: urllib3.exceptions.HTTPError, timeout: Timeout) -> ConnectionFailedError:
     """Name the first cause; the messages in between contain the URL with its query."""
+    if isinstance(error, urllib3.exceptions.ReadTimeoutError):
+        return ConnectionFailedError(
+            f"it took longer than {min(timeout.read, timeout.total):.3g} s",
+            may_have_arrived=True,
+            remedy="Account B: if the API needs longer, allow it: ApiTimeout of the stack, --timeout of call-api, or "
+            "timing of the client. Account A: check that the API exists, and what takes it so long.",
+        )
     first: BaseException = error
     while first.__context__:
         first = first.__context__
