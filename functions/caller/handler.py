@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.session
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 
 from caller.settings import Settings
 from cross_account_api import (
@@ -153,6 +154,8 @@ def _report(outcome: _Outcome) -> None:
     if isinstance(result, Response | ApiError):
         fields |= {"status": result.status, "api_request_id": result.request_id}
 
+    if is_metrics_disabled():
+        metrics.clear_metrics()  # Powertools would keep them, and write them all the same once there are a hundred
     metrics.add_metric("CallDuration", MetricUnit.Milliseconds, outcome.milliseconds)
     metrics.add_metric("CallAttempts", MetricUnit.Count, attempts)
     if attempts > 1:

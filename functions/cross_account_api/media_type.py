@@ -44,7 +44,7 @@ def encode(text: str, charset: str) -> bytes:
 def _known(charset: str) -> str:
     try:
         name = codecs.lookup(charset).name.replace("_", "-")
-        b"".decode(name)  # a codec such as base64 is not for text
+        "tea".encode(name)  # a codec such as rot13 is not for encoding
     except LookupError as error:
         raise ValueError(f"{charset!r} is not a charset") from error
     if name in _PYTHON_ONLY:

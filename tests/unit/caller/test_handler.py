@@ -43,7 +43,7 @@ from tests.support.fakes import (
 from tests.support.lambda_context import LambdaContext
 
 EVENTS = Path(__file__).parents[3] / "events"
-CONTEXT = LambdaContext(function_name="orders-caller-CallerFunction", seconds=24 * 60 * 60)
+CONTEXT = LambdaContext(seconds=3600, function_name="orders-caller-CallerFunction")
 
 type Output = Callable[[], tuple[list[dict[str, Any]], dict[str, Any]]]
 
@@ -372,6 +372,46 @@ def test_more_than_a_hundred_calls_are_all_counted(
 
     blobs = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
     assert sum(len(blob.get("CallSucceeded", [])) for blob in blobs) == 150
+
+
+def test_no_metrics_are_written_when_they_are_off(
+    function: ModuleType, fake_api: FakeApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
+    event = {"Records": [message(str(number), '{"path": "/"}') for number in range(150)]}
+
+    function.handler(event, CONTEXT)
+
+    assert "_aws" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "record", [None, "text", [], {}, {"messageId": "2"}, {"body": "{}"}, {"messageId": 2, "body": "{}"}]
+)
+def test_a_malformed_record_is_told_before_anything_is_sent(
+    function: ModuleType, fake_api: FakeApi, sts: FakeSts, record: object
+) -> None:
+    with pytest.raises(InvalidCallError):
+        function.handler({"Records": [message("1", '{"path": "/"}'), record]}, CONTEXT)
+
+    assert fake_api.requests == []
+    assert sts.parked == []
+
+
+def test_wrong_settings_lose_no_message(function: ModuleType, sts: FakeSts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_URL", "ftp://example.com")
+    event = {"Records": [message("1", '{"path": "/"}'), message("2", "tea, please")]}
+
+    assert function.handler(event, CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "2"}]}
+    assert sts.parked == []
+
+
+@pytest.mark.parametrize("identifier", ["a\r\nX-Evil: 1", "☕", ""])
+def test_an_odd_message_id_is_no_header(function: ModuleType, fake_api: FakeApi, identifier: str) -> None:
+    function.handler({"Records": [message(identifier, '{"path": "/"}')]}, CONTEXT)
+
+    [request] = fake_api.requests
+    assert "X-Correlation-Id" not in request.headers
 
 
 def test_one_deadline_holds_for_a_whole_batch(function: ModuleType, fake_api: FakeApi) -> None:

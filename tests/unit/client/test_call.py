@@ -134,10 +134,14 @@ def test_a_destination_envelope_is_taken_off_however_often_it_was_put_on() -> No
         ({"path": "/", "method": "PUT", "body": {}, "headers": {"Content-Type": "text/xml"}}, "body"),
         ({"path": "/", "method": "PUT", "body": "☕", "headers": {"Content-Type": "text/a; charset=latin-1"}}, "body"),
         ({"path": "/", "method": "PUT", "body": "tea", "headers": {"Content-Type": "text/a; charset=none"}}, "body"),
+        ({"path": "/", "method": "PUT", "body": "tea", "headers": {"Content-Type": "text/a; charset=idna"}}, "body"),
+        ({"path": "/", "method": "PUT", "body": "tea", "headers": {"Content-Type": "text/a; charset=rot13"}}, "body"),
         ({"path": []}, "path"),
         ({"path": ["a", 1]}, "path"),
         ({"path": ["a", ""]}, "path"),
         ({"path": ["..", "a"]}, "path"),
+        ({"path": ["a", "b/../c"]}, "path"),
+        ({"path": "/", "headers": {"X-A": "a" * 10_000, "X-B": "b" * 300}}, "headers"),
         ({"path": "/", "query": {"a": []}}, "query.a"),
         ({"path": "/", "method": "PUT", "body": 10**5000}, "body"),
         ({"path": "/", "method": "PUT", "body": "x" * MAX_BODY_BYTES}, "body"),
@@ -233,6 +237,8 @@ def test_text_that_is_not_json_is_a_bad_call(text: str) -> None:
         ('{"path": "/", "method": "PUT", "body": {"a": 1, "a": 2}}', "each name once"),
         ('{"path": "/", "method": "PUT", "body": 12345678901234567890.123456789}', "numbers as text"),
         ('{"path": "/", "method": "PUT", "body": 1e999}', "numbers as text"),
+        ('{"path": "/", "method": "PUT", "body": 1e-400}', "numbers as text"),
+        ('{"path": "/", "method": "PUT", "body": 1e-99999999999999999999}', "numbers as text"),
     ],
 )
 def test_what_parsing_would_change_in_silence_is_refused(text: str, allowed: str) -> None:

@@ -107,6 +107,13 @@ def test_a_region_that_is_given_wins() -> None:
     assert find_api_region(API_URL, "ap-southeast-2", "eu-north-1") == "ap-southeast-2"
 
 
+@pytest.mark.parametrize("host", ["a.execute-api.amazonaws.com", "a.b.execute-api.eu-west-1.amazonaws.com"])
+def test_an_execute_api_host_without_region_needs_one(host: str) -> None:
+    with pytest.raises(SettingsError, match="region is empty"):
+        find_api_region(f"https://{host}/v1", "", "eu-west-1")
+    assert find_api_region(f"https://{host}/v1", "us-east-1", "eu-west-1") == "us-east-1"
+
+
 def test_without_any_region_the_error_names_the_variable() -> None:
     with pytest.raises(SettingsError, match="region is empty"):
         find_api_region("https://api.example.com", "", "")

@@ -1,0 +1,562 @@
+"""No response, however odd, is taken for a success that it is not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import socket
+import string
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+import urllib3
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from cross_account_api import Call, Client, Response, Timing
+from cross_account_api.errors import CallError, ConnectionFailedError, InvalidResponseError
+from cross_account_api.response import read_response
+from cross_account_api.transport import Connections, HttpResponse, Request, Timeout
+from tests.attack.profile import attack
+from tests.support.aws.certificates import Authority
+from tests.support.aws.loopback import Exchange, RequestFault, Server, always
+from tests.support.aws.loopback import Response as Canned
+from tests.support.fakes import FakeApi, FakeCredentials, FakeTime
+
+URL = "http://127.0.0.1:4566/v1"
+TIMEOUT = Timeout(connect=5, read=5, total=5)
+type Parts = list[bytes]
+
+JSON = b'{"order_id": "1", "quantity": 12}'
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+BOMB = gzip.compress(bytes(100_000_000), 6)
+ZIPPED = gzip.compress(b"tea " * 100)
+RESPONSES = {
+    "json": b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nx-amzn-RequestId: 1\r\n"
+    b"Content-Length: %d\r\n\r\n" % len(JSON) + JSON,
+    "text": HEAD + b"Content-Length: 012\r\n\r\nHTTP/1.1 200",
+    "empty": HEAD + b"Content-Length: 0\r\nX-Last: 1\r\n\r\n",
+    "chunked": HEAD
+    + b"Transfer-Encoding: chunked\r\n\r\n3\r\ntea\r\n000a;x=y\r\n0123456789\r\n00\r\nX-Trailer: 1\r\n\r\n",
+    "gzip": HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(ZIPPED) + ZIPPED,
+    "interim": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    + HEAD
+    + b"Content-Length: 2\r\n\r\nhi",
+    "no content": b"HTTP/1.1 204 No Content\r\nX-Last: 1\r\n\r\n",
+    "error": b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nno!",
+}
+ODD = {
+    "status with underscores": b"HTTP/1.1 2_00 OK\r\nContent-Length: 2\r\n\r\nhi",
+    "status of four digits": b"HTTP/1.1 0200 OK\r\nContent-Length: 2\r\n\r\nhi",
+    "status 0": b"HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\nhi",
+    "HTTP/0.9": b"hi",
+    "HTTP/2 preface": b"\0\0\x12\4\0\0\0\0\0",
+    "TLS alert": b"\x15\3\1\0\2\2\x16",
+    "another protocol": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    "lengths that contradict": HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi!",
+    "lengths in a list": HEAD + b"Content-Length: 2, 3\r\n\r\nhi!",
+    "length with underscores": HEAD + b"Content-Length: 0_2\r\n\r\nhi",
+    "length with sign": HEAD + b"Content-Length: +2\r\n\r\nhi",
+    "negative length": HEAD + b"Content-Length: -2\r\n\r\nhi",
+    "length and chunks": HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    "no length": HEAD + b"\r\nhi",
+    "no length, HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\nhi",
+    "coding that is unknown": HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    "chunk that is too short": HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi!!0\r\n\r\n",
+    "chunk size with prefix": HEAD + b"Transfer-Encoding: chunked\r\n\r\n0x2\r\nhi\r\n0\r\n\r\n",
+    "negative chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n-2\r\nhi\r\n0\r\n\r\n",
+    "endless chunk size": HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 70_000 + b"2\r\nhi\r\n0\r\n\r\n",
+    "header without colon": HEAD + b"tea\r\nContent-Length: 2\r\n\r\nhi",
+    "header cut by a bare CR": HEAD + b"X-A: 1\rContent-Length: 2\r\n\r\nhi",
+    "NUL": HEAD + b"X-A: \0\r\nContent-Length: 2\r\n\r\nhi",
+    "many headers": HEAD + b"X-A: 1\r\n" * 200 + b"Content-Length: 2\r\n\r\nhi",
+    "huge header": HEAD + b"X-A: " + b"x" * 70_000 + b"\r\nContent-Length: 2\r\n\r\nhi",
+    "gzip that is none": HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi",
+    "gzip bomb": HEAD
+    + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BOMB), BOMB),
+    "too large": HEAD + b"Content-Length: 10485761\r\n\r\n" + bytes(10485761),
+    "too large by its own account": HEAD + b"Content-Length: 999999999999\r\n\r\n" + bytes(11_000_000),
+}
+
+
+class RawServer:
+    """Sends bytes as they are, one list of parts for each request, then half-closes or waits for the next request."""
+
+    def __init__(self) -> None:
+        self.answers: list[Parts] = []
+        self.keeps = False
+        self.targets: list[bytes] = []
+        self._sockets: list[socket.socket] = []
+
+    def connect(self, timeout: float) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        self._sockets.append(ours)
+        theirs.settimeout(timeout)
+        threading.Thread(target=self._serve, args=[ours], daemon=True).start()
+        return theirs
+
+    def _serve(self, ours: socket.socket) -> None:
+        with suppress(OSError), ours:
+            while request := ours.recv(65536):
+                self.targets.append(request.split(b" ")[1])
+                for part in self.answers.pop(0) if self.answers else []:
+                    ours.sendall(part)
+                    sleep(0.001)
+                if not self.keeps:
+                    ours.shutdown(socket.SHUT_WR)
+
+    def reset(self, *answers: Parts, keeps: bool = False) -> None:
+        self.close()
+        self.answers, self.keeps = list(answers), keeps
+        self.targets.clear()
+
+    def close(self) -> None:
+        while self._sockets:
+            with suppress(OSError):
+                self._sockets.pop().shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RawServer]:
+    server = RawServer()
+    monkeypatch.setattr(urllib3.connection.HTTPConnection, "_new_conn", lambda new: server.connect(new.timeout))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def connections() -> Iterator[Connections]:
+    connections = Connections(URL, 1)
+    yield connections
+    connections.close()
+
+
+def send(connections: Connections, method: str = "GET", path: str = "/") -> HttpResponse:
+    return connections.send(Request(method, URL + path), TIMEOUT)
+
+
+def read(raw: bytes, method: str = "GET") -> tuple[int, bytes] | None:  # noqa: PLR0912 - it reads top to bottom
+    """Read a response strictly (RFC 9112): status and body, None if it is malformed, ambiguous or cut off."""
+    while True:
+        head, end, rest = re.match(rb"(.*?)(\r?\n\r?\n|$)(.*)", raw, re.DOTALL).groups()  # type: ignore[union-attr]
+        lines = re.split(rb"\r?\n", head)
+        status_line = re.fullmatch(rb"HTTP/1\.(\d) ([1-9]\d\d)( [^\r\0]*)?", lines[0])
+        if not end or not status_line or len(lines) > 101:
+            return None
+        status = int(status_line[2])
+        if status < 100 or status == 101:
+            return None
+        if status >= 200:
+            break
+        raw = rest
+    headers: list[tuple[bytes, bytes]] = []
+    for line in lines[1:]:
+        name, colon, value = line.partition(b":")
+        if line[:1] in (b" ", b"\t") and headers and b"\r" not in line:
+            headers[-1] = headers[-1][0], headers[-1][1] + b" " + line.strip()
+        elif colon and re.fullmatch(rb"[!-9;-~]+", name) and not re.search(rb"[\r\0]", value) and len(line) < 65_000:
+            headers.append((name.lower(), value.strip(b" \t")))
+        else:
+            return None
+    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    lengths = {value for name, value in headers if name == b"content-length"}
+    if (codings and lengths) or codings not in ([], [b"chunked"]) or len(lengths) > 1:
+        return None
+    if not all(re.fullmatch(rb"\d+", length) for length in lengths):
+        return None
+    if method == "HEAD" or status in (204, 304):
+        body: bytes | None = b""
+    elif codings:
+        body = dechunk(rest)
+    elif lengths:
+        length = int(lengths.pop())
+        body = rest[:length] if len(rest) >= length else None
+    else:
+        body = None
+    if body and (b"content-encoding", b"gzip") in headers:
+        with suppress(OSError, EOFError, Exception):
+            return status, gzip.decompress(body)
+        return None
+    return None if body is None else (status, body)
+
+
+def dechunk(raw: bytes) -> bytes | None:
+    body = b""
+    while match := re.match(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?\r?\n", raw):
+        raw, size = raw[match.end() :], int(match[1], 16)
+        if size == 0:
+            return body if re.match(rb"(?:[^\r\n\0:]+:[^\r\n\0]*\r?\n)*\r?\n", raw) else None
+        if raw[size : size + 2] != b"\r\n":
+            return None
+        body, raw = body + raw[:size], raw[size + 2 :]
+    return None
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("name", RESPONSES)
+def test_a_response_that_is_cut_off_anywhere_is_none(
+    server: RawServer, connections: Connections, name: str, method: str
+) -> None:
+    whole = RESPONSES[name]
+    end = len(whole) if method == "GET" else len(whole.rpartition(b"\r\n\r\n")[0]) + 4
+    if name == "chunked" and method == "HEAD":
+        end = whole.index(b"\r\n\r\n") + 4
+
+    for length in range(end):
+        server.reset([whole[:length]])
+        with suppress(ConnectionFailedError):
+            response = send(connections, method)
+            assert not 200 <= response.status < 300, f"{length} of {end} bytes: {response}"
+
+    server.reset([whole])
+    response = send(connections, method)
+    assert (response.status, response.body) == read(whole, method)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_response_is_no_success(server: RawServer, connections: Connections, name: str) -> None:
+    server.reset([ODD[name]])
+
+    with pytest.raises(CallError):
+        read_response(send(connections))
+
+
+@pytest.mark.parametrize(
+    ("raw", "body"),
+    [
+        (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", "hi"),
+        (HEAD + b"X-A: 1\r\n  2\r\nContent-Length: 2\r\n\r\nhi", "hi"),
+        (HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", "hi"),
+        (b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", None),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n\r\n", None),
+        (b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n", None),
+        (HEAD + b"X-A: \xff\xfe\r\nContent-Length: 2\r\n\r\nhi", "hi"),
+        (HEAD + b"Content-Encoding: br\r\nContent-Length: 2\r\n\r\nhi", "aGk="),
+    ],
+)
+def test_what_is_only_unusual_is_a_success(
+    server: RawServer, connections: Connections, raw: bytes, body: str | None
+) -> None:
+    server.reset([raw], keeps=True)
+
+    assert read_response(send(connections)).body == body
+
+
+mutations = st.lists(
+    st.tuples(
+        st.sampled_from(["delete", "insert", "replace", "repeat"]),
+        st.floats(0, 1, exclude_max=True),
+        st.sampled_from([b"\r\n", b"\n", b"\r", b"\0", b" ", b":", b"0", b"1", b"a", b"_", b"-", b"\xff", b"\t", b";"])
+        | st.sampled_from(
+            [
+                b"Content-Length: 1\r\n",
+                b"Transfer-Encoding: chunked\r\n",
+                b"HTTP/1.1 200 OK\r\n\r\n",
+                b"Connection: close\r\n",
+            ]
+        )
+        | st.binary(max_size=3),
+    ),
+    max_size=4,
+)
+
+
+def mutate(raw: bytes, changes: list[tuple[str, float, bytes]]) -> bytes:
+    for kind, where, data in changes:
+        at = int(where * (len(raw) + 1))
+        match kind:
+            case "delete":
+                raw = raw[:at] + raw[at + max(len(data), 1) :]
+            case "insert":
+                raw = raw[:at] + data + raw[at:]
+            case "replace":
+                raw = raw[:at] + data + raw[at + len(data) :]
+            case "repeat":
+                raw = raw[:at] + raw[max(at - 20, 0) :]
+    return raw
+
+
+@attack
+@given(st.sampled_from(sorted(RESPONSES)), mutations, st.sampled_from(["GET", "HEAD"]), st.floats(0, 1))
+def test_a_success_is_what_a_strict_reader_reads(
+    server: RawServer,
+    connections: Connections,
+    name: str,
+    changes: list[tuple[str, float, bytes]],
+    method: str,
+    where: float,
+) -> None:
+    raw = mutate(RESPONSES[name], changes)
+    cut = int(where * len(raw))
+    server.reset([part for part in (raw[:cut], raw[cut:]) if part])
+
+    try:
+        response = send(connections, method)
+    except CallError:
+        return
+
+    if 200 <= response.status < 300:
+        assert (response.status, response.body) == read(raw, method)
+
+
+garbage = st.sampled_from(
+    [
+        HEAD + b"X-Stale: 1\r\nContent-Length: 5\r\n\r\nstale",
+        b"\r\n" + HEAD + b"Content-Length: 5\r\n\r\nstale",
+        b"stale",
+        b"0\r\n\r\n",
+        b"\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ]
+)
+
+
+@attack
+@given(st.sampled_from(sorted(RESPONSES)), garbage, st.sampled_from(["GET", "HEAD", "PUT"]), st.booleans())
+def test_a_kept_connection_has_nothing_for_the_next_call(
+    server: RawServer, connections: Connections, name: str, extra: bytes, method: str, in_one: bool
+) -> None:
+    first = RESPONSES[name] + extra if in_one else RESPONSES[name]
+    fresh = HEAD + b"X-Fresh: 1\r\nContent-Length: 5\r\n\r\nfresh"
+    server.reset([first] if in_one else [first, extra], [fresh], keeps=True)
+    with suppress(CallError):
+        send(connections, method, "/first")
+    sleep(0.005)  # what is still under way when the next request is sent, nobody could tell from its response
+
+    try:
+        response = send(connections, "GET", "/second")
+    except ConnectionFailedError:
+        return
+
+    assert response.headers.get("x-fresh") == "1"
+    assert response.body == b"fresh"
+
+
+def test_a_kept_tls_connection_has_nothing_for_the_next_call(tmp_path: Path) -> None:
+    authority = Authority()
+    authority.write(tmp_path / "ca.pem")
+    stale = HEAD + b"Content-Length: 5\r\n\r\nstale"
+    head = HEAD + b"Content-Length: %d\r\n\r\n"
+    size = 8192 - len(head % 8000)  # the first response fills the buffer of whoever reads it; the other stays in TLS
+
+    def speak(exchange: Exchange) -> None:
+        if exchange.request.target == "/first":
+            exchange.send(head % size + b"x" * size + stale)
+        else:
+            exchange.send(head % 5 + b"fresh")
+
+    with Server(lambda _: Canned(500), authority.tls("localhost", "127.0.0.1")) as api:
+        api.inject(always(RequestFault(speak)))
+        connections = Connections(api.url, 1, str(tmp_path / "ca.pem"))
+        for path, body in (("/first", b"x" * size), ("/second", b"fresh"), ("/third", b"fresh")):
+            assert connections.send(Request("GET", api.url + path), TIMEOUT).body == body
+        connections.close()
+
+
+@pytest.mark.parametrize(
+    "speak",
+    [
+        pytest.param(lambda send: [send(HEAD)] + [send(b"X-A: 1\r\n") for _ in range(40)], id="headers"),
+        pytest.param(lambda send: [send(b"HTTP/1.1 100 Continue\r\n\r\n") for _ in range(40)], id="interim responses"),
+        pytest.param(
+            lambda send: [send(bytes([byte])) for byte in b"HTTP/1.1 200 OK and so on and on and"], id="status"
+        ),
+        pytest.param(
+            lambda send: [send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n")] + [send(b"X: 1\r\n")] * 40,
+            id="trailers",
+        ),
+    ],
+)
+def test_a_head_that_drips_ends_in_time(
+    server: RawServer, connections: Connections, speak: Callable[[Callable[[bytes], None]], object]
+) -> None:
+    def drip(ours: socket.socket) -> None:
+        def slowly(data: bytes) -> None:
+            ours.sendall(data)
+            sleep(0.03)
+
+        with suppress(OSError), ours:
+            ours.recv(65536)
+            speak(slowly)
+            sleep(2)
+
+    server._serve = drip  # type: ignore[method-assign]
+    start = monotonic()
+
+    with pytest.raises(ConnectionFailedError, match=r"longer than 0\.3 s") as caught:
+        connections.send(Request("GET", URL), Timeout(connect=1, read=0.3, total=5))
+
+    assert monotonic() - start < 1.5
+    assert "ApiTimeout" in caught.value.remedy
+
+
+def test_a_body_may_take_longer_to_send_than_to_connect(server: RawServer, connections: Connections) -> None:
+    def slow(ours: socket.socket) -> None:
+        with suppress(OSError), ours:
+            sleep(0.6)
+            left = 4_000_000
+            while left > 0:
+                left -= len(ours.recv(1 << 20))
+            ours.sendall(RESPONSES["json"])
+
+    server._serve = slow  # type: ignore[method-assign]
+
+    response = connections.send(Request("PUT", URL, bytes(4_000_000)), Timeout(connect=0.2, read=5, total=5))
+
+    assert response.status == 201
+
+
+bodies = (
+    st.binary(max_size=40)
+    | st.text(max_size=20).map(lambda text: json.dumps(text).encode())
+    | st.sampled_from(
+        [
+            *(
+                b'"\\ud83d"',
+                b'"\\udc00"',
+                b'"\xed\xa0\xbd"',
+                b'{"\\ud800": 1}',
+                b"NaN",
+                b"[1e999]",
+                b"-Infinity",
+                b"[" * 9_000,
+            ),
+            *(
+                '"\\ud83d"'.encode("utf-16-le"),
+                '"☕"'.encode("utf-16"),
+                "1".encode("utf-32"),
+                b"1" * 5_000,
+                b"\xff\xfe",
+            ),
+            *(
+                b"+2AA-",
+                b"\\ud800",
+                b"",
+                b"null",
+                b"\xef\xbb\xbf{}",
+                b"\0",
+                b"xn--a",
+                b'{"a":1,"a":2}',
+                b"1e-999999999999",
+            ),
+        ]
+    )
+)
+charsets = st.sampled_from(
+    [
+        *("utf-8", "utf-7", "utf-16", "latin-1", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "rot13"),
+        *("base64", "undefined", "none", "", "%00", "utf-8\0", "utf-32-be", "cp037", "\x01", "mbcs", "utf_8_sig"),
+    ]
+)
+types = st.sampled_from(
+    [
+        "application/json",
+        "text/plain",
+        "text/plain; charset",
+        "application/x+json",
+        "image/png",
+        "",
+        "a",
+        "text/",
+        "a/b/c",
+    ]
+)
+content_types = (
+    types
+    | st.builds("{}; charset={}".format, types, charsets)
+    | st.builds("{}; charset*={}''%ff".format, types, charsets)
+    | st.text(string.printable, max_size=20)
+    | st.just("text/a;" + '"' + ";" * 60_000)
+)
+http_responses = st.builds(
+    HttpResponse,
+    st.integers(100, 999) | st.sampled_from([200, 201, 204, 206, 299, 403, 409, 429]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "content-type": content_types,
+            "content-encoding": st.sampled_from(["", "br", "identity", "gzip, br"]),
+            "x-amzn-requestid": st.text(st.characters(codec="latin-1"), max_size=10) | st.just("x" * 60_000),
+            "x-amzn-errortype": st.text(st.characters(codec="latin-1"), max_size=10)
+            | st.just("AccessDeniedException:"),
+            "retry-after": st.text(st.characters(codec="latin-1"), max_size=5)
+            | st.sampled_from(["9" * 9_000, "-1", "0"]),
+        },
+    ),
+    bodies,
+)
+
+
+@attack
+@given(http_responses)
+@example(HttpResponse(200, {"content-type": "application/json"}, '"\\ud83d"'.encode("utf-16-le")))
+@example(HttpResponse(200, {"content-type": "application/json"}, b'"\\udc00"'))
+@example(HttpResponse(200, {"content-type": "application/json"}, b'"\xed\xa0\xbd"'))
+@example(HttpResponse(200, {"content-type": "text/plain; charset=utf-7"}, b"+2AA-"))
+@example(HttpResponse(200, {"content-type": "text/plain; charset*=%00''%00"}, b"tea"))
+@example(HttpResponse(500, {"x-amzn-requestid": "a\nb" * 9_000}, b""))
+def test_any_response_is_one_that_can_be_handed_on_or_an_error(http: HttpResponse) -> None:
+    start = monotonic()
+    result = result_of(lambda: read_response(http))
+    assert monotonic() - start < 3
+
+    if isinstance(result, CallError):
+        assert isinstance(result, InvalidResponseError) or not 200 <= http.status < 300
+        assert len(str(result)) < 3_000
+        assert str(result).isprintable()
+        return
+    response = result
+    assert 200 <= http.status < 300
+    assert response.content == http.body
+    parsed = json.loads(json.dumps(response.as_json(), ensure_ascii=False, allow_nan=False).encode())
+    assert parsed["status"] == http.status
+    assert (response.body is None) <= (http.body in (b"", b"null") or b"null" in http.body.replace(b"\0", b""))
+
+
+@attack
+@given(st.lists(http_responses, min_size=1, max_size=7), st.sampled_from(["GET", "PUT", "POST"]), st.booleans())
+def test_a_call_ends_with_a_success_of_the_api_or_a_call_error(
+    responses: list[HttpResponse], method: str, keys_ignored: bool
+) -> None:
+    api = ScriptedApi(responses)
+    client = Client(
+        "https://api.example.com/v1",
+        region="eu-west-1",
+        credentials=FakeCredentials(FakeApi()),
+        transport=api,
+        timing=Timing(),
+        clock=FakeTime(),
+        api_ignores_idempotency_keys=keys_ignored,
+    )
+    call = Call.parse({"method": method, "path": "/", "idempotency_key": "key-1"})
+
+    result = result_of(lambda: client.send(call))
+
+    assert result.attempts == api.sent
+    assert isinstance(result, CallError) or 200 <= api.responses[api.sent - 1].status < 300
+
+
+def result_of(call: Callable[[], Response]) -> Response | CallError:
+    try:
+        return call()
+    except CallError as error:
+        return error
+
+
+class ScriptedApi:
+    """Gives one response after another, the last one for ever."""
+
+    def __init__(self, responses: list[HttpResponse]) -> None:
+        self.responses = responses + responses[-1:] * 10
+        self.sent = 0
+
+    def send(self, request: Request, timeout: Timeout) -> HttpResponse:
+        self.sent += 1
+        return self.responses[self.sent - 1]
