@@ -63,7 +63,7 @@ access: setup ## Who may call what, decided and proven from the templates; build
 	@python -m access $(ARGS)
 
 .PHONY: access-diff
-access-diff: setup ## What the templates let whom do that they did not at BASE=<revision>, and the other way round
+access-diff: setup ## Who may do more or less than by the templates at BASE=<revision>
 	@python -m access diff $(BASE) $(ARGS)
 
 .PHONY: bench

@@ -1,4 +1,4 @@
-"""What a backend of the API needs besides its own work, with nothing but the standard library.
+"""What every backend of the API needs; uses only the standard library.
 
 >>> from cross_account_backend import UnknownCallerError, correlation_id, error_body, identify, request_path
 >>> def handler(event, context):

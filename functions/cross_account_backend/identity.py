@@ -1,4 +1,4 @@
-"""Who calls: the consumer account behind a session of an executor role."""
+"""Identifies the consumer account behind a session of an executor role."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -10,7 +10,7 @@ _USER_ARN = re.compile(r"arn:[a-z-]+:sts::[0-9]{12}:assumed-role/[^/]+/(?P<sessi
 
 
 class UnknownCallerError(Exception):
-    """The caller is not a consumer; answer with 403."""
+    """The caller is not a consumer; respond with 403."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Consumer:
 def identify(event: Mapping[str, Any], role_ids: Collection[str]) -> Consumer:
     """Return the consumer, from what API Gateway verified about the signer of a request.
 
-    The signer is a session of a role in the provider's own account. What carries the consumer is the session name: the
+    The signer is a session of a role in the provider's own account. The session name identifies the consumer: the
     role's trust policy lets an account choose only names that begin with its own id (`sts:RoleSessionName` like
     `${aws:PrincipalAccount}-*`). The API's resource policy already refuses everyone else; this check holds even if that
     policy is lost.

@@ -1,4 +1,4 @@
-"""Parts of a REST API's request that the client must not decide, and the form of an error."""
+"""Parts of a REST API's request that the client must not control, and the format of an error."""
 
 import re
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ _PARAMETER = re.compile(r"\{([^}+]+)\+?\}")
 def request_path(event: Mapping[str, Any]) -> str:
     """Return the path of the resource that API Gateway matched and authorized, to route by.
 
-    `path` is what the client wrote: behind a custom domain it begins with the base path, and may then look like another
-    route than the one that was authorized.
+    `path` is what the client sent: behind a custom domain it begins with the base path, and may then look like a
+    different route than the authorized one.
 
     Args:
         event: The request as a REST API sends it to Lambda.
@@ -34,11 +34,11 @@ def correlation_id(event: Mapping[str, Any]) -> str:
 
 
 def error_body(event: Mapping[str, Any], code: str, message: str) -> dict[str, Any]:
-    """Return the body of an error, in the form that the client reads.
+    """Return the body of an error, in the format that the client reads.
 
     Args:
         event: The request.
-        code: By which programs tell errors apart, such as `order_not_found`.
+        code: Identifies the kind of error, for programs, such as `order_not_found`.
         message: For people: what is wrong and what is allowed, nothing internal.
     """
     return {"error": {"code": code, "message": message, "request_id": event["requestContext"]["requestId"]}}

@@ -1,1 +1,1 @@
-"""Account A's backend of the API: each consumer account keeps its own orders."""
+"""The example backend in account A: each consumer account has its own orders."""

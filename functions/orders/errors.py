@@ -36,8 +36,8 @@ class ApiError(Exception):
 
     Attributes:
         status: HTTP status of the response.
-        code: By which programs tell errors apart.
-        message: For the consumer to read, unless the constructor is given another one.
+        code: Identifies the kind of error, for programs.
+        message: For the consumer to read; the constructor may replace it.
         retry_after: Seconds after which the same request may succeed; None if it will not.
     """
 
@@ -132,7 +132,7 @@ class InternalError(ApiError):
 
 
 class UnavailableError(ApiError):
-    """DynamoDB throttles, fails or does not answer."""
+    """DynamoDB throttles, fails or does not respond."""
 
     status = 503
     code = "unavailable"
@@ -167,7 +167,7 @@ def as_api_error(error: BaseException | None) -> ApiError:
 
 
 def is_throttle(response: Mapping[str, Any] | None) -> bool:
-    """Return whether DynamoDB throttled a request, given botocore's parsed response; None stands for no response."""
+    """Return whether DynamoDB throttled a request, given botocore's parsed response, None if there is none."""
     return response is not None and response.get("Error", {}).get("Code") in _THROTTLES
 
 

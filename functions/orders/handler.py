@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 settings = Settings.from_environment()
 logger = Logger()
 metrics = Metrics()
-app = APIGatewayRestResolver(debug=False)  # Debugging would print whole events, whatever the environment asks for.
+app = APIGatewayRestResolver(debug=False)  # True, also from the environment, would print whole events.
 
-# A call takes at most 7 s. When placing an order fails, one more call frees its idempotency record, and the function's
-# 15 s must hold both.
+# A request takes at most 7 s. When placing an order fails, another one frees its idempotency record, and both must fit
+# into the function's 15 s.
 dynamodb = boto3.client(
     "dynamodb",
     config=Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}),
@@ -47,18 +47,18 @@ store = OrderStore(dynamodb, settings.orders_table)
 
 
 def count(metric: str) -> None:
-    """Add one to a metric, whose name is a noun and what became of it."""
+    """Add one to a metric, named by a noun and what happened to it."""
     metrics.add_metric(name=metric, unit=MetricUnit.Count, value=1)
 
 
 def count_throttle(parsed_response: dict[str, Any] | None, **_: Any) -> None:
-    """Count an attempt that DynamoDB throttled, including those that the SDK repeats with success."""
+    """Count an attempt that DynamoDB throttled, including those that the SDK retries successfully."""
     if is_throttle(parsed_response):
         count("StoreThrottled")
 
 
-# Seen by every attempt on a table or an index, also by those of Powertools. CloudWatch's own metrics are by table and
-# by index, and an alarm on them never returns to OK.
+# Called for every attempt on a table or an index, including those of Powertools. CloudWatch's own metrics are by table
+# and by index, and an alarm on them never returns to OK.
 dynamodb.meta.events.register("response-received.dynamodb", count_throttle)
 
 
@@ -71,7 +71,7 @@ def count_replay(response: Any, idempotent_data: "DataRecord") -> Any:  # noqa: 
 idempotency = IdempotencyConfig(
     event_key_jmespath="[account_id, idempotency_key]",
     payload_validation_jmespath="[sku, quantity]",
-    # A day more than SQS keeps a message, so that a call replayed from a dead-letter queue still meets its record.
+    # A day more than SQS keeps a message, so that a call replayed from a dead-letter queue still finds its record.
     expires_after_seconds=15 * 24 * 60 * 60,
     hash_function="sha256",
     response_hook=count_replay,
@@ -87,8 +87,8 @@ idempotency = IdempotencyConfig(
 def place_order(*, request: OrderRequest) -> dict[str, Any]:
     """Place an order, once for each of a consumer's idempotency keys.
 
-    The record answers repeated requests and holds back simultaneous ones. Should it be lost, the order's own id, made
-    from the same key, still prevents a second order.
+    The record provides the response to repeated requests and blocks simultaneous ones. Should it be lost, the order's
+    own id, derived from the same key, still prevents a second order.
 
     Raises:
         IdempotencyKeyReusedError: The key was used for another order.
@@ -103,7 +103,7 @@ def place_order(*, request: OrderRequest) -> dict[str, Any]:
 
 
 def authenticate(app: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]) -> Response[Any]:
-    """Let only consumers pass, and name them in the log."""
+    """Admit only consumers, and add them to the log."""
     consumer = identify(app.current_event.raw_event, settings.executor_role_ids)
     logger.append_keys(consumer_account=consumer.account_id, session_name=consumer.session_name)
     app.context["consumer"] = consumer
@@ -154,15 +154,15 @@ def cancel_order(order_id: str) -> dict[str, Any]:
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator]
 def handle_error(error: Exception) -> Response[dict[str, Any]]:
     """Respond to a request that failed; internal details go to the log only."""
-    answer = as_api_error(error)
-    logger.append_keys(error_code=answer.code)
-    if answer.status >= 500:
+    failure = as_api_error(error)
+    logger.append_keys(error_code=failure.code)
+    if failure.status >= 500:
         logger.error("request failed", exc_info=error)
     return Response(
-        status_code=answer.status,
+        status_code=failure.status,
         content_type=APPLICATION_JSON,
-        headers={"Retry-After": str(answer.retry_after)} if answer.retry_after else None,
-        body=error_body(app.current_event.raw_event, answer.code, str(answer)),
+        headers={"Retry-After": str(failure.retry_after)} if failure.retry_after else None,
+        body=error_body(app.current_event.raw_event, failure.code, str(failure)),
     )
 
 

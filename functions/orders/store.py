@@ -21,7 +21,7 @@ _CREATED_AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}
 class OrderStore:
     """The orders of all consumers; every operation is limited to one of them.
 
-    Every method lets botocore's exceptions through.
+    Botocore's exceptions pass through every method.
 
     Args:
         client: A DynamoDB client.
@@ -36,8 +36,8 @@ class OrderStore:
     def put(self, account_id: str, order: Order) -> Order:
         """Store an order, once.
 
-        The condition makes a repeated write harmless, whether the SDK repeats it, the consumer, or a function that
-        died before it could record that the order is written.
+        The condition makes a repeated write harmless, whether the SDK repeats it, or the consumer after a function died
+        before it could record that the order was written.
 
         Returns:
             The order as it is stored: the given one, or the earlier one with the same id.
@@ -73,21 +73,21 @@ class OrderStore:
         Raises:
             OrderNotFoundError: The consumer has no such order.
         """
-        answer = self._client.get_item(TableName=self._table, Key=_key(account_id, order_id), ConsistentRead=True)
-        if "Item" not in answer:
+        response = self._client.get_item(TableName=self._table, Key=_key(account_id, order_id), ConsistentRead=True)
+        if "Item" not in response:
             raise OrderNotFoundError
-        return _order(answer["Item"])
+        return _order(response["Item"])
 
     def page(self, account_id: str, *, limit: int, status: Status | None = None, cursor: str | None = None) -> Page:
         """Read some orders, newest first; a new order appears here a moment after it was written.
 
-        Only the position comes from the cursor. Whose orders are read, and of which status, does not, so a cursor that
-        was made for another consumer or another query discloses nothing.
+        The cursor holds only a position, neither the consumer nor the status, so one that was made for another consumer
+        or another query discloses nothing.
         https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
 
         Args:
             account_id: The consumer's account id.
-            limit: The most orders to read.
+            limit: Maximum number of orders to read.
             status: Limits the page to orders in this state.
             cursor: The `next_cursor` of the page before; the first page if not given.
 
@@ -116,9 +116,9 @@ class OrderStore:
                 attribute: {"S": value},
                 "created_at": {"S": created_at},
             }
-        answer = self._client.query(**query)
-        orders = [_order(item) for item in answer["Items"]]
-        return Page(orders, next_cursor=_cursor(orders[-1]) if "LastEvaluatedKey" in answer else None)
+        response = self._client.query(**query)
+        orders = [_order(item) for item in response["Items"]]
+        return Page(orders, next_cursor=_cursor(orders[-1]) if "LastEvaluatedKey" in response else None)
 
     def cancel(self, account_id: str, order_id: str) -> Order:
         """Cancel an order; a cancelled one stays as it is.
@@ -127,7 +127,7 @@ class OrderStore:
             OrderNotFoundError: The consumer has no such order.
         """
         try:
-            answer = self._client.update_item(
+            response = self._client.update_item(
                 TableName=self._table,
                 Key=_key(account_id, order_id),
                 ConditionExpression="attribute_exists(order_id)",
@@ -141,7 +141,7 @@ class OrderStore:
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             raise OrderNotFoundError from None
-        return _order(answer["Attributes"])
+        return _order(response["Attributes"])
 
 
 def _key(account_id: str, order_id: str) -> "dict[str, AttributeValueTypeDef]":
