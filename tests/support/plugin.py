@@ -10,12 +10,12 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 _LABS = {"lab", "own_lab", "foreign", "containers", "docker_engine"}
-_TOGETHER = ("tests/containers", "tests/lab/foreign", "tests/lab")
-"""Folders whose tests share labs, which take long to start."""
+_TOGETHER = ("tests/containers", "tests/lab/foreign")
+"""Folders whose tests share what takes long to start, besides the lab that each worker has."""
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives a worker all tests of a folder that shares labs, else all tests of a module."""
+    """Gives a worker all tests of a module, or of such a folder."""
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
