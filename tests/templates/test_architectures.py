@@ -69,7 +69,14 @@ class Functions:
         package = self._folder / f"package-{architecture}"
         package.mkdir()
         made = subprocess.run(
-            ["make", "--no-print-directory", "--makefile", self._folder / "Makefile", "build-MineFunction", "PACKAGES=mine"],
+            [
+                "make",
+                "--no-print-directory",
+                "--makefile",
+                self._folder / "Makefile",
+                "build-MineFunction",
+                "PACKAGES=mine",
+            ],
             cwd=self._folder,
             env={
                 **os.environ,
