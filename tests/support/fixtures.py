@@ -87,4 +87,5 @@ def function(
     sys.modules.pop("caller.handler", None)
     module = import_module("caller.handler")
     module.logger.logger_handler.setStream(CurrentStdout())
+    module.metrics.clear_metrics()  # Powertools keeps them for all modules of a process
     return module
