@@ -103,7 +103,7 @@ def replace_blocks(template: str) -> str:
     new = (PRODUCTS / TEMPLATE).read_text()
     for name in re.findall(r"^  (\w+):$", new, re.M):
         (own,) = re.findall(block.format(name), new, re.M)
-        template, count = re.subn(block.format(name), lambda _, own=own: own, template, flags=re.M)
+        template, count = re.subn(block.format(name), own.replace("\\", r"\\"), template, flags=re.M)
         assert count == 1, name
     for name in ("IdempotencyTable", "StoreThrottledAlarm"):
         template, count = re.subn(block.format(name), "", template, flags=re.M)

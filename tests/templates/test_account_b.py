@@ -15,7 +15,7 @@ from cross_account_api.call import Call
 
 # With the two permissions that sessions with tags or a source identity need as well.
 ASSUME = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
-DIRECT = {
+DIRECT: dict[str, Any] = {
     "ExecutorRoleArn": "",
     "ExternalId": "",
     "GrantedMethodArns": "arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/v1/GET/whoami",
@@ -206,7 +206,7 @@ def test_people_and_roles_may_assume_the_same_role_and_nothing_else(names: str, 
 
 
 def test_the_access_policy_has_a_name_for_permission_sets_if_one_is_given() -> None:
-    def name(**parameters: str) -> str | None:
+    def name(**parameters: Any) -> str | None:
         properties = resolved("b", **parameters)["Resources"]["ApiAccessPolicy"]["Properties"]
         found: str | None = properties.get("ManagedPolicyName")
         return found

@@ -18,7 +18,7 @@ FUNCTIONS: dict[Side, list[str]] = {
     side: [name for name, item in resolved(side)["Resources"].items() if item["Type"] == "AWS::Lambda::Function"]
     for side in SIDES
 }
-EMAIL = {"AlarmEmail": "ops@example.org"}
+EMAIL: dict[str, Any] = {"AlarmEmail": "ops@example.org"}
 
 # The metrics of AWS that alarms and dashboards may name, as the services' documentation lists them.
 AWS_METRICS = {

@@ -88,7 +88,15 @@ def test_a_clean_environment_calls_the_api(wheel: Path, lab: Lab, model: Model, 
         pytest.skip(f"Python {version} is not installed")
     venv = tmp_path / "venv"
     subprocess.run([python, "-m", "venv", venv], check=True)
-    pip = [venv / "bin/python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet", wheel]
+    pip: list[str | Path] = [
+        venv / "bin/python",
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "install",
+        "--quiet",
+        wheel,
+    ]
     installed = subprocess.run(pip, capture_output=True, text=True, check=False)
     assert installed.returncode == 0, installed.stderr
     path = next(
