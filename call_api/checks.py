@@ -41,11 +41,7 @@ from cross_account_api.response import Response
 _CLOCK_SECONDS = 300
 """How far a signature's time may be from AWS's own."""
 
-_CONFIGURE = "call-api configure writes a profile."
-_GIVE_A_PATH = (
-    "Give a path that the role may GET: call-api doctor /path, or api_path in the profile (call-api configure "
-    "--api-path)."
-)
+_GIVE_A_PATH = "Give a path that the role may GET: call-api doctor /path, or api_path in the profile."
 
 
 class Status(StrEnum):
@@ -62,7 +58,6 @@ class CheckResult:
     """What one step showed.
 
     Attributes:
-        step: Its name.
         status: How it ended.
         observed: What was seen; why it was not tried.
         expected: What should have been seen; only if it failed.
@@ -70,7 +65,6 @@ class CheckResult:
         causes: What may be behind it, where AWS does not say.
     """
 
-    step: str
     status: Status
     observed: str
     expected: str = ""
@@ -80,193 +74,169 @@ class CheckResult:
 
 def diagnose(
     settings: ApiSettings | AssumeRoleError | SettingsError, call: Call, *, is_chosen: bool
-) -> list[CheckResult]:
-    """Check a call from the profile to the backend.
+) -> dict[str, CheckResult]:
+    """Check a call step by step, from the profile to the backend.
 
     Args:
         settings: Options and profile, or why these cannot be read.
         call: What to send.
         is_chosen: Whether somebody chose the path, so that the backend must answer 2xx; else any response will do.
     """
-    if not isinstance(settings, ApiSettings):
-        profile, endpoint = Profile(None, problem=settings), Endpoint()
-    else:
+    if isinstance(settings, ApiSettings):
         profile = inspect_profile(settings)
         endpoint = inspect_endpoint(settings, profile.region)
+    else:
+        profile, endpoint = Profile(None, problem=settings), Endpoint()
     unsigned = send_unsigned(profile, endpoint, call) if endpoint.addresses or endpoint.proxy else None
     stage = _check_stage(unsigned, is_chosen=is_chosen)
     signed = None
-    if stage.status in (Status.OK, Status.WARNING) or (unsigned and isinstance(unsigned.response, Response)):
+    if unsigned and (stage.status in (Status.OK, Status.WARNING) or isinstance(unsigned.response, Response)):
         signed = send_signed(profile, endpoint, call)  # no session token is sent to anything else
-    return [
-        _check_profile(profile),
-        _check_clock(profile),
-        _check_credentials(profile),
-        _check_account(profile),
-        _check_role_arn(profile),
-        _check_session_name(profile),
-        _check_assume_role(profile, signed),
-        _check_url(profile, endpoint),
-        _check_region(profile, endpoint),
-        _check_dns(endpoint),
-        _check_tls(profile, endpoint, unsigned),
-        stage,
-        *_check_call(profile, endpoint, unsigned, signed, call, is_chosen=is_chosen),
-    ]
+    return {
+        "profile": _check_profile(profile),
+        "clock": _check_clock(profile),
+        "credentials": _check_credentials(profile),
+        "account": _check_account(profile),
+        "role ARN": _check_role_arn(profile),
+        "session name": _check_session_name(profile),
+        "AssumeRole": _check_assume_role(profile, signed),
+        "URL": _check_url(profile, endpoint),
+        "region": _check_region(profile, endpoint),
+        "DNS": _check_dns(endpoint),
+        "TLS": _check_tls(profile, endpoint, unsigned),
+        "stage": stage,
+        **_check_call(profile, endpoint, unsigned, signed, call, is_chosen=is_chosen),
+    }
 
 
-def _ok(step: str, observed: str) -> CheckResult:
-    return CheckResult(step, Status.OK, observed)
+def _ok(observed: str) -> CheckResult:
+    return CheckResult(Status.OK, observed)
 
 
-def _skipped(step: str, reason: str) -> CheckResult:
-    return CheckResult(step, Status.NOT_TRIED, reason)
+def _skipped(reason: str) -> CheckResult:
+    return CheckResult(Status.NOT_TRIED, reason)
+
+
+def _warning(observed: str, remedy: str) -> CheckResult:
+    return CheckResult(Status.WARNING, observed, remedy=remedy)
+
+
+def _failed(observed: str | CallError, expected: str, remedy: str = "", causes: tuple[Cause, ...] = ()) -> CheckResult:
+    if isinstance(observed, CallError):
+        return CheckResult(Status.FAILED, observed.problem, expected, remedy or find_remedy(observed), causes)
+    return CheckResult(Status.FAILED, observed, expected, remedy, causes)
 
 
 # --- Who calls: account B ---------------------------------------------------------------------------------------------
 
 
-def _is_about_credentials(profile: Profile) -> bool:
-    return isinstance(profile.problem, AssumeRoleError) and profile.problem.code in (
-        "NoCredentialsError",
-        "MissingSessionToken",
-    )
+def _has_no_credentials(profile: Profile) -> bool:
+    code = profile.problem.code if isinstance(profile.problem, AssumeRoleError) else ""
+    return code in ("NoCredentialsError", "MissingSessionToken")
 
 
 def _check_profile(profile: Profile) -> CheckResult:
     problem, settings = profile.problem, profile.settings
-    if problem and not _is_about_credentials(profile):
-        remedy = find_remedy(problem) + (f" {_CONFIGURE}" if isinstance(problem, AssumeRoleError) else "")
-        return CheckResult("profile", Status.FAILED, problem.problem, "a profile that leads to the API", remedy)
+    if problem and not _has_no_credentials(profile):
+        return _failed(problem, "a profile that leads to the API")
     if not settings:
-        return _skipped("profile", "none")
+        return _skipped("none")
     name = settings.profile or os.environ.get("AWS_PROFILE") or "default"
     names = ("source_profile", "credential_source", "sso_session", "mfa_serial")
     parts = [f"{key} {settings.in_profile[key]}" for key in names if settings.in_profile.get(key)]
     parts += [f"with {key}" for key in ("role_arn", "external_id") if getattr(profile.role, key)]
-    return _ok("profile", f"{name}: {', '.join(parts) or 'credentials without a role'}")
+    return _ok(f"{name}: {', '.join(parts) or 'credentials without a role'}")
 
 
 def _check_clock(profile: Profile) -> CheckResult:
-    response = getattr(profile.caller_problem and profile.caller_problem.__cause__, "response", {})
-    date = (
-        profile.caller.date
-        if profile.caller
-        else response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
-    )
-    if not date:
-        return _skipped("clock", "STS did not respond" if profile.caller_problem else "STS was not asked")
-    ahead = (datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds()
+    if not profile.sts_date:
+        return _skipped("STS did not respond" if profile.caller_problem else "STS was not asked")
+    ahead = (datetime.now(UTC) - parsedate_to_datetime(profile.sts_date)).total_seconds()
     observed = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} STS"
     if abs(ahead) > _CLOCK_SECONDS:
-        expected = f"at most {_CLOCK_SECONDS} s"
-        return CheckResult("clock", Status.FAILED, observed, expected, "Account B: set the clock.")
-    return _ok("clock", observed)
+        return _failed(observed, f"at most {_CLOCK_SECONDS} s", "Account B: set the clock.")
+    return _ok(observed)
 
 
 def _check_credentials(profile: Profile) -> CheckResult:
-    problem = profile.problem if _is_about_credentials(profile) else profile.caller_problem
+    problem = profile.problem if _has_no_credentials(profile) else profile.caller_problem
     if profile.caller:
-        return _ok("credentials", profile.caller.arn)
+        return _ok(profile.caller.arn)
     if problem and profile.session:
-        return _skipped("credentials", "a web identity is known only once it is used")
-    if problem:
-        return CheckResult("credentials", Status.FAILED, problem.problem, "credentials that STS knows", problem.remedy)
-    return _skipped("credentials", "no profile to find them with")
+        return _skipped("a web identity is known only once it is used")
+    return _failed(problem, "credentials that STS knows") if problem else _skipped("no profile to find them with")
 
 
 def _check_account(profile: Profile) -> CheckResult:
-    caller = profile.caller
+    caller, role = profile.caller, profile.role
     if not caller:
-        return _skipped("account", "the caller is not known")
-    if caller.is_root and profile.role.role_arn:
-        return CheckResult(
-            "account",
-            Status.FAILED,
-            f"the root user of {caller.account}",
-            "an IAM user or role of a consumer account",
-            "Account B: use an IAM user or a role; the root user can assume none.",
-        )
-    if profile.role.role_arn.split(":")[4:5] == [caller.account] and not profile.is_overridden:
-        return CheckResult(
-            "account",
-            Status.FAILED if profile.role.is_ours else Status.WARNING,
-            f"{caller.account}, which owns the role as well",
-            "a consumer account" if profile.role.is_ours else "",
-            "Account B: source_profile must have credentials of account B, role_arn the role of account A.",
-        )
-    return _ok("account", caller.account)
+        return _skipped("the caller is not known")
+    if caller.is_root and role.role_arn:
+        remedy = "Account B: use an IAM user or a role; the root user can assume none."
+        return _failed(f"the root user of {caller.account}", "an IAM user or role of a consumer account", remedy)
+    if role.role_arn.split(":")[4:5] == [caller.account] and not profile.is_overridden:
+        observed = f"{caller.account}, which owns the role as well"
+        remedy = "Account B: source_profile must have credentials of account B, role_arn the role of account A."
+        return _failed(observed, "a consumer account", remedy) if role.is_ours else _warning(observed, remedy)
+    return _ok(caller.account)
 
 
 def _check_role_arn(profile: Profile) -> CheckResult:
-    step, role_arn = "role ARN", profile.role.role_arn
+    role_arn = profile.role.role_arn
     if not profile.settings:
-        return _skipped(step, "no profile to read it from")
-    expected = "account A's output ExecutorRoleArn: arn:aws:iam::<account A>:role/<name>"
+        return _skipped("no profile to read it from")
     if profile.is_overridden and profile.caller and not profile.caller.is_session_of(role_arn):
-        return CheckResult(
-            step,
-            Status.FAILED,
-            "AWS_ACCESS_KEY_ID is set and comes before the profile's role",
-            "a session of the profile's role",
-            "Account B: unset AWS_ACCESS_KEY_ID, or name the profile with --profile.",
-        )
+        observed = "AWS_ACCESS_KEY_ID is set and comes before the profile's role"
+        remedy = "Account B: unset AWS_ACCESS_KEY_ID, or name the profile with --profile."
+        return _failed(observed, "a session of the profile's role", remedy)
     if role_arn and not ROLE_ARN.fullmatch(role_arn):
-        remedy = "Account B: set role_arn to account A's output ExecutorRoleArn."
-        return CheckResult(step, Status.FAILED, role_arn, expected, remedy)
+        expected = "account A's output ExecutorRoleArn: arn:aws:iam::<account A>:role/<name>"
+        return _failed(role_arn, expected, "Account B: set role_arn to account A's output ExecutorRoleArn.")
     if role_arn:
-        return _ok(step, role_arn)
+        return _ok(role_arn)
     if not profile.caller:
-        return _skipped(step, "none, and the caller is not known")
-    return _ok(step, f"none: requests are signed as {profile.caller.arn} itself")
+        return _skipped("none, and the caller is not known")
+    return _ok(f"none: requests are signed as {profile.caller.arn} itself")
 
 
 def _check_session_name(profile: Profile) -> CheckResult:
-    step, role, caller = "session name", profile.role, profile.caller
+    role, caller = profile.role, profile.caller
     if not profile.settings:
-        return _skipped(step, "no profile to read it from")
+        return _skipped("no profile to read it from")
     if not role.role_arn or profile.is_overridden:
-        return _ok(step, (caller and caller.session_name) or "not needed")
-    name, prefix = role.session_name, f"{caller.account if caller else '<account id>'}-"
-    bound = name.startswith(prefix) if caller else name[:12].isdecimal() and name[12:13] == "-"
-    if SESSION_NAME.fullmatch(name) and bound:
-        return _ok(step, name)
-    return CheckResult(
-        step,
-        Status.FAILED if role.is_ours else Status.WARNING,
-        name or "the profile has no role_session_name",
-        f"{prefix}<name>, at most 64 letters, digits or _+=,.@-" if role.is_ours else "",
-        "Account B: set role_session_name; account A knows the consumer by it. call-api configure writes it.",
-    )
+        return _ok((caller and caller.session_name) or "not needed")
+    name, account = role.session_name, caller.account if caller else "<account id>"
+    is_bound = name.startswith(f"{account}-") if caller else name[:12].isdecimal() and name[12:13] == "-"
+    if SESSION_NAME.fullmatch(name) and is_bound:
+        return _ok(name)
+    observed = name or "the profile has no role_session_name"
+    remedy = "Account B: set role_session_name; account A knows the consumer by it. call-api configure writes it."
+    if not role.is_ours:
+        return _warning(observed, remedy)
+    return _failed(observed, f"{account}-<name>, at most 64 letters, digits or _+=,.@-", remedy)
 
 
 def _check_assume_role(profile: Profile, signed: Signed | None) -> CheckResult:
-    step, expected = "AssumeRole", "a session of the role"
-    problem = profile.session_problem or (signed.renewal_problem if signed else None)
-    if problem:
+    if problem := profile.session_problem or (signed and signed.renewal_problem):
         causes: tuple[Cause, ...] = ()
         denial = Denial.parse(problem.detail)
         is_open = problem.code == "AccessDenied" and "MultiFactorAuthentication" not in problem.detail
         if is_open and profile.caller and not (denial and (denial.policy or denial.action != "sts:AssumeRole")):
             causes = find_causes(profile.caller, profile.role)
-        observed = problem.problem
-        if profile.session:
-            observed = f"the cached session is refused, and there is no new one: {observed}"
-        return CheckResult(step, Status.FAILED, observed, expected, advise(causes) or problem.remedy, causes)
-    if not profile.session:
-        return _skipped(
-            step, "the credentials are not valid" if profile.caller_problem else "no credentials to do it with"
+        prefix = "the cached session is refused, and there is no new one: " if profile.session else ""
+        return _failed(
+            prefix + problem.problem, "a session of the role", advise(causes) or find_remedy(problem), causes
         )
+    if not profile.session:
+        return _skipped("the credentials are not valid" if profile.caller_problem else "no credentials to do it with")
     if signed and signed.cached:
-        return CheckResult(
-            step,
-            Status.WARNING,
-            f"the cached session is refused, a new one is accepted: {signed.cached.problem}",
-            remedy="call-api replaces the session with the next call. Other tools: delete ~/.aws/cli/cache.",
+        observed = f"the cached session is refused, a new one is accepted: {signed.cached.problem}"
+        return _warning(
+            observed, "call-api replaces the session with the next call. Other tools: delete ~/.aws/cli/cache."
         )
     if not profile.role.role_arn or profile.is_overridden:
-        return _ok(step, "not needed")
-    return _ok(step, "a session from ~/.aws/cli/cache" if profile.is_cached else "a new session of the role")
+        return _ok("not needed")
+    return _ok("a session from ~/.aws/cli/cache" if profile.is_cached else "a new session of the role")
 
 
 # --- Where the call goes ----------------------------------------------------------------------------------------------
@@ -274,93 +244,77 @@ def _check_assume_role(profile: Profile, signed: Signed | None) -> CheckResult:
 
 def _check_url(profile: Profile, endpoint: Endpoint) -> CheckResult:
     if not profile.settings:
-        return _skipped("URL", "no profile to read it from")
-    if problem := endpoint.url_problem:
-        return CheckResult("URL", Status.FAILED, problem.problem, "account A's output ApiUrl", find_remedy(problem))
+        return _skipped("no profile to read it from")
+    if endpoint.url_problem:
+        return _failed(endpoint.url_problem, "account A's output ApiUrl")
     if ".execute-api." in endpoint.url and not urlsplit(endpoint.url).path:
-        return _ok("URL", f"{endpoint.url} (no stage: right for an HTTP API's $default, wrong for a REST API)")
-    return _ok("URL", endpoint.url)
+        return _ok(f"{endpoint.url} (no stage: right for an HTTP API's $default, wrong for a REST API)")
+    return _ok(endpoint.url)
 
 
 def _check_region(profile: Profile, endpoint: Endpoint) -> CheckResult:
     if not endpoint.url:
-        return _skipped("region", "there is no URL")
+        return _skipped("there is no URL")
     if endpoint.region_problem:
         if profile.problem:
-            return _skipped("region", "the profile that may name it cannot be used")
-        problem = endpoint.region_problem
-        return CheckResult("region", Status.FAILED, problem.problem, "the API's region", find_remedy(problem))
+            return _skipped("the profile that may name it cannot be used")
+        return _failed(endpoint.region_problem, "the API's region")
     if endpoint.region != endpoint.url_region:
-        return CheckResult(
-            "region",
-            Status.FAILED,
-            f"{endpoint.region}, but the API is in {endpoint.url_region}",
-            endpoint.url_region,
-            "Account B: --region, $API_REGION and api_region must be the API's region.",
-        )
-    return _ok("region", endpoint.region)
+        observed = f"{endpoint.region}, but the API is in {endpoint.url_region}"
+        remedy = "Account B: --region, $API_REGION and api_region must be the API's region."
+        return _failed(observed, endpoint.url_region, remedy)
+    return _ok(endpoint.region)
 
 
 def _check_dns(endpoint: Endpoint) -> CheckResult:
     if not endpoint.url:
-        return _skipped("DNS", "there is no URL")
-    host = urlsplit(endpoint.url).hostname
+        return _skipped("there is no URL")
     if endpoint.proxy:
-        return _ok("DNS", f"left to the proxy {endpoint.proxy}")
+        return _ok(f"left to the proxy {endpoint.proxy}")
+    host = urlsplit(endpoint.url).hostname
     if endpoint.dns_problem:
-        return CheckResult(
-            "DNS",
-            Status.FAILED,
-            f"{host}: {endpoint.dns_problem}",
-            "an address",
+        remedy = (
             "Account B: check the host in the API's URL, and DNS. "
-            "Account A: check that the API exists, and whether it is private.",
+            "Account A: check that the API exists, and whether it is private."
         )
-    return _ok("DNS", f"{host} is {', '.join(endpoint.addresses)}")
+        return _failed(f"{host}: {endpoint.dns_problem}", "an address", remedy)
+    return _ok(f"{host} is {', '.join(endpoint.addresses)}")
 
 
 def _check_tls(profile: Profile, endpoint: Endpoint, unsigned: Unsigned | None) -> CheckResult:
     if not unsigned:
-        return _skipped("TLS", "the host has no address" if endpoint.dns_problem else "there is no URL")
-    if problem := unsigned.problem:
-        expected = "a connection to the API, with a trusted certificate"
-        return CheckResult("TLS", Status.FAILED, problem.problem, expected, find_remedy(problem))
+        return _skipped("the host has no address" if endpoint.dns_problem else "there is no URL")
+    if unsigned.problem:
+        return _failed(unsigned.problem, "a connection to the API, with a trusted certificate")
     if endpoint.url.startswith("http:"):
-        return _ok("TLS", "not used on this machine")
+        return _ok("not used on this machine")
     bundle = profile.ca_bundle or os.environ.get("AWS_CA_BUNDLE")
-    return _ok("TLS", f"the certificate is trusted, by {bundle or f'the public authorities in {certifi.where()}'}")
+    return _ok(f"the certificate is trusted, by {bundle or f'the public authorities in {certifi.where()}'}")
 
 
 def _check_stage(unsigned: Unsigned | None, *, is_chosen: bool) -> CheckResult:
     """Judge by the response to an unsigned request whether there is an API that is closed to strangers."""
     expected = "an API that refuses an unsigned request"
-    if not unsigned or unsigned.problem:
-        return _skipped("stage", "no connection")
-    kind = " by an HTTP API" if unsigned.is_http_api else ""
-    match unsigned.response:
+    match unsigned and unsigned.response:
         case Response(status=status):
-            return CheckResult(
-                "stage",
-                Status.FAILED if is_chosen else Status.WARNING,
-                f"an unsigned request is answered with {status}",
-                expected if is_chosen else "",
-                "Account A: the API is open to everybody; its methods must have the authorizer AWS_IAM."
-                if is_chosen
-                else _GIVE_A_PATH,
-            )
+            observed = f"an unsigned request is answered with {status}"
+            if not is_chosen:
+                return _warning(observed, _GIVE_A_PATH)
+            remedy = "Account A: the API is open to everybody; its methods must have the authorizer AWS_IAM."
+            return _failed(observed, expected, remedy)
         case ForbiddenError(code="ForbiddenException") | RedirectError() as error:
-            return CheckResult("stage", Status.FAILED, error.problem, expected, error.remedy)
+            return _failed(error, expected)
         case ForbiddenError() | ThrottledError() | ServerError() as error:
-            return _ok("stage", f"an unsigned request is refused{kind} with {error.status} {error.code}".rstrip())
-        case NotFoundError() if unsigned.is_http_api:
-            return _ok("stage", "an HTTP API")
+            kind = " by an HTTP API" if unsigned and unsigned.is_http_api else ""
+            return _ok(f"an unsigned request is refused{kind} with {error.status} {error.code}".rstrip())
+        case NotFoundError() if unsigned and unsigned.is_http_api:
+            return _ok("an HTTP API")
         case ApiError(status=401) as error:
             remedy = "Account A: the method has another authorizer; for signed calls it must be AWS_IAM."
-            return CheckResult("stage", Status.FAILED, error.problem, expected, remedy)
+            return _failed(error, expected, remedy)
         case CallError() as error:
-            remedy = "Account B: the API's URL must be account A's output ApiUrl."
-            return CheckResult("stage", Status.FAILED, error.problem, expected, remedy)
-    return _skipped("stage", "no response")
+            return _failed(error, expected, "Account B: the API's URL must be account A's output ApiUrl.")
+    return _skipped("no connection")
 
 
 # --- What the API says ------------------------------------------------------------------------------------------------
@@ -382,30 +336,27 @@ def _check_call(
     call: Call,
     *,
     is_chosen: bool,
-) -> list[CheckResult]:
-    steps = list(_CALL_STEPS)
+) -> dict[str, CheckResult]:
     if not (signed and unsigned):
-        return [_skipped(step, "no API to call" if profile.session else "no session to sign with") for step in steps]
+        return dict.fromkeys(_CALL_STEPS, _skipped("no API to call" if profile.session else "no session to sign with"))
     outcome = signed.response
-    passed = {
-        "path": f"GET {call.path}",
-        "signature": f"accepted for {endpoint.region}",
-        "permission": f"GET {call.path} is allowed",
-        "backend": f"{getattr(outcome, 'status', '')} in {signed.seconds:.2f} s",
+    results = {
+        "path": _ok(f"GET {call.path}"),
+        "signature": _ok(f"accepted for {endpoint.region}"),
+        "permission": _ok(f"GET {call.path} is allowed"),
+        "backend": _ok(f"{getattr(outcome, 'status', '')} in {signed.seconds:.2f} s"),
     }
     if not isinstance(outcome, CallError):
-        return [_ok(step, passed[step]) for step in steps]
+        return results
     failed = _failed_step(outcome, is_http_api=unsigned.is_http_api)
-    result = CheckResult(failed, Status.FAILED, outcome.problem, _CALL_STEPS[failed], outcome.remedy)
-    if not is_chosen and _may_be_the_path(failed, outcome):
-        result = CheckResult(failed, Status.WARNING, outcome.problem, remedy=_GIVE_A_PATH)
-        if failed == "backend":
-            result = _ok(failed, passed[failed])
-    results = [_ok(step, passed[step]) for step in steps[: steps.index(failed)]]
+    if is_chosen or not _may_be_the_path(failed, outcome):
+        results[failed] = _failed(outcome, _CALL_STEPS[failed])
+    elif failed != "backend":
+        results[failed] = _warning(outcome.problem, _GIVE_A_PATH)
     if unsigned.is_http_api and failed == "permission":
-        results[-1] = _skipped("signature", "an HTTP API does not tell a wrong one from a missing permission")
-    after = steps[steps.index(failed) + 1 :]
-    return [*results, result, *(_skipped(step, f"the {failed} comes first") for step in after)]
+        results["signature"] = _skipped("an HTTP API does not tell a wrong one from a missing permission")
+    steps = list(_CALL_STEPS)
+    return results | dict.fromkeys(steps[steps.index(failed) + 1 :], _skipped(f"the {failed} comes first"))
 
 
 def _failed_step(error: CallError, *, is_http_api: bool) -> str:
@@ -423,11 +374,10 @@ def _failed_step(error: CallError, *, is_http_api: bool) -> str:
 
 def _may_be_the_path(step: str, error: CallError) -> bool:
     """Whether a failure may be due to a path that nobody chose: the stage lacks it, or the role is not granted it."""
+    if not isinstance(error, ApiError):
+        return False
     if step == "backend":
-        return isinstance(error, ApiError) and 400 <= error.status < 500 and error.status not in (403, 429)
-    denial = Denial.parse(error.detail) if isinstance(error, ApiError) else None
-    if denial:
-        return (
-            not denial.is_of_another_account and not denial.explicit and denial.policy in ("", "identity-based policy")
-        )
-    return step in ("path", "permission") and getattr(error, "code", "") != "ForbiddenException"
+        return 400 <= error.status < 500 and error.status not in (403, 429)
+    if denial := Denial.parse(error.detail):
+        return denial.is_of_executor and not denial.explicit and denial.policy in ("", "identity-based policy")
+    return step in ("path", "permission") and error.code != "ForbiddenException"

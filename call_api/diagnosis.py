@@ -36,6 +36,7 @@ class Profile:
         is_overridden: Whether credentials in the environment come before the profile's role.
         caller: Whose credentials they are, before a role is assumed.
         caller_problem: Why that is not known.
+        sts_date: STS's own time, as the header `Date` has it.
         session: What requests are signed with.
         session_problem: Why there is none.
         is_cached: Whether another process got the session.
@@ -49,6 +50,7 @@ class Profile:
     is_overridden: bool = False
     caller: Caller | None = None
     caller_problem: AssumeRoleError | None = None
+    sts_date: str = ""
     session: ReadOnlyCredentials | None = None
     session_problem: AssumeRoleError | None = None
     is_cached: bool = False
@@ -127,8 +129,11 @@ def inspect_profile(settings: ApiSettings) -> Profile:
     try:
         # The caller of --role-arn is what the profile leads to, a role of its own included.
         caller = identify(settings.profile, {} if settings.role_arn or is_overridden else settings.in_profile)
+        sts_date = caller.date
     except AssumeRoleError as error:
         caller_problem = error
+        response = getattr(error.__cause__, "response", {})
+        sts_date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     if caller and settings.role_arn and not role.session_name:
         role = RoleRequest(role.role_arn, role.external_id, caller.own_session_name)
     if not caller_problem or "web_identity_token_file" in settings.in_profile:
@@ -143,6 +148,7 @@ def inspect_profile(settings: ApiSettings) -> Profile:
         is_overridden=is_overridden,
         caller=caller,
         caller_problem=caller_problem,
+        sts_date=sts_date,
         session=session,
         session_problem=session_problem,
         is_cached=is_cached,

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 import botocore
@@ -48,8 +48,8 @@ def doctor(*, path: str, profile: str | None, as_json: bool, **options: str) -> 
     except InvalidCallError as error:
         raise click.BadArgumentUsage(str(error)) from error
     results = diagnose(settings, call, is_chosen=bool(path))
-    failed = [result for result in results if result.status is Status.FAILED]
-    doubtful = [result for result in results if result.status is Status.WARNING]
+    failed = [result for result in results.values() if result.status is Status.FAILED]
+    doubtful = [result for result in results.values() if result.status is Status.WARNING]
     next_step = (failed or doubtful)[0].remedy if failed or doubtful else ""
     if as_json:
         report = {
@@ -59,7 +59,7 @@ def doctor(*, path: str, profile: str | None, as_json: bool, **options: str) -> 
             "botocore": botocore.__version__,
             "healthy": not failed,
             "next": next_step,
-            "steps": [dataclasses.asdict(result) for result in results],
+            "steps": [{"step": step, **dataclasses.asdict(result)} for step, result in results.items()],
         }
         click.echo(json.dumps(report, indent=2))
     else:
@@ -87,17 +87,15 @@ def _can_print_signs(console: Console) -> bool:
     return True
 
 
-def _table(results: Sequence[CheckResult], *, plain: bool) -> Table:
+def _table(results: Mapping[str, CheckResult], *, plain: bool) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column()
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for result in results:
+    for step, result in results.items():
         sign, colour = _SIGNS[result.status]
         style = "dim" if result.status is Status.NOT_TRIED else ""
-        table.add_row(
-            Text(_PLAIN_SIGNS[sign] if plain else sign, colour), Text(result.step), Text(result.observed, style)
-        )
+        table.add_row(Text(_PLAIN_SIGNS[sign] if plain else sign, colour), Text(step), Text(result.observed, style))
         if result.expected:
             table.add_row("", Text("  expected", "dim"), Text(result.expected))
         for cause in result.causes:

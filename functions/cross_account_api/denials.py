@@ -87,12 +87,12 @@ class Denial:
         if not sentence:
             return None
         reason = _REASON.search(text, sentence.end())
-        named = (reason["missing"] or reason["denying"] or "").strip().lower() if reason else ""
+        named = (reason["missing"] or reason["denying"] or "").lower().replace("sessions", "session") if reason else ""
         return cls(
             principal=sentence["principal"],
             action=sentence["action"],
             resource=sentence["resource"] or "",
-            policy=next((policy for policy in _POLICIES if named.replace("sessions", "session") == policy), ""),
+            policy=next((policy for policy in _POLICIES if named.startswith(policy)), ""),
             explicit=bool(reason and not reason["missing"]),
         )
 

@@ -163,9 +163,17 @@ class AssumeRoleError(CallError):
         ("(Param)?ValidationError", "", "Account B: check the role's ARN, the ExternalId and the session name."),
         ("Throttling.*|RequestLimitExceeded|Internal.*|ServiceUnavailable.*", "", "AWS: try again later."),
         # What keeps STS from being asked.
-        ("NoCredentialsError", "", "Account B: set AWS_PROFILE, or give credentials in another way."),
+        (
+            "NoCredentialsError",
+            "",
+            "Account B: set AWS_PROFILE, or give credentials in another way; call-api configure writes a profile.",
+        ),
         ("ProfileNotFound", "profile ()", "Account B: AWS_PROFILE is set but empty; unset it."),
-        ("ProfileNotFound", "", "Account B: name a profile of your AWS configuration."),
+        (
+            "ProfileNotFound",
+            "",
+            "Account B: name a profile of your AWS configuration; call-api configure writes one.",
+        ),
         ("MissingSessionToken", "", "Account B: set AWS_SESSION_TOKEN or aws_session_token, which belongs to the key."),
         ("ConfigParseError", "", "Account B: correct this file."),
         (
@@ -221,7 +229,7 @@ class AssumeRoleError(CallError):
     )
 
     def __init__(self, role: str, code: str, detail: str, *, profile: str = "") -> None:
-        denial = Denial.parse(detail) if code == "AccessDenied" else None
+        denial = Denial.parse(detail) if code.startswith("AccessDenied") else None
         hint = denial.remedy if denial else _find_hint(self._HINTS, code, detail)
         hint = hint or "Account B: correct the credentials or the AWS configuration."
         what = "Could not assume" if role.startswith("arn:") else "No credentials from"

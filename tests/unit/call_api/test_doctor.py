@@ -66,7 +66,8 @@ class Aws:
 
     sts: FakeSts
     arn: str = USER
-    role_arn: str = ""
+    principal: str = USER
+    shows_roles: bool = False
     simulation: tuple[str, list[str]] | None = None
     mfa_code: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)
@@ -82,9 +83,9 @@ class Aws:
                 return self.sts.send(request)
             case "GetCallerIdentity":
                 return self._xml(request, f"<Arn>{self.arn}</Arn><Account>222222222222</Account>")
-            case "GetRole" if self.role_arn:
-                return self._xml(request, f"<Role><Arn>{self.role_arn}</Arn></Role>")
-            case "SimulatePrincipalPolicy" if self.simulation:
+            case "GetRole" if self.shows_roles:
+                return self._xml(request, f"<Role><Arn>{self.principal}</Arn></Role>")
+            case "SimulatePrincipalPolicy" if self.simulation and form["PolicySourceArn"] == self.principal:
                 decision, missing = self.simulation
                 names = "".join(f"<member>{name}</member>" for name in missing)
                 return self._xml(
@@ -249,7 +250,10 @@ STS_SENTENCES = [
     ("because no role trust policy allows", "Account A: the role's trust policy does not allow"),
     ("with an explicit deny in the role trust policy", "Account A: the role's trust policy denies"),
     ("because no resource-based policy allows", "Account A: the role's trust policy does not allow"),
-    ("because no identity-based policy allows", "Account B: no policy of the caller allows sts:AssumeRole."),
+    (
+        "because no identity-based policy allows",
+        f"Account B: no policy of the caller allows sts:AssumeRole on {EXECUTOR_ROLE_ARN}.",
+    ),
     ("with an explicit deny in an identity-based policy", "Account B: a policy of the caller denies"),
     ("because no permissions boundary allows", "Account B: the permissions boundary of the caller"),
     ("with an explicit deny in a permissions boundary", "Account B: the permissions boundary of the caller"),
@@ -453,28 +457,36 @@ def test_the_own_policies_are_simulated(
     assert remedy == "" if likelihood == "ruled out" else remedy.startswith("Account B: the caller's policy must allow")
 
 
+ROLE = "arn:aws:iam::222222222222:role"
+SSO_ROLE = "AWSReservedSSO_Dev_0123456789abcdef"
+
+
 @pytest.mark.parametrize(
-    ("session", "role_arn", "principal", "simulated"),
+    ("session", "principal", "shows_roles", "named", "likelihood"),
     [
-        ("dev/run-1", "arn:aws:iam::222222222222:role/team/dev", "arn:aws:iam::222222222222:role/team/dev", True),
-        ("dev/run-1", "", "arn:aws:iam::222222222222:role/*/dev", False),
+        ("dev/run-1", f"{ROLE}/team/dev", True, f"{ROLE}/team/dev", "ruled out"),
+        ("dev/run-1", f"{ROLE}/team/dev", False, f"{ROLE}/*/dev", "possible"),
+        ("dev/run-1", f"{ROLE}/dev", False, f"{ROLE}/*/dev", "ruled out"),
         (
-            "AWSReservedSSO_Dev_0123456789abcdef/jane@example.org",
-            "",
-            "arn:aws:iam::222222222222:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Dev_0123456789abcdef",
+            f"{SSO_ROLE}/jane@example.org",
+            f"{ROLE}/aws-reserved/sso.amazonaws.com/eu-west-1/{SSO_ROLE}",
             False,
+            f"{ROLE}/aws-reserved/sso.amazonaws.com/*/{SSO_ROLE}",
+            "possible",
         ),
     ],
 )
-def test_a_role_is_named_with_its_path(aws: Aws, session: str, role_arn: str, principal: str, simulated: bool) -> None:
-    aws.arn, aws.role_arn, aws.simulation = f"{SESSION}/{session}", role_arn, ("allowed", [])
+def test_a_role_is_named_with_its_path(
+    aws: Aws, session: str, principal: str, shows_roles: bool, named: str, likelihood: str
+) -> None:
+    aws.arn, aws.principal, aws.shows_roles = f"{SESSION}/{session}", principal, shows_roles
+    aws.simulation = ("allowed", [])
     aws.sts.failure = (403, "AccessDenied", ASSUME)
 
     report = Report("/orders")
 
-    assert principal in report.causes("remedy")["principal pattern"]
-    assert report.causes("likelihood")["identity policy"] == ("ruled out" if simulated else "possible")
-    assert [form["PolicySourceArn"] for form in aws.asked if "PolicySourceArn" in form] == [principal] * simulated
+    assert named in report.causes("remedy")["principal pattern"]
+    assert report.causes("likelihood")["identity policy"] == likelihood
     assert report.causes("likelihood")["MFA"] == "ruled out"
 
 
