@@ -1,1 +1,1 @@
-"""What the project costs, next to the alternatives and to the physical minimum."""
+"""Measures speed and size against alternatives and the physical minimum."""

@@ -25,7 +25,7 @@ from benchmarks.measure import Row
 from benchmarks.plot import draw
 from benchmarks.server import running
 
-# The example's backend goes when another takes its place.
+# These are deleted along with the example.
 _EXAMPLE = ["backend"] if find_spec("benchmarks.orders") else []
 _GROUPS = ("start", "warm", "bulk", "scale", *_EXAMPLE)
 _LIBRARIES = ("aws-lambda-powertools", "boto3", "requests", "requests-aws4auth", "urllib3", "httpx", "awscurl")

@@ -1,4 +1,4 @@
-"""Interleaved measurements: what counts is the ratio within each turn."""
+"""Interleaved measurements, compared by the ratio within each turn."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Row:
 
 
 def interleave(measurements: Mapping[str, Callable[[], float]], turns: int) -> dict[str, list[float]]:
-    """Measure in turns, each in another order, so that a disturbance of the machine affects all; return all values."""
+    """Measure in turns, each in a different order, so that a disturbance of the machine affects all; return all values."""
     values: dict[str, list[float]] = {name: [] for name in measurements}
     names = list(measurements)
     for turn in range(turns):

@@ -1,4 +1,4 @@
-"""The table as a chart: each ratio with its spread and its target, to the left of which it has to be."""
+"""The table as a chart: each ratio with its spread and its target, the highest acceptable value."""
 
 from __future__ import annotations
 

@@ -69,9 +69,9 @@ def routes() -> tuple[Route, ...]:
 
 
 def as_expected(caller: Caller, route: Route, outcome: Outcome) -> bool:
-    """Say whether an outcome is the expected one.
+    """Return whether an outcome is the expected one.
 
-    A caller that may call may get another documented response of the backend: what the example names need not exist.
+    An admitted caller may get any documented response of the backend: the resource in the example need not exist.
     """
     expected = caller.expected(route)
     if outcome == expected:
@@ -99,13 +99,13 @@ def observe(lab: Lab) -> Observations:
     """Let every caller try every route, all callers at the same time.
 
     Args:
-        lab: A deployed lab in which this was not done yet, since it makes users.
+        lab: A deployed lab in which this was not done yet, since it creates users.
 
     Returns:
         The outcomes; legitimate callers come first.
     """
     everyone = _callers(lab)
-    # First what writes, so that the others find what the examples name.
+    # Writes first, so that the other requests find what the examples name.
     who = lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B))
     for route in routes():
         if route.promised and route.method in {"POST", "PUT"}:

@@ -34,7 +34,7 @@ def run(console: Console) -> bool:
         console: Where to show it.
 
     Returns:
-        Whether all that was observed is as expected.
+        Whether everything was as expected.
 
     Raises:
         EmulatorError: The emulator did not start.
@@ -43,7 +43,7 @@ def run(console: Console) -> bool:
     started = time.monotonic()
     step = partial(progress, console)
     consumer, provider = ACCOUNT_IDS[ACCOUNT_B], ACCOUNT_IDS[ACCOUNT_A]
-    console.print(f"\nAccount B ({consumer}) calls an API of account A ({provider}), and nobody else may.\n")
+    console.print(f"\nAccount B ({consumer}) calls an API of account A ({provider}), and no one else may.\n")
     scheduled = scheduled_route(routes())
     with Lab.start(deployed=False, step=step) as lab:
         with step("sam deploy --config-env account-a"):
@@ -60,7 +60,7 @@ def run(console: Console) -> bool:
     made = line.get("message") == "call succeeded"
     if made:
         console.print(
-            f"[green]✓[/] The schedule fired, the caller assumed the role, and its {scheduled} was answered:\n"
+            f"[green]✓[/] The schedule fired, the caller assumed the role, and its {scheduled} succeeded:\n"
             f"  it logged {line['status']} after {line['duration_ms']:.0f} ms\n"
         )
     elif line:
@@ -158,7 +158,7 @@ def _deployed(lab: Lab, schedule: str, route: Route) -> Table:
 
 
 def _wait_for_scheduled_call(lab: Lab) -> dict[str, Any]:
-    """Return the line that the caller logs about the scheduled call; empty if there is none in time."""
+    """Return the line that the caller logs about the scheduled call; empty if it does not come in time."""
     session = lab.session(ACCOUNT_B)
     name = lab.outputs[ACCOUNT_B]["CallerFunctionName"]
     group = session.client("lambda").get_function_configuration(FunctionName=name)["LoggingConfig"]["LogGroup"]

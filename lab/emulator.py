@@ -54,7 +54,7 @@ def emulator(
     temporary.mkdir()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / CA_FILE)
-    # The second name is the one by which containers reach this machine.
+    # Containers reach this machine by the second name.
     certificate = authority.issue_cert(host, "host.docker.internal")
     certificate.private_key_and_cert_chain_pem.write_to_path(folder / "endpoint.pem")
     # Not the user's environment: the functions inherit the emulator's.

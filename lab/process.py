@@ -47,7 +47,7 @@ def tail(log: Path, lines: int = 20) -> str:
 
 
 def drop_aws_variables(environment: MutableMapping[str, str]) -> None:
-    """Remove the user's AWS settings, which must neither change what the lab does nor be used by it."""
+    """Remove the user's AWS settings, so that the lab is neither affected by them nor uses them."""
     for name in [name for name in environment if name.startswith("AWS_")]:
         del environment[name]
 

@@ -44,7 +44,7 @@ class Sam:
     environment: Mapping[str, str]
 
     def build(self, config_envs: Iterable[str]) -> None:
-        """Copy the sources in their present state and build stacks in parallel."""
+        """Copy the current sources and build stacks in parallel."""
         self.folder.mkdir(exist_ok=True)
         shutil.copy(PROJECT / "samconfig.toml", self.folder)
         for template in PROJECT.glob("template-*.yaml"):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def provider_parameters(consumers: Iterable[str]) -> dict[str, str]:
-    """Return what account A's stack is given because of the emulator.
+    """Return the parameters that account A's stack needs in the emulator.
 
     Args:
         consumers: The consumer accounts, as named in `ACCOUNT_IDS`.
@@ -30,7 +30,7 @@ def provider_parameters(consumers: Iterable[str]) -> dict[str, str]:
     """
     return {
         **_parameters_of_both(),
-        # The default is a policy variable, which never matches here. A literal pattern cannot tell two consumers apart.
+        # The default is a policy variable, which never matches here. Literal patterns do not keep two consumers apart.
         "ConsumerSessionName": ",".join(f"{ACCOUNT_IDS[consumer]}-*" for consumer in consumers),
         # No session here has authenticated with MFA.
         "RequireMfaForUsers": "false",
@@ -38,7 +38,7 @@ def provider_parameters(consumers: Iterable[str]) -> dict[str, str]:
 
 
 def consumer_parameters(url: str) -> dict[str, str]:
-    """Return what account B's stack is given because of the emulator.
+    """Return the parameters that account B's stack needs in the emulator.
 
     Args:
         url: The API's `api_url`.
@@ -50,7 +50,7 @@ def consumer_parameters(url: str) -> dict[str, str]:
 
 
 def api_url(endpoint: str, outputs: Mapping[str, str]) -> str:
-    """Return where the API answers here: no DNS name leads to the emulator, so the API's id stands in the path.
+    """Return the API's URL in the lab: no DNS name leads to the emulator, so the API's id is in the path.
 
     Args:
         endpoint: URL of the emulator.
@@ -75,7 +75,7 @@ def complete_consumer(session: boto3.Session, outputs: Mapping[str, str]) -> Non
     function.update_function_configuration(
         FunctionName=name, DeadLetterConfig={"TargetArn": outputs["FailedCallQueueArn"]}
     )
-    # It hands the parameter on as a string, at which its poller stops for every queue.
+    # It passes the parameter on as a string, which stops its poller for every queue.
     [mapping] = function.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
     function.update_event_source_mapping(
         UUID=mapping["UUID"],
@@ -117,7 +117,7 @@ def _adapted_condition(value: Any) -> Any:
 
 
 def _without_metric_math(alarm: dict[str, Any]) -> None:
-    """Make an alarm on an expression, which the emulator refuses, one on the first metric of the expression."""
+    """Replace an expression, which the emulator does not support, with its first metric."""
     metrics = [item["MetricStat"] for item in alarm.pop("Metrics", []) if "MetricStat" in item]
     if metrics:
         alarm |= {**metrics[0]["Metric"], "Statistic": metrics[0]["Stat"], "Period": metrics[0]["Period"]}

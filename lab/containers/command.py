@@ -45,7 +45,7 @@ def run(console: Console, event: Path | None, arguments: Sequence[str]) -> bool:
 
 
 def serve(console: Console, containers: ContainerLab) -> None:
-    """Keep warm containers of all functions until interrupted; every line on standard input builds them again."""
+    """Keep warm containers of all functions until interrupted; every line on standard input rebuilds them."""
     sam_local = SamLocal(containers)
     with ExitStack() as stack:
         console.print("\nRunning until Ctrl-C. Press Enter to rebuild; warm containers pick up the new code.\n")

@@ -41,7 +41,7 @@ def docker_client() -> docker.DockerClient:
                 probe.connect(ENGINE.removeprefix("unix://"))
         return docker.from_env(timeout=_PULL_SECONDS)
     except (OSError, DockerException) as error:
-        raise RuntimeImageError(f"no Docker engine answers at {ENGINE}: install or start one ({error})") from error
+        raise RuntimeImageError(f"no Docker engine at {ENGINE}: install or start one ({error})") from error
 
 
 def runtime_image(client: docker.DockerClient) -> RuntimeImage:

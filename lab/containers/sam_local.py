@@ -76,7 +76,7 @@ class SamLocal:
         return {name: value.replace(role_id, EXAMPLE_ROLE_ID) for name, value in variables.items() if role_id in value}
 
     def invoke(self, function: Function, event: Path, *arguments: str) -> str:
-        """Run `sam local invoke` and return the function's response, or what the runtime returned in its place."""
+        """Run `sam local invoke` and return the function's response, or the error that the runtime returned instead."""
         template = self.template(function, {function.name: {"Environment": self.example_variables(function)}})
         command = [*self._command("invoke", template), function.name, "--event", event.resolve(), *arguments]
         process = subprocess.run(

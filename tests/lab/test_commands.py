@@ -71,7 +71,7 @@ def test_the_demo_fits_a_screen_and_is_as_expected(folder: Path) -> None:
 
     assert demo.returncode == 0, output
     assert re.search(r"\n([0-9]+) of \1 as expected, ", output)
-    assert re.search(r"its (POST|GET) /\S+ was answered:\n  it logged 2[0-9]{2} after ", output)
+    assert re.search(r"its (POST|GET) /\S+ succeeded:\n  it logged 2[0-9]{2} after ", output)
     assert len(output.splitlines()) <= 50
     assert max(map(len, output.splitlines())) <= 100
     assert "\x1b" not in output

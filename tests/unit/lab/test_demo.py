@@ -112,7 +112,7 @@ def test_all_as_expected(console: Console, monkeypatch: pytest.MonkeyPatch) -> N
     good, output = run(console, monkeypatch, {caller("me"): GRANTED}, line())
 
     assert good
-    assert "its POST /teas was answered:\n  it logged 201 after 12 ms" in output
+    assert "its POST /teas succeeded:\n  it logged 201 after 12 ms" in output
     assert "3 of 3 as expected" in output
     assert "not as expected" not in output
     assert FakeLab.deployed["account-b"] | {"ScheduleExpression": ""} == {
