@@ -68,6 +68,6 @@ def _read_template(account: str) -> dict[str, Any]:
 
 
 def example_path() -> str:
-    """Return the path of a granted GET route without parameters, if the API has one."""
-    granted = [route.path for route in load().routes if route.granted and route.method == "GET"]
-    return next((path for path in granted if "{" not in path), "/")
+    """Return the path of a granted GET request that needs no query and no header."""
+    granted = [route.example for route in load().routes if route.granted and route.method == "GET"]
+    return next((example.path for example in granted if not example.query and not example.headers), "/")

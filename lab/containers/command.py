@@ -16,9 +16,8 @@ from lab.console import progress
 from lab.containers.lab import ContainerLab
 from lab.containers.sam_local import SamLocal, has_failed
 from lab.functions import function_for, read_functions
-from lab.sam import SamError
+from lab.sam import PROJECT, SamError
 
-_API_EXAMPLE = "events/api-whoami.json"
 _CALL_EXAMPLE = "events/direct-call.json"
 
 
@@ -52,7 +51,7 @@ def serve(console: Console, containers: ContainerLab) -> None:
         for name, function in read_functions().items():
             variants = {name: {"Environment": sam_local.example_variables(function)}}
             url = stack.enter_context(sam_local.serve("start-lambda", function, variants, "--warm-containers", "LAZY"))
-            event = _API_EXAMPLE if function.routes else _CALL_EXAMPLE
+            event = _api_example() if function.routes else _CALL_EXAMPLE
             console.print(f"  curl -d @{event} {url}/2015-03-31/functions/{name}/invocations", soft_wrap=True)
         for _ in sys.stdin:
             try:
@@ -61,3 +60,8 @@ def serve(console: Console, containers: ContainerLab) -> None:
             except SamError as error:  # such as a syntax error, which the next edit fixes
                 console.print(str(error), markup=False, soft_wrap=True)
         threading.Event().wait()
+
+
+def _api_example() -> str:
+    """Return a file with a request, if events/ has one."""
+    return max((f"events/{path.name}" for path in PROJECT.glob("events/api-*.json")), default="<a file with a request>")
