@@ -18,7 +18,7 @@ from urllib.parse import quote
 from access import contract, documents, patterns
 from access.contract import Example
 from access.documents import Document
-from access.templates import ACCOUNTS, PROJECT, REGION, Side, parameters_of, resolved, transformed
+from access.templates import ACCOUNTS, PROJECT, REGION, Side, parameters_of, resolve, transformed
 
 _API_ID = "a1b2c3d4e5"
 _METHOD_KEYS = ("get", "post", "put", "patch", "delete", "head", "options", "x-amazon-apigateway-any-method")
@@ -449,7 +449,7 @@ def from_template(
         parameters: Parameters that differ from the defaults and from `REQUIRED_PARAMETERS`.
         physical: Physical names; by default made up.
     """
-    plain = resolved(side, folder=template_dir, account=account, region=region, **parameters)
+    plain = resolve(side, parameters, folder=template_dir, account=account, region=region)
     names = dict(physical or {}) or {
         name: value
         for logical_id, resource in plain["Resources"].items()
@@ -457,7 +457,7 @@ def from_template(
     }
     for logical_id in of_type(plain["Resources"], "AWS::IAM::Role"):
         names.setdefault(f"{logical_id}.RoleId", _role_id(side, logical_id))
-    named = resolved(side, folder=template_dir, account=account, region=region, physical=names, **parameters)
+    named = resolve(side, parameters, folder=template_dir, account=account, region=region, physical=names)
     apis = of_type(plain["Resources"], "AWS::ApiGateway::RestApi")
     prefix = "".join(f"arn:aws:execute-api:{region}:{account}:{names[api]}/" for api in list(apis)[:1])
     return Stack(

@@ -98,27 +98,37 @@ def rules(side: Side, **parameters: Any) -> dict[str, bool]:
     }
 
 
-def resolved(
+def resolved(side: Side, **parameters: Any) -> dict[str, Any]:
+    """Return the transformed template with parameters, conditions and intrinsic functions worked out.
+
+    A reference to a resource becomes its logical id, and an attribute of one ``LogicalId.Attribute``, so that tests can
+    name both. Resources whose condition is false are left out.
+
+    Args:
+        side: Whose template.
+        **parameters: Values that differ from the defaults and from `REQUIRED_PARAMETERS`.
+    """
+    return resolve(side, parameters)
+
+
+def resolve(
     side: Side,
+    parameters: Mapping[str, Any],
     *,
     folder: Path = PROJECT,
     account: str = "",
     region: str = REGION,
     physical: Mapping[str, str] | None = None,
-    **parameters: Any,
 ) -> dict[str, Any]:
-    """Return the transformed template with parameters, conditions and intrinsic functions worked out.
-
-    Resources whose condition is false are left out.
+    """Return the same for any folder, account and region.
 
     Args:
         side: Whose template.
+        parameters: Values that differ from the defaults and from `REQUIRED_PARAMETERS`.
         folder: Where the templates are.
         account: Id of the account; by default that of `ACCOUNTS`.
         region: The region.
-        physical: What `LogicalId` and `LogicalId.Attribute` refer to. By default they are left as they are, so that
-            tests can name both.
-        **parameters: Values that differ from the defaults and from `REQUIRED_PARAMETERS`.
+        physical: What `LogicalId` and `LogicalId.Attribute` refer to; by default they are left as they are.
     """
     template = transformed(side, folder)
     values: dict[str, Any] = {

@@ -24,7 +24,7 @@ from access.iam import allowed, identity_allows
 from access.model import Model, load
 from access.properties import Claim, Property, Verdict, find, prove
 from access.request import Kind, Request
-from access.templates import ACCOUNTS, resolved, source
+from access.templates import ACCOUNTS, resolve, resolved, source
 from tests.access.mutations import _changes
 from tests.access.oracles import reach, simulate
 from tests.access.symbolic import FreeRequest, Symbols, find_outside
@@ -286,7 +286,7 @@ def _quantified(statement: Document) -> Iterator[tuple[str, list[Document]]]:
 HARMLESS = {
     r".* (aws:PrincipalType|aws:PrincipalArn|aws:PrincipalAccount|sts:RoleSessionName|aws:userid) with"
     r" (\w+IfExists|ForAllValues:\w+)": "the key is present in every such request",
-    r".*: aws:PrincipalType with its first half and \*": "no other type of principal begins so",
+    r".*: StringEquals aws:PrincipalType with its first half and \*": "no other type of principal begins so",
 }
 
 
@@ -350,7 +350,7 @@ API = f"arn:aws:execute-api:eu-west-1:{PROVIDER}:a1b2c3d4e5/"
 
 def guards() -> list[Document]:
     """The output GuardStatement of two stacks."""
-    stacks = [resolved("access", physical={"ExecutorRole.RoleId": role_id}) for role_id in ROLE_IDS]
+    stacks = [resolve("access", {}, physical={"ExecutorRole.RoleId": role_id}) for role_id in ROLE_IDS]
     return [json.loads(stack["Outputs"]["GuardStatement"]["Value"]) for stack in stacks]
 
 

@@ -51,6 +51,19 @@ def test_actions_are_pinned_by_commit_and_the_versions_are_named(path: Path) -> 
         assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
 
 
+# What reads a pull request's label does not write; what writes its comment runs nothing of it.
+PULL_REQUESTS = {
+    "access-diff": {"contents": "read", "pull-requests": "read"},
+    "access-comment": {"pull-requests": "write"},
+}
+
+
+def test_the_job_that_writes_a_comment_checks_nothing_out() -> None:
+    (step,) = workflow(PROJECT / ".github/workflows/test.yaml")["jobs"]["access-comment"]["steps"]
+    assert "uses" not in step
+    assert step["run"].startswith("gh pr comment ")
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_jobs_have_only_the_permissions_that_they_name(path: Path) -> None:
     loaded = workflow(path)
@@ -58,7 +71,8 @@ def test_jobs_have_only_the_permissions_that_they_name(path: Path) -> None:
     for name, job in loaded["jobs"].items():
         # Only from an environment, whose reviewers and branches GitHub enforces.
         token = {"id-token": "write"} if "environment" in job else {}
-        assert job["permissions"] == {"contents": "read"} | token, name
+        expected = PULL_REQUESTS.get(name, {"contents": "read"} | token)
+        assert job["permissions"] == expected, name
         assert job["timeout-minutes"] <= 45
 
 
