@@ -45,9 +45,10 @@ _GZIP = ("gzip", "x-gzip")
 """Not asked for, but some send it all the same."""
 
 _LENGTH = re.compile("[0-9]{1,18}")
-_HEAD_LINES = re.compile(rb"(?:HTTP/1\.[0-9] [1-9][0-9]{2}(?: [^\0\r\n]*)?|(?!HTTP/)[^\0\r\n]*)\r?\n")
-_BODY_LINES = re.compile(rb"(?:[0-9A-Fa-f]{1,15}[ \t]*(?:;[^\0\r\n]*)?|[^\0\r\n:]+:[^\0\r\n]*|)\r?\n")
-"""What may be on a line of a head, and between the chunks of a body and after them."""
+_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: [^\0\r\n]*)?\r?\n")
+_HEADER = re.compile(rb"([^\0\r\n]*)\r?\n")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\0\r\n]*)?\r?\n")
+_TRAILER = re.compile(rb"(?:[^\0\r\n:]+:[^\0\r\n]*)?\r?\n")
 
 _NO_RETRIES = urllib3.Retry(total=False, redirect=False)
 _NOTHING_SENT = (
@@ -236,7 +237,7 @@ class _Response(http.client.HTTPResponse):
         if self.chunked and self.length == 0:  # no body, but some send the end of one
             self.chunked = False
             self.will_close = True
-        self.fp.lines = _BODY_LINES
+        self.fp.expected = _CHUNK_SIZE
 
     def _problem(self) -> str:
         try:
@@ -262,12 +263,20 @@ class _Stream(io.BufferedReader):
     def __init__(self, raw: socket.SocketIO, sock: Any) -> None:
         self._source = _Source(raw, sock)
         super().__init__(self._source)
-        self.lines = _HEAD_LINES
+        self.expected = _STATUS_LINE
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(size)
-        if not self.lines.fullmatch(line):
-            raise http.client.HTTPException("the response is malformed or was cut off")
+        match = self.expected.fullmatch(line)
+        if not match:
+            is_whole = line.endswith(b"\n")
+            raise http.client.HTTPException("malformed response" if is_whole else "the connection was closed too early")
+        if self.expected is _STATUS_LINE:
+            self.expected = _HEADER
+        elif self.expected is _HEADER and not match[1]:
+            self.expected = _STATUS_LINE  # after an interim response
+        elif self.expected is _CHUNK_SIZE and int(match[1], 16) == 0:
+            self.expected = _TRAILER
         return line
 
     def read(self, size: int | None = -1, /) -> bytes:
