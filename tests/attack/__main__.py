@@ -1,4 +1,4 @@
-"""Attack for some minutes: `python -m tests.attack 60`. It ends by itself, or at the first finding."""
+"""Attack for some minutes: `python -m tests.attack 60 [test_events.py …]`. It ends by itself, or at the first finding."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import pytest
 
 os.nice(15)
 os.environ.setdefault("ATTACK_EXAMPLES", "2000")
-end = monotonic() + 60 * float(sys.argv[1] if len(sys.argv) > 1 else 60)
+minutes, files = float((sys.argv[1:] or ["60"])[0]), sys.argv[2:] or [""]
+end = monotonic() + 60 * minutes
 rounds, failed = 0, False
 while monotonic() < end and not failed:
-    failed = pytest.main(["-q", "-x", "-p", "no:cacheprovider", str(Path(__file__).parent)]) != 0
+    failed = (
+        pytest.main(["-q", "-x", "-p", "no:cacheprovider", *(str(Path(__file__).parent / file) for file in files)]) != 0
+    )
     rounds += 1
 sys.stdout.write(
-    f"{rounds} rounds of {os.environ['ATTACK_EXAMPLES']} examples for each test: {'a finding' if failed else 'none'}\n"
+    f"{rounds} rounds of {os.environ['ATTACK_EXAMPLES']} examples a test: {'a' if failed else 'no'} finding\n"
 )
 sys.exit(failed)
