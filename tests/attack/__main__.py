@@ -1,4 +1,4 @@
-"""Attack for some minutes: `python -m tests.attack 60 [test_events.py …]`. It ends by itself, or at the first finding."""
+"""Attack for some minutes, or until a finding: `python -m tests.attack 60 [test_events.py …]`."""
 
 from __future__ import annotations
 
