@@ -53,7 +53,7 @@ def read_functions() -> dict[str, Function]:
 
 
 def function_for(event: Any) -> Function:
-    """Return the function for an event: that of the route for a request from API Gateway, the caller for anything else."""
+    """Return the function for an event: the route's for a request from API Gateway, the caller for anything else."""
     functions = read_functions().values()
     if isinstance(event, dict) and "httpMethod" in event:
         routes = {f"{method} {event.get('resource')}" for method in (event["httpMethod"], "ANY")}

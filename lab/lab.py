@@ -42,7 +42,7 @@ class Lab:
         folder: The lab's private folder.
         endpoint: URL of the emulator.
         consumers: Accounts that may assume the executor role.
-        external_id: Random, and part of the key under which tools cache sessions, so that no cached session outlives the lab.
+        external_id: Random, and part of the key under which tools cache sessions, so that no session outlives the lab.
         config_file: AWS configuration with the profiles `account-a`, `account-b` and `account-c` (root users),
             `my-user`, and `orders`, which is `my-user` in the executor role.
         ca_file: Certificate authority of the endpoint.
