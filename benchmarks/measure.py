@@ -52,7 +52,7 @@ class Row:
 
 
 def interleave(measurements: Mapping[str, Callable[[], float]], turns: int) -> dict[str, list[float]]:
-    """Measure in turns, each in a different order, so that a disturbance of the machine affects all; return all values."""
+    """Measure in turns, each in a different order, so that a disturbance affects all; return all values."""
     values: dict[str, list[float]] = {name: [] for name in measurements}
     names = list(measurements)
     for turn in range(turns):
