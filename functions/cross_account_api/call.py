@@ -22,8 +22,8 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MAX_BODY_BYTES = 6 * 1024 * 1024
 """What a Lambda function can be invoked with, so that every call that fits here can be replayed."""
 
-MAX_HEADER_BYTES = 10240
-"""API Gateway's own limit: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
+MAX_HEAD_BYTES = 10240
+"""API Gateway's own limit for the request line and the headers: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
 _FIELDS = ("method", "path", "query", "headers", "body", "base64", "idempotency_key")
 _WITHOUT_BODY = ("GET", "HEAD")
@@ -103,7 +103,7 @@ class Call:
         path, encoded_path = _path(event.get("path"))
         headers = _headers(event.get("headers"))
         body, content_type = _body(event, method, dict(headers), max_body_bytes)
-        return cls(
+        call = cls(
             method=method,
             path=path,
             encoded_path=encoded_path,
@@ -113,6 +113,12 @@ class Call:
             content_type=content_type,
             idempotency_key=_idempotency_key(event.get("idempotency_key")),
         )
+        size = len(call.target) + sum(len(name) + len(text) for name, text in headers)
+        if size > MAX_HEAD_BYTES:
+            raise InvalidCallError(
+                "call", f"{size} bytes of path, query and headers", f"at most {MAX_HEAD_BYTES} bytes"
+            )
+        return call
 
     @classmethod
     def parse_json(cls, text: str | bytes) -> Self:
@@ -245,20 +251,16 @@ def _headers(value: object) -> tuple[tuple[str, str], ...]:
             raise InvalidCallError(
                 "headers", f"an object with the name {_shown(name)}", "names of ASCII letters, digits and -"
             )
+        field_name = f"headers.{_shown(name)[1:-1]}"
         if _RESERVED_HEADERS.fullmatch(name.lower()):
-            raise InvalidCallError(
-                f"headers.{name}", "a header that the client or the connection sets", "any other header"
-            )
+            raise InvalidCallError(field_name, "a header that the client or the connection sets", "any other header")
         if name.lower() in pairs:
-            raise InvalidCallError(f"headers.{name}", "given twice", "each name once, whatever its case")
+            raise InvalidCallError(field_name, "given twice", "each name once, whatever its case")
         if not isinstance(text, str) or not PRINTABLE.fullmatch(text):
             raise InvalidCallError(
-                f"headers.{name}", type_name(text), "printable ASCII text that neither starts nor ends with a space"
+                field_name, type_name(text), "printable ASCII text that neither starts nor ends with a space"
             )
         pairs[name.lower()] = (name, text)
-    size = sum(len(name) + len(text) for name, text in pairs.values())
-    if size > MAX_HEADER_BYTES:
-        raise InvalidCallError("headers", f"{size} bytes", f"at most {MAX_HEADER_BYTES} bytes")
     return tuple(pairs.values())
 
 
