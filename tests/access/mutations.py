@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -120,8 +121,8 @@ def _conditions(statement: Document) -> Iterator[tuple[str, Document]]:
                     with_condition(operator, {"true": "false", "false": "true"}[values]),
                 )
                 continue
-            negated = operator.replace("Not", "") if "Not" in operator else operator.replace("String", "StringNot")
-            yield f"{operator} {key} negated", with_condition(negated.replace("ArnLike", "ArnNotLike"), values)
+            negated = operator.replace("Not", "") if "Not" in operator else re.sub("(String|Arn)", r"\1Not", operator)
+            yield f"{operator} {key} negated", with_condition(negated, values)
             wild = operator.replace("Equals", "Like")
             yield f"{operator} {key} is *", with_condition(wild, "arn:*:*:*:*:*" if "Arn" in wild else "*")
             first = values[0] if isinstance(values, list) else values
