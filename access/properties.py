@@ -18,7 +18,7 @@ from access.iam import allowed, identity_allows
 from access.model import Model, Role, Route, Use, of_type
 from access.request import Kind, Request
 
-_TIMEOUT_MS = 20_000
+_TIMEOUT_MS = 60_000
 
 # What may be done with a resource that a function or schedule refers to: actions, what follows the resource's ARN, and
 # whether the reference would be pointless without them.
@@ -146,7 +146,7 @@ def prove(property_: Property, model: Model) -> Verdict:
     """Look for a request that is allowed but not intended, or needed but not allowed.
 
     Raises:
-        UndecidedError: z3 did not decide within 20 seconds.
+        UndecidedError: z3 did not decide within a minute.
         NotModelledError: The policies use something that the logic does not support.
     """
     started = time.perf_counter()
@@ -191,7 +191,7 @@ def find(claim: Claim, formula: Any) -> Any:
         A model, or None if there is no such request.
 
     Raises:
-        UndecidedError: z3 did not decide within 20 seconds.
+        UndecidedError: z3 did not decide within a minute.
     """
     return solve(claim.request, z3.And(claim.domain, formula))
 
@@ -203,7 +203,7 @@ def solve(request: Request, formula: Any) -> Any:
         A model, or None if there is no such request.
 
     Raises:
-        UndecidedError: z3 did not decide within 20 seconds.
+        UndecidedError: z3 did not decide within a minute.
     """
     solver = z3.Solver()
     solver.set(timeout=_TIMEOUT_MS)
