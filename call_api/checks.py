@@ -340,6 +340,8 @@ def _check_call(
     if not (signed and unsigned):
         return dict.fromkeys(_CALL_STEPS, _skipped("no API to call" if profile.session else "no session to sign with"))
     outcome = signed.response
+    if isinstance(outcome, CallError) and unsigned.is_http_api and isinstance(unsigned.response, NotFoundError):
+        outcome = unsigned.response  # an HTTP API looks for the route first
     results = {
         "path": _ok(f"GET {call.path}"),
         "signature": _ok(f"accepted for {endpoint.region}"),
@@ -353,7 +355,7 @@ def _check_call(
         results[failed] = _failed(outcome, _CALL_STEPS[failed])
     elif failed != "backend":
         results[failed] = _warning(outcome.problem, _GIVE_A_PATH)
-    if unsigned.is_http_api and failed == "permission":
+    if unsigned.is_http_api and failed == "permission" and isinstance(outcome, ApiError) and not outcome.code:
         results["signature"] = _skipped("an HTTP API does not tell a wrong one from a missing permission")
     steps = list(_CALL_STEPS)
     return results | dict.fromkeys(steps[steps.index(failed) + 1 :], _skipped(f"the {failed} comes first"))

@@ -681,6 +681,29 @@ def test_there_is_no_closed_api(lab: Lab, examine: Doctor, answer: Answer, remed
     assert report.next == remedy
 
 
+@pytest.fixture(scope="module")
+def http_api(lab: Lab) -> str:
+    """URL of an HTTP API in account A without a stage in it, whose one route needs a signature."""
+    gateway = lab.session(ACCOUNT_A).client("apigatewayv2")
+    api = gateway.create_api(Name="http", ProtocolType="HTTP")["ApiId"]
+    target = {"IntegrationType": "HTTP_PROXY", "IntegrationUri": "https://127.0.0.1:9/", "IntegrationMethod": "GET"}
+    integration = gateway.create_integration(ApiId=api, PayloadFormatVersion="1.0", **target)["IntegrationId"]
+    gateway.create_route(
+        ApiId=api, RouteKey="GET /products", AuthorizationType="AWS_IAM", Target=f"integrations/{integration}"
+    )
+    gateway.create_stage(ApiId=api, StageName="$default", AutoDeploy=True)
+    return f"{lab.endpoint}/_aws/execute-api/{api}"
+
+
+def test_an_http_api_is_an_api(lab: Lab, examine: Doctor, http_api: str) -> None:
+    refused = examine(lab, "/products", "--api-url", http_api)
+    missing = examine(lab, "/nothing", "--api-url", http_api)
+
+    assert refused.steps["stage"]["observed"] == "an unsigned request is refused by an HTTP API with 403"
+    assert refused.failed() == ["permission"]
+    assert missing.failed() == ["path"]
+
+
 def test_the_backend_has_no_such_resource(lab: Lab, examine: Doctor) -> None:
     report = examine(lab, "/orders/no-such-order")
 
@@ -695,7 +718,7 @@ def test_the_profile_does_not_exist(lab: Lab, examine: Doctor) -> None:
     report = examine(lab, "--profile", "nobody")
 
     assert report.failed()[0] == "profile"
-    assert report.next.startswith("Account B: name a profile of your AWS configuration.")
+    assert report.next.startswith("Account B: name a profile of your AWS configuration")
 
 
 def test_the_source_profile_does_not_exist(lab: Lab, examine: Doctor) -> None:
