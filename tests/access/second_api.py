@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from access.contract import CONTRACT
+from access.model import load
 from access.templates import source
 
 ROUTES = ("GET /teas", "PUT /teas/{tea_id}/steeps/{number}", "GET /teas/{tea_id}", "POST /teas", "DELETE /teas")
@@ -16,8 +17,12 @@ _ARN = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Tea
 
 def write(folder: Path) -> Path:
     """Write the templates and the contract to a folder."""
-    template = json.loads(json.dumps(source("a")).replace("Orders", "Tea"))
+    own = load()
+    text = json.dumps(source("a")).replace(own.api, "TeaApi").replace(own.routes[0].function, "TeaFunction")
+    template = json.loads(text)
     resources: dict[str, Any] = template["Resources"]
+    for other in {route.function for route in own.routes} - {own.routes[0].function}:
+        del resources[other]
     resources["TeaFunction"]["Properties"]["Events"] = _events(ROUTES[:4])
     brewing = resources["BrewFunction"] = json.loads(json.dumps(resources["TeaFunction"]))
     brewing["Properties"]["Events"] = _events(ROUTES[4:])

@@ -164,9 +164,6 @@ def lines(changes: Iterable[Change]) -> list[str]:
     return [f"{'+' if change.gained else '-'} {change.who}: {change.what}" for change in changes]
 
 
-ORDERS_GRANT = r"^(.*\$\{StageName\})/GET/orders/\*$"
-
-
 @pytest.mark.parametrize(
     ("pattern", "replacement", "expected"),
     [
@@ -175,22 +172,6 @@ ORDERS_GRANT = r"^(.*\$\{StageName\})/GET/orders/\*$"
             r"Bool: !If \[RequiresMfa",
             "BoolIfExists: !If [RequiresMfa",
             ["+ IAM users of a consumer account: assume ExecutorRole"],
-        ),
-        (
-            ORDERS_GRANT,
-            r"\g<0>\n\1/DELETE/orders/*",
-            [
-                "+ sessions of ExecutorRole: DELETE /orders/{order_id}",
-                "+ sessions of ExecutorRole: calls for which there is no route yet",
-            ],
-        ),
-        (
-            ORDERS_GRANT,
-            "",
-            [
-                "- sessions of ExecutorRole: GET /orders/{order_id}",
-                "- sessions of ExecutorRole: calls for which there is no route yet",
-            ],
         ),
         (
             r"^        Auth:\n          DefaultAuthorizer: AWS_IAM",
@@ -203,7 +184,7 @@ ORDERS_GRANT = r"^(.*\$\{StageName\})/GET/orders/\*$"
             ["+ IAM users of a consumer account: assume ExecutorRole"],
         ),
     ],
-    ids=["a Sid renamed", "MFA weakened", "a route granted", "a route taken away", "no signature", "another default"],
+    ids=["a Sid renamed", "MFA weakened", "no signature", "another default"],
 )
 def test_changes_of_the_template(
     repository: Path, tmp_path: Path, pattern: str, replacement: str, expected: list[str]
@@ -216,15 +197,6 @@ def test_changes_of_the_template(
         ]
     edit(repository, pattern, replacement)
     assert lines(changes_of(repository, tmp_path)) == expected
-
-
-def test_a_new_route_that_an_old_grant_covers_is_access_gained(repository: Path, tmp_path: Path) -> None:
-    event = 'Items: {Type: Api, Properties: {RestApiId: !Ref OrdersApi, Method: GET, Path: "/orders/{order_id}/items"}}'
-    edit(repository, "^        WhoAmI:", rf"        {event}\n\g<0>")
-    assert lines(changes_of(repository, tmp_path)) == [
-        "+ sessions of ExecutorRole: GET /orders/{order_id}/items",
-        "+ sessions of the roles in MoreExecutorRoleIds: GET /orders/{order_id}/items",
-    ]
 
 
 def test_the_parameters_that_both_revisions_have_are_compared(repository: Path, tmp_path: Path) -> None:

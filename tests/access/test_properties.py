@@ -146,7 +146,7 @@ def grant(path: str) -> Any:
 
 
 def foreign_table(resources: dict[str, Any]) -> None:
-    resources["OtherTable"] = copy.deepcopy(resources["IdempotencyTable"])
+    resources["OtherTable"] = {"Type": "AWS::DynamoDB::Table", "Properties": {"BillingMode": "PAY_PER_REQUEST"}}
     statements = resources["TeaFunctionRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
     statements.append(
         {

@@ -218,12 +218,40 @@ def test_the_tests_pass(copy: Copy) -> None:
     assert " passed" in tests.stdout
 
 
+# A fault in the copy's template, and what refutes it.
 FAULTS = {
-    "a wildcard grant": (r"GET/shops/\*/products$", "*"),
-    "a route without AWS_IAM": (
-        r"Method: GET, Path: (\"/shops/\{shop_id\}/products\")",
-        r"Method: GET, Path: \1, Auth: {Authorizer: NONE}",
+    "a wildcard grant": (
+        r"(/\$\{StageName\})/GET/shops/\*/products$",
+        r"\1/*",
+        "Every method that the executor role is granted is a route of the API",
     ),
-    "MFA weakened": (r"Bool: !If \[RequiresMfaForUsers", "BoolIfExists: !If [RequiresMfaForUsers"),
-    "the guard removed": (r"StringNotLike:\n( +)aws:userid:", r"StringLike:\n\1aws:userid:"),
+    "a route without signature": (
+        r"(Method: POST, Path: /imports)\}",
+        r"\1, Auth: {Authorizer: NONE}}",
+        "Every route of the API requires a signature (AWS_IAM) and has a function behind it",
+    ),
+    "MFA weakened": (
+        r"Bool: !If \[RequiresMfaForUsers",
+        "BoolIfExists: !If [RequiresMfaForUsers",
+        "The executor role can be assumed by role sessions and users (with MFA",
+    ),
+    "no guard": (
+        r"(Sid: DenyAllButExecutorSessions\n +Effect: )Deny",
+        r"\1Allow",
+        "The API's resource policy only denies",
+    ),
 }
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_the_new_api_is_refuted_by_name(copy: Copy, fault: str) -> None:
+    pattern, replacement, sentence = FAULTS[fault]
+    copy.edit(TEMPLATE, lambda text: re.sub(pattern, replacement, text, count=1, flags=re.M))
+    try:
+        report = copy.python("-m", "access", check=False)
+    finally:
+        copy.git("checkout", "--quiet", TEMPLATE)
+    shown = " ".join(report.stdout.split())
+    assert report.returncode == 1
+    print(re.findall(r"refuted .*?(?= (?:proven|refuted) |$)", shown))  # noqa: T201 - with `pytest -s`
+    assert f"refuted {sentence}" in shown

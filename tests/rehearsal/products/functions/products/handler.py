@@ -1,6 +1,7 @@
 """The products of a consumer's shops: plain Python, one table."""
 
 import json
+import logging
 import os
 from typing import Any
 
@@ -9,6 +10,7 @@ import boto3
 from cross_account_backend import UnknownCallerError, error_body, identify
 
 ROLE_IDS = os.environ["EXECUTOR_ROLE_IDS"].split(",")
+logging.getLogger().setLevel(os.environ["LOG_LEVEL"])
 TABLE = boto3.client("dynamodb", region_name=os.environ["AWS_REGION"])
 
 
@@ -19,6 +21,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         status, body = respond(event, consumer.account_id)
     except UnknownCallerError as error:
         status, body = 403, error_body(event, "forbidden", str(error))
+    logging.info("%s %s %s", event["httpMethod"], event["resource"], status)
     return {"statusCode": status, "headers": {"Content-Type": "application/json"}, "body": json.dumps(body)}
 
 

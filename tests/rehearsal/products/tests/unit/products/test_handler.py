@@ -17,6 +17,7 @@ SETTINGS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
     "EXECUTOR_ROLE_IDS": ROLE_ID,
+    "LOG_LEVEL": "INFO",
     "PRODUCTS_TABLE": "products",
 }
 LIST, ITEM = "/shops/{shop_id}/products", "/shops/{shop_id}/products/{product_id}"
