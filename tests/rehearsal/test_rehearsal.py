@@ -223,7 +223,7 @@ FAULTS = {
     "a wildcard grant": (
         r"(/\$\{StageName\})/GET/shops/\*/products$",
         r"\1/*",
-        "Every method that the executor role is granted is a route of the API",
+        "The executor role may do nothing but call the routes that the contract grants, on this API's stage",
     ),
     "a route without signature": (
         r"(Method: POST, Path: /imports)\}",
