@@ -1,4 +1,4 @@
-"""Shared by all tests: no AWS account of the user in reach, and one lab for the tests that change nothing in it."""
+"""Shared by all tests: the user's AWS accounts are out of reach, and tests that change nothing share a lab."""
 
 from __future__ import annotations
 

@@ -111,4 +111,4 @@ def _payload(sam_local: SamLocal, client: LambdaClient, function: str, event: An
         return json.loads(text)
     except ValueError:
         logs = [tail(log, 60) for log in sam_local.containers.lab.folder.glob("start-lambda-*.log")]
-        pytest.fail("\n".join([f"{function} answered {text!r} to {event}", *logs]))
+        pytest.fail("\n".join([f"{function} returned {text!r} for {event}", *logs]))

@@ -41,7 +41,7 @@ def _running_lab(containers: ContainerLab, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("_running_lab")
-def test_it_prints_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_the_response(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["local", str(PROJECT / "events/direct-call.json")]) == 0
     output, log = capfd.readouterr()
     assert json.loads(output)["status"] == 200
@@ -60,7 +60,7 @@ def test_it_fails_with_the_function(tmp_path: Path, capfd: pytest.CaptureFixture
 def test_without_an_event_warm_containers_follow_every_build(
     docker_engine: docker.DockerClient, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers: list[tuple[Any, Any]] = []
+    responses: list[tuple[Any, Any]] = []
     warm: list[set[str]] = []
 
     def ask(urls: dict[str, str]) -> None:
@@ -73,7 +73,7 @@ def test_without_an_event_warm_containers_follow_every_build(
                     (BACKEND.name, "events/api-whoami.json"),
                 )
             )
-        answers.append((caller["status"], backend["statusCode"]))
+        responses.append((caller["status"], backend["statusCode"]))
         warm.append({str(container.id) for container in docker_engine.containers.list()})
 
     def keys() -> Iterator[str]:
@@ -96,7 +96,7 @@ def test_without_an_event_warm_containers_follow_every_build(
     monkeypatch.setattr("sys.stdin", keys())
     assert main(["local"]) == 130
     assert "SyntaxError: invalid syntax" in capfd.readouterr().err, "a syntax error does not end it"
-    assert answers == [(200, 200)] * 3
+    assert responses == [(200, 200)] * 3
     first, second, after_build = warm
     assert second == first, "warm"
     assert len(after_build - first) == 2, "the new code runs"

@@ -1,4 +1,4 @@
-"""What Lambda shows of every typed error: the real payload of the real runtime."""
+"""How Lambda reports every typed error: the payload of the real runtime."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 from access.templates import PROJECT
 
 PROFILE = os.environ.get("ACCOUNT_B_PROFILE")
-# The user's AWS settings, as they are before all other tests are kept from them.
+# The user's AWS settings, saved before they are hidden from all other tests.
 SETTINGS = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
 
 

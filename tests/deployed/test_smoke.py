@@ -1,4 +1,4 @@
-"""After a deployment: both stacks work together, and what must be refused is refused.
+"""After a deployment: both stacks work together, and refuse what they must.
 
     ACCOUNT_B_PROFILE=account-b python -m pytest tests/deployed
 
@@ -54,7 +54,7 @@ def request(
     return requests.request(method, url + path, headers=dict(signed.headers), timeout=35, allow_redirects=False)
 
 
-def test_a_signed_call_is_answered(
+def test_a_signed_call_succeeds(
     session: boto3.Session, stack: dict[str, str], account_id: str, executor: Credentials
 ) -> None:
     answer = request(session, stack, "GET", "/whoami", executor)
@@ -70,8 +70,8 @@ def test_the_function_calls_as_its_own_account(session: boto3.Session, stack: di
     assert answer["body"]["account_id"] == account_id
 
 
-def test_a_path_arrives_as_it_was_meant(session: boto3.Session, stack: dict[str, str]) -> None:
-    # API Gateway decodes a path and encodes it again to verify the signature: the caller must do it the same way.
+def test_an_encoded_path_arrives_intact(session: boto3.Session, stack: dict[str, str]) -> None:
+    # API Gateway decodes a path and encodes it again to verify the signature; the caller's encoding must be the same.
     call = {"path": "/orders/a b%\N{LATIN SMALL LETTER U WITH DIAERESIS}"}
     invoked = session.client("lambda").invoke(FunctionName=stack["CallerFunctionName"], Payload=json.dumps(call))
     answer: dict[str, Any] = json.loads(invoked["Payload"].read())

@@ -139,7 +139,7 @@ def failing(operation: str, table: str, fault: DynamoDBFault) -> Iterator[None]:
 
 def throttle(event_name: str, request: Any, **kwargs: Any) -> AWSResponse:
     body = json.dumps({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow down"})
-    # botocore calls every handler of this event, whatever the first one returns: moto must not recognize the request.
+    # botocore calls every handler of this event, even if the first one returns a response: moto must not recognize it.
     request.url = "https://dynamodb.example"
     return AWSResponse(request.url, 400, HTTPHeaders(), _Raw(body.encode()))
 
@@ -154,7 +154,7 @@ def kill(event_name: str, request: Any, **kwargs: Any) -> None:
 
 
 def forget(order_id: str) -> None:
-    """Delete the idempotency record of an order, as its expiry does in the end."""
+    """Delete the idempotency record of an order, as if it had expired."""
     with _environment:
         for record in _dynamodb().scan(TableName=RECORDS)["Items"]:
             if order_id in record.get("data", {}).get("S", ""):

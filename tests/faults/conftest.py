@@ -1,4 +1,4 @@
-"""A test bed for each test that wants one."""
+"""A test bed for each test that needs one."""
 
 from __future__ import annotations
 

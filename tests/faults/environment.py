@@ -29,7 +29,7 @@ _TOLERANCE = 0.5
 
 
 def scaled(seconds: float) -> float:
-    """Return how long something takes here that takes `seconds` in an AWS account."""
+    """Return how long `seconds` in an AWS account take here."""
     return seconds / SPEEDUP
 
 
@@ -120,7 +120,7 @@ class Environment:
         )
 
     def kill(self) -> None:
-        """Kill the process at once, whatever it does."""
+        """Kill the process at once."""
         with suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
 

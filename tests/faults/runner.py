@@ -68,7 +68,7 @@ def run_case(case: Case, bed: TestBed) -> Result:
         bed.put(queued)
         deliveries = bed.deliver()
     during, failed = bed.ordered(), bed.failed()
-    # Nobody replays at once, and a failed AssumeRole is shared for some seconds.
+    # A replay does not come at once, and a failed AssumeRole is reused for some seconds.
     time.sleep(scaled(10))
     bed.queues.replay()
     bed.deliver()
@@ -128,7 +128,7 @@ def run_all[T](
     run: Callable[[Case, TestBed], T], cases: list[Case], folder: Path, *, ignores_keys: bool = False
 ) -> dict[str, T]:
     """Run cases, several at a time, each with a test bed of its own."""
-    # Neighbours are alike: apart from each other, those that wait run beside those that compute.
+    # Adjacent cases are alike. Spread out, those that mostly wait run next to those that compute.
     mixed = [case for start in range(_CONCURRENCY) for case in cases[start::_CONCURRENCY]]
     with Shared.create(folder) as shared, ThreadPoolExecutor(_CONCURRENCY) as threads:
 

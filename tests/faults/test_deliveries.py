@@ -83,7 +83,7 @@ def test_the_function_is_killed_in_the_middle(bed: TestBed) -> None:
     all_done(bed, ["killed"])
 
 
-def test_poison_is_put_aside(bed: TestBed) -> None:
+def test_invalid_messages_are_set_aside(bed: TestBed) -> None:
     """Invalid messages mixed with valid calls: the calls succeed, the rest go to FailedCallQueue unchanged."""
     good = [order(f"good-{number}") for number in range(len(POISON))]
     for bad, call in zip(POISON, good, strict=True):

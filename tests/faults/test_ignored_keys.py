@@ -1,4 +1,4 @@
-"""An API that ignores idempotency keys: nobody repeats a POST that the API may have carried out."""
+"""An API that ignores idempotency keys: a POST that it may have carried out is never repeated."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ class Provider:
     """Account A: STS and the API, each a real HTTPS server on loopback.
 
     Attributes:
-        gateway: What judges the requests to the API.
-        sessions: What issues sessions.
+        gateway: Accepts or refuses the requests to the API.
+        sessions: Issues sessions.
         api: The server of the API.
         sts: The server of STS.
     """
@@ -88,7 +88,7 @@ class Provider:
 
 
 def order(key: str, **more: Any) -> dict[str, Any]:
-    """Return a call that orders a SKU named like its key, so that orders can be told apart without their ids."""
+    """Return a call that orders a SKU named like its key, so that orders can be distinguished without their ids."""
     return {"method": "POST", "path": "/orders", "body": {"sku": key}, "idempotency_key": key} | more
 
 
@@ -101,7 +101,7 @@ class TestBed:
 
     Attributes:
         account: The consumer's account id.
-        third_party: A server of somebody else, with a valid certificate.
+        third_party: A server of another owner, with a valid certificate.
         queues: The consumer's queues.
         environment: The execution environment of the consumer's function.
     """

@@ -1,4 +1,4 @@
-"""Who may do what, for real, whatever the API's routes are."""
+"""Who may do what, tried with real requests on any API's routes."""
 
 from __future__ import annotations
 

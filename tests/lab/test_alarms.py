@@ -1,4 +1,4 @@
-"""Alarms, set off by what the functions really log."""
+"""Alarms, set off by the log lines of the functions."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_the_api_knows_the_caller_by_its_session_name(lab: Lab) -> None:
     assert answer["attempts"] == 1
 
 
-def test_a_call_out_of_a_destination_envelope_is_made(lab: Lab) -> None:
+def test_a_call_in_a_destination_envelope_is_made(lab: Lab) -> None:
     answer = lab.invoke({"version": "1.0", "requestContext": {}, "requestPayload": {"path": "/whoami"}})
 
     assert answer["status"] == 200

@@ -1,4 +1,4 @@
-"""Queued calls through the deployed stacks, over connections that break now and then.
+"""Queued calls through the deployed stacks, over connections that break at random.
 
 Fewer than in tests/faults, where a thousand take as long: the emulator starts a process for each concurrent invocation.
 """
@@ -66,7 +66,7 @@ class Wire:
                     _reset(near)
                     break
                 far.sendall(data)
-                if cut == "before the answer":
+                if cut == "before the response":
                     _reset(near)
                     break
             # The other side has received the whole request and processes it.
@@ -77,7 +77,7 @@ class Wire:
         number = self._draw.random()
         if number >= self.share:
             return ""
-        cut = "before the request" if number < self.share / 2 else "before the answer"
+        cut = "before the request" if number < self.share / 2 else "before the response"
         self.cuts[cut] += 1
         return cut
 
@@ -174,7 +174,7 @@ def test_calls_over_a_faulty_wire_are_done_once(own_lab: Lab, wire: Wire, sqs: S
     put(sqs, calls, bodies)
     assert eventually(lambda: is_empty(sqs, calls), seconds=180)
     wire.share = 0.0
-    assert set(wire.cuts) == {"before the request", "before the answer"}
+    assert set(wire.cuts) == {"before the request", "before the response"}
 
     waiting = take(sqs, failed)
     done = ordered(own_lab)

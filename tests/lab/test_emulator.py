@@ -1,4 +1,4 @@
-"""The emulator starts or reports why it did not, and leaves nothing behind, however its user ends."""
+"""The emulator starts or reports why it did not, and leaves nothing behind, however its parent process ends."""
 
 from __future__ import annotations
 

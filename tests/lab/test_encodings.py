@@ -1,4 +1,4 @@
-"""A call arrives at the backend unchanged, whatever its encoding in transit."""
+"""A call arrives at the backend unchanged, regardless of its encoding in transit."""
 
 from __future__ import annotations
 

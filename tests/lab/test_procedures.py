@@ -32,7 +32,7 @@ def policy_of_the_executor(lab: Lab, policy: str) -> Iterator[None]:
     iam.delete_role_policy(RoleName=role, PolicyName="Procedure")
 
 
-def test_a_suspended_consumer_is_refused_at_once_and_let_in_again(own_lab: Lab) -> None:
+def test_a_suspended_consumer_is_refused_until_readmitted(own_lab: Lab) -> None:
     session = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
     assert own_lab.request("GET", "/whoami", session).status_code == 200
 

@@ -22,7 +22,7 @@ def place(lab: Lab, who: Credentials, key: str, sku: str) -> str:
     return order_id
 
 
-def test_a_second_consumer_is_one_more_id_and_sees_only_its_own_orders(own_lab: Lab) -> None:
+def test_another_consumer_is_another_id_and_sees_its_own_orders(own_lab: Lab) -> None:
     user = own_lab.user(ACCOUNT_C, "consumer", own_lab.may_assume_executor())
     with pytest.raises(ClientError, match="AccessDenied"):
         own_lab.assume_executor(user, "333333333333-consumer")
@@ -110,7 +110,7 @@ def test_a_first_deployment_that_fails_leaves_nothing_behind(own_lab: Lab) -> No
         own_lab.sam.run(
             "deploy",
             ACCOUNT_A,
-            # SAM looks for its configuration beside the template.
+            # SAM looks for its configuration next to the template.
             "--config-file",
             str(own_lab.sam.folder / "samconfig.toml"),
             "--template-file",
@@ -134,7 +134,7 @@ def test_a_parameter_out_of_range_is_refused_and_changes_nothing(own_lab: Lab) -
     assert own_lab.invoke({"path": "/whoami"})["status"] == 200
 
 
-def test_parameters_that_do_not_fit_together_are_refused_and_change_nothing(own_lab: Lab) -> None:
+def test_conflicting_parameters_are_refused_and_change_nothing(own_lab: Lab) -> None:
     for wrong in ({"CallBody": "{}"}, {"ExternalId": ""}, {"CallBody": "{sku: A-1}", "CallMethod": "POST"}):
         with pytest.raises(SamError, match=r"sam deploy --config-env account-b failed \(1\)"):
             own_lab.deploy(ACCOUNT_B, **wrong)

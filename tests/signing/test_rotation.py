@@ -54,9 +54,9 @@ def sessions_of(sts: Sts) -> Iterator[AssumedRoleCredentials]:
 
 
 def call_many_times(
-    api_url: str, credentials: ClientCredentials, calls: int, meanwhile: Callable[[], None] = lambda: None
+    api_url: str, credentials: ClientCredentials, calls: int, disturb: Callable[[], None] = lambda: None
 ) -> None:
-    """Make calls from many threads, and call `meanwhile` a hundred times per second until all are done."""
+    """Make calls from many threads, and call `disturb` a hundred times per second until all are done."""
 
     def work() -> None:
         for number in range(calls // THREADS):
@@ -66,7 +66,7 @@ def call_many_times(
         client = Client(api_url, region=REGION, credentials=credentials, transport=connections)
         workers = [pool.submit(work) for _ in range(THREADS)]
         while wait(workers, timeout=0.01).not_done:
-            meanwhile()
+            disturb()
         for worker in workers:
             worker.result()
 

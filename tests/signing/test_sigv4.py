@@ -41,7 +41,7 @@ SCOPE = "20150830/us-east-1/service/aws4_request"
 NOT_ACCEPTED = {
     # The token is added after signing, which the suite's notes leave to each service; API Gateway wants it signed.
     "post-sts-token/post-sts-header-after": "unsigned",
-    # Published with the signature of get-vanilla; the one that belongs to its own string to sign is another.
+    # Published with the signature of get-vanilla, which does not match its own string to sign.
     "get-vanilla-with-session-token": "does not match",
 }
 

@@ -1,4 +1,4 @@
-"""An API, an STS and a clock in memory, each with the behaviour that the caller meets."""
+"""An API, an STS and a clock in memory, each with the behaviour that the client depends on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REQUEST_ID = "6f2b8f0e-3f0c-4a58-bd3c-3a0f4d6a7c21"
 
 @dataclass(frozen=True)
 class Reply:
-    """What the API answers."""
+    """A response of the API."""
 
     status: int = 200
     body: bytes = b"{}"
@@ -41,7 +41,7 @@ class Reply:
 
 
 def json_reply(status: int, body: object, **headers: str) -> Reply:
-    """Return an answer in JSON; underscores in header names stand for dashes."""
+    """Return a response in JSON; underscores in header names become dashes."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(status, json.dumps(body).encode(), {"Content-Type": "application/json", **names})
 
@@ -67,7 +67,7 @@ def is_signed(request: Request, credentials: ReadOnlyCredentials, region: str = 
 
 
 class FakeApi:
-    """The API: checks each signature, then answers with what was put into `script`, in the end always with `rest`."""
+    """The API: checks each signature, then returns the responses in `script`, and after those always `rest`."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -97,13 +97,13 @@ class FakeApi:
         return HttpResponse(reply.status, headers, b"" if request.method == "HEAD" else reply.body)
 
     def secrets(self) -> list[str]:
-        """Return what must be written nowhere."""
+        """Return the secrets that must not be written anywhere."""
         return [str(part) for session in self.sessions.values() for part in session[:3]]
 
 
 @dataclass
 class FakeSts:
-    """STS: gives sessions that the API then knows, and keeps what it was asked."""
+    """STS: issues sessions that the API then accepts, and records requests."""
 
     api: FakeApi
     seconds: float = 3600
@@ -154,7 +154,7 @@ def _response(url: str, response: Response) -> AWSResponse:
 
 @dataclass
 class FakeTime:
-    """A clock that only sleeping, and whoever adds to `now`, moves on."""
+    """A clock that advances only by sleeping, or by adding to `now`."""
 
     now: float = 1000.0
     pauses: list[float] = field(default_factory=list)
@@ -172,7 +172,7 @@ class FakeTime:
 
 @dataclass
 class FakeCredentials:
-    """Sessions without STS; `renewable` says whether another one is to be had."""
+    """Sessions without STS; `renewable` says whether there is another one."""
 
     api: FakeApi
     renewable: bool = True

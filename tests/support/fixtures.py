@@ -68,7 +68,7 @@ _services = (f"orders-caller-{number}" for number in itertools.count(1))
 
 
 class CurrentStdout:
-    """Standard output as it is when something is written: pytest has another one in each phase of a test."""
+    """The current standard output: pytest replaces it in each phase of a test."""
 
     def write(self, text: str) -> None:
         sys.stdout.write(text)

@@ -1,4 +1,4 @@
-"""Which tests run together in parallel, which need a lab, and what a skip means."""
+"""Which tests share a worker, which need a lab, and what a skip means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What template-access.yaml deploys: one role, trusted as account A's executor is, for the methods that are listed."""
+"""What template-access.yaml deploys: one role with the trust policy of account A's executor, for the listed methods."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def without_organization(statement: dict[str, Any]) -> dict[str, Any]:
     return statement
 
 
-def test_the_role_is_trusted_word_for_word_as_account_as_executor_is() -> None:
+def test_the_trust_policy_is_that_of_account_as_executor() -> None:
     ours, theirs = (source(side)["Resources"]["ExecutorRole"]["Properties"] for side in ("access", "a"))
     statements = ours["AssumeRolePolicyDocument"]["Statement"]
     assert [without_organization(item) for item in statements] == theirs["AssumeRolePolicyDocument"]["Statement"]
@@ -82,7 +82,7 @@ def test_for_accounts_the_resolved_trust_is_account_as_too() -> None:
         assert trust(**parameters) == theirs["AssumeRolePolicyDocument"]["Statement"]
 
 
-def test_parameters_and_conditions_of_both_templates_mean_the_same() -> None:
+def test_shared_parameters_and_conditions_mean_the_same() -> None:
     ours, theirs = source("access"), source("a")
     shared = set(ours["Parameters"]) & set(theirs["Parameters"])
     assert set(ours["Parameters"]) - shared == {
@@ -143,13 +143,13 @@ def test_what_is_written_is_what_is_granted() -> None:
         ("", False),
     ],
 )
-def test_only_an_asterisk_for_a_part_of_the_path_is_accepted(arn: str, accepted: bool) -> None:
+def test_an_asterisk_is_accepted_only_for_a_whole_segment(arn: str, accepted: bool) -> None:
     pattern = source("access")["Parameters"]["GrantedMethodArns"]["AllowedPattern"]
     # CloudFormation's patterns are Java's, where \w is ASCII.
     assert bool(re.fullmatch(pattern, arn, re.ASCII)) is accepted
 
 
-def test_suspended_consumers_lose_the_sessions_they_have() -> None:
+def test_suspended_consumers_lose_their_sessions() -> None:
     allow, deny = policy(SuspendedConsumerIds="222222222222,333333333333")
     assert allow == policy()[0]
     assert deny == {
@@ -178,7 +178,7 @@ def test_an_organization_is_trusted_without_this_account(paths: str) -> None:
             assert condition["StringLike"] == {"sts:RoleSessionName": ["${aws:PrincipalAccount}-*"]}
 
 
-def test_accounts_are_trusted_without_any_wildcard_for_a_principal() -> None:
+def test_accounts_are_trusted_without_a_wildcard_principal() -> None:
     text = json.dumps(trust())
     assert '"*"' not in text
     assert "PrincipalOrg" not in text
@@ -201,7 +201,7 @@ def test_accounts_are_trusted_without_any_wildcard_for_a_principal() -> None:
         ),
     ],
 )
-def test_parameters_that_do_not_fit_together_are_refused(broken: set[str], parameters: dict[str, str]) -> None:
+def test_conflicting_parameters_are_refused(broken: set[str], parameters: dict[str, str]) -> None:
     assert {name for name, kept in rules("access", **parameters).items() if not kept} == broken
 
 
@@ -237,7 +237,7 @@ def test_ids_of_organizations_are_those_that_aws_gives() -> None:
     assert parameters["ConsumerOrganizationPaths"]["AllowedPattern"] == rf"({organization}/{root}/({unit}/)*\*?)?"
 
 
-# --- What it hands over -----------------------------------------------------------------------------------------------
+# --- Outputs ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_guard_is_the_statement_of_account_as_api() -> None:
@@ -258,7 +258,7 @@ def test_samconfig_holds_only_options_that_sam_knows() -> None:
     for command, tool in {"deploy": deploy_command, "validate": validate_command}.items():
         parameters = config[command]["parameters"]
         known = {parameter.name for parameter in tool.params}
-        assert set(parameters) <= known, f"sam {command} silently ignores what it does not know"
+        assert set(parameters) <= known, f"sam {command} silently ignores unknown options"
         assert parameters["template_file"] == "template-access.yaml"
     assert set(config) == {"deploy", "validate"}, "there is nothing to build"
     deploy = config["deploy"]["parameters"]

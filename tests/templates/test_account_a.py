@@ -1,4 +1,4 @@
-"""What account A's template deploys: one API that nobody but the executor's sessions may call."""
+"""What account A's template deploys: one API that only the executor's sessions may call."""
 
 from __future__ import annotations
 
@@ -83,9 +83,7 @@ def guard(**parameters: Any) -> list[dict[str, Any]]:
         ("AROA1,AROA2", ["ExecutorRole.RoleId:*", "AROA1:*", "AROA2:*"]),
     ],
 )
-def test_the_resource_policy_denies_all_but_executor_sessions_and_grants_nothing(
-    more: str, patterns: list[str]
-) -> None:
+def test_the_resource_policy_denies_all_but_executor_sessions(more: str, patterns: list[str]) -> None:
     (statement,) = guard(MoreExecutorRoleIds=more)
     assert statement["Condition"] == {"StringNotLike": {"aws:userid": patterns}}
     for backend in BACKENDS:
@@ -109,7 +107,7 @@ def trust(**parameters: Any) -> dict[str, dict[str, Any]]:
 ASSUMING = ("AssumeForWorkloads", "AssumeForUsers")
 
 
-def test_assuming_the_role_needs_the_external_id_and_a_session_name_bound_to_the_account() -> None:
+def test_trust_demands_external_id_and_bound_session_name() -> None:
     statements = trust(ConsumerAccountIds="222222222222,333333333333")
     for sid, principal_type in zip(ASSUMING, ("AssumedRole", "User"), strict=True):
         statement = statements[sid]
@@ -138,7 +136,7 @@ def test_people_of_identity_center_can_be_kept_out(allowed: str) -> None:
     assert kept_out == (None if allowed == "true" else "arn:*:iam::*:role/aws-reserved/sso.amazonaws.com/*")
 
 
-def test_sessions_with_tags_or_a_source_identity_may_assume_the_role() -> None:
+def test_sessions_with_tags_or_source_identity_may_assume_it() -> None:
     statement = trust()["PassTagsAndSourceIdentity"]
     assert statement["Action"] == ["sts:TagSession", "sts:SetSourceIdentity"]
     assert statement["Principal"] == trust()["AssumeForWorkloads"]["Principal"]
@@ -165,7 +163,7 @@ def test_the_account_wide_logs_role_is_set_only_when_asked_for(resources: dict[s
     assert "Condition" not in statement, "AWS documents no condition key that API Gateway sends here"
 
 
-def test_what_outlives_the_stack_does_not_outlive_a_failed_first_deployment() -> None:
+def test_nothing_outlives_a_failed_first_deployment() -> None:
     kept = {
         name: item
         for name, item in resolved("a", SetApiGatewayLogsRole="true")["Resources"].items()
@@ -189,7 +187,7 @@ def test_the_access_log_is_json_with_what_operators_ask_for(resources: dict[str,
     assert {"request_id", "session", "method", "route", "path", "status", "latency_ms", "error_type"} <= fields.keys()
 
 
-def test_the_access_log_holds_no_message_that_quotes_the_session_token(resources: dict[str, Any]) -> None:
+def test_the_access_log_quotes_no_session_token(resources: dict[str, Any]) -> None:
     (stage,) = of_type(resources, "AWS::ApiGateway::Stage").values()
     logged = set(re.findall(r"\$context\.([\w.]+)", stage["AccessLogSetting"]["Format"]))
     assert not logged & {"error.message", "error.messageString", "authenticate.error"}
@@ -215,7 +213,7 @@ def test_data_can_be_recovered_and_outlives_the_stack(resources: dict[str, Any],
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_the_backend_answers_before_the_api_gives_up(resources: dict[str, Any], name: str) -> None:
+def test_the_backend_responds_before_the_api_gives_up(resources: dict[str, Any], name: str) -> None:
     assert resources[name]["Properties"]["Timeout"] < 29
 
 

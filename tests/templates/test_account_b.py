@@ -42,7 +42,7 @@ def test_the_caller_may_assume_one_role_and_serve_its_own_queues(resources: dict
     }
 
 
-def test_the_caller_is_given_the_other_sides_outputs_under_the_same_names(resources: dict[str, Any]) -> None:
+def test_the_caller_gets_account_as_outputs_under_their_names(resources: dict[str, Any]) -> None:
     variables = resources["CallerFunction"]["Properties"]["Environment"]["Variables"]
     assert {name: value for name, value in variables.items() if not name.startswith("POWERTOOLS_")} == {
         "API_URL": "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1",
@@ -65,7 +65,7 @@ def test_an_api_that_ignores_idempotency_keys_gets_no_call_twice() -> None:
     assert (retries("false"), retries("true")) == (2, 0)
 
 
-def test_without_a_role_the_function_may_invoke_the_granted_methods_and_nothing_else() -> None:
+def test_without_a_role_the_function_may_invoke_granted_methods() -> None:
     found = resolved("b", **DIRECT)["Resources"]
     assert found["CallerFunction"]["Properties"]["Environment"]["Variables"]["EXECUTOR_ROLE_ARN"] == ""
     for policy in (
@@ -123,7 +123,7 @@ def test_the_schedule_fires_on_time_and_loses_no_call(resources: dict[str, Any])
     assert target["DeadLetterConfig"] == {"Arn": "FailedCallQueue.Arn"}
 
 
-def test_only_the_scheduler_of_this_account_may_use_the_schedules_role(resources: dict[str, Any]) -> None:
+def test_only_this_accounts_scheduler_may_use_the_schedules_role(resources: dict[str, Any]) -> None:
     role = resources["ScheduleRole"]["Properties"]
     assert role["AssumeRolePolicyDocument"]["Statement"] == [
         {
@@ -142,7 +142,7 @@ def test_only_the_scheduler_of_this_account_may_use_the_schedules_role(resources
     assert not [name for name, item in resources.items() if item["Type"] == "AWS::Lambda::Permission"]
 
 
-def test_failed_asynchronous_calls_are_kept_as_they_came(resources: dict[str, Any]) -> None:
+def test_failed_asynchronous_calls_are_kept_unchanged(resources: dict[str, Any]) -> None:
     assert resources["CallerFunction"]["Properties"]["DeadLetterConfig"] == {"TargetArn": "FailedCallQueue.Arn"}
     config = resources["CallerFunctionEventInvokeConfig"]["Properties"]
     assert config["MaximumRetryAttempts"] == 2
@@ -184,7 +184,7 @@ def test_queues_are_encrypted_and_take_nothing_without_tls(resources: dict[str, 
     ]
 
 
-def test_an_attempt_that_runs_into_the_apis_timeout_can_be_repeated(resources: dict[str, Any]) -> None:
+def test_an_attempt_that_times_out_can_be_repeated(resources: dict[str, Any]) -> None:
     timeout = resources["CallerFunction"]["Properties"]["Timeout"]
     parameter = source("b")["Parameters"]["ApiTimeout"]
     assert timeout > 2 * parameter["Default"]
@@ -192,7 +192,7 @@ def test_an_attempt_that_runs_into_the_apis_timeout_can_be_repeated(resources: d
 
 
 @pytest.mark.parametrize(("names", "given"), [("", None), ("my-user", ["my-user"]), ("ann,bob", ["ann", "bob"])])
-def test_people_and_roles_may_assume_the_same_role_and_nothing_else(names: str, given: list[str] | None) -> None:
+def test_people_and_roles_may_assume_the_executor_role_only(names: str, given: list[str] | None) -> None:
     policy = resolved("b", ApiUserNames=names, ApiRoleNames=names)["Resources"]["ApiAccessPolicy"]["Properties"]
     assert policy.get("Users") == policy.get("Roles") == given
     assert policy["PolicyDocument"]["Statement"] == [
@@ -205,7 +205,7 @@ def test_people_and_roles_may_assume_the_same_role_and_nothing_else(names: str, 
     ]
 
 
-def test_the_access_policy_has_a_name_for_permission_sets_if_one_is_given() -> None:
+def test_the_access_policy_may_be_named_for_permission_sets() -> None:
     def name(**parameters: Any) -> str | None:
         properties = resolved("b", **parameters)["Resources"]["ApiAccessPolicy"]["Properties"]
         found: str | None = properties.get("ManagedPolicyName")
@@ -260,7 +260,7 @@ def test_the_replay_command_is_one_that_sqs_knows() -> None:
         ("CallBody", '[1, {"a": "b"}]', True),
         ("CallBody", '"text"', True),
         ("CallBody", "-1.5e3", True),
-        # What shells and tools make of JSON: the quotes are gone, or all that follows the first of them.
+        # What shells and tools turn JSON into: without its quotes, or cut off at the first of them.
         ("CallBody", "{sku: A-1}", False),
         ("CallBody", "{", False),
         ("CallBody", '{"sku"', False),

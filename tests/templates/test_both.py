@@ -1,4 +1,4 @@
-"""What holds for all templates, and between those of the two accounts."""
+"""Properties of all templates, and of those of the two accounts together."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def statements(template: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("side", TEMPLATES)
-def test_every_parameter_is_described_constrained_grouped_and_labelled(side: Side) -> None:
+def test_parameters_are_described_constrained_and_grouped(side: Side) -> None:
     template = source(side)
     interface = template["Metadata"]["AWS::CloudFormation::Interface"]
     grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
@@ -171,7 +171,7 @@ def test_outputs_of_account_a_are_parameters_of_account_b() -> None:
 
 
 @pytest.mark.parametrize("side", TEMPLATES)
-def test_every_role_takes_the_path_and_the_boundary_that_are_given(side: Side) -> None:
+def test_every_role_takes_the_given_path_and_boundary(side: Side) -> None:
     given: dict[str, Any] = {
         "RolePath": "/team/",
         "PermissionsBoundaryArn": "arn:aws:iam::111111111111:policy/boundary",
@@ -189,7 +189,7 @@ def test_every_role_takes_the_path_and_the_boundary_that_are_given(side: Side) -
         assert "PermissionsBoundary" not in item.get("Properties", {})
 
 
-def test_a_url_that_account_a_puts_out_is_accepted_by_account_b() -> None:
+def test_account_b_accepts_the_url_of_account_a() -> None:
     url = resolved("a")["Outputs"]["ApiUrl"]["Value"]
     assert re.fullmatch(source("b")["Parameters"]["ApiUrl"]["AllowedPattern"], url)
 
@@ -205,10 +205,10 @@ def test_samconfig_holds_only_options_that_sam_knows(side: Side) -> None:
     assert set(config) == set(commands)
     for command, section in config.items():
         known = {parameter.name for parameter in commands[command].params}
-        assert set(section["parameters"]) <= known, f"sam {command} silently ignores what it does not know"
+        assert set(section["parameters"]) <= known, f"sam {command} silently ignores unknown options"
 
 
-def test_samconfig_deploys_what_was_built_and_keeps_the_accounts_apart() -> None:
+def test_samconfig_deploys_builds_and_separates_the_accounts() -> None:
     config = tomllib.loads((PROJECT / "samconfig.toml").read_text())
     for side in SIDES:
         build, deploy = (config[f"account-{side}"][command]["parameters"] for command in ("build", "deploy"))

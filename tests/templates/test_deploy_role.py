@@ -1,4 +1,4 @@
-"""What template-deploy-role.yaml grants: enough to deploy each stack, and nothing that escapes its boundary."""
+"""What template-deploy-role.yaml grants: enough to deploy each stack, and nothing beyond its boundary."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def needed(side: Side) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("side", ["a", "b"])
-def test_the_role_may_do_what_cloudformation_does_with_every_resource(side: Side) -> None:
+def test_the_role_may_do_what_cloudformation_does(side: Side) -> None:
     allowed = [
         action
         for statement in policies("DeployRole")
@@ -133,7 +133,7 @@ def test_it_cannot_change_itself_or_the_boundary() -> None:
     assert protected == {"DeployRole", "SmokeTestRole", "Boundary"}
 
 
-def test_only_actions_without_resource_level_permissions_are_allowed_on_any_resource() -> None:
+def test_a_wildcard_is_for_actions_without_resource_permissions() -> None:
     wide = {
         action
         for statement in policies("DeployRole")
@@ -169,7 +169,7 @@ def test_the_boundary_leaves_the_stacks_roles_what_they_need(side: Side) -> None
     assert {action for action in granted if not matches(action, inside)} == set()
 
 
-def test_the_boundary_lets_no_role_assume_another_of_the_same_account() -> None:
+def test_the_boundary_allows_no_other_role_of_the_account() -> None:
     (assume,) = [statement for statement in boundary() if matches("sts:AssumeRole", statement["Action"])]
     assert assume["NotResource"] == {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/*"}
 

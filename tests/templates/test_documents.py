@@ -42,7 +42,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert not anchor or anchor in anchors(linked), target
 
 
-def test_every_threat_is_answered_by_tests_that_exist() -> None:
+def test_every_threat_names_tests_that_exist() -> None:
     named = re.findall(r"`([\w/]+\.py)::(\w+)`", SECURITY)
     assert len(set(named)) > 50
     for path, test in named:
@@ -105,6 +105,6 @@ def test_every_error_is_explained() -> None:
     assert explained == types
 
 
-def test_the_first_deployment_is_a_checklist_of_eleven_observations() -> None:
+def test_the_first_deployment_is_a_checklist_of_eleven_items() -> None:
     assert re.findall(r"^- \[ \] \*\*(\d+)\. ", FIRST_DEPLOYMENT, flags=re.MULTILINE) == [str(n) for n in range(1, 12)]
     assert FIRST_DEPLOYMENT.count("*Expected:*") == 11

@@ -18,12 +18,12 @@ def variables(side: Side, function: str) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if not name.startswith("POWERTOOLS_")}
 
 
-def test_every_variable_is_a_setting_and_every_setting_a_variable() -> None:
+def test_variables_and_settings_have_the_same_names() -> None:
     settings = {item.name for item in dataclasses.fields(CallerSettings)}
     assert {name.lower() for name in variables("b", "CallerFunction")} == settings
 
 
-def test_what_account_a_puts_out_goes_by_one_name_to_the_callers_settings() -> None:
+def test_outputs_keep_their_name_down_to_the_callers_settings() -> None:
     shared = set(source("a")["Outputs"]) & set(source("b")["Parameters"])
     assert shared == {"ApiUrl", "ExecutorRoleArn", "ExternalId"}
     assert {snake(name).upper() for name in shared} <= set(variables("b", "CallerFunction"))

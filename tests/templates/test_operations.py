@@ -1,4 +1,4 @@
-"""What operators are given: alarms that can go off, dashboards that show something, queries that find it."""
+"""Operations: alarms that can go off, dashboards with metrics that exist, queries that run."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_metrics_of_this_project_are_emitted_by_its_function(side: Side) -> None
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_every_metric_of_aws_exists_and_belongs_to_a_resource_of_the_stack(side: Side) -> None:
+def test_every_metric_of_aws_exists_for_a_resource_of_the_stack(side: Side) -> None:
     resources = resolved(side)["Resources"]
     types = {name: item["Type"] for name, item in resources.items()}
     title = resources[API]["Properties"]["Body"]["info"]["title"] if side == "a" else None
@@ -147,7 +147,7 @@ def test_every_metric_of_aws_exists_and_belongs_to_a_resource_of_the_stack(side:
                     paths = resources[API]["Properties"]["Body"]["paths"]
                     assert rest["Method"].lower() in paths[rest["Resource"]]
             case other:
-                pytest.fail(f"{namespace} {name} is told apart by {other}")
+                pytest.fail(f"{namespace} {name} is distinguished by {other}")
     assert seen >= 10
 
 
@@ -227,7 +227,7 @@ def test_every_way_to_lose_a_call_is_watched() -> None:
     } <= metrics
 
 
-def test_no_success_is_an_alarm_as_long_as_a_repeating_schedule_is_on() -> None:
+def test_no_success_is_an_alarm_while_a_schedule_repeats() -> None:
     alarm = alarms("b", MaxHoursWithoutSuccess=26)["NoSuccessAlarm"]
     assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (3600, 26, "breaching")
     assert "DatapointsToAlarm" not in alarm
@@ -237,7 +237,7 @@ def test_no_success_is_an_alarm_as_long_as_a_repeating_schedule_is_on() -> None:
     assert "NoSuccessAlarm" not in alarms("b", ScheduleExpression="at(2030-01-01T06:00:00)")
 
 
-def test_a_new_stack_with_a_daily_schedule_is_given_time_for_its_first_call() -> None:
+def test_a_new_stack_has_time_for_its_first_daily_call() -> None:
     warm_up = alarms("b")["NoSuccessAlarm"]["WarmUpConfiguration"]
     assert 24 * 60 < warm_up["WarmUpPeriodDurationInMinutes"] <= 2880
     # True would keep the alarm blind even after the first call.
@@ -258,17 +258,17 @@ def test_thresholds_follow_from_what_they_watch() -> None:
     assert failed_calls["DatapointsToAlarm"] == 1
     assert (failed_calls["EvaluationPeriods"] - 1) * failed_calls["Period"] > queue["VisibilityTimeout"]
 
-    # A call that is tried as often as the queue allows is not yet one that waits too long.
+    # A call that uses up its deliveries does not count as waiting too long.
     tried = queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"]
     assert tried < watching["WaitingCallsAlarm"]["Threshold"] < queue["MessageRetentionPeriod"]
 
-    # A message is deleted by its age since it was first sent, in whatever queue. Three days are left to replay it.
+    # A message is deleted by its age since it was first sent, in any queue. Three days are left to replay it.
     left = failed["MessageRetentionPeriod"] - queue["MessageRetentionPeriod"]
     assert watching["FailedCallAgeAlarm"]["Threshold"] == left - 3 * 86_400
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_every_alarm_is_sent_to_the_topic_and_the_topic_to_the_address(side: Side) -> None:
+def test_alarms_go_to_the_topic_and_the_topic_to_the_address(side: Side) -> None:
     for name, alarm in alarms(side).items():
         assert (alarm["AlarmActions"], alarm["OKActions"]) == (["AlarmTopic"], ["AlarmTopic"]), name
     assert of_type("AWS::SNS::Subscription", side) == {}
@@ -292,7 +292,7 @@ def test_without_operations_nothing_costs_money_while_idle(side: Side) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_alarms_come_with_the_queries_that_they_name_but_without_dashboard(side: Side) -> None:
+def test_alarms_alone_include_their_queries_but_no_dashboard(side: Side) -> None:
     full, only = (resolved(side, Operations=mode)["Resources"] for mode in ("full", "alarms"))
     assert set(full) - set(only) == {"Dashboard"}
 
@@ -319,7 +319,7 @@ def test_the_dashboard_shows_every_alarm(side: Side, state: str) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
-def test_dashboards_of_several_stacks_and_regions_have_different_names(side: Side) -> None:
+def test_dashboards_of_stacks_and_regions_have_different_names(side: Side) -> None:
     (dashboard,) = of_type("AWS::CloudWatch::Dashboard", side).values()
     assert dashboard["DashboardName"] == f"stack-{side}-eu-west-1"
 

@@ -35,7 +35,7 @@ def normalized(name: str) -> str:
     return re.sub("[-_.]+", "-", name).lower()
 
 
-def test_the_package_holds_its_own_code_and_its_pinned_requirements_only(built: tuple[str, Path]) -> None:
+def test_the_package_holds_only_its_code_and_requirements(built: tuple[str, Path]) -> None:
     function, folder = built
     package = PACKAGES[function]
     pinned = dict(
@@ -60,7 +60,7 @@ def test_the_package_runs_on_any_architecture(built: tuple[str, Path]) -> None:
         assert re.findall("^Tag: .+-(.+)$", wheel.read_text(), re.M) == ["any"] * wheel.read_text().count("Tag: ")
 
 
-def test_every_module_brings_bytecode_that_no_unpacking_makes_stale(built: tuple[str, Path]) -> None:
+def test_every_module_has_bytecode_that_unpacking_keeps_valid(built: tuple[str, Path]) -> None:
     _, folder = built
     modules = list(folder.rglob("*.py"))
     assert modules
@@ -87,7 +87,7 @@ def test_the_callers_package_is_small(tmp_path: Path) -> None:
     assert zipped(build("CallerFunction", tmp_path)) <= 3_600_000
 
 
-# Prints what could not be found. What a module misses otherwise, such as a variable, is no matter of the package.
+# Prints the names of modules that were not found. Other failures, such as a missing variable, are not the package's.
 IMPORT_ALL = """
 import importlib, sys
 for name in sys.argv[1:]:
@@ -100,7 +100,7 @@ for name in sys.argv[1:]:
 """
 
 
-def test_nothing_in_the_package_misses_what_was_left_out(built: tuple[str, Path], tmp_path: Path) -> None:
+def test_no_module_of_its_own_is_missing_from_the_package(built: tuple[str, Path], tmp_path: Path) -> None:
     _, folder = built
     modules = [
         ".".join(module.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
@@ -117,11 +117,13 @@ def test_nothing_in_the_package_misses_what_was_left_out(built: tuple[str, Path]
     )
     missing = set(completed.stdout.split())
     if (folder / "aws_lambda_powertools").exists():
-        assert "jsonpath_ng" in missing, "what is optional in Powertools is not there, so something must be missing"
+        assert "jsonpath_ng" in missing, (
+            "Powertools' optional dependencies are not installed, so something must be missing"
+        )
     assert not {name for name in missing if name.partition(".")[0] in {item.stem for item in folder.iterdir()}}
 
 
-def test_the_callers_package_needs_only_the_runtime_beside_it(server: Server, tmp_path: Path) -> None:
+def test_the_callers_package_needs_only_the_runtime(server: Server, tmp_path: Path) -> None:
     handler = Function("caller.handler.handler", (build("CallerFunction", tmp_path), runtime(tmp_path)))
     events = [json.loads((PROJECT / f"events/{name}.json").read_text()) for name in RESPONSES]
     returned = [invocation.result for invocation in invoke(handler, events, server.environment())]

@@ -1,4 +1,4 @@
-"""What the workflows on GitHub may do, and that they name what is really there."""
+"""The permissions of the GitHub workflows, and whether the names in them exist."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_each_account_is_deployed_from_an_environment_of_its_own(account: str) -
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)
-def test_a_job_with_the_deploy_roles_token_installs_sam_and_nothing_else(account: str) -> None:
+def test_a_job_with_a_deploy_role_installs_sam_only(account: str) -> None:
     job, commands = deploy_steps(account)
     installs = [line for line in commands.splitlines() if re.search(r"\b(pip|npm|uv|apt|make|curl)\b", line)]
     assert installs == [
@@ -118,7 +118,7 @@ def test_account_b_follows_account_a_and_gets_its_outputs() -> None:
     assert named == set(source("a")["Outputs"]) & set(source("b")["Parameters"])
 
 
-def test_the_smoke_test_runs_after_the_last_deployment_with_a_role_of_its_own() -> None:
+def test_the_smoke_test_comes_last_with_a_role_of_its_own() -> None:
     job, commands = deploy_steps("smoke-test")
     assert (job["needs"], job["environment"]) == ("account-b", "smoke-test")
     assert "pytest tests/deployed" in commands

@@ -1,4 +1,4 @@
-"""What a skip means in CI."""
+"""A skip fails in CI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wheel in clean environments: what people get from `pip install`, used against the deployed lab."""
+"""The wheel, installed in clean environments and used against the deployed lab."""
 
 from __future__ import annotations
 

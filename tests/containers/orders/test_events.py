@@ -27,9 +27,9 @@ def test_every_event_has_a_test_here() -> None:
 
 @pytest.fixture(scope="module")
 def order(backend: Invoke) -> dict[str, Any]:
-    """The answer to the event that creates an order."""
-    answer: dict[str, Any] = backend(EVENTS["api-create-order.json"])
-    return answer
+    """The response to the event that creates an order."""
+    response: dict[str, Any] = backend(EVENTS["api-create-order.json"])
+    return response
 
 
 def test_the_backend_shows_who_calls(backend: Invoke) -> None:

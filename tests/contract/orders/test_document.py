@@ -1,4 +1,4 @@
-"""The API's document says what code and template do."""
+"""The OpenAPI document agrees with code and template."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def routes_of_template() -> set[Route]:
 
 
 def routes_of_code() -> dict[Route, str]:
-    """Return the routes that the handler registers, and the status that each answers with."""
+    """Return the routes that the handler registers, and the status that each returns."""
     source = (PROJECT / "functions/orders/handler.py").read_text()
     decorators = re.findall(r'^@app\.(\w+)\("([^"]+)"(?:, status_code=(\d+))?\)$', source, flags=re.MULTILINE)
     return {(method.upper(), re.sub("<(.+?)>", r"{\1}", path)): status or "200" for method, path, status in decorators}
@@ -72,7 +72,7 @@ def test_the_routes_are_those_of_the_template_and_of_the_code() -> None:
     assert len(operations()) == 5
 
 
-def test_each_route_answers_with_the_documented_status() -> None:
+def test_each_route_returns_the_documented_status() -> None:
     documented = {
         route: [status for status in operation["responses"] if status < "300"]
         for route, operation in operations().items()
@@ -92,7 +92,7 @@ def test_error_codes_are_documented_under_their_status() -> None:
     assert sorted(SCHEMAS["ErrorCode"]["enum"]) == sorted(code for code, _ in raised)
 
 
-def test_errors_that_pass_say_when_to_come_back() -> None:
+def test_transient_errors_have_retry_after() -> None:
     documented = {int(status) for _, status, response in responses() if "Retry-After" in response.get("headers", {})}
     assert documented == {error_type.status for error_type in error_types() if error_type.retry_after}
 
@@ -105,7 +105,7 @@ def test_errors_that_pass_say_when_to_come_back() -> None:
         ("Consumer", [*(field.name for field in fields(Consumer)), "request_id"]),
     ],
 )
-def test_answers_have_the_fields_of_the_code(schema: str, names: list[str]) -> None:
+def test_responses_have_the_fields_of_the_code(schema: str, names: list[str]) -> None:
     assert list(SCHEMAS[schema]["properties"]) == SCHEMAS[schema]["required"] == names
 
 
@@ -126,7 +126,7 @@ def test_every_operation_can_be_refused() -> None:
         assert always <= operation["responses"].keys(), route
 
 
-def test_every_reference_leads_somewhere_and_nothing_is_left_over() -> None:
+def test_every_reference_resolves_and_nothing_is_unused() -> None:
     used = set(re.findall(r'"\$ref": "#/components/([^"]+)"', json.dumps(DOCUMENT)))
     defined = {f"{kind}/{name}" for kind, names in DOCUMENT["components"].items() for name in names}
     assert used == defined - {"securitySchemes/sigv4"}

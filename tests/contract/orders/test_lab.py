@@ -1,4 +1,4 @@
-"""The deployed API does what its document says, whatever it is asked."""
+"""The deployed API keeps to its OpenAPI document for any request."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ CHECKS: list[CheckFunction] = [
 NOT_GRANTED = "DELETE /orders/{order_id}"
 
 schema = schemathesis.openapi.from_path(PROJECT / "docs/openapi.yaml")
-# The signer sets the header, so that one made up would never arrive.
+# The signer sets the header, so a generated one would never arrive.
 schema.config.generation.update(with_security_parameters=False)
-# 422: no schema tells that an idempotency key is used already.
+# 422: no schema can express that an idempotency key was used already.
 schema.config.checks.positive_data_acceptance.expected_statuses = ["2xx", "404", "409", "422"]
 
 
@@ -76,11 +76,11 @@ def session(lab: Lab) -> Iterator[requests.Session]:
 
 @schema.parametrize()
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_answers_are_as_documented(case: Case[Any], lab: Lab, session: requests.Session) -> None:
+def test_responses_are_as_documented(case: Case[Any], lab: Lab, session: requests.Session) -> None:
     response = case.call(base_url=lab.api_url, session=session, verify=str(lab.ca_file))
     excluded: list[CheckFunction] = []
     if "cursor" in case.query:
-        # No schema tells the cursors that this API made from other text.
+        # No schema distinguishes the cursors that this API made from other text.
         excluded.append(positive_data_acceptance)
     if case.operation.label == NOT_GRANTED or case.method != case.operation.method.upper():
         assert response.headers["x-amzn-errortype"] == ["AccessDeniedException"]

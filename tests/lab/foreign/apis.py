@@ -1,4 +1,4 @@
-"""APIs that account A has already, and the stacks by which two consumers get different rights on them."""
+"""APIs that account A already has, and the stacks that give two consumers different rights on them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROLE = {"RoleArn": "ExecutorRoleArn", "ExternalId": "ExternalId"}
 
 @dataclass(frozen=True)
 class Api:
-    """An API that is there.
+    """An existing API.
 
     Attributes:
         id: Its id.
@@ -57,8 +57,8 @@ class Foreign:
         http: The HTTP API.
         access: Outputs of the access stacks, by the consumer's account.
         admin: An administrator of account A.
-        users: A user of each consumer account who may do whatever others allow.
-        workload: A role session of account B who may do the same.
+        users: A user of each consumer account whose own policy allows everything.
+        workload: A role session of account B with the same policy.
     """
 
     lab: Lab
@@ -144,7 +144,7 @@ class Foreign:
         return self.lab.send(request)
 
     def attempts(self) -> dict[str, Callable[[], Credentials | None]]:
-        """Everybody who tries to call, each with how they get the credentials to sign with."""
+        """All callers, each with a function that returns the credentials to sign with."""
         user_b, user_c = self.users[ACCOUNT_B], self.users[ACCOUNT_C]
         session = self.assume(user_b, ACCOUNT_B)
         as_c = {"RoleSessionName": f"{ACCOUNT_IDS[ACCOUNT_C]}-ann"}
@@ -167,7 +167,7 @@ class Foreign:
         }
 
     def matrix(self, api: Api) -> str:
-        """What everybody gets on every route, as a table."""
+        """The outcome for every caller on every route, as a table."""
         rows = {name: self._outcomes(api, attempt) for name, attempt in self.attempts().items()}
         widths = [29, *(max(len(route), len(NO_SESSION)) + 2 for route in api.routes)]
         return "".join(
@@ -186,7 +186,7 @@ class Foreign:
 
 
 def trust_parameters(*accounts: str) -> dict[str, str]:
-    """Parameters that a trust policy needs in the lab, where no policy variable matches and nobody has MFA."""
+    """Parameters that a trust policy needs in the lab, where no policy variable matches and there is no MFA."""
     given = workarounds.provider_parameters(accounts)
     return {name: given[name] for name in ("ConsumerSessionName", "RequireMfaForUsers")}
 
@@ -198,7 +198,7 @@ def deploy_access(lab: Lab, stack_name: str, **parameters: str) -> dict[str, str
 
 
 def _deploy_api(lab: Lab, stack_name: str, stage: str, collection: str) -> Api:
-    # SAM looks for its configuration beside the template.
+    # SAM looks for its configuration next to the template.
     config = ("--config-file", str(lab.sam.folder / "samconfig.toml"))
     api_id = _deploy(lab, stack_name, *config, "--template-file", str(FOLDER / f"{stack_name}.yaml"))["ApiId"]
     url = f"{lab.endpoint}/_aws/execute-api/{api_id}" + ("" if stage == "$default" else f"/{stage}")

@@ -1,4 +1,4 @@
-"""The APIs that account A has already, deployed once for the tests of this folder."""
+"""The APIs that account A already has, deployed once for the tests in this folder."""
 
 from __future__ import annotations
 

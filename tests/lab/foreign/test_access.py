@@ -1,4 +1,4 @@
-"""Different rights for two consumers on APIs that exist, a REST API with a guard and an HTTP API, tried for real."""
+"""Different rights for two consumers on existing APIs, a REST API with a guard and an HTTP API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
 from lab.sam import SamError
 from tests.lab.foreign.apis import Api, Foreign, deploy_access, trust_parameters
 
-# The emulator answers 404 instead of 403 to a caller of another account.
+# The emulator returns 404 instead of 403 to a caller of another account.
 REST = """\
                              GET /products  GET /products/7  POST /products  PUT /products/7  DELETE /products/7
 workload of B                200            200              403             403              403
@@ -56,7 +56,7 @@ def test_who_may_do_what_on_an_http_api(foreign: Foreign) -> None:
     assert foreign.matrix(foreign.http) == HTTP
 
 
-def test_the_backend_is_told_role_and_session_name(foreign: Foreign) -> None:
+def test_the_backend_sees_role_and_session_name(foreign: Foreign) -> None:
     session = foreign.assume(foreign.users[ACCOUNT_B], ACCOUNT_B)
     known_as = f"{foreign.access[ACCOUNT_B]['ExecutorRoleId']}:222222222222-ann"
 
@@ -64,7 +64,7 @@ def test_the_backend_is_told_role_and_session_name(foreign: Foreign) -> None:
         assert foreign.call(api, api.routes[0], session).json()["caller"] == known_as
 
 
-def test_a_session_may_pass_tags_because_the_trust_policy_says_so(foreign: Foreign) -> None:
+def test_a_session_may_pass_tags_as_the_trust_policy_allows(foreign: Foreign) -> None:
     # As EKS Pod Identity and GitHub Actions do.
     tags = [{"Key": "Repository", "Value": "shop"}]
     user = foreign.users[ACCOUNT_B]
@@ -82,7 +82,7 @@ def test_a_session_may_pass_tags_because_the_trust_policy_says_so(foreign: Forei
     iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust)
 
 
-def test_a_suspended_consumer_loses_the_sessions_that_it_has(foreign: Foreign) -> None:
+def test_a_suspended_consumer_loses_its_sessions(foreign: Foreign) -> None:
     session = foreign.assume(foreign.users[ACCOUNT_B], ACCOUNT_B)
 
     def statuses() -> list[int]:
@@ -182,7 +182,7 @@ def test_rights_that_are_not_spelled_out_are_not_deployed(
 # --- On the API of template A -----------------------------------------------------------------------------------------
 
 
-def test_a_second_role_on_the_orders_api_has_its_own_rights_and_sees_its_own_orders(foreign: Foreign) -> None:
+def test_a_second_role_on_the_orders_api_has_its_own_rights(foreign: Foreign) -> None:
     lab = foreign.lab
     lab.deploy(ACCOUNT_A)
     provider = lab.outputs[ACCOUNT_A]

@@ -60,7 +60,7 @@ def test_the_function_reads_from_a_rest_api(foreign: Foreign) -> None:
     assert "403 AccessDeniedException" in refused["errorMessage"]
 
 
-def test_the_function_writes_to_an_http_api_that_ignores_idempotency_keys(foreign: Foreign) -> None:
+def test_the_function_writes_to_an_http_api_that_ignores_keys(foreign: Foreign) -> None:
     caller = Caller(
         foreign,
         ACCOUNT_C,
@@ -80,7 +80,7 @@ def test_the_function_writes_to_an_http_api_that_ignores_idempotency_keys(foreig
 
 
 def test_without_a_role_the_function_signs_as_itself(foreign: Foreign) -> None:
-    # In the API's own account: the emulator answers 404 to direct calls from another one.
+    # In the API's own account: the emulator returns 404 to direct calls from another one.
     direct = {"ExecutorRoleArn": "", "ExternalId": "", "GrantedMethodArns": foreign.http.arns("GET/items/*")[0]}
     caller = Caller(foreign, ACCOUNT_A, "direct-caller", foreign.http, **direct)
 

@@ -91,13 +91,13 @@ def test_simultaneous_posts_with_one_key_make_one_order(lab: Lab, me: Credential
     key, sku = str(uuid4()), f"race-{uuid4()}"
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: place(lab, me, key, sku=sku), range(8)))
+        responses = list(pool.map(lambda _: place(lab, me, key, sku=sku), range(8)))
 
-    created = [answer for answer in answers if answer.status_code == 201]
-    waiting = [answer for answer in answers if answer.status_code == 409]
+    created = [response for response in responses if response.status_code == 201]
+    waiting = [response for response in responses if response.status_code == 409]
     assert len(created) + len(waiting) == 8
-    assert len({answer.json()["order_id"] for answer in created}) == 1
-    assert all(answer.headers["Retry-After"] == "1" for answer in waiting)
+    assert len({response.json()["order_id"] for response in created}) == 1
+    assert all(response.headers["Retry-After"] == "1" for response in waiting)
     assert [order["sku"] for page in pages(lab, me, limit=100) for order in page].count(sku) == 1
 
 
@@ -157,7 +157,7 @@ def test_the_backends_refusal_is_shown(lab: Lab, call: dict[str, Any], message: 
 
 
 @pytest.mark.parametrize("name", ["direct-call", "scheduled-call", "destination-envelope"])
-def test_the_callers_events_are_answered(lab: Lab, name: str) -> None:
+def test_the_callers_events_succeed(lab: Lab, name: str) -> None:
     answer = lab.invoke(json.loads((PROJECT / f"events/{name}.json").read_text()))
 
     assert answer["status"] in {200, 201}

@@ -12,7 +12,7 @@ from tests.support.aws.loopback import Response, json_response
 from tests.support.aws.sigv4 import Credentials, RefusedError, Request, verify
 
 type Integration = Callable[[Request, str], Response]
-"""What is behind the gateway; it gets the request and the access key that signed it."""
+"""The backend; it gets the request and the access key that signed it."""
 
 
 def gateway_response(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:

@@ -46,7 +46,7 @@ def json_response(status: int, body: object, headers: Mapping[str, str] | None =
 
 @dataclass
 class Exchange:
-    """A request and the connection that it came on."""
+    """A request and its connection."""
 
     request: Request
     _connection: socket.socket
@@ -168,10 +168,10 @@ class Server:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Refuse connections: nobody listens on the port."""
+        """Refuse connections: nothing listens on the port."""
         port = self.port
         self._close_listener()
-        # Bound but not listening, so that nobody else gets the port.
+        # Bound but not listening, so that no other process gets the port.
         with socket.socket() as placeholder:
             placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             placeholder.bind((self._host, port))

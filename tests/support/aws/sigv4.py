@@ -68,7 +68,7 @@ class MalformedRequestError(Exception):
 
 
 def receive(stream: BinaryIO) -> Request | None:
-    """Read one HTTP/1.1 request (RFC 9112) strictly: whatever two parsers could read differently is an error.
+    """Read one HTTP/1.1 request (RFC 9112) strictly: anything that two parsers could read differently is an error.
 
     Returns:
         None if the connection ended before a request began.

@@ -1,4 +1,4 @@
-"""The example's resources and package: what the properties of tests/access state for any API, here by name."""
+"""The example's resources and package, by name; tests/access states the same for any API."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_backend_is_given_its_tables_and_its_executor(resources: dict[str, A
     assert {name.lower() for name in given} == {field.name for field in dataclasses.fields(Settings)}
 
 
-def test_throttling_by_dynamodb_is_watched_where_the_backend_meets_it(resources: dict[str, Any]) -> None:
+def test_the_alarm_on_throttling_is_on_the_backends_metric(resources: dict[str, Any]) -> None:
     alarm = resources["StoreThrottledAlarm"]["Properties"]
     assert (alarm["Namespace"], alarm["MetricName"]) == ("CrossAccountApi", "StoreThrottled")
     assert alarm["Dimensions"] == [{"Name": "service", "Value": "stack-a"}]
@@ -89,7 +89,7 @@ RESPONSES = {
 }
 
 
-def test_the_package_is_small_and_needs_only_the_runtime_beside_it(tmp_path: Path) -> None:
+def test_the_package_is_small_and_needs_only_the_runtime(tmp_path: Path) -> None:
     package = build("OrdersFunction", tmp_path)
     assert zipped(package) <= 2_500_000
     handler = Function("orders.handler.handler", (package, runtime(tmp_path)))

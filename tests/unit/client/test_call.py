@@ -65,7 +65,7 @@ def test_fields_that_are_null_are_absent() -> None:
     assert Call.parse(event) == Call(method="GET", path="/", encoded_path="/")
 
 
-def test_a_destination_envelope_is_taken_off_however_often_it_was_put_on() -> None:
+def test_nested_destination_envelopes_are_removed() -> None:
     envelope = {"version": "1.0", "requestPayload": {"version": "1.0", "requestPayload": {"path": "/whoami"}}}
 
     assert Call.parse(envelope) == Call.parse({"path": "/whoami"})
@@ -155,7 +155,7 @@ def test_a_destination_envelope_is_taken_off_however_often_it_was_put_on() -> No
         ({"path": "/", "idempotency_key": "a" * 256}, "idempotency_key"),
     ],
 )
-def test_the_error_names_the_field_what_it_holds_and_what_is_allowed(event: object, field: str) -> None:
+def test_the_error_names_field_value_and_what_is_allowed(event: object, field: str) -> None:
     error = error_of(event)
 
     assert error.field == field
@@ -188,7 +188,7 @@ def test_the_error_names_the_field_what_it_holds_and_what_is_allowed(event: obje
         "Proxy-Authorization",
     ],
 )
-def test_headers_of_the_signature_and_of_the_connection_are_refused(name: str) -> None:
+def test_headers_of_signature_and_connection_are_refused(name: str) -> None:
     assert error_of({"path": "/", "headers": {name: "secret"}}).field == f"headers.{name}"
 
 
@@ -244,7 +244,7 @@ def test_text_that_is_not_json_is_a_bad_call(text: str) -> None:
         ('{"path": "/", "method": "PUT", "body": 1e-99999999999999999999}', "numbers as text"),
     ],
 )
-def test_what_parsing_would_change_in_silence_is_refused(text: str, allowed: str) -> None:
+def test_json_that_parsing_would_silently_change_is_refused(text: str, allowed: str) -> None:
     with pytest.raises(InvalidCallError) as caught:
         Call.parse_json(text)
 

@@ -1,4 +1,4 @@
-"""What is tried again, when, and what is not."""
+"""Which failures are retried, when, and which are not."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def failure_of(client: Client, clock: FakeTime, seconds: float = 100) -> CallErr
     return caught.value
 
 
-def test_an_answer(client: Client, fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response(client: Client, fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-69689f80-0f1e2d3c4b5a69788796a5b4;Sampled=1")
     fake_api.script = [json_reply(201, {"id": 1}, ETag='"1"')]
 
@@ -118,7 +118,7 @@ def test_a_call_without_body_sends_no_content_type(client: Client, fake_api: Fak
         (json_reply(409, {}, Retry_After="0"), InProgressError),
     ],
 )
-def test_what_may_pass_is_tried_again(
+def test_transient_failures_are_retried(
     client: Client, fake_api: FakeApi, clock: FakeTime, reply: Reply | Exception, error_type: type[CallError]
 ) -> None:
     fake_api.script = [reply]
@@ -152,7 +152,7 @@ def test_what_may_pass_is_tried_again(
         (Reply(422), BadRequestError),
     ],
 )
-def test_what_will_not_pass_is_not_tried_again(
+def test_permanent_failures_are_not_retried(
     client: Client, fake_api: FakeApi, clock: FakeTime, reply: Reply, error_type: type[CallError]
 ) -> None:
     fake_api.rest = reply
@@ -227,7 +227,7 @@ def test_pauses_have_full_jitter(
 @pytest.mark.parametrize(
     ("asked", "pause"), [("7", 7.5), ("0", 0.5), ("-7", 0.5), ("soon", 0.5), ("", 0.5), ("1.5", 0.5)]
 )
-def test_retry_after_in_seconds_is_heeded(
+def test_retry_after_in_seconds_is_honoured(
     client: Client, fake_api: FakeApi, clock: FakeTime, asked: str, pause: float
 ) -> None:
     fake_api.script = [Reply(429, headers={"Retry-After": asked})]
@@ -237,7 +237,7 @@ def test_retry_after_in_seconds_is_heeded(
     assert clock.pauses == [pause]
 
 
-def test_retry_after_as_a_date_is_heeded(client: Client, fake_api: FakeApi, clock: FakeTime) -> None:
+def test_retry_after_as_a_date_is_honoured(client: Client, fake_api: FakeApi, clock: FakeTime) -> None:
     moment = datetime.now(UTC) + timedelta(seconds=10)
     fake_api.script = [
         Reply(503, headers={"Retry-After": format_datetime(moment, usegmt=True)}),
@@ -271,7 +271,7 @@ def test_absurd_retry_afters(value: str, is_understood: bool) -> None:
 
 
 @pytest.mark.parametrize("asked", ["3600", "9" * 500, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_a_pause_that_is_longer_than_the_time_left_ends_the_call_at_once(
+def test_a_pause_beyond_the_deadline_ends_the_call_at_once(
     client: Client, fake_api: FakeApi, clock: FakeTime, asked: str
 ) -> None:
     fake_api.rest = Reply(429, headers={"Retry-After": asked})
@@ -366,7 +366,7 @@ def test_a_session_is_replaced_once_also_between_other_failures(
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "InvalidSignatureException"])
 @pytest.mark.parametrize("renewable", [True, False])
-def test_a_session_that_may_be_revoked_is_replaced_if_that_makes_sense(
+def test_a_possibly_revoked_session_is_replaced(
     client: Client, fake_api: FakeApi, credentials: FakeCredentials, code: str, renewable: bool
 ) -> None:
     credentials.renewable = renewable
@@ -446,9 +446,7 @@ def test_without_keys_what_cannot_have_arrived_is_repeated(
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
-def test_without_keys_idempotent_methods_are_repeated_all_the_same(
-    keyless: Client, fake_api: FakeApi, method: str
-) -> None:
+def test_without_keys_idempotent_methods_are_still_repeated(keyless: Client, fake_api: FakeApi, method: str) -> None:
     fake_api.script = [Reply(503)]
 
     assert keyless.request(method, "/orders").attempts == 2

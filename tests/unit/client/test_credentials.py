@@ -177,7 +177,7 @@ def test_a_session_is_renewed_before_its_end(
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_a_session_outlives_a_failed_early_refresh_and_the_failure_is_logged(
+def test_a_failed_early_refresh_is_logged_and_the_session_kept(
     executor: AssumedRoleCredentials,
     sts: FakeSts,
     clock: FakeTime,
@@ -198,9 +198,7 @@ def test_a_session_outlives_a_failed_early_refresh_and_the_failure_is_logged(
         executor.get_frozen_credentials()
 
 
-def test_an_expired_session_is_replaced_once_however_many_threads_were_refused(
-    executor: AssumedRoleCredentials, sts: FakeSts
-) -> None:
+def test_an_expired_session_is_replaced_once_for_all_threads(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
     first = executor.get_frozen_credentials()
 
     def renewed(_: int) -> object:
@@ -215,7 +213,7 @@ def test_an_expired_session_is_replaced_once_however_many_threads_were_refused(
     assert len(sts.requests) == 2
 
 
-def test_a_session_that_may_be_revoked_is_replaced_when_it_has_been_good_for_a_minute(
+def test_a_possibly_revoked_session_is_replaced_after_a_minute(
     executor: AssumedRoleCredentials, clock: FakeTime
 ) -> None:
     first = executor.get_frozen_credentials()
@@ -253,7 +251,7 @@ role_session_name = 222222222222-my-user
 
 
 @pytest.mark.usefixtures("profile")
-def test_a_profile_assumes_its_role_and_shares_the_sessions_of_the_aws_cli(sts: FakeSts, tmp_path: Path) -> None:
+def test_a_profile_shares_the_sessions_of_the_aws_cli(sts: FakeSts, tmp_path: Path) -> None:
     credentials = ProfileCredentials("orders")
 
     session = credentials.get_frozen_credentials()
@@ -310,7 +308,7 @@ def test_a_rejected_session_of_the_cache_is_replaced_once(sts: FakeSts, tmp_path
 
 @pytest.mark.usefixtures("profile")
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"Credentials": 1}', "\xff"])
-def test_a_broken_cache_is_left_aside(sts: FakeSts, tmp_path: Path, content: str) -> None:
+def test_a_broken_cache_is_ignored(sts: FakeSts, tmp_path: Path, content: str) -> None:
     ProfileCredentials("orders").get_frozen_credentials()
     [file] = (tmp_path / ".aws/cli/cache").iterdir()
     file.write_text(content, encoding="latin-1")
@@ -321,7 +319,7 @@ def test_a_broken_cache_is_left_aside(sts: FakeSts, tmp_path: Path, content: str
 
 
 @pytest.mark.usefixtures("profile")
-def test_a_cache_that_cannot_be_written_is_left_aside(sts: FakeSts, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_ignored(sts: FakeSts, tmp_path: Path) -> None:
     (tmp_path / ".aws").write_text("a file where the folder should be")
 
     assert ProfileCredentials("orders").get_frozen_credentials().token in sts.api.sessions

@@ -60,7 +60,7 @@ def test_an_address_has_one_form(url: str, canonical: str) -> None:
         "http://localhost.example.com/v1",
     ],
 )
-def test_an_address_that_is_not_one_or_not_safe_is_refused(url: str) -> None:
+def test_an_invalid_or_unsafe_url_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="api_url"):
         parse_api_url(url)
 

@@ -1,4 +1,4 @@
-"""Whatever call is made, its signature is right by botocore's reckoning."""
+"""The signature of any call is the one that botocore computes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cross_account_api.errors import InvalidCallError
 from cross_account_api.transport import Request
 from tests.support.fakes import API_URL, FakeApi, FakeCredentials, FakeTime, Reply, is_signed, json_reply
 
-# What the signer gets wrong or raises on when it is given it as it stands.
+# Input that the signer gets wrong, or raises on, if it is passed on unchanged.
 ODD_CALLS: list[dict[str, Any]] = [
     {"path": "/orders/a;b"},
     {"path": "/orders/a;b=c/d;e"},
@@ -44,7 +44,7 @@ ODD_CALLS: list[dict[str, Any]] = [
 
 
 def send(event: dict[str, Any], api_url: str = API_URL) -> Request:
-    """Make a call to an API that answers 403 unless the signature is right, and return the request."""
+    """Make a call to an API that returns 403 unless the signature is right, and return the request."""
     api = FakeApi()
     Client(
         api_url, region="eu-west-1", credentials=FakeCredentials(api), transport=api, api_ignores_idempotency_keys=True

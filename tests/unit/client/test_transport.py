@@ -30,7 +30,7 @@ type Send = Callable[[bytes], None]
 
 
 class Server:
-    """A server that says what `speak` says, for each request on each connection."""
+    """A server that sends what `speak` returns, for each request on each connection."""
 
     def __init__(self) -> None:
         self.speak: Callable[[Send], None] = lambda send: send(b"HTTP/1.1 204 No Content\r\n\r\n")
@@ -91,7 +91,7 @@ def drip(send: Send, head: bytes, text: bytes) -> None:
         pytest.param(lambda send: send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"), id="body that stalls"),
     ],
 )
-def test_an_answer_has_one_time_limit_however_it_comes(server: Server, speak: Callable[[Send], None]) -> None:
+def test_a_response_has_one_time_limit(server: Server, speak: Callable[[Send], None]) -> None:
     server.speak = speak
     connections = Connections(URL, 1)
     start = monotonic()
@@ -113,7 +113,7 @@ def test_an_answer_has_one_time_limit_however_it_comes(server: Server, speak: Ca
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
     ],
 )
-def test_an_answer_that_ends_early_is_no_answer(server: Server, text: bytes) -> None:
+def test_a_truncated_response_is_an_error(server: Server, text: bytes) -> None:
     def speak(send: Send) -> None:
         send(text)
         server.close()
@@ -167,7 +167,7 @@ def test_the_size_of_a_response_is_limited(server: Server) -> None:
         get(Connections(URL, 1), 5)
 
 
-def test_a_body_that_is_not_what_its_encoding_says_is_no_response(server: Server) -> None:
+def test_a_body_in_another_encoding_than_declared_is_an_error(server: Server) -> None:
     server.speak = lambda send: send(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\ntea!")
 
     with pytest.raises(ConnectionFailedError, match="not whole gzip"):
@@ -269,7 +269,7 @@ def test_all_connections_share_one_tls_context_that_verifies() -> None:
     assert pool.pool.maxsize == 7
 
 
-def test_the_bundle_of_any_aws_sdk_is_heeded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_bundle_of_any_aws_sdk_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     certificates = Path(certifi.where()).read_text()
     end = "-----END CERTIFICATE-----\n"
     bundle = tmp_path / "bundle.pem"
@@ -289,7 +289,7 @@ def test_an_invalid_bundle_is_a_wrong_setting(tmp_path: Path) -> None:
             Connections(URL, 1, str(bundle))
 
 
-def test_a_proxy_of_the_environment_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
 
     pool = pool_of("https://api.example.com")
@@ -325,7 +325,7 @@ def test_an_invalid_proxy_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, pr
     assert "secret" not in str(caught.value)
 
 
-def test_nothing_else_of_the_environment_has_a_say(
+def test_nothing_else_in_the_environment_matters(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password secret\n")

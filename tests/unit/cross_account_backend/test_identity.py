@@ -1,4 +1,4 @@
-"""Only sessions of the executor roles are consumers, whatever else API Gateway may have let pass."""
+"""Only sessions of the executor roles are consumers, even if API Gateway admits others."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_anyone_else_is_refused(event: Any, forged: dict[str, str | None]) -> No
         identify(event(forged["caller"], forged["userArn"]), {ROLE_ID})
 
 
-def test_an_empty_id_in_the_list_is_nobody() -> None:
+def test_an_empty_role_id_matches_no_one() -> None:
     with pytest.raises(UnknownCallerError):
         identify(rest_api(":222222222222-x", f"{ARN}/222222222222-x"), ["", ROLE_ID])
 

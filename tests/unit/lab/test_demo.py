@@ -57,7 +57,7 @@ class FakeLogs:
 
 
 class FakeLab:
-    """A lab that deploys nothing, and in which the caller logs what it is given to."""
+    """A lab that deploys nothing, with a caller that logs the given lines."""
 
     lines: tuple[str, ...] = ()
     deployed: dict[str, dict[str, str]]
@@ -152,7 +152,7 @@ def test_what_the_contract_does_not_promise_is_a_difference(which: Route, outcom
     assert difference.startswith(f"me, {which}: ")
 
 
-def test_a_documented_response_of_the_backend_shows_that_the_call_is_granted() -> None:
+def test_a_documented_response_shows_that_a_call_is_granted() -> None:
     assert demo.differences({caller("me"): GRANTED | {TEAS: Outcome(404)}}) == []
 
 
@@ -173,7 +173,7 @@ def test_a_scheduled_call_that_fails_is_reported(console: Console, monkeypatch: 
     assert "The scheduled call failed: cold" in output
 
 
-def test_the_scheduled_call_is_a_post_or_else_a_get_that_needs_nothing_more() -> None:
+def test_the_scheduled_call_is_a_simple_post_or_else_a_get() -> None:
     steeped = route("POST", "/steeped", Example("/steeped", headers={"X-Degrees": "80"}))
     limited = route("GET", "/limited", Example("/limited", query={"limit": "1"}))
     hidden = route("POST", "/hidden", promised=False)

@@ -56,7 +56,7 @@ def api(orders: ModuleType, dynamodb: DynamoDBClient) -> Api:
 
 @pytest.fixture(autouse=True)
 def log(orders: ModuleType) -> io.StringIO:
-    """What the handler logs in this test."""
+    """The log lines of the handler in this test."""
     stream = io.StringIO()
     orders.logger.registered_handler.setStream(stream)
     return stream

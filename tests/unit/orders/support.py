@@ -82,7 +82,7 @@ class Answer:
 
 
 class Api:
-    """Calls the handler as API Gateway does once it has let a request pass."""
+    """Calls the handler as API Gateway does with a request that it has authorized."""
 
     def __init__(self, handler: Callable[..., dict[str, Any]]) -> None:
         self._handler = handler
@@ -137,7 +137,7 @@ class Api:
 
 
 class Faults:
-    """Makes calls to DynamoDB go wrong, on the way there or on the way back."""
+    """Makes requests to DynamoDB fail, before or after they take effect."""
 
     def __init__(self, client: DynamoDBClient) -> None:
         self._events = client.meta.events
@@ -151,7 +151,7 @@ class Faults:
                 return None
             answer = act()
             if answer is not None:
-                # botocore calls every handler, whatever the first returns: moto must not take the request for its own.
+                # botocore calls every handler, even if one returned a response: moto must not recognize the request.
                 request.url = "https://dynamodb.example"
             return answer
 
@@ -164,7 +164,7 @@ class Faults:
         self.hook(operation, act, table)
 
     def answer(self, operation: str, status: int, code: str, table: str = "orders", times: int | None = None) -> None:
-        """Answer the first `times` such calls with an error; all of them by default."""
+        """Respond to the first `times` such calls with an error; to all of them by default."""
         body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "internal detail"})
 
         def act() -> AWSResponse | None:

@@ -1,4 +1,4 @@
-"""Responses when this side fails."""
+"""Responses when the backend fails."""
 
 from __future__ import annotations
 
@@ -179,17 +179,17 @@ def test_a_failed_order_can_be_tried_again_at_once(api: Api, dynamodb: DynamoDBC
     assert dynamodb.scan(TableName="orders")["Count"] == 1
 
 
-def test_an_order_whose_record_cannot_be_released_is_temporary_too(api: Api, faults: Faults) -> None:
+def test_a_record_that_cannot_be_released_is_temporary(api: Api, faults: Faults) -> None:
     faults.answer("PutItem", 400, "ThrottlingException", "orders")
     faults.answer("DeleteItem", 400, "ThrottlingException", "idempotency")
     assert api.order("key").status == 503
 
 
-def test_a_record_that_changes_under_our_hands_is_temporary() -> None:
+def test_a_record_changed_concurrently_is_temporary() -> None:
     assert as_api_error(IdempotencyInconsistentStateError("changed")).status == 503
 
 
-def test_a_fault_that_passes_is_not_seen(api: Api, faults: Faults) -> None:
+def test_a_transient_fault_goes_unnoticed(api: Api, faults: Faults) -> None:
     faults.lose_response("Query", ReadTimeoutError(**URL))
     assert api.orders().status == 200
 

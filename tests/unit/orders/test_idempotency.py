@@ -1,4 +1,4 @@
-"""One idempotency key, one order: whatever repeats, coincides, dies or gets lost."""
+"""One idempotency key, one order, even if requests repeat or coincide, functions die or records get lost."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def stored(dynamodb: DynamoDBClient) -> int:
 
 
 def forget(dynamodb: DynamoDBClient) -> None:
-    """Lose all idempotency records, as their expiry does in the end."""
+    """Delete all idempotency records, as if they had expired."""
     for record in dynamodb.scan(TableName="idempotency")["Items"]:
         dynamodb.delete_item(TableName="idempotency", Key={"id": record["id"]})
 
 
 def let_time_pass(dynamodb: DynamoDBClient) -> None:
-    """Let the functions that are in progress have had all their time."""
+    """Let the time of the functions in progress run out."""
     for record in dynamodb.scan(TableName="idempotency")["Items"]:
         ends_ms = int(record["in_progress_expiration"]["N"])
         assert ends_ms / 1000 - time.time() == pytest.approx(15, abs=5)
@@ -99,14 +99,14 @@ def test_a_record_outlives_every_queue(api: Api, dynamodb: DynamoDBClient) -> No
     assert len(record["id"]["S"].removeprefix("orders#")) == 64  # SHA-256
 
 
-def test_a_simultaneous_request_is_told_to_wait(api: Api, dynamodb: DynamoDBClient, faults: Faults) -> None:
+def test_a_simultaneous_request_is_asked_to_wait(api: Api, dynamodb: DynamoDBClient, faults: Faults) -> None:
     during: list[Any] = []
 
-    def meanwhile() -> None:
+    def interfere() -> None:
         faults.clear()
         during.append(api.order("key"))
 
-    faults.hook("PutItem", meanwhile)
+    faults.hook("PutItem", interfere)
     api.order("key")
     assert (during[0].status, during[0].code) == (409, "order_in_progress")
     assert during[0].headers["Retry-After"] == ["1"]
@@ -176,7 +176,7 @@ def test_a_lost_response_makes_no_second_order(
     assert counted() == {"OrderAccepted": 1, "RequestServed": 1}
 
 
-def test_a_replay_tells_of_the_order_as_it_was_accepted(api: Api) -> None:
+def test_a_replay_returns_the_order_as_it_was_accepted(api: Api) -> None:
     first = api.order("key")
     api("DELETE", f"/orders/{first.body['order_id']}")
     assert api.order("key").body == first.body

@@ -1,4 +1,4 @@
-"""Every line says whose request it belongs to, and none says more than it may."""
+"""Every line names the consumer and the request, and no line contains a secret."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def event_with_secrets() -> dict[str, Any]:
     return event
 
 
-def test_one_line_tells_of_a_request(api: Api, logged: Callable[[], list[dict[str, Any]]]) -> None:
+def test_one_line_describes_a_request(api: Api, logged: Callable[[], list[dict[str, Any]]]) -> None:
     event = load_event("get-order")
     api.send(event)
     (line,) = logged()

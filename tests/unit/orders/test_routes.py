@@ -1,4 +1,4 @@
-"""What a consumer gets, and that it is only ever its own."""
+"""What consumers get, and that they get only their own data."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_pages_hold_orders_of_the_same_instant(api: Api, dynamodb: DynamoDBClien
     assert set(listed) == ids
 
 
-def test_a_page_holds_20_orders_unless_told_otherwise(api: Api) -> None:
+def test_a_page_holds_20_orders_by_default(api: Api) -> None:
     for i in range(21):
         api.order(f"key {i}")
     assert [len(page) for page in all_pages(api)] == [20, 1]
@@ -125,7 +125,7 @@ def test_a_cursor_outlives_the_orders_around_it(api: Api) -> None:
     assert second["orders"] == orders[1::-1]
 
 
-def test_reads_are_consistent_and_lists_read_nothing_that_they_do_not_show(api: Api, dynamodb: DynamoDBClient) -> None:
+def test_reads_are_consistent_and_lists_read_only_what_they_show(api: Api, dynamodb: DynamoDBClient) -> None:
     calls: list[tuple[str, dict[str, Any]]] = []
 
     def record(params: dict[str, Any], model: Any, **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""What is refused before anything is done, and what is not."""
+"""Which requests are refused before anything is done, and which are not."""
 
 from __future__ import annotations
 
