@@ -231,6 +231,7 @@ def test_the_replay_command_is_one_that_sqs_knows() -> None:
         ("ApiUrl", "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1", True),
         ("ApiUrl", "https://orders.example.com", True),
         ("ApiUrl", "http://127.0.0.1:4566/_aws/execute-api/a1b2c3d4/v1", True),
+        ("ApiUrl", "https://127.0.0.1:4566/_aws/execute-api/a1b2c3d4/v1", True),
         ("ApiUrl", "http://emulator:4566/_aws/execute-api/a1b2c3d4/v1", True),
         ("ApiUrl", "http://orders.example.com/v1", False),
         ("ApiUrl", "https://user@orders.example.com/v1", False),
