@@ -16,8 +16,9 @@ from access import changes, deployed, report
 from access.diff import RevisionError, checkout, compare_all
 from access.documents import UnknownPolicyError
 from access.fields import NotModelledError
-from access.model import Model, ModelError
+from access.model import Model
 from access.properties import UndecidedError
+from access.stack import ModelError
 from access.templates import PROJECT, Side
 from access.variants import variants
 
@@ -82,7 +83,7 @@ def _diff(given: argparse.Namespace, console: Console) -> int:
     with TemporaryDirectory() as old, TemporaryDirectory() as new:
         base = checkout(given.base, Path(old), PROJECT)
         head = checkout(given.head, Path(new), PROJECT) if given.head else PROJECT
-        found = compare_all(variants(base, common_with=head), variants(head, common_with=base))
+        found = compare_all(variants(base, compared_with=head), variants(head, compared_with=base))
     names = given.base, given.head or _WORKING_COPY
     match given.format:
         case "terminal":

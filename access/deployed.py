@@ -17,7 +17,8 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from access.documents import Document, check_managed, document, expand
-from access.model import NAMED_TYPES, Model, Stack, assemble, from_template, handed_over, of_type, physical_names
+from access.model import Model, assemble, handed_over
+from access.stack import NAMED_TYPES, Stack, from_template, of_type, physical_names
 from access.templates import ACCOUNTS, PROJECT, REGION, Side, source
 
 

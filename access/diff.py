@@ -22,8 +22,10 @@ from access.matrix import call_arn
 from access.model import Model
 from access.properties import api_calls, is_call_of, method_arn, other_ways_in, solve, statements
 from access.request import Kind, Request
+from access.templates import FILES
 
-_FILES = (Path("template-account-a.yaml"), Path("template-account-b.yaml"), CONTRACT)
+_REQUIRED = (Path(FILES["a"]), Path(FILES["b"]))
+_OPTIONAL = (Path(FILES["access"]), CONTRACT)
 _MOST = 12
 _ANYTHING = "anything that its own account allows"
 # What witnesses do, where any action would do.
@@ -85,13 +87,13 @@ def checkout(revision: str, folder: Path, repository: Path) -> Path:
     Raises:
         RevisionError: There is no such revision, or it has no templates.
     """
-    for path in _FILES:
+    for path in (*_REQUIRED, *_OPTIONAL):
         command = ["git", "-C", str(repository), "show", f"{revision}:./{path}"]
         found = subprocess.run(command, capture_output=True, check=False)
         if found.returncode == 0:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(found.stdout)
-        elif path != CONTRACT:
+        elif path in _REQUIRED:
             raise RevisionError(found.stderr.decode().strip())
     return folder
 

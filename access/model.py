@@ -6,8 +6,6 @@ outputs `ApiId` and `ExecutorRoleArn` of account A's template say which API and 
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,38 +13,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from access import contract, documents, patterns
+from access import contract, patterns
 from access.contract import Example
 from access.documents import Document
-from access.templates import ACCOUNTS, PROJECT, REGION, Side, parameters_of, resolve, transformed
+from access.stack import (
+    ModelError,
+    Stack,
+    from_template,
+    named_by_output,
+    of_type,
+    references,
+    routes_of_template,
+    values_at,
+    without,
+)
+from access.templates import ACCOUNTS, FILES, PROJECT, REGION, Side, transformed
 
-_API_ID = "a1b2c3d4e5"
-_METHOD_KEYS = ("get", "post", "put", "patch", "delete", "head", "options", "x-amazon-apigateway-any-method")
 _ROLE_KEYS = {"Role", "RoleArn", "CloudWatchRoleArn"}
-
-# ARNs by type, from the physical id; the rest of a type's attributes stay `LogicalId.Attribute`.
-_ARNS = {
-    "AWS::DynamoDB::Table": "arn:aws:dynamodb:{region}:{account}:table/{id}",
-    "AWS::Events::Rule": "arn:aws:events:{region}:{account}:rule/{id}",
-    "AWS::IAM::ManagedPolicy": "arn:aws:iam::{account}:policy/{id}",
-    "AWS::IAM::Role": "arn:aws:iam::{account}:role/{id}",
-    "AWS::KMS::Key": "arn:aws:kms:{region}:{account}:key/{id}",
-    "AWS::Lambda::Function": "arn:aws:lambda:{region}:{account}:function:{id}",
-    "AWS::Logs::LogGroup": "arn:aws:logs:{region}:{account}:log-group:{id}:*",
-    "AWS::S3::Bucket": "arn:aws:s3:::{id}",
-    "AWS::SNS::Topic": "arn:aws:sns:{region}:{account}:{id}",
-    "AWS::SQS::Queue": "arn:aws:sqs:{region}:{account}:{id}",
-    "AWS::Scheduler::ScheduleGroup": "arn:aws:scheduler:{region}:{account}:schedule-group/{id}",
-    "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:{region}:{account}:secret:{id}",
-    "AWS::StepFunctions::StateMachine": "arn:aws:states:{region}:{account}:stateMachine:{id}",
-}
-_REF_IS_ARN = {
-    "AWS::IAM::ManagedPolicy",
-    "AWS::SNS::Topic",
-    "AWS::SecretsManager::Secret",
-    "AWS::StepFunctions::StateMachine",
-}
-NAMED_TYPES = {"AWS::ApiGateway::RestApi", *_ARNS}
 # Which service assumes the role that a resource names.
 _ASSUMED_BY = {
     "AWS::ApiGateway::Account": "apigateway.amazonaws.com",
@@ -64,10 +47,6 @@ _PUBLISHERS = {
     "AWS::CloudWatch::CompositeAlarm": "cloudwatch.amazonaws.com",
     "AWS::Events::Rule": "events.amazonaws.com",
 }
-
-
-class ModelError(Exception):
-    """A template cannot be read as an API with an executor role."""
 
 
 @dataclass(frozen=True)
@@ -184,41 +163,12 @@ class Role:
 
 
 @dataclass(frozen=True)
-class Stack:
-    """One account's stack.
-
-    Attributes:
-        side: Its account.
-        account: The account's id.
-        region: Its region.
-        parameters: Values of its parameters.
-        resources: Its resources, references left as logical ids.
-        outputs: Its outputs, references left as logical ids.
-        physical: Physical names by `LogicalId` and `LogicalId.Attribute`.
-        documents: Policy documents by `LogicalId trust`, `LogicalId identity` or `LogicalId resource`.
-        source: Where the policies come from, in words.
-        routes: Method, path, authorizer and function of each route, if they were read from a deployment.
-    """
-
-    side: Side
-    account: str
-    region: str
-    parameters: Mapping[str, Any]
-    resources: Mapping[str, Any]
-    outputs: Mapping[str, Any]
-    physical: Mapping[str, str]
-    documents: Mapping[str, Document] = field(repr=False)
-    source: str = "template"
-    routes: tuple[tuple[str, str, str, str], ...] | None = None
-
-
-@dataclass(frozen=True)
 class Model:
     """Both stacks.
 
     Attributes:
         folder: The project's folder.
-        stacks: The stacks, by account.
+        stacks: The stacks: of account A, of account B, and maybe one of template-access.yaml.
         documents: All policy documents. A name that both stacks use is qualified, as in `B.AlarmTopic resource`.
     """
 
@@ -246,7 +196,7 @@ class Model:
     @cached_property
     def api(self) -> str:
         """Name of the API."""
-        return _named_by_output(self.stacks["a"], "ApiId", "AWS::ApiGateway::RestApi")
+        return named_by_output(self.stacks["a"], "ApiId", "AWS::ApiGateway::RestApi")
 
     @cached_property
     def stage(self) -> str:
@@ -266,7 +216,7 @@ class Model:
     @cached_property
     def executor(self) -> Role:
         """The role that consumers assume."""
-        name = _named_by_output(self.stacks["a"], "ExecutorRoleArn", "AWS::IAM::Role")
+        name = named_by_output(self.stacks["a"], "ExecutorRoleArn", "AWS::IAM::Role")
         return next(role for role in self.roles if role.side == "a" and role.name == self.name("a", name))
 
     @cached_property
@@ -288,7 +238,11 @@ class Model:
         stack = self.stacks["a"]
         operations = contract.read(self.folder)
         order = {key: place for place, key in enumerate(operations)}
-        found = stack.routes if stack.routes is not None else tuple(_routes(stack.resources[self.api], stack.resources))
+        found = (
+            stack.routes
+            if stack.routes is not None
+            else tuple(routes_of_template(stack.resources[self.api], stack.resources))
+        )
         routes = []
         for method, path, authorizer, function in found:
             operation = operations.get((method, path))
@@ -311,6 +265,8 @@ class Model:
 
     def name(self, side: Side, logical_id: str) -> str:
         """Return the name in the model of a resource."""
+        if side == "access":
+            return f"access.{logical_id}"
         other = self.stacks["b" if side == "a" else "a"].resources
         return f"{side.upper()}.{logical_id}" if logical_id in other else logical_id
 
@@ -327,7 +283,7 @@ class Model:
             template = transformed(side, self.folder)["Resources"]
             for kind, service in _PUBLISHERS.items():
                 for name in of_type(stack.resources, kind):
-                    used = {reference.partition(".")[0] for reference in _references(template[name]["Properties"])}
+                    used = {reference.partition(".")[0] for reference in references(template[name]["Properties"])}
                     if topic in {stack.physical.get(f"{logical_id}.Arn") for logical_id in used}:
                         found.add(service)
         return found
@@ -348,7 +304,7 @@ class Model:
             if resource["Type"] not in _ASSUMED_BY:
                 continue
             properties = template[user]["Properties"]
-            for reference in _references(_at(properties, _ROLE_KEYS)):
+            for reference in references(values_at(properties, _ROLE_KEYS)):
                 services, uses = roles.get(reference.partition(".")[0], (set(), set()))
                 services.add(_ASSUMED_BY[resource["Type"]])
                 uses.update(self._uses(stack, user, properties, template))
@@ -363,7 +319,7 @@ class Model:
             )
 
     def _uses(self, stack: Stack, user: str, properties: Any, template: Mapping[str, Any]) -> Iterator[Use]:
-        for reference in _references(_without(properties, _ROLE_KEYS)):
+        for reference in references(without(properties, _ROLE_KEYS)):
             used = reference.partition(".")[0]
             if used in stack.resources:
                 kind = stack.resources[used]["Type"]
@@ -375,8 +331,8 @@ class Model:
             yield Use("AWS::XRay", "*")
         for source in of_type(stack.resources, "AWS::Lambda::EventSourceMapping"):
             mapping = template[source]["Properties"]
-            if user in {name.partition(".")[0] for name in _references(mapping["FunctionName"])}:
-                for used in (name.partition(".")[0] for name in _references(mapping["EventSourceArn"])):
+            if user in {name.partition(".")[0] for name in references(mapping["FunctionName"])}:
+                for used in (name.partition(".")[0] for name in references(mapping["EventSourceArn"])):
                     yield Use(stack.resources[used]["Type"], stack.physical[f"{used}.Arn"], event_source=True)
 
 
@@ -385,6 +341,7 @@ def load(
     *,
     a: Mapping[str, Any] | None = None,
     b: Mapping[str, Any] | None = None,
+    access: Mapping[str, Any] | None = None,
     accounts: Mapping[Side, str] | None = None,
     region: str = REGION,
 ) -> Model:
@@ -394,6 +351,7 @@ def load(
         template_dir: The project's folder.
         a: Parameters of account A's template that differ from the defaults and from `REQUIRED_PARAMETERS`.
         b: The same for account B's. By default, the role's ARN and the API's URL are those of account A's stack.
+        access: The same for template-access.yaml, whose stack is part of the model only if this is given.
         accounts: Ids of the accounts; by default made up, as are all physical names.
         region: The region.
 
@@ -404,12 +362,15 @@ def load(
     ids = accounts or {"a": ACCOUNTS["a"], "b": ACCOUNTS["b"]}
     provider = from_template("a", template_dir, ids["a"], region, a or {})
     consumer = from_template("b", template_dir, ids["b"], region, handed_over(provider) | dict(b or {}))
-    return assemble(template_dir, provider, consumer)
+    others = []
+    if access is not None and (template_dir / FILES["access"]).exists():
+        others.append(from_template("access", template_dir, ids["a"], region, access))
+    return assemble(template_dir, provider, consumer, *others)
 
 
-def assemble(template_dir: Path, provider: Stack, consumer: Stack) -> Model:
-    """Make a model of two stacks."""
-    model = Model(template_dir, {"a": provider, "b": consumer}, {})
+def assemble(template_dir: Path, *stacks: Stack) -> Model:
+    """Make a model of account A's stack, account B's, and others."""
+    model = Model(template_dir, {stack.side: stack for stack in stacks}, {})
     found = {
         f"{model.name(side, key.partition(' ')[0])} {key.partition(' ')[2]}": document
         for side, stack in model.stacks.items()
@@ -420,100 +381,14 @@ def assemble(template_dir: Path, provider: Stack, consumer: Stack) -> Model:
 
 def handed_over(provider: Stack) -> dict[str, Any]:
     """Return the parameters of account B's template that are outputs of account A's stack."""
-    api = provider.physical[_named_by_output(provider, "ApiId", "AWS::ApiGateway::RestApi")]
-    role = _named_by_output(provider, "ExecutorRoleArn", "AWS::IAM::Role")
+    api = provider.physical[named_by_output(provider, "ApiId", "AWS::ApiGateway::RestApi")]
+    role = named_by_output(provider, "ExecutorRoleArn", "AWS::IAM::Role")
     stage = provider.parameters.get("StageName", "v1")
     return {
         "ApiUrl": f"https://{api}.execute-api.{provider.region}.amazonaws.com/{stage}",
         "ExecutorRoleArn": provider.physical[f"{role}.Arn"],
         "ExternalId": provider.parameters["ExternalId"],
     }
-
-
-def from_template(
-    side: Side,
-    template_dir: Path,
-    account: str,
-    region: str,
-    parameters: Mapping[str, Any],
-    *,
-    physical: Mapping[str, str] | None = None,
-) -> Stack:
-    """Work a stack out from its template.
-
-    Args:
-        side: Its account.
-        template_dir: The project's folder.
-        account: The account's id.
-        region: Its region.
-        parameters: Parameters that differ from the defaults and from `REQUIRED_PARAMETERS`.
-        physical: Physical names; by default made up.
-    """
-    plain = resolve(side, parameters, folder=template_dir, account=account, region=region)
-    names = dict(physical or {}) or {
-        name: value
-        for logical_id, resource in plain["Resources"].items()
-        for name, value in physical_names(logical_id, resource["Type"], logical_id, account, region)
-    }
-    for logical_id in of_type(plain["Resources"], "AWS::IAM::Role"):
-        names.setdefault(f"{logical_id}.RoleId", _role_id(side, logical_id))
-    named = resolve(side, parameters, folder=template_dir, account=account, region=region, physical=names)
-    apis = of_type(plain["Resources"], "AWS::ApiGateway::RestApi")
-    prefix = "".join(f"arn:aws:execute-api:{region}:{account}:{names[api]}/" for api in list(apis)[:1])
-    return Stack(
-        side=side,
-        account=account,
-        region=region,
-        parameters=parameters_of(side, template_dir, **parameters),
-        resources=plain["Resources"],
-        outputs=plain["Outputs"],
-        physical=names,
-        documents=documents.of_template(plain["Resources"], named["Resources"], names, prefix),
-    )
-
-
-def physical_names(
-    logical_id: str, kind: str, physical_id: str, account: str, region: str
-) -> Iterator[tuple[str, str]]:
-    """Iterate over what `LogicalId` and `LogicalId.Arn` refer to."""
-    if kind == "AWS::ApiGateway::RestApi":
-        yield logical_id, physical_id if physical_id != logical_id else _API_ID
-        return
-    if kind not in _ARNS:
-        return
-    # Some physical ids are ARNs, and that of a queue is its URL.
-    name = physical_id.rpartition("/")[2] if kind == "AWS::SQS::Queue" else physical_id
-    arn = name if name.startswith("arn:") else _ARNS[kind].format(region=region, account=account, id=name)
-    yield f"{logical_id}.Arn", arn
-    yield logical_id, arn if kind in _REF_IS_ARN else physical_id
-
-
-def of_type(resources: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Return the resources of a type, by logical id."""
-    return {name: resource for name, resource in resources.items() if resource["Type"] == kind}
-
-
-def _named_by_output(stack: Stack, output: str, kind: str) -> str:
-    value = str(stack.outputs.get(output, {}).get("Value", "")).removesuffix(".Arn")
-    if value not in of_type(stack.resources, kind):
-        raise ModelError(f"The output {output} of account {stack.side.upper()}'s template names no {kind}: {value!r}")
-    return value
-
-
-def _routes(api: Mapping[str, Any], resources: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    body = api["Properties"].get("Body")
-    if not body:
-        raise ModelError("The API's routes are not in the template: define them as events of the functions")
-    schemes = body.get("components", {}).get("securitySchemes", body.get("securityDefinitions", {}))
-    functions = of_type(resources, "AWS::Lambda::Function")
-    for path, item in body["paths"].items():
-        for key in (key for key in item if key in _METHOD_KEYS):
-            names = [name for requirement in item[key].get("security", []) for name in requirement]
-            kinds = [schemes.get(name, {}).get("x-amazon-apigateway-authtype") for name in names]
-            authorizer = "AWS_IAM" if kinds == ["awsSigv4"] else ", ".join(names) or "NONE"
-            uri = item[key].get("x-amazon-apigateway-integration", {}).get("uri", "")
-            function = next((name for name in functions if f"/{name}.Arn/" in uri), "")
-            yield ("ANY" if key.startswith("x-") else key.upper()), path, authorizer, function
 
 
 def _granted(policy: Document, arn: str) -> bool:
@@ -530,44 +405,3 @@ def _granted(policy: Document, arn: str) -> bool:
 def _matches(globs: Any, text: str, normal: Callable[[str], str]) -> bool:
     values = globs if isinstance(globs, list) else [globs]
     return any(patterns.matches(text, patterns.glob(normal(value))) for value in values)
-
-
-def _references(value: Any) -> Iterator[str]:
-    """Find what intrinsic functions refer to: `LogicalId`, `LogicalId.Attribute` or the name of a parameter."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _references(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key == "Ref":
-                yield item
-            elif key == "Fn::GetAtt":
-                yield item if isinstance(item, str) else ".".join(item)
-            elif key == "Fn::Sub":
-                text, extra = (item, {}) if isinstance(item, str) else item
-                yield from (name for name in re.findall(r"\$\{([\w.:]+)\}", text) if name not in extra)
-                yield from _references(extra)
-            else:
-                yield from _references(item)
-
-
-def _at(value: Any, keys: set[str]) -> list[Any]:
-    """Return the values of some keys, however deep."""
-    if isinstance(value, list):
-        return [found for item in value for found in _at(item, keys)]
-    if not isinstance(value, dict):
-        return []
-    own = [item for key, item in value.items() if key in keys]
-    return own + [found for key, item in value.items() if key not in keys for found in _at(item, keys)]
-
-
-def _without(value: Any, keys: set[str]) -> Any:
-    if isinstance(value, list):
-        return [_without(item, keys) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {key: _without(item, keys) for key, item in value.items() if key not in keys}
-
-
-def _role_id(side: Side, logical_id: str) -> str:
-    return f"AROA{hashlib.sha256(f'{side} {logical_id}'.encode()).hexdigest()[:17].upper()}"

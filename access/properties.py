@@ -15,8 +15,9 @@ import z3
 from access import contract, patterns
 from access.fields import FALSE, TRUE, Field
 from access.iam import allowed, identity_allows
-from access.model import Model, Role, Route, Use, of_type
+from access.model import Model, Role, Route, Use
 from access.request import Kind, Request
+from access.stack import of_type
 
 _TIMEOUT_MS = 60_000
 

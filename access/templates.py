@@ -35,7 +35,7 @@ REQUIRED_PARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 Side = Literal["a", "b", "access"]
-_FILES = {"a": "template-account-a.yaml", "b": "template-account-b.yaml", "access": "template-access.yaml"}
+FILES = {"a": "template-account-a.yaml", "b": "template-account-b.yaml", "access": "template-access.yaml"}
 
 # It warns of feature toggles and metrics that only the service itself has.
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
@@ -49,7 +49,7 @@ class _NoManagedPolicies:
 @functools.cache
 def source(side: Side, folder: Path = PROJECT) -> dict[str, Any]:
     """Return an account's template as it is in its file."""
-    template: dict[str, Any] = yaml_parse((folder / _FILES[side]).read_text())
+    template: dict[str, Any] = yaml_parse((folder / FILES[side]).read_text())
     return template
 
 
@@ -83,7 +83,7 @@ def parameters_of(side: Side, folder: Path = PROJECT, **given: Any) -> dict[str,
             value = value.split(",")
         values[name] = value
     if given:
-        message = f"{_FILES[side]} has no parameter {sorted(given)}"
+        message = f"{FILES[side]} has no parameter {sorted(given)}"
         raise KeyError(message)
     return values
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from access.model import Model, load
-from access.templates import ACCOUNTS, PROJECT, REGION, Side, source
+from access.templates import ACCOUNTS, FILES, PROJECT, REGION, Side, source
 
 _A, _B = ACCOUNTS["a"], ACCOUNTS["b"]
 _VARIANTS: dict[str, dict[Side, Mapping[str, Any]]] = {
@@ -31,20 +31,27 @@ _VARIANTS: dict[str, dict[Side, Mapping[str, Any]]] = {
             "ExecutorRoleArn": "",
             "GrantedMethodArns": [f"arn:aws:execute-api:{REGION}:{_A}:a1b2c3d4e5/prod/GET/*"],
         },
+        "access": {
+            "ConsumerAccountIds": [""],
+            "ConsumerOrganizationId": "o-a1b2c3d4e5",
+            "ConsumerOrganizationPaths": ["o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/*"],
+            "RequireMfaForUsers": "false",
+        },
     },
 }
 
 
-def variants(template_dir: Path = PROJECT, common_with: Path | None = None) -> dict[str, Model]:
+def variants(template_dir: Path = PROJECT, compared_with: Path | None = None) -> dict[str, Model]:
     """Make the models of all variants, by name; the first one has the templates' defaults.
 
     Args:
         template_dir: The project's folder.
-        common_with: Another version of it; only parameters that both have are set.
+        compared_with: Another version of it. Only parameters that both have are set, and template-access.yaml, whose
+            parameters are proven symbolically in the tests, is part of the models.
     """
 
     def known(side: Side, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        folders = (template_dir, common_with or template_dir)
+        folders = [folder for folder in (template_dir, compared_with) if folder and (folder / FILES[side]).exists()]
         return {
             name: value
             for name, value in parameters.items()
@@ -57,5 +64,6 @@ def variants(template_dir: Path = PROJECT, common_with: Path | None = None) -> d
         # Without a role, account B's stack needs the methods.
         if "GrantedMethodArns" not in b:
             b.pop("ExecutorRoleArn", None)
-        models[name] = load(template_dir, a=a, b=b)
+        access = known("access", parameters.get("access", parameters["a"])) if compared_with else None
+        models[name] = load(template_dir, a=a, b=b, access=access)
     return models

@@ -17,7 +17,7 @@ from access.case import Case
 from access.diff import Change, RevisionError, checkout, compare, compare_all, documents_of
 from access.matrix import documents
 from access.model import Model
-from access.templates import PROJECT
+from access.templates import FILES, PROJECT
 from access.variants import variants
 from tests.access import oracles
 from tests.access.cases import cases
@@ -134,7 +134,7 @@ def test_what_an_oracle_sees_change_is_reported(corpus: list[tuple[Fault, list[C
 def repository(tmp_path: Path) -> Path:
     """A repository with this project's templates in its only revision."""
     folder = tmp_path / "repository"
-    for path in ("template-account-a.yaml", "template-account-b.yaml", "docs/openapi.yaml"):
+    for path in (*FILES.values(), "docs/openapi.yaml"):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text((PROJECT / path).read_text())
     git(folder, "init", "--quiet")
@@ -157,7 +157,7 @@ def edit(folder: Path, pattern: str, replacement: str, path: str = "template-acc
 
 def changes_of(repository: Path, tmp_path: Path) -> list[Change]:
     base = checkout("HEAD", tmp_path / "base", repository)
-    return compare_all(variants(base, common_with=repository), variants(repository, common_with=base))
+    return compare_all(variants(base, compared_with=repository), variants(repository, compared_with=base))
 
 
 def lines(changes: Iterable[Change]) -> list[str]:
@@ -197,6 +197,21 @@ def test_changes_of_the_template(
         ]
     edit(repository, pattern, replacement)
     assert lines(changes_of(repository, tmp_path)) == expected
+
+
+def test_changes_of_the_template_for_other_apis(repository: Path, tmp_path: Path) -> None:
+    edit(repository, r"Bool: !If \[RequiresMfa", "BoolIfExists: !If [RequiresMfa", "template-access.yaml")
+    (change,) = changes_of(repository, tmp_path)
+    assert lines([change]) == ["+ IAM users of a consumer account: assume access.ExecutorRole"]
+    assert change.decided_by == ("access.ExecutorRole trust: AssumeForUsers",)
+
+
+def test_a_template_that_is_new_gives_access(repository: Path, tmp_path: Path) -> None:
+    git(repository, "rm", "--quiet", "--cached", "template-access.yaml")
+    git(repository, "commit", "--quiet", "--message", "without")
+    found = lines(changes_of(repository, tmp_path))
+    assert "+ roles of a consumer account: assume access.ExecutorRole" in found
+    assert not [line for line in found if line.startswith("-")]
 
 
 def test_the_parameters_that_both_revisions_have_are_compared(repository: Path, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import yaml
 from access import deployed
 from access.contract import Example
 from access.documents import Document, UnknownPolicyError
-from access.model import Model, ModelError, assemble, from_template, load
+from access.model import Model, assemble, load
+from access.stack import ModelError, from_template
 from access.templates import PROJECT, transformed
 from lab import workarounds
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
