@@ -153,6 +153,7 @@ class _Comparison:
     def __init__(self, base: Model, head: Model) -> None:
         self._models = (base, head)
         self._roles = {role.arn: role for model in self._models for role in model.roles}
+        self._executors = {model.executor.arn: model.executor.name for model in self._models}
         self._more_roles = {role_id for model in self._models for role_id in model.intent.more_role_ids}
         consumers = {account for model in self._models for account in model.intent.consumers}
         a, b = head.accounts()
@@ -253,7 +254,9 @@ class _Comparison:
     def _resources(self) -> Iterator[_Question]:
         """What the policies of functions, queues, topics and keys allow."""
         for name in self._names("resource"):
-            if name in {model.api for model in self._models}:
+            is_there = [bool(model.arn(name)) for model in self._models]
+            # What is removed gives no access, and what is new is its own account's.
+            if name in {model.api for model in self._models} or is_there == [True, False]:
                 continue
             arn = self._arn(name)
             service = arn.split(":")[2]
@@ -263,6 +266,8 @@ class _Comparison:
                 source = request.key("aws:SourceArn")
                 of_route = z3.And(source.present, source.like(*self._sources_of_changed_routes()))
                 on_it = z3.And(request.resource.equals(arn), request.action.like(f"{service}:*"), z3.Not(of_route))
+                if not is_there[0]:
+                    on_it = z3.And(on_it, z3.Not(request.is_of(self._owner(name))))
                 yield _Question(
                     request,
                     self._both(
@@ -307,7 +312,7 @@ class _Comparison:
         alike = [request.action.resembles(found), request.resource.resembles(found)] if question.by_action else []
         if request.kind is Kind.SERVICE:
             alike.append(request.is_service(case.principal.arn))
-        elif case.principal.arn in self._roles:
+        elif case.principal.arn in self._executors:
             alike.append(request.is_session_of(case.principal.arn))
         elif self._is_another_executor(case):
             alike.append(z3.Or(*map(request.is_of_role, self._more_roles)))
@@ -315,7 +320,7 @@ class _Comparison:
             known = {account for accounts in self._accounts.values() for account in accounts}
             same = next((ids for ids in self._accounts.values() if case.principal.account in ids), None)
             alike.append(request.is_of(*same) if same else z3.Not(request.is_of(*known)))
-            executors = [*map(request.is_session_of, self._roles), *map(request.is_of_role, self._more_roles)]
+            executors = [*map(request.is_session_of, self._executors), *map(request.is_of_role, self._more_roles)]
             alike.append(z3.Not(z3.Or(*executors)))
         return z3.And(*alike)
 
@@ -358,8 +363,8 @@ class _Comparison:
 
     def _who(self, case: Case) -> str:
         principal = case.principal
-        if principal.arn in self._roles:
-            return f"sessions of {self._roles[principal.arn].name}"
+        if principal.arn in self._executors:
+            return f"sessions of {self._executors[principal.arn]}"
         if self._is_another_executor(case):
             return "sessions of the roles in MoreExecutorRoleIds"
         of = (name for name, accounts in self._accounts.items() if principal.account in accounts)
