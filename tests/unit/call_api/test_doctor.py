@@ -83,6 +83,14 @@ class Aws:
                 return self.sts.send(request)
             case "GetCallerIdentity":
                 return self._xml(request, f"<Arn>{self.arn}</Arn><Account>222222222222</Account>")
+            case "AssumeRoleWithWebIdentity":
+                session = FakeCredentials(self.sts.api).session
+                return self._xml(
+                    request,
+                    f"<Credentials><AccessKeyId>{session.access_key}</AccessKeyId><SecretAccessKey>{session.secret_key}"
+                    f"</SecretAccessKey><SessionToken>{session.token}</SessionToken>"
+                    "<Expiration>2999-01-01T00:00:00Z</Expiration></Credentials>",
+                )
             case "GetRole" if self.shows_roles:
                 return self._xml(request, f"<Role><Arn>{self.principal}</Arn></Role>")
             case "SimulatePrincipalPolicy" if self.simulation and form["PolicySourceArn"] == self.principal:
@@ -340,6 +348,39 @@ def test_a_principal_of_account_b_has_to_assume_the_role(
     assert report.steps["session name"]["status"] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (
+            f"{INVOKE.replace(EXECUTOR, USER)} with an explicit deny in a service control policy",
+            ["Account B: a service control policy (SCP) of its organization denies", "assume account A's output"],
+        ),
+        (
+            f"{INVOKE.replace(EXECUTOR, USER)} with an explicit deny in a resource control policy",
+            ["Account A: a resource control policy (RCP) of its organization denies", "assume account A's output"],
+        ),
+        (
+            f"User: {SESSION}/ecs-task/1 is not authorized to perform: execute-api:Invoke because no identity-based "
+            "policy allows the execute-api:Invoke action",
+            [
+                "Account B: unless 222222222222 is the API's account, assume account A's output",
+                "Account A: the executor",
+            ],
+        ),
+        (INVOKE.replace(EXECUTOR, "anonymous"), ["Account A: the method does not read signatures"]),
+        ("User is not authorized to access this resource", ["Account A: a Lambda authorizer refuses it"]),
+        ("no", ["Account A: the executor role's policy lacks"]),
+    ],
+)
+def test_other_sentences_of_the_api(api: GuardedApi, message: str, words: list[str]) -> None:
+    api.rest = refusal("AccessDeniedException", message)
+
+    report = Report("/orders")
+
+    assert report.having("failed") == ["permission"]
+    assert all(word in report.next for word in words), report.next
+
+
 def export_session(api: GuardedApi, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a session that the API knows into the environment."""
     session = FakeCredentials(api).session
@@ -389,6 +430,52 @@ def test_without_a_role_the_caller_signs_as_itself(aws: Aws, api: GuardedApi, mo
 
     assert report.having("ok") == list(report.steps)
     assert report.steps["role ARN"]["observed"] == f"none: requests are signed as {USER} itself"
+
+
+@pytest.mark.parametrize(
+    ("arn", "role_arn", "status"),
+    [
+        (USER, EXECUTOR_ROLE_ARN.replace("111111111111", "222222222222"), "failed"),
+        (USER, "arn:aws:iam::222222222222:role/partner", "warning"),
+        ("arn:aws:iam::222222222222:root", EXECUTOR_ROLE_ARN, "failed"),
+    ],
+)
+def test_a_caller_that_can_hardly_be_meant(aws: Aws, config: Path, arn: str, role_arn: str, status: str) -> None:
+    aws.arn = arn
+    config.write_text(CONFIG.replace(EXECUTOR_ROLE_ARN, role_arn))
+
+    assert Report("/orders").steps["account"]["status"] == status
+
+
+@pytest.mark.parametrize("role_arn", ["orders", "arn:aws:sts::111111111111:assumed-role/a/b"])
+def test_an_arn_that_is_not_a_roles(config: Path, role_arn: str) -> None:
+    config.write_text(CONFIG.replace(EXECUTOR_ROLE_ARN, role_arn))
+
+    assert Report("/orders").steps["role ARN"]["remedy"] == (
+        "Account B: set role_arn to account A's output ExecutorRoleArn."
+    )
+
+
+@pytest.mark.parametrize("name", ["my-user", ""])
+def test_the_session_name_of_our_role_is_bound(config: Path, name: str) -> None:
+    line = f"role_session_name = {name}\n" if name else ""
+    config.write_text(CONFIG.replace("role_session_name = 222222222222-my-user\n", line))
+
+    report = Report("/orders")
+
+    assert report.having("failed") == ["session name"]
+    assert report.steps["session name"]["expected"].startswith("222222222222-<name>")
+
+
+def test_a_web_identity_is_known_once_it_is_used(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("token")
+    config.write_text(CONFIG.replace("source_profile = me", f"web_identity_token_file = {tmp_path}/token"))
+
+    report = Report("/orders")
+
+    assert report.having("failed") == []
+    assert report.steps["credentials"]["status"] == "not tried"
+    assert report.steps["AssumeRole"]["status"] == "ok"
 
 
 def test_the_role_of_an_option_is_assumed(aws: Aws, config: Path) -> None:
