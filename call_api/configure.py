@@ -12,12 +12,7 @@ from botocore.exceptions import BotoCoreError
 
 from call_api.aws import CREDENTIAL_SOURCES, Caller, identify
 from call_api.config_file import edit_profile, read_file, write_file
-from call_api.settings import (
-    EXTERNAL_ID_FORM,
-    ROLE_ARN_FORM,
-    SESSION_NAME_FORM,
-    complete_profile,
-)
+from call_api.settings import EXTERNAL_ID_FORM, ROLE_ARN_FORM, SESSION_NAME_FORM, complete_profile, plain_settings
 from cross_account_api.call import Call
 from cross_account_api.credentials import assume_role_errors, open_session
 from cross_account_api.endpoint import EXTERNAL_ID, REGION, ROLE_ARN, SESSION_NAME, find_api_region, parse_api_url
@@ -74,7 +69,7 @@ def configure(
     try:
         with assume_role_errors("the AWS configuration"):
             session = open_session()
-            profiles: Mapping[str, Mapping[str, str]] = session.full_config.get("profiles", {})
+            profiles = {name: plain_settings(found) for name, found in session.full_config.get("profiles", {}).items()}
             path = _home_file(session.get_config_variable("config_file"))
             credentials_path = _home_file(session.get_config_variable("credentials_file"))
     except AssumeRoleError as error:
@@ -106,9 +101,11 @@ def configure(
         _session_name(caller, is_ours="ExecutorRole" in role_arn),
         caller.own_session_name if caller else "",
     )
-    if given["mfa_serial"] is None and not (
-        caller.is_user if caller else settings["source_profile"] and not sso_session
-    ):
+    in_source = profiles.get(settings["source_profile"], {})
+    may_be_user = (
+        caller.is_user if caller else bool(in_source) and not any(name.startswith("sso_") for name in in_source)
+    )
+    if given["mfa_serial"] is None and not may_be_user:
         settings["mfa_serial"] = ""
     else:
         question = "ARN of your virtual (TOTP) MFA device (empty for none; passkeys and security keys give no codes)"

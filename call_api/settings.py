@@ -118,7 +118,7 @@ class ApiSettings:
             SettingsError: An option is malformed.
         """
         with assume_role_errors(describe_profile(profile)):
-            in_profile: Mapping[str, str] = open_session(profile).get_scoped_config()
+            in_profile = plain_settings(open_session(profile).get_scoped_config())
         if role_arn == in_profile.get("role_arn"):
             role_arn = ""
         if role_arn:
@@ -168,6 +168,11 @@ class ApiSettings:
             session_name=self.session_name or None,
             profile=self.profile,
         )
+
+
+def plain_settings(profile: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings of a profile that are text; botocore makes a nested block a dictionary."""
+    return {name: value for name, value in profile.items() if isinstance(value, str)}
 
 
 def find_remedy(error: CallError) -> str:

@@ -148,6 +148,13 @@ CASES = {
     "no CA certificates": Case(
         f"[profile p]\n{KEYS}region = eu-west-1\nca_bundle = /none.pem\n", "ca_bundle", 2, configured=True
     ),
+    "a nested URL": Case(
+        f"[profile p]\n{KEYS}api_url =\n  a = b\napi_ignores_idempotency_keys =\n  a = b\n",
+        "Set --api-url or $API_URL",
+        2,
+        {"API_URL": ""},
+        configured=True,
+    ),
     "no URL": Case(f"[profile p]\n{KEYS}", "Set --api-url or $API_URL", 2, {"API_URL": ""}, configured=True),
 }
 
