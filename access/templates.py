@@ -31,6 +31,7 @@ REQUIRED_PARAMETERS: dict[str, dict[str, Any]] = {
         "GrantedMethodArns": [f"arn:aws:execute-api:{REGION}:{ACCOUNTS['a']}:a1b2c3d4e5/v1/GET/orders"],
         "ConsumerAccountIds": [ACCOUNTS["b"]],
         "ExternalId": "external-id",
+        "CallPath": "/path",
     },
 }
 

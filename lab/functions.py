@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
@@ -67,7 +68,7 @@ def _read_template(account: str) -> dict[str, Any]:
     return template
 
 
-def example_path() -> str:
+def example_path(project: Path = PROJECT) -> str:
     """Return the path of a granted GET request that needs no query and no header."""
-    granted = [route.example for route in load().routes if route.granted and route.method == "GET"]
+    granted = [route.example for route in load(project).routes if route.granted and route.method == "GET"]
     return next((example.path for example in granted if not example.query and not example.headers), "/")

@@ -21,7 +21,7 @@ from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS, REGION, environment,
 from lab.emulator import CA_FILE, emulator
 from lab.functions import example_path
 from lab.iam import Statement, create_role, create_user, credentials
-from lab.sam import Sam, setting
+from lab.sam import PROJECT, Sam, setting
 
 if TYPE_CHECKING:
     import boto3
@@ -42,6 +42,7 @@ class Lab:
         folder: The lab's private folder.
         endpoint: URL of the emulator.
         consumers: Accounts that may assume the executor role.
+        project: Folder of what is deployed.
         external_id: Random, and part of the key under which tools cache sessions, so that no session outlives the lab.
         config_file: AWS configuration with the profiles `account-a`, `account-b` and `account-c` (root users),
             `my-user`, and `orders`, which is `my-user` in the executor role.
@@ -52,16 +53,19 @@ class Lab:
         outputs: Outputs of each deployed stack, by account.
     """
 
-    def __init__(self, folder: Path, endpoint: str, consumers: Sequence[str] = (ACCOUNT_B,)) -> None:
+    def __init__(
+        self, folder: Path, endpoint: str, consumers: Sequence[str] = (ACCOUNT_B,), project: Path = PROJECT
+    ) -> None:
         self.folder = folder
         self.endpoint = endpoint
         self.consumers = consumers
+        self.project = project
         self.external_id = f"lab-{secrets.token_hex(8)}"
         self.config_file = folder / "aws-config"
         self.ca_file = folder / CA_FILE
         write_accounts(self.config_file, endpoint, self.ca_file)
         self.environment = environment(self.config_file, self.ca_file)
-        self.sam = Sam(folder / "sam", self.environment)
+        self.sam = Sam(folder / "sam", self.environment, project)
         self.user_key = self.user(ACCOUNT_B, USER)
         self.outputs: dict[str, dict[str, str]] = {}
 
@@ -72,6 +76,7 @@ class Lab:
         *,
         deployed: bool = True,
         consumers: Sequence[str] = (ACCOUNT_B,),
+        project: Path = PROJECT,
         step: Step = lambda _: nullcontext(),
         **emulator_options: Any,
     ) -> Iterator[Self]:
@@ -80,6 +85,7 @@ class Lab:
         Args:
             deployed: Whether to deploy the stacks; if not, they are only built, ready for `deploy`.
             consumers: Accounts that may assume the executor role and get the consumer's stack.
+            project: Folder with the templates, samconfig.toml, functions and contract to deploy.
             step: Makes a context manager for each step from a description of it.
             **emulator_options: Options of `lab.emulator.emulator`.
         """
@@ -87,7 +93,7 @@ class Lab:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="lab-")))
             with step("start the emulator"):
                 endpoint = stack.enter_context(emulator(folder, api_account=ACCOUNT_IDS[ACCOUNT_A], **emulator_options))
-            lab = cls(folder, endpoint, consumers)
+            lab = cls(folder, endpoint, consumers, project)
             with step(f"sam build --config-env {' · '.join(STACK_NAMES)}"):
                 lab.sam.build(STACK_NAMES)
             for account in (ACCOUNT_A, *consumers) if deployed else ():
@@ -209,6 +215,7 @@ class Lab:
         return {
             "ExecutorRoleArn": self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
             "ExternalId": self.outputs[ACCOUNT_A]["ExternalId"],
+            "CallPath": example_path(self.project),
             **({"ApiUserNames": USER} if account == ACCOUNT_B else {}),
             **workarounds.consumer_parameters(self.api_url),
         }
@@ -226,7 +233,7 @@ class Lab:
             "role_arn": self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
             "external_id": self.external_id,
             "role_session_name": f"{ACCOUNT_IDS[ACCOUNT_B]}-{USER}",
-            "api_path": example_path(),
+            "api_path": example_path(self.project),
         }
         write_profile(self.config_file, USER, **location, **key)
         write_profile(self.config_file, USER_PROFILE, **location, **role)

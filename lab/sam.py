@@ -38,19 +38,21 @@ class Sam:
     Attributes:
         folder: The private folder with the copy, the builds and the logs.
         environment: Environment variables in addition to those of this process; the user's AWS settings are left out.
+        project: Folder with the sources.
     """
 
     folder: Path
     environment: Mapping[str, str]
+    project: Path = PROJECT
 
     def build(self, config_envs: Iterable[str]) -> None:
         """Copy the current sources and build stacks in parallel."""
         self.folder.mkdir(exist_ok=True)
-        shutil.copy(PROJECT / "samconfig.toml", self.folder)
-        for template in PROJECT.glob("template-*.yaml"):
+        shutil.copy(self.project / "samconfig.toml", self.folder)
+        for template in self.project.glob("template-*.yaml"):
             (self.folder / template.name).write_text(adapted_template(template.read_text()))
         shutil.copytree(
-            PROJECT / "functions",
+            self.project / "functions",
             self.folder / "functions",
             ignore=shutil.ignore_patterns("__pycache__"),
             dirs_exist_ok=True,

@@ -86,7 +86,7 @@ def scheduled_call(**parameters: Any) -> dict[str, Any]:
 
 def test_the_scheduled_call_is_made_of_parameters() -> None:
     call = Call.parse(scheduled_call())
-    assert (call.method, call.target, call.headers, call.body) == ("GET", "/whoami", (), None)
+    assert (call.method, call.target, call.headers, call.body) == ("GET", "/path", (), None)
     assert call.idempotency_key == "eu-west-1/stack-b/<aws.scheduler.scheduled-time>"
 
     call = Call.parse(
