@@ -23,6 +23,6 @@ def _no_aws_configuration() -> None:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Both stacks, deployed. Tests that change a stack or count the messages of a queue use another lab."""
+    """Both stacks, deployed, for the tests of this API. Others, and those that change a stack, use another lab."""
     with Lab.start() as lab:
         yield lab

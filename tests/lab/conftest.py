@@ -1,4 +1,4 @@
-"""A second lab for the tests that change a stack or count the messages of a queue, and credentials to call with."""
+"""A lab with the echo API, for the tests that are about no API in particular, and credentials to call with."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import pytest
 from botocore.credentials import Credentials
 
 from lab.lab import Lab
+from tests.support.echo import project as echo
 
 
 @pytest.fixture(scope="session")
-def own_lab() -> Iterator[Lab]:
+def own_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Each test that uses it leaves both stacks deployed and its queues empty."""
-    with Lab.start() as own:
+    with Lab.start(project=echo.write(tmp_path_factory.mktemp("echo"))) as own:
         yield own
 
 

@@ -7,10 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from botocore.credentials import Credentials
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
-from lab.lab import Lab
+from lab.lab import STACK_NAMES, Lab
 
 
 def log_events(lab: Lab, account: str) -> list[dict[str, Any]]:
@@ -22,17 +21,17 @@ def log_events(lab: Lab, account: str) -> list[dict[str, Any]]:
     ]
 
 
-def test_the_api_knows_the_caller_by_its_session_name(lab: Lab) -> None:
-    answer = lab.invoke({"path": "/whoami"})
+def test_the_api_knows_the_caller_by_its_session_name(own_lab: Lab) -> None:
+    answer = own_lab.invoke({"path": "/echo"})
 
     assert answer["status"] == 200
     assert answer["body"]["account_id"] == "222222222222"
-    assert answer["body"]["session_name"] == "222222222222-eu-west-1-orders-caller"
+    assert answer["body"]["session_name"] == f"222222222222-eu-west-1-{STACK_NAMES[ACCOUNT_B]}"
     assert answer["attempts"] == 1
 
 
-def test_a_call_in_a_destination_envelope_is_made(lab: Lab) -> None:
-    answer = lab.invoke({"version": "1.0", "requestContext": {}, "requestPayload": {"path": "/whoami"}})
+def test_a_call_in_a_destination_envelope_is_made(own_lab: Lab) -> None:
+    answer = own_lab.invoke({"version": "1.0", "requestContext": {}, "requestPayload": {"path": "/echo"}})
 
     assert answer["status"] == 200
 
@@ -41,60 +40,60 @@ def test_a_call_in_a_destination_envelope_is_made(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ({"method": "DELETE", "path": "/whoami"}, "The API answered 403 AccessDeniedException"),
+        ({"method": "DELETE", "path": "/echo/x"}, "The API answered 403 AccessDeniedException"),
         ({"path": "/nowhere"}, "The API answered 403"),
-        ({"path": "whoami"}, "path is"),
-        ({"path": "//evil.example/whoami"}, "path is"),
-        ({"method": "POST", "path": "/orders", "body": {"sku": "tea"}}, "idempotency_key is"),
-        ({"path": "/whoami", "colour": "red"}, "call is an object with the unknown field"),
-        ({"path": "/whoami", "headers": {"Authorization": "x"}}, "headers.Authorization is"),
+        ({"path": "echo"}, "path is"),
+        ({"path": "//evil.example/echo"}, "path is"),
+        ({"method": "POST", "path": "/echo", "body": {"name": "tea"}}, "idempotency_key is"),
+        ({"path": "/echo", "colour": "red"}, "call is an object with the unknown field"),
+        ({"path": "/echo", "headers": {"Authorization": "x"}}, "headers.Authorization is"),
         ([], "call is"),
     ],
 )
-def test_a_call_that_fails_has_a_reason(lab: Lab, call: Any, message: str) -> None:
-    assert lab.invoke(call)["errorMessage"].startswith(message)
+def test_a_call_that_fails_has_a_reason(own_lab: Lab, call: Any, message: str) -> None:
+    assert own_lab.invoke(call)["errorMessage"].startswith(message)
 
 
-def test_nothing_secret_is_logged(lab: Lab, me: Credentials) -> None:
+def test_nothing_secret_is_logged(own_lab: Lab) -> None:
     secret = f"secret-{uuid4()}"
-    lab.invoke(
+    own_lab.invoke(
         {
             "method": "POST",
-            "path": "/orders",
+            "path": "/echo",
             "query": {"q": secret},
             "headers": {"X-Note": secret},
-            "body": {"sku": secret},
+            "body": {"name": secret},
             "idempotency_key": str(uuid4()),
         }
     )
 
-    lines = [event["message"] for account in (ACCOUNT_A, ACCOUNT_B) for event in log_events(lab, account)]
+    lines = [event["message"] for account in (ACCOUNT_A, ACCOUNT_B) for event in log_events(own_lab, account)]
 
-    assert any('"path":"/orders"' in line for line in lines)
-    for forbidden in (secret, "AWS4-HMAC-SHA256", lab.external_id, "ASIA", "AKIA"):
+    assert any('"path":"/echo"' in line for line in lines)
+    for forbidden in (secret, "AWS4-HMAC-SHA256", own_lab.external_id, "ASIA", "AKIA"):
         assert not [line for line in lines if forbidden in line]
 
 
-def test_the_correlation_id_ties_both_logs_together(lab: Lab) -> None:
-    answer = lab.invoke({"path": "/whoami"})
+def test_the_correlation_id_ties_both_logs_together(own_lab: Lab) -> None:
+    answer = own_lab.invoke({"path": "/echo"})
 
     [said] = [
         json.loads(event["message"])
-        for event in log_events(lab, ACCOUNT_B)
+        for event in log_events(own_lab, ACCOUNT_B)
         if event["message"].startswith("{") and answer["request_id"] in event["message"]
     ]
     [heard] = [
         json.loads(event["message"])
-        for event in log_events(lab, ACCOUNT_A)
+        for event in log_events(own_lab, ACCOUNT_A)
         if said["correlation_id"] in event["message"]
     ]
 
     assert heard["consumer_account"] == "222222222222"
-    assert heard["route"] == "GET /whoami"
+    assert heard["route"] == "GET /echo"
 
 
-def test_the_schedule_makes_the_call_of_the_parameters(lab: Lab) -> None:
-    scheduler = lab.session(ACCOUNT_B).client("scheduler")
+def test_the_schedule_makes_the_call_of_the_parameters(own_lab: Lab) -> None:
+    scheduler = own_lab.session(ACCOUNT_B).client("scheduler")
     [entry] = scheduler.list_schedules()["Schedules"]
     schedule = scheduler.get_schedule(Name=entry["Name"], GroupName=entry["GroupName"])
     target = schedule["Target"]
@@ -103,8 +102,8 @@ def test_the_schedule_makes_the_call_of_the_parameters(lab: Lab) -> None:
     assert schedule["ScheduleExpressionTimezone"] == "UTC"
     assert schedule["State"] == "ENABLED"
     assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
-    assert target["Arn"].endswith(f":function:{lab.outputs[ACCOUNT_B]['CallerFunctionName']}")
-    assert ":role/orders-caller-ScheduleRole-" in target["RoleArn"]
-    assert target["DeadLetterConfig"] == {"Arn": lab.outputs[ACCOUNT_B]["FailedCallQueueArn"]}
+    assert target["Arn"].endswith(f":function:{own_lab.outputs[ACCOUNT_B]['CallerFunctionName']}")
+    assert f":role/{STACK_NAMES[ACCOUNT_B]}-ScheduleRole-" in target["RoleArn"]
+    assert target["DeadLetterConfig"] == {"Arn": own_lab.outputs[ACCOUNT_B]["FailedCallQueueArn"]}
     assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
-    assert lab.invoke(json.loads(target["Input"]))["status"] == 200
+    assert own_lab.invoke(json.loads(target["Input"]))["status"] == 200

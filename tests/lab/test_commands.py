@@ -17,6 +17,7 @@ from threading import Timer
 import pytest
 
 from access.templates import PROJECT
+from lab.functions import example_path
 
 USERS_OWN = {
     "AWS_PROFILE": "of-my-own",
@@ -121,7 +122,7 @@ def test_what_the_lab_prints_works_when_pasted(folder: Path, tmp_path: Path) -> 
             "env | grep ^AWS_ | sort",
         )
         # A call that fails is replayed, from another terminal.
-        failing = next(line for line in commands if "CallerFunction" in line).replace("whoami", "nowhere")
+        failing = next(line for line in commands if "CallerFunction" in line).replace(example_path(), "/nowhere")
         replay = f"python -m lab replay --env-file {env_file}"
         replayed = in_terminal(
             tmp_path,
@@ -133,8 +134,7 @@ def test_what_the_lab_prints_works_when_pasted(folder: Path, tmp_path: Path) -> 
         rest, _ = lab.communicate(timeout=60)
 
     assert terminal.returncode == 0, terminal.stdout + terminal.stderr
-    for session_name in ("222222222222-my-user", "222222222222-.+-orders-caller", "333333333333-.+-orders-caller"):
-        assert re.search(f'"session_name": "{session_name}"', terminal.stdout)
+    assert len(re.findall(r'"status": ?200', terminal.stdout)) >= 2, "one for each consumer"
     restored = [f"{name}={value}" for name, value in sorted(USERS_OWN.items()) if name.startswith("AWS_")]
     assert terminal.stdout.splitlines()[-len(restored) :] == restored
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr

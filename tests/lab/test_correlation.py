@@ -23,30 +23,30 @@ def log_lines(lab: Lab, account: str) -> list[dict[str, Any]]:
     return [line for line in lines if "_aws" not in line]
 
 
-def test_a_call_is_found_from_the_callers_line_to_the_backends(lab: Lab) -> None:
+def test_a_call_is_found_from_the_callers_line_to_the_backends(own_lab: Lab) -> None:
     key = f"correlation/{uuid4()}"
-    assert lab.invoke({"path": "/whoami", "idempotency_key": key})["status"] == 200
+    assert own_lab.invoke({"path": "/echo", "idempotency_key": key})["status"] == 200
 
-    (call,) = (line for line in log_lines(lab, ACCOUNT_B) if line.get("idempotency_key") == key)
+    (call,) = (line for line in log_lines(own_lab, ACCOUNT_B) if line.get("idempotency_key") == key)
     assert (call["message"], call["status"]) == ("call succeeded", 200)
     assert call["correlation_id"] == call["function_request_id"]
 
-    (request,) = (line for line in log_lines(lab, ACCOUNT_A) if line["correlation_id"] == call["correlation_id"])
-    assert (request["route"], request["status"]) == ("GET /whoami", 200)
+    (request,) = (line for line in log_lines(own_lab, ACCOUNT_A) if line["correlation_id"] == call["correlation_id"])
+    assert (request["route"], request["status"]) == ("GET /echo", 200)
     assert request["consumer_account"] == "222222222222"
 
 
-def test_the_backend_logs_the_request_id_of_the_access_log(lab: Lab) -> None:
-    answer = lab.invoke({"path": "/whoami"})
+def test_the_backend_logs_the_request_id_of_the_access_log(own_lab: Lab) -> None:
+    answer = own_lab.invoke({"path": "/echo"})
 
     # $context.requestId, which the access log calls by the same name; the emulator writes no access log.
-    (request,) = (line for line in log_lines(lab, ACCOUNT_A) if line["request_id"] == answer["body"]["request_id"])
-    (call,) = (line for line in log_lines(lab, ACCOUNT_B) if line["correlation_id"] == request["correlation_id"])
-    assert (call["path"], call["api_request_id"]) == ("/whoami", answer["request_id"])
+    (request,) = (line for line in log_lines(own_lab, ACCOUNT_A) if line["request_id"] == answer["body"]["request_id"])
+    (call,) = (line for line in log_lines(own_lab, ACCOUNT_B) if line["correlation_id"] == request["correlation_id"])
+    assert (call["path"], call["api_request_id"]) == ("/echo", answer["request_id"])
 
 
-def test_a_scheduled_call_is_found_in_both_accounts(lab: Lab) -> None:
-    scheduler = lab.session(ACCOUNT_B).client("scheduler")
+def test_a_scheduled_call_is_found_in_both_accounts(own_lab: Lab) -> None:
+    scheduler = own_lab.session(ACCOUNT_B).client("scheduler")
     (listed,) = scheduler.list_schedules()["Schedules"]
     schedule = scheduler.get_schedule(Name=listed["Name"], GroupName=listed["GroupName"])
     key = f"correlation/{uuid4()}"
@@ -60,24 +60,24 @@ def test_a_scheduled_call_is_found_in_both_accounts(lab: Lab) -> None:
     )
 
     def made() -> list[dict[str, Any]]:
-        return [line for line in log_lines(lab, ACCOUNT_B) if line.get("idempotency_key") == key]
+        return [line for line in log_lines(own_lab, ACCOUNT_B) if line.get("idempotency_key") == key]
 
     try:
         first, *_ = eventually(made, seconds=60)
     finally:
         scheduler.delete_schedule(Name="soon")
     assert first["message"] == "call succeeded"
-    served = [line for line in log_lines(lab, ACCOUNT_A) if line["correlation_id"] == first["correlation_id"]]
-    assert [(line["route"], line["consumer_account"]) for line in served] == [("GET /whoami", "222222222222")]
+    served = [line for line in log_lines(own_lab, ACCOUNT_A) if line["correlation_id"] == first["correlation_id"]]
+    assert [(line["route"], line["consumer_account"]) for line in served] == [("GET /echo", "222222222222")]
 
 
-def test_a_refused_call_is_found_by_its_request_id(lab: Lab) -> None:
+def test_a_refused_call_is_found_by_its_request_id(own_lab: Lab) -> None:
     key = f"correlation/{uuid4()}"
-    failed = lab.invoke({"method": "DELETE", "path": "/whoami", "idempotency_key": key})
+    failed = own_lab.invoke({"method": "DELETE", "path": "/echo/x", "idempotency_key": key})
 
-    (call,) = (line for line in log_lines(lab, ACCOUNT_B) if line.get("idempotency_key") == key)
+    (call,) = (line for line in log_lines(own_lab, ACCOUNT_B) if line.get("idempotency_key") == key)
     assert (call["message"], call["level"], call["status"]) == ("call failed", "ERROR", 403)
     assert call["reason"] == failed["errorMessage"]
     # It never reached the backend; the access log has the same request id.
     assert f"(request id {call['api_request_id']})" in call["reason"]
-    assert not [line for line in log_lines(lab, ACCOUNT_A) if line["correlation_id"] == call["correlation_id"]]
+    assert not [line for line in log_lines(own_lab, ACCOUNT_A) if line["correlation_id"] == call["correlation_id"]]

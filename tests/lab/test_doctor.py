@@ -69,6 +69,18 @@ class Report:
 type Doctor = Callable[..., Report]
 
 
+@pytest.fixture(scope="session")
+def lab(own_lab: Lab) -> Lab:
+    """What is tested here is the same with any API."""
+    return own_lab
+
+
+@pytest.fixture
+def me(lab: Lab) -> Credentials:
+    """my-user, in the executor role."""
+    return lab.assume_executor(lab.user_key, f"222222222222-{USER}")
+
+
 @pytest.fixture
 def config_file(tmp_path: Path) -> Path:
     return tmp_path / "aws-config"
@@ -154,7 +166,7 @@ def test_a_person_sees_a_table_with_one_next_step(lab: Lab, tmp_path: Path) -> N
     run = partial(CliRunner(mix_stderr=False, env=env).invoke, main)
 
     healthy = run(["doctor", "--profile", USER_PROFILE])
-    sick = run(["doctor", "/whoami", "--profile", USER])
+    sick = run(["doctor", "/echo", "--profile", USER])
 
     assert healthy.exit_code == 0
     assert [line.strip() for line in healthy.stdout.splitlines() if line.startswith("✓")][3] == (
@@ -178,7 +190,7 @@ def test_it_sends_nothing_but_get_to_the_api(lab: Lab, examine: Doctor, monkeypa
     monkeypatch.setattr(Connections, "send", watch)
 
     assert examine(lab).healthy
-    assert sent == [("GET", f"{lab.api_url}/whoami", False), ("GET", f"{lab.api_url}/whoami", True)]
+    assert sent == [("GET", f"{lab.api_url}/echo", False), ("GET", f"{lab.api_url}/echo", True)]
 
 
 def test_a_session_of_the_role_needs_no_role(lab: Lab, examine: Doctor, me: Credentials) -> None:
@@ -261,14 +273,14 @@ def test_the_external_id_is_wrong(lab: Lab, source: Doctor, trainee: Credentials
 
 
 def test_the_role_is_another(lab: Lab, source: Doctor, trainee: Credentials) -> None:
-    report = source(lab, trainee, **TRAINEE, role_arn="arn:aws:iam::111111111111:role/orders-api-ExecutorRole")
+    report = source(lab, trainee, **TRAINEE, role_arn="arn:aws:iam::111111111111:role/provider-ExecutorRole")
 
     assert report.failed() == ["AssumeRole"]
     assert report.next.startswith("Account B: no policy of the caller allows sts:AssumeRole")
 
 
 def test_the_role_arn_is_invalid(lab: Lab, examine: Doctor) -> None:
-    report = examine(lab, role_arn="arn:aws:sts::111111111111:assumed-role/orders-api-ExecutorRole/me")
+    report = examine(lab, role_arn="arn:aws:sts::111111111111:assumed-role/provider-ExecutorRole/me")
 
     assert report.failed()[0] == "role ARN"
     assert report.next == "Account B: set role_arn to account A's output ExecutorRoleArn."
@@ -309,9 +321,7 @@ def trust(lab: Lab, change: Change) -> Iterator[None]:
             "Account A: one of CallerPrincipalArns must match arn:aws:iam::222222222222:user/colleague.",
         ),
         (
-            lambda statement: statement["Condition"].update(
-                StringLike={"sts:RoleSessionName": "222222222222-orders-*"}
-            ),
+            lambda statement: statement["Condition"].update(StringLike={"sts:RoleSessionName": "222222222222-jobs-*"}),
             "session name",
             "Account A: if ConsumerSessionName is narrower than its default, it must match 222222222222-colleague.",
         ),
@@ -397,7 +407,7 @@ def test_the_path_does_not_exist(own_lab: Lab, examine: Doctor) -> None:
 
 
 def test_the_role_lacks_the_route(own_lab: Lab, examine: Doctor) -> None:
-    other_route = {**EVERY_ROUTE, "Resource": "arn:aws:execute-api:*:*:*/v1/GET/orders"}
+    other_route = {**EVERY_ROUTE, "Resource": "arn:aws:execute-api:*:*:*/v1/GET/done"}
 
     with role_policy(own_lab, other_route):
         report = examine(own_lab)
@@ -705,7 +715,7 @@ def test_an_http_api_is_an_api(lab: Lab, examine: Doctor, http_api: str) -> None
 
 
 def test_the_backend_has_no_such_resource(lab: Lab, examine: Doctor) -> None:
-    report = examine(lab, "/orders/no-such-order")
+    report = examine(lab, "/echo?status=404")
 
     assert report.failed() == ["backend"]
     assert report.next == "Account B: check the path and the ids in it."

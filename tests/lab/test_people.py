@@ -19,9 +19,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, write_profile
-from lab.lab import USER, USER_PROFILE, Lab
+from lab.lab import STACK_NAMES, USER, USER_PROFILE, Lab
 
 BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="session")
+def lab(own_lab: Lab) -> Lab:
+    """What is tested here is the same with any API."""
+    return own_lab
 
 
 @pytest.fixture
@@ -77,7 +83,7 @@ def test_the_policy_attached_by_hand_is_enough_and_taken_away_is_the_end(lab: La
     session = lab.assume_executor(user, "222222222222-newcomer")
     iam.detach_user_policy(**policy)
 
-    assert lab.request("GET", "/whoami", session).json()["session_name"] == "222222222222-newcomer"
+    assert lab.request("GET", "/echo", session).json()["session_name"] == "222222222222-newcomer"
     with pytest.raises(ClientError, match="AccessDenied"):
         lab.assume_executor(user, "222222222222-newcomer")
 
@@ -87,35 +93,34 @@ def test_the_policy_attached_by_hand_is_enough_and_taken_away_is_the_end(lab: La
 
 @pytest.mark.parametrize("command", [[str(BIN / "call-api")], [sys.executable, "-m", "call_api"]])
 def test_call_api_is_a_command_and_a_module(lab: Lab, home: dict[str, str], command: list[str]) -> None:
-    done = run(lab, home, *command, "/whoami")
+    done = run(lab, home, *command, "/echo")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["session_name"] == f"222222222222-{USER}"
 
 
-def test_an_order_from_standard_input_and_its_way_back(lab: Lab, home: dict[str, str]) -> None:
-    sku = f"sku-{uuid4()}"
-    post = ("call-api", "POST", "/orders", "--json", "@-", "--output", "json", "--idempotency-key", sku)
+def test_a_body_from_standard_input(lab: Lab, home: dict[str, str]) -> None:
+    name = f"name-{uuid4()}"
+    post = ("call-api", "POST", "/echo", "--json", "@-", "--output", "json", "--idempotency-key", name)
 
-    first, again = (run(lab, home, *post, text=json.dumps({"sku": sku})) for _ in range(2))
-    order = json.loads(first.stdout)["body"]
-    orders = run(lab, home, "call-api", "/orders", "--query", "status=accepted", "--query", "limit=100")
+    first, again = (run(lab, home, *post, text=json.dumps({"name": name})) for _ in range(2))
+    done = run(lab, home, "call-api", "/done")
 
-    assert json.loads(first.stdout)["status"] == 201
-    assert json.loads(again.stdout)["body"] == order
-    assert [found for found in json.loads(orders.stdout)["orders"] if found["sku"] == sku] == [order]
+    assert [json.loads(response.stdout)["status"] for response in (first, again)] == [201, 201]
+    assert json.loads(json.loads(first.stdout)["body"]["body"]) == {"name": name}
+    assert json.loads(done.stdout)["names"].count(name) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "profile", "code", "error"),
     [
-        (["/whoami"], USER_PROFILE, 0, ""),
-        (["orders"], USER_PROFILE, 2, "Error: path is 'orders'."),
-        (["/whoami"], "no-such-profile", 3, "Error: No credentials from profile no-such-profile: ProfileNotFound"),
-        (["DELETE", "/orders/x"], USER_PROFILE, 4, "Error: The API answered 403 AccessDeniedException"),
-        (["/whoami"], USER, 4, "Error: The API answered 403 AccessDeniedException"),
-        (["/orders/x"], USER_PROFILE, 5, "Error: The API answered 404 order_not_found"),
-        (["/orders?limit=0"], USER_PROFILE, 6, "Error: The API answered 400 invalid_query"),
+        (["/echo"], USER_PROFILE, 0, ""),
+        (["echo"], USER_PROFILE, 2, "Error: path is 'echo'."),
+        (["/echo"], "no-such-profile", 3, "Error: No credentials from profile no-such-profile: ProfileNotFound"),
+        (["DELETE", "/echo/x"], USER_PROFILE, 4, "Error: The API answered 403 AccessDeniedException"),
+        (["/echo"], USER, 4, "Error: The API answered 403 AccessDeniedException"),
+        (["/echo?status=404"], USER_PROFILE, 5, "Error: The API answered 404 as_asked"),
+        (["/echo", "--query", "status=400"], USER_PROFILE, 6, "Error: The API answered 400 as_asked"),
     ],
 )
 def test_the_exit_code_distinguishes_failures(
@@ -129,7 +134,7 @@ def test_the_exit_code_distinguishes_failures(
 
 def test_the_session_is_shared_with_the_aws_cli_through_its_cache(lab: Lab, home: dict[str, str]) -> None:
     for _ in range(2):
-        assert run(lab, home, "call-api", "/whoami").returncode == 0
+        assert run(lab, home, "call-api", "/echo").returncode == 0
 
     [cached] = (Path(home["HOME"]) / ".aws/cli/cache").iterdir()
     assert json.loads(cached.read_text())["AssumedRoleUser"]["Arn"].endswith(f"/222222222222-{USER}")
@@ -158,12 +163,12 @@ def revoked(lab: Lab, home: dict[str, str]) -> Iterator[None]:
 
 
 def test_a_cached_session_is_replaced_once_it_was_revoked(own_lab: Lab, home: dict[str, str]) -> None:
-    assert run(own_lab, home, "call-api", "/whoami").returncode == 0
+    assert run(own_lab, home, "call-api", "/echo").returncode == 0
 
     with revoked(own_lab, home):
-        doctor = run(own_lab, home, "call-api", "doctor", "/whoami", "--json")
-        first = run(own_lab, home, "call-api", "/whoami", "--verbose")
-        second = run(own_lab, home, "call-api", "/whoami", "--verbose")
+        doctor = run(own_lab, home, "call-api", "doctor", "/echo", "--json")
+        first = run(own_lab, home, "call-api", "/echo", "--verbose")
+        second = run(own_lab, home, "call-api", "/echo", "--verbose")
 
     steps = {step["step"]: step for step in json.loads(doctor.stdout)["steps"]}
     assert (doctor.returncode, steps["AssumeRole"]["status"]) == (0, "warning")
@@ -175,11 +180,11 @@ def test_a_cached_session_is_replaced_once_it_was_revoked(own_lab: Lab, home: di
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"Credentials": {}}'])
 def test_a_cache_that_cannot_be_read_is_left_aside(lab: Lab, home: dict[str, str], content: str) -> None:
-    assert run(lab, home, "call-api", "/whoami").returncode == 0
+    assert run(lab, home, "call-api", "/echo").returncode == 0
     [file] = (Path(home["HOME"]) / ".aws/cli/cache").iterdir()
     file.write_text(content)
 
-    done = run(lab, home, "call-api", "/whoami")
+    done = run(lab, home, "call-api", "/echo")
 
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -191,7 +196,7 @@ def test_a_cache_that_cannot_be_written_is_left_aside(
     (tmp_path / "file").touch()
     elsewhere = place if place.startswith("/") else str(tmp_path / "file")
 
-    done = run(lab, home, "call-api", "/whoami", HOME=elsewhere)
+    done = run(lab, home, "call-api", "/echo", HOME=elsewhere)
 
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -199,7 +204,7 @@ def test_a_cache_that_cannot_be_written_is_left_aside(
 def test_a_cached_session_serves_only_its_own_source(lab: Lab, home: dict[str, str], tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(lab.config_file.read_text())
-    assert run(lab, home, "call-api", "/whoami").returncode == 0
+    assert run(lab, home, "call-api", "/echo").returncode == 0
     stranger = lab.user(ACCOUNT_B, "without-rights")
     write_profile(
         config,
@@ -219,7 +224,7 @@ def test_a_cached_session_serves_only_its_own_source(lab: Lab, home: dict[str, s
     )
     config.write_text(config.read_text().replace(f"source_profile = {USER}", "source_profile = other"))
 
-    done = run(lab, home, "call-api", "/whoami", AWS_CONFIG_FILE=str(config))
+    done = run(lab, home, "call-api", "/echo", AWS_CONFIG_FILE=str(config))
 
     assert done.returncode == 3
     assert "no policy of the caller allows sts:AssumeRole" in done.stderr
@@ -246,8 +251,8 @@ def task(lab: Lab) -> dict[str, str | None]:
 def test_a_job_needs_two_variables_and_no_file(lab: Lab, home: dict[str, str], task: dict[str, str | None]) -> None:
     given = {"EXECUTOR_ROLE_ARN": lab.outputs[ACCOUNT_A]["ExecutorRoleArn"], "EXTERNAL_ID": lab.external_id}
 
-    done = run(lab, home, "call-api", "/whoami", **task, **given)
-    doctor = run(lab, home, "call-api", "doctor", "/whoami", **task, **given)
+    done = run(lab, home, "call-api", "/echo", **task, **given)
+    doctor = run(lab, home, "call-api", "doctor", "/echo", **task, **given)
 
     assert json.loads(done.stdout)["session_name"] == "222222222222-ci", done.stderr
     assert doctor.returncode == 0, doctor.stdout
@@ -263,13 +268,13 @@ def test_a_profile_can_take_the_credentials_of_the_environment(
         "--external-id": lab.external_id,
         "--api-url": lab.api_url,
         "--credential-source": "Environment",
-        "--api-path": "/whoami",
+        "--api-path": "/echo",
     }
 
     words = [word for option in options.items() for word in option]
     configured = run(lab, home, "call-api", "configure", *words, "--yes", **elsewhere)
     # The keys in the environment would come before a profile that only the environment names.
-    called = run(lab, home, "call-api", "/whoami", "--profile", "ci", **elsewhere)
+    called = run(lab, home, "call-api", "/echo", "--profile", "ci", **elsewhere)
     doctor = run(lab, home, "call-api", "doctor", "--profile", "ci", **elsewhere)
 
     assert configured.returncode == 0, configured.stderr
@@ -287,8 +292,8 @@ def test_the_executors_own_session_may_be_exported(lab: Lab, home: dict[str, str
 
     in_profile = exported | {"AWS_PROFILE": USER_PROFILE, "AWS_CONFIG_FILE": str(lab.config_file)}
 
-    done = run(lab, home, "call-api", "/whoami", **exported)
-    doctor = run(lab, home, "call-api", "doctor", "/whoami", **in_profile)
+    done = run(lab, home, "call-api", "/echo", **exported)
+    doctor = run(lab, home, "call-api", "doctor", "/echo", **in_profile)
 
     assert done.returncode == 0, done.stderr
     assert doctor.returncode == 0, doctor.stdout
@@ -301,8 +306,8 @@ def test_awscurl_calls_the_api(lab: Lab, home: dict[str, str]) -> None:
     trust = {"REQUESTS_CA_BUNDLE": str(lab.ca_file)}
     command = ("awscurl", "--fail-with-body", "--region", "eu-west-1")
 
-    granted = run(lab, home, *command, f"{lab.api_url}/whoami", **trust)
-    refused = run(lab, home, *command, "-X", "DELETE", f"{lab.api_url}/orders/x", **trust)
+    granted = run(lab, home, *command, f"{lab.api_url}/echo", **trust)
+    refused = run(lab, home, *command, "-X", "DELETE", f"{lab.api_url}/echo/x", **trust)
 
     assert granted.returncode == 0, granted.stderr
     assert json.loads(granted.stdout)["session_name"] == f"222222222222-{USER}"
@@ -318,7 +323,9 @@ def test_the_aws_cli_is_in_the_role(lab: Lab, home: dict[str, str]) -> None:
     done = run(lab, home, "aws", "sts", "get-caller-identity")
 
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["Arn"].startswith("arn:aws:sts::111111111111:assumed-role/orders-api-ExecutorRole-")
+    assert json.loads(done.stdout)["Arn"].startswith(
+        f"arn:aws:sts::111111111111:assumed-role/{STACK_NAMES[ACCOUNT_A]}-ExecutorRole-"
+    )
 
 
 # --- call-api configure -----------------------------------------------------------------------------------------------
@@ -352,7 +359,7 @@ def test_configure_writes_the_profile_that_calls(lab: Lab, home: dict[str, str],
     elsewhere = {"AWS_CONFIG_FILE": str(config), "AWS_PROFILE": "default", "API_URL": ""}
 
     configured = run(lab, home, "call-api", "configure", "--profile", "shop", text="\n".join(answers), **elsewhere)
-    called = run(lab, home, "call-api", "/whoami", "--profile", "shop", **elsewhere)
+    called = run(lab, home, "call-api", "/echo", "--profile", "shop", **elsewhere)
     doctor = run(lab, home, "call-api", "doctor", "--profile", "shop", **elsewhere)
 
     assert configured.returncode == 0, configured.stderr

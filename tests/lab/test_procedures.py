@@ -34,17 +34,17 @@ def policy_of_the_executor(lab: Lab, policy: str) -> Iterator[None]:
 
 def test_a_suspended_consumer_is_refused_until_readmitted(own_lab: Lab) -> None:
     session = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
-    assert own_lab.request("GET", "/whoami", session).status_code == 200
+    assert own_lab.request("GET", "/echo", session).status_code == 200
 
     with policy_of_the_executor(own_lab, documented_policy("suspend")):
         # Sessions from before, new ones, and the function's.
-        assert own_lab.request("GET", "/whoami", session).status_code == 403
+        assert own_lab.request("GET", "/echo", session).status_code == 403
         new = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
-        assert own_lab.request("GET", "/whoami", new).status_code == 403
-        assert own_lab.invoke({"path": "/whoami"})["errorMessage"].startswith("The API answered 403")
+        assert own_lab.request("GET", "/echo", new).status_code == 403
+        assert own_lab.invoke({"path": "/echo"})["errorMessage"].startswith("The API answered 403")
 
-    assert own_lab.request("GET", "/whoami", session).status_code == 200
-    assert own_lab.invoke({"path": "/whoami"})["status"] == 200
+    assert own_lab.request("GET", "/echo", session).status_code == 200
+    assert own_lab.invoke({"path": "/echo"})["status"] == 200
 
 
 def test_a_suspension_leaves_other_consumers_alone(own_lab: Lab) -> None:
@@ -52,20 +52,20 @@ def test_a_suspension_leaves_other_consumers_alone(own_lab: Lab) -> None:
     other = documented_policy("suspend").replace("222222222222", "333333333333")
 
     with policy_of_the_executor(own_lab, other):
-        assert own_lab.request("GET", "/whoami", session).status_code == 200
+        assert own_lab.request("GET", "/echo", session).status_code == 200
 
 
 def test_a_consumer_can_be_suspended_by_a_deployment(own_lab: Lab) -> None:
     session = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
 
     own_lab.deploy(ACCOUNT_A, SuspendedConsumerIds="333333333333,222222222222")
-    assert own_lab.request("GET", "/whoami", session).status_code == 403
+    assert own_lab.request("GET", "/echo", session).status_code == 403
 
     own_lab.deploy(ACCOUNT_A, SuspendedConsumerIds="333333333333")
-    assert own_lab.request("GET", "/whoami", session).status_code == 200
+    assert own_lab.request("GET", "/echo", session).status_code == 200
 
     own_lab.deploy(ACCOUNT_A, SuspendedConsumerIds="")
-    assert own_lab.request("GET", "/whoami", session).status_code == 200
+    assert own_lab.request("GET", "/echo", session).status_code == 200
 
 
 def test_no_call_fails_while_the_external_id_is_rotated(own_lab: Lab) -> None:
@@ -84,7 +84,7 @@ def test_no_call_fails_while_the_external_id_is_rotated(own_lab: Lab) -> None:
     assert accepted("rotated")
 
     own_lab.deploy(ACCOUNT_B, ExternalId="rotated")
-    assert own_lab.invoke({"path": "/whoami"})["status"] == 200
+    assert own_lab.invoke({"path": "/echo"})["status"] == 200
 
     own_lab.deploy(ACCOUNT_A, ExternalId="rotated", PreviousExternalId="")
     assert accepted("rotated")

@@ -36,13 +36,16 @@ def impatient(own_lab: Lab, sqs: SQSClient) -> Iterator[None]:
     sqs.set_queue_attributes(QueueUrl=queue_url, Attributes=deployed)
 
 
-def order_call(**fields: Any) -> dict[str, Any]:
-    return {"method": "POST", "path": "/orders", "body": {"sku": "tea"}, "idempotency_key": str(uuid4())} | fields
+REFUSED: dict[str, Any] = {"name": "refused", "status": 400}
 
 
-def skus(lab: Lab) -> list[str]:
-    orders = lab.invoke({"path": "/orders", "query": {"limit": "100"}})["body"]["orders"]
-    return [order["sku"] for order in orders]
+def post(**fields: Any) -> dict[str, Any]:
+    return {"method": "POST", "path": "/echo", "body": {"name": "tea"}, "idempotency_key": str(uuid4())} | fields
+
+
+def done(lab: Lab) -> list[str]:
+    names: list[str] = lab.invoke({"path": "/done"})["body"]["names"]
+    return names
 
 
 def enqueue(lab: Lab, sqs: SQSClient, *bodies: str) -> None:
@@ -75,41 +78,41 @@ def depth(lab: Lab, sqs: SQSClient) -> int:
 
 
 def test_a_queued_call_is_done(own_lab: Lab, sqs: SQSClient) -> None:
-    sku = f"queued-{uuid4()}"
-    enqueue(own_lab, sqs, json.dumps(order_call(body={"sku": sku})))
+    name = f"queued-{uuid4()}"
+    enqueue(own_lab, sqs, json.dumps(post(body={"name": name})))
 
-    assert eventually(lambda: sku in skus(own_lab))
+    assert eventually(lambda: name in done(own_lab))
     assert eventually(lambda: depth(own_lab, sqs) == 0)
 
 
 def test_many_queued_calls_are_all_done_once(own_lab: Lab, sqs: SQSClient) -> None:
-    sku = f"bulk-{uuid4()}"
-    enqueue(own_lab, sqs, *(json.dumps(order_call(body={"sku": sku})) for _ in range(30)))
+    name = f"bulk-{uuid4()}"
+    enqueue(own_lab, sqs, *(json.dumps(post(body={"name": name})) for _ in range(30)))
 
     assert eventually(lambda: depth(own_lab, sqs) == 0)
-    assert skus(own_lab).count(sku) == 30
+    assert done(own_lab).count(name) == 30
 
 
 @pytest.mark.usefixtures("impatient")
 def test_only_the_calls_that_fail_are_kept_unchanged(own_lab: Lab, sqs: SQSClient) -> None:
-    sku = f"mixed-{uuid4()}"
+    name = f"mixed-{uuid4()}"
     poison = [
         "this is no JSON",
-        '{"path": "/whoami",   "colour": "é"}',
-        json.dumps(order_call(body={"sku": "no such sku!"})),
-        json.dumps({"method": "DELETE", "path": "/orders/x"}),
+        '{"path": "/echo",   "colour": "é"}',
+        json.dumps(post(body=REFUSED)),
+        json.dumps({"method": "DELETE", "path": "/echo/x"}),
     ]
-    good = [json.dumps(order_call(body={"sku": sku})) for _ in range(3)]
+    good = [json.dumps(post(body={"name": name})) for _ in range(3)]
 
     enqueue(own_lab, sqs, poison[0], good[0], poison[1], good[1], *poison[2:], good[2])
 
     assert sorted(take_failed(own_lab, sqs, len(poison))) == sorted(poison)
     assert eventually(lambda: depth(own_lab, sqs) == 0)
-    assert skus(own_lab).count(sku) == 3
+    assert done(own_lab).count(name) == 3
 
 
 def test_an_asynchronous_call_that_fails_is_kept(own_lab: Lab, sqs: SQSClient) -> None:
-    call = order_call(body={"sku": "no such sku!"})
+    call = post(body=REFUSED)
     own_lab.session(ACCOUNT_B).client("lambda").invoke(
         FunctionName=own_lab.outputs[ACCOUNT_B]["CallerFunctionName"],
         InvocationType="Event",
@@ -123,8 +126,8 @@ def test_an_asynchronous_call_that_fails_is_kept(own_lab: Lab, sqs: SQSClient) -
 
 
 def test_a_failed_call_that_was_fixed_is_done_when_replayed(own_lab: Lab, sqs: SQSClient) -> None:
-    sku = f"fixed-{uuid4()}"
-    broken = order_call(body={"sku": "no such sku!"})
+    name = f"fixed-{uuid4()}"
+    broken = post(body=REFUSED)
     own_lab.session(ACCOUNT_B).client("lambda").invoke(
         FunctionName=own_lab.outputs[ACCOUNT_B]["CallerFunctionName"],
         InvocationType="Event",
@@ -132,13 +135,14 @@ def test_a_failed_call_that_was_fixed_is_done_when_replayed(own_lab: Lab, sqs: S
     )
     [kept] = take_failed(own_lab, sqs, 1)
 
-    enqueue(own_lab, sqs, kept.replace("no such sku!", sku))
+    enqueue(own_lab, sqs, kept.replace("refused", name).replace("400", "201"))
 
-    assert eventually(lambda: sku in skus(own_lab))
+    assert eventually(lambda: name in done(own_lab))
 
 
 def test_the_invalid_messages_of_a_batch_are_kept_at_once(own_lab: Lab, sqs: SQSClient) -> None:
     event = json.loads((PROJECT / "events/call-sqs-poison.json").read_text())
+    event["Records"][0]["body"] = json.dumps(post())
 
     assert own_lab.invoke(event) == {"batchItemFailures": []}
 

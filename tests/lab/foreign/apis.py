@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import requests
@@ -19,6 +20,7 @@ from lab import workarounds
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS, REGION
 from lab.iam import credentials
 from lab.lab import Lab
+from tests.support.echo import project as echo
 
 FOLDER = Path(__file__).parent
 NO_SESSION = "no session"
@@ -79,7 +81,7 @@ class Foreign:
     @contextmanager
     def start(cls) -> Iterator[Self]:
         """Deploy everything."""
-        with Lab.start(deployed=False) as lab:
+        with TemporaryDirectory() as folder, Lab.start(deployed=False, project=echo.write(Path(folder))) as lab:
             foreign = cls(
                 lab,
                 _deploy_api(lab, "rest-api", "prod", "products"),

@@ -182,36 +182,33 @@ def test_rights_that_are_not_spelled_out_are_not_deployed(
 # --- On the API of template A -----------------------------------------------------------------------------------------
 
 
-def test_a_second_role_on_the_orders_api_has_its_own_rights(foreign: Foreign) -> None:
+def test_a_second_role_on_the_same_api_has_its_own_rights(foreign: Foreign) -> None:
     lab = foreign.lab
     lab.deploy(ACCOUNT_A)
     provider = lab.outputs[ACCOUNT_A]
-    orders = Api(provider["ApiId"], lab.api_url, "v1", ("GET /whoami", "POST /orders", "GET /orders", "GET /orders/7"))
-    foreign.access["orders"] = deploy_access(
+    echo = Api(provider["ApiId"], lab.api_url, "v1", ("GET /echo", "POST /echo", "GET /done", "DELETE /echo/7"))
+    foreign.access["echo"] = deploy_access(
         lab,
-        "access-orders",
-        GrantedMethodArns=",".join(orders.arns("GET/whoami", "GET/orders", "GET/orders/*", "DELETE/orders/*")),
+        "access-echo",
+        GrantedMethodArns=",".join(echo.arns("GET/echo", "GET/done", "DELETE/echo/*")),
         ConsumerAccountIds=ACCOUNT_IDS[ACCOUNT_C],
         ExternalId="external-id",
         **trust_parameters(ACCOUNT_C),
     )
     foreign.access["own"] = provider
     b = foreign.assume(foreign.users[ACCOUNT_B], "own", RoleSessionName="222222222222-ann")
-    c = foreign.assume(foreign.users[ACCOUNT_C], "orders", RoleSessionName="333333333333-ann")
+    c = foreign.assume(foreign.users[ACCOUNT_C], "echo", RoleSessionName="333333333333-ann")
 
-    assert foreign.call(orders, "GET /whoami", c).status_code == 403, "the guard does not admit the role yet"
-    lab.deploy(ACCOUNT_A, MoreExecutorRoleIds=foreign.access["orders"]["ExecutorRoleId"])
+    assert foreign.call(echo, "GET /echo", c).status_code == 403, "the guard does not admit the role yet"
+    lab.deploy(ACCOUNT_A, MoreExecutorRoleIds=foreign.access["echo"]["ExecutorRoleId"])
 
-    assert foreign.call(orders, "GET /whoami", b).json()["account_id"] == "222222222222"
-    assert foreign.call(orders, "GET /whoami", c).json()["account_id"] == "333333333333"
-    created = lab.request("POST", "/orders", b, body={"sku": "tea"}, headers={"Idempotency-Key": "access"})
+    assert foreign.call(echo, "GET /echo", b).json()["account_id"] == "222222222222"
+    assert foreign.call(echo, "GET /echo", c).json()["account_id"] == "333333333333"
+    created = lab.request("POST", "/echo", b, body={"name": "tea"}, headers={"Idempotency-Key": "access"})
     assert created.status_code == 201
-    order = f"/orders/{created.json()['order_id']}"
-    assert foreign.call(orders, f"GET {order}", b).status_code == 200
-    assert foreign.call(orders, f"DELETE {order}", b).status_code == 403, "not granted to account B"
-    assert foreign.call(orders, "POST /orders", c).status_code == 403, "not granted to account C"
-    assert foreign.call(orders, f"GET {order}", c).status_code == 404, "account B's order"
-    assert foreign.call(orders, f"DELETE {order}", c).status_code == 404, "granted, but account B's order"
-    assert foreign.call(orders, "GET /orders", c).json()["orders"] == []
-    assert foreign.call(orders, f"GET {order}", b).json()["status"] == "accepted"
-    assert foreign.call(orders, "GET /whoami", foreign.admin).status_code == 403
+    assert foreign.call(echo, "GET /done", b).json() == {"names": ["tea"]}
+    assert foreign.call(echo, "DELETE /echo/7", b).status_code == 403, "not granted to account B"
+    assert foreign.call(echo, "POST /echo", c).status_code == 403, "not granted to account C"
+    assert foreign.call(echo, "DELETE /echo/7", c).status_code == 200, "granted to account C"
+    assert foreign.call(echo, "GET /done", c).json() == {"names": []}
+    assert foreign.call(echo, "GET /echo", foreign.admin).status_code == 403

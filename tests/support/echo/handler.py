@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import Any
 
 import boto3
 
@@ -10,7 +11,7 @@ from cross_account_backend import UnknownCallerError, correlation_id, error_body
 table = boto3.resource("dynamodb").Table(os.environ["ECHO_TABLE"])
 
 
-def handler(event, context):
+def handler(event: dict[str, Any], _: object) -> dict[str, Any]:
     context = event["requestContext"]
     try:
         consumer = identify(event, os.environ["EXECUTOR_ROLE_IDS"].split(","))
@@ -27,7 +28,7 @@ def handler(event, context):
     if event["httpMethod"] == "POST":
         status = body.get("status", 201)
         if status < 400:
-            key = event["headers"]["Idempotency-Key"]
+            key = next(value for name, value in event["headers"].items() if name.lower() == "idempotency-key")
             table.put_item(Item={"account_id": consumer.account_id, "key": key, "name": body.get("name", "")})
     elif event["resource"] == "/done":
         items = table.scan(ConsistentRead=True)["Items"]
@@ -36,5 +37,5 @@ def handler(event, context):
         result = error_body(event, "as_asked", f"status {status}")
     seen = {"correlation_id": correlation_id(event), "consumer_account": consumer.account_id, "status": status}
     route = f"{event['httpMethod']} {event['resource']}"
-    print(json.dumps({"request_id": context["requestId"], "route": route, **seen}))
+    print(json.dumps({"request_id": context["requestId"], "route": route, **seen}))  # noqa: T201 - Lambda logs it
     return {"statusCode": status, "headers": {"Content-Type": "application/json"}, "body": json.dumps(result)}

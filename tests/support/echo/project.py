@@ -1,4 +1,4 @@
-"""A project whose API is the echo: template A's own parameters, role and API, with another backend and other routes."""
+"""A project whose API is the echo: template A's own parameters, role, API and tables, with other routes and backend."""
 
 from __future__ import annotations
 
@@ -22,13 +22,18 @@ def write(folder: Path) -> Path:
     own = load()
     template = json.loads(json.dumps(source("a")).replace(own.api, "EchoApi"))
     role = own.executor.name.removeprefix("A.")
-    kept = {name: template["Resources"][name] for name in (role, "EchoApi")}
+    kept = {
+        name: item
+        for name, item in template["Resources"].items()
+        if name in {role, "EchoApi"} or item["Type"] == "AWS::DynamoDB::Table"
+    }
     # The emulator writes no access log.
     del kept["EchoApi"]["Properties"]["AccessLogSetting"]
     template["Resources"] = kept | yaml_parse((_HERE / "template.yaml").read_text())["Resources"]
     (folder / "template-account-a.yaml").write_text(yaml.safe_dump(template, sort_keys=False))
-    for name in ("template-account-b.yaml", "samconfig.toml"):
-        shutil.copy(PROJECT / name, folder)
+    for path in (*PROJECT.glob("template-*.yaml"), PROJECT / "samconfig.toml"):
+        if path.name != "template-account-a.yaml":
+            shutil.copy(path, folder)
     functions = folder / "functions"
     for package in ("caller", "cross_account_api", "cross_account_backend"):
         shutil.copytree(PROJECT / "functions" / package, functions / package)
