@@ -91,7 +91,7 @@ class RawServer:
     def __init__(self) -> None:
         self.answers: list[Parts] = []
         self.keeps = False
-        self.targets: list[bytes] = []
+        self.has_answered = threading.Event()
         self._sockets: list[socket.socket] = []
 
     def connect(self, timeout: float) -> socket.socket:
@@ -103,18 +103,21 @@ class RawServer:
 
     def _serve(self, ours: socket.socket) -> None:
         with suppress(OSError), ours:
-            while request := ours.recv(65536):
-                self.targets.append(request.split(b" ")[1])
-                for part in self.answers.pop(0) if self.answers else []:
-                    ours.sendall(part)
-                    sleep(0.001)
-                if not self.keeps:
-                    ours.shutdown(socket.SHUT_WR)
+            while ours.recv(65536):
+                answered = self.has_answered
+                try:
+                    for part in self.answers.pop(0) if self.answers else []:
+                        ours.sendall(part)
+                        sleep(0.001)
+                    if not self.keeps:
+                        ours.shutdown(socket.SHUT_WR)
+                finally:
+                    answered.set()
 
     def reset(self, *answers: Parts, keeps: bool = False) -> None:
         self.close()
         self.answers, self.keeps = list(answers), keeps
-        self.targets.clear()
+        self.has_answered = threading.Event()
 
     def close(self) -> None:
         while self._sockets:
@@ -321,19 +324,23 @@ garbage = st.sampled_from(
 @attack
 @given(st.sampled_from(sorted(RESPONSES)), garbage, st.sampled_from(["GET", "HEAD", "PUT"]), st.booleans())
 def test_a_kept_connection_has_nothing_for_the_next_call(
-    server: RawServer, connections: Connections, name: str, extra: bytes, method: str, in_one: bool
+    server: RawServer, name: str, extra: bytes, method: str, in_one: bool
 ) -> None:
     first = RESPONSES[name] + extra if in_one else RESPONSES[name]
     fresh = HEAD + b"X-Fresh: 1\r\nContent-Length: 5\r\n\r\nfresh"
+    connections = Connections(URL, 1)
     server.reset([first] if in_one else [first, extra], [fresh], keeps=True)
     with suppress(CallError):
         send(connections, method, "/first")
-    sleep(0.005)  # what is still under way when the next request is sent, nobody could tell from its response
+    assert server.has_answered.wait(5)  # what arrives after the next request, nobody could tell from its response
 
     try:
         response = send(connections, "GET", "/second")
     except ConnectionFailedError:
         return
+
+    finally:
+        connections.close()
 
     assert response.headers.get("x-fresh") == "1"
     assert response.body == b"fresh"
