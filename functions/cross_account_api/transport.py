@@ -44,6 +44,10 @@ _MAX_ADDRESSES = 8
 _GZIP = ("gzip", "x-gzip")
 """Not asked for, but some send it all the same."""
 
+_MAX_RETRY_AFTER = 6 * 3600
+"""As in urllib3 from 2.8; before, it gave integers that no float can hold."""
+
+_FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
 _LENGTH = re.compile("[0-9]{1,18}")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: [^\0\r\n]*)?\r?\n")
 _HEADER = re.compile(rb"([^\0\r\n]*)\r?\n")
@@ -152,7 +156,7 @@ class Connections:
                 body = _read(response)
         except urllib3.exceptions.HTTPError as error:
             raise _connection_error(error, timeout) from error
-        headers = {name.lower(): value for name, value in response.headers.itermerged()}
+        headers = {name.lower(): _FOLD.sub(" ", value) for name, value in response.headers.itermerged()}
         if body and headers.get("content-encoding", "").lower() in _GZIP:
             body = _decompress(body)
             del headers["content-encoding"]
@@ -181,7 +185,7 @@ def find_proxy(api_url: str) -> str | None:
 def parse_retry_after(value: str) -> float | None:
     """Return the seconds that a `Retry-After` header asks to wait; None if it is malformed (RFC 9110, 10.2.3)."""
     try:
-        return urllib3.Retry().parse_retry_after(value)
+        return float(min(urllib3.Retry().parse_retry_after(value), _MAX_RETRY_AFTER))
     except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
         return None
 
