@@ -72,6 +72,7 @@ def test_every_module_has_bytecode_that_unpacking_keeps_valid(built: tuple[str, 
 
 # What the caller returns for each event: a status, or the messages that are delivered again.
 RESPONSES: dict[str, object] = {
+    "call-sqs-odd": [{"itemIdentifier": f"059f36b4-87a3-44ab-83d2-6619759701{number:02}"} for number in range(2, 10)],
     "call-sqs-poison": [
         {"itemIdentifier": "059f36b4-87a3-44ab-83d2-661975970002"},
         {"itemIdentifier": "059f36b4-87a3-44ab-83d2-661975970003"},

@@ -99,3 +99,7 @@ def test_the_invalid_messages_of_a_batch_are_kept_at_once(caller: Invoke, contai
     queue_url = containers.lab.outputs[ACCOUNT_B]["FailedCallQueueUrl"]
     kept = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)["Messages"]
     assert sorted(message["Body"] for message in kept) == sorted(record["body"] for record in event["Records"][1:])
+
+
+def test_odd_messages_are_kept_as_well(caller: Invoke) -> None:
+    assert caller(EVENTS["call-sqs-odd.json"]) == {"batchItemFailures": []}

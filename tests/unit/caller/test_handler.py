@@ -330,6 +330,10 @@ def test_without_keys_a_queued_call_that_may_have_arrived_is_parked_as_uncertain
         (Reply(200, b'"' + b"\\u00e9" * 3_200_000 + b'"', {"Content-Type": "text/plain"}), ResponseTooLargeError),
         (Reply(200, b'{"name":"cut \\ud83d"}', {"Content-Type": "application/json"}), InvalidResponseError),
         (Reply(200, b"[1e999]", {"Content-Type": "application/json"}), InvalidResponseError),
+        (
+            Reply(200, b"[" + b'{"a":1,"b":2},' * 392_000 + b"0]", {"Content-Type": "application/json"}),
+            ResponseTooLargeError,
+        ),
     ],
 )
 def test_a_response_that_lambda_cannot_return_is_no_success(
@@ -492,6 +496,7 @@ def test_no_secret_is_written(
         ("destination-envelope", 1, None),
         ("sqs-batch", 3, 0),
         ("call-sqs-poison", 1, 0),
+        ("call-sqs-odd", 1, 0),
     ],
 )
 def test_the_events(function: ModuleType, fake_api: FakeApi, name: str, calls: int, failed: int | None) -> None:

@@ -392,6 +392,11 @@ def test_a_possibly_revoked_session_is_replaced(
         (Reply(200, b"null", {"Content-Type": "application/json"}), None),
         (Reply(200, b"[1]", {"Content-Type": "Application/vnd.api+JSON; charset=utf-8"}), [1]),
         (Reply(200, b"", {"Content-Type": "application/json"}), None),
+        (Reply(200, b"PK tea", {"Content-Type": "application/zip"}), "UEsgdGVh"),
+        (Reply(200, b"caf\xe9", {"Content-Type": "text/plain; charset=iso-8859-1"}), "caf\u00e9"),
+        (Reply(200, b"caf\xe9", {"Content-Type": "text/plain"}), "Y2Fm6Q=="),
+        (Reply(200, b"tea", {"Content-Type": "text/plain; charset=idna"}), "dGVh"),
+        (Reply(200, b"tea", {"Content-Type": "text/plain", "Content-Encoding": "br"}), "dGVh"),
     ],
 )
 def test_a_body_is_what_its_content_type_says(client: Client, fake_api: FakeApi, reply: Reply, body: object) -> None:

@@ -104,6 +104,16 @@ def test_the_correlation_id_is_the_consumers_or_the_request_id(
     assert logged()[0]["correlation_id"] == (expected or answer.body["request_id"])
 
 
+def test_no_metrics_are_written_when_they_are_off(
+    orders: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
+    for _ in range(150):
+        orders.count("OrderCreated")
+    orders.metrics.clear_metrics()
+    assert "_aws" not in capsys.readouterr().out
+
+
 def test_no_secret_is_logged(
     api: Api, log: io.StringIO, capsys: pytest.CaptureFixture[str], faults: Faults, event_with_secrets: dict[str, Any]
 ) -> None:
