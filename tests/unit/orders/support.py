@@ -67,7 +67,7 @@ def load_event(name: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     headers: dict[str, list[str]]
     body: dict[str, Any]
@@ -87,11 +87,11 @@ class Api:
     def __init__(self, handler: Callable[..., dict[str, Any]]) -> None:
         self._handler = handler
 
-    def send(self, event: dict[str, Any]) -> Answer:
-        answer = self._handler(copy.deepcopy(event), LambdaContext(seconds=15, function_name="OrdersFunction"))
-        assert answer["isBase64Encoded"] is False
-        assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
-        return Answer(answer["statusCode"], answer["multiValueHeaders"], json.loads(answer["body"]))
+    def send(self, event: dict[str, Any]) -> Response:
+        response = self._handler(copy.deepcopy(event), LambdaContext(seconds=15, function_name="OrdersFunction"))
+        assert response["isBase64Encoded"] is False
+        assert response["multiValueHeaders"]["Content-Type"] == ["application/json"]
+        return Response(response["statusCode"], response["multiValueHeaders"], json.loads(response["body"]))
 
     def __call__(
         self,
@@ -104,7 +104,7 @@ class Api:
         headers: dict[str, list[str]] | None = None,
         identity: dict[str, str | None] | None = None,
         base64: bool = False,
-    ) -> Answer:
+    ) -> Response:
         event = load_event("whoami")
         resource, parameters = match_resource(path)
         session = f"{account}-orders-caller"
@@ -128,11 +128,11 @@ class Api:
         } | (identity or {})
         return self.send(event)
 
-    def order(self, key: str, sku: str = "ABC-1", account: str = B, **more: Any) -> Answer:
+    def order(self, key: str, sku: str = "ABC-1", account: str = B, **more: Any) -> Response:
         body = json.dumps({"sku": sku} | more)
         return self("POST", "/orders", body, account=account, headers={"Idempotency-Key": [key]})
 
-    def orders(self, account: str = B, **query: str) -> Answer:
+    def orders(self, account: str = B, **query: str) -> Response:
         return self("GET", "/orders", account=account, query={name: [value] for name, value in query.items()})
 
 
@@ -149,11 +149,11 @@ class Faults:
         def before_send(request: Any, **kwargs: Any) -> Any:
             if not _is_to(table, request):
                 return None
-            answer = act()
-            if answer is not None:
+            response = act()
+            if response is not None:
                 # botocore calls every handler, even if one returned a response: moto must not recognize the request.
                 request.url = "https://dynamodb.example"
-            return answer
+            return response
 
         self._register(operation, before_send)
 
@@ -163,7 +163,7 @@ class Faults:
 
         self.hook(operation, act, table)
 
-    def answer(self, operation: str, status: int, code: str, table: str = "orders", times: int | None = None) -> None:
+    def respond(self, operation: str, status: int, code: str, table: str = "orders", times: int | None = None) -> None:
         """Respond to the first `times` such calls with an error; to all of them by default."""
         body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "internal detail"})
 

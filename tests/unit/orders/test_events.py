@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.orders.support import EVENTS, Answer, Api, load_event
+from tests.unit.orders.support import EVENTS, Api, Response, load_event
 
-ANSWERS = {
+RESPONSES = {
     "whoami": 200,
     "create-order": 201,
     "list-orders": 200,
@@ -20,31 +20,31 @@ ANSWERS = {
 
 
 def test_every_event_is_here() -> None:
-    assert {path.stem.removeprefix("api-") for path in EVENTS.glob("api-*.json")} == set(ANSWERS)
+    assert {path.stem.removeprefix("api-") for path in EVENTS.glob("api-*.json")} == set(RESPONSES)
 
 
-@pytest.mark.parametrize(("name", "status"), ANSWERS.items())
+@pytest.mark.parametrize(("name", "status"), RESPONSES.items())
 def test_event(api: Api, name: str, status: int) -> None:
     order = api.send(load_event("create-order")).body
-    answer = api.send(load_event(name))
-    assert answer.status == status
+    response = api.send(load_event(name))
+    assert response.status == status
     match name:
         case "whoami":
-            assert answer.body == {
+            assert response.body == {
                 "account_id": "222222222222",
                 "session_name": "222222222222-orders-caller",
                 "request_id": load_event(name)["requestContext"]["requestId"],
             }
         case "create-order" | "get-order":
-            assert answer.body == order
+            assert response.body == order
         case "list-orders":
-            assert answer.body == {"orders": [order], "next_cursor": None}
+            assert response.body == {"orders": [order], "next_cursor": None}
         case "cancel-order":
-            assert answer.body == order | {"status": "cancelled"}
+            assert response.body == order | {"status": "cancelled"}
         case "other-consumer":
-            assert answer.code == "order_not_found"
+            assert response.code == "order_not_found"
         case _:
-            assert answer.code == "invalid_body"
+            assert response.code == "invalid_body"
 
 
 def on_custom_domain(name: str, base_path: str) -> dict[str, Any]:
@@ -59,14 +59,14 @@ def on_custom_domain(name: str, base_path: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "base_path", ["", "/shop", "/shop/v1", "/v1", "/orders", "/whoami", "/orders/x", "/orders/orders"]
 )
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", RESPONSES)
 def test_a_base_path_changes_no_response(api: Api, name: str, base_path: str) -> None:
     api.send(load_event("create-order"))
 
-    def answers(base_path: str) -> list[Answer]:
+    def responses(base_path: str) -> list[Response]:
         return [api.send(on_custom_domain(name, base_path)), api.send(on_custom_domain("list-orders", base_path))]
 
-    assert answers(base_path) == answers("")
+    assert responses(base_path) == responses("")
 
 
 @pytest.mark.parametrize("name", ["list-orders", "whoami", "get-order"])
@@ -78,7 +78,7 @@ def test_the_route_is_what_api_gateway_authorized(api: Api, name: str, path: str
     assert api.send(event | {"path": path}) == expected
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", RESPONSES)
 def test_event_is_complete(name: str) -> None:
     event = load_event(name)
     context, identity = event["requestContext"], event["requestContext"]["identity"]

@@ -16,7 +16,7 @@ from botocore.exceptions import (
 )
 
 from orders.errors import as_api_error
-from tests.unit.orders.support import Answer, Api
+from tests.unit.orders.support import Api, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ class Call:
     operation: str
     table: str = "orders"
 
-    def send(self, api: Api) -> Answer:
+    def send(self, api: Api) -> Response:
         body = '{"sku": "ABC-1"}' if self.method == "POST" else None
         return api(self.method, self.path, body, headers={"Idempotency-Key": ["key"]})
 
@@ -67,11 +67,11 @@ URL = {"endpoint_url": "https://dynamodb.example"}
 def test_throttles_and_server_errors_are_temporary(
     api: Api, faults: Faults, error: tuple[int, str], call: Call
 ) -> None:
-    faults.answer(call.operation, *error, call.table)
-    answer = call.send(api)
-    assert (answer.status, answer.code) == (503, "unavailable")
-    assert answer.headers["Retry-After"] == ["1"]
-    assert "internal detail" not in str(answer)
+    faults.respond(call.operation, *error, call.table)
+    response = call.send(api)
+    assert (response.status, response.code) == (503, "unavailable")
+    assert response.headers["Retry-After"] == ["1"]
+    assert "internal detail" not in str(response)
 
 
 @every_call
@@ -79,7 +79,7 @@ def test_throttles_and_server_errors_are_temporary(
 def test_every_throttled_attempt_is_counted(
     api: Api, faults: Faults, counted: Callable[[], dict[str, float]], code: str, call: Call
 ) -> None:
-    faults.answer(call.operation, 400, code, call.table)
+    faults.respond(call.operation, 400, code, call.table)
     assert call.send(api).status == 503
     # The SDK makes two attempts. When the record's update fails, the order is stored already.
     assert counted() == {"StoreThrottled": 2, "RequestFailed": 1} | (
@@ -91,7 +91,7 @@ def test_every_throttled_attempt_is_counted(
 def test_throttles_of_the_indexes_are_counted(
     api: Api, faults: Faults, counted: Callable[[], dict[str, float]], status: str | None
 ) -> None:
-    faults.answer("Query", 400, "ThrottlingException")
+    faults.respond("Query", 400, "ThrottlingException")
     assert api.orders(**({"status": status} if status else {})).status == 503
     assert counted() == {"StoreThrottled": 2, "RequestFailed": 1}
 
@@ -99,7 +99,7 @@ def test_throttles_of_the_indexes_are_counted(
 def test_a_throttle_is_counted_even_if_the_next_attempt_succeeds(
     api: Api, faults: Faults, counted: Callable[[], dict[str, float]]
 ) -> None:
-    faults.answer("Query", 400, "ThrottlingException", times=1)
+    faults.respond("Query", 400, "ThrottlingException", times=1)
     assert api.orders().status == 200
     assert counted() == {"StoreThrottled": 1, "RequestServed": 1}
 
@@ -109,7 +109,7 @@ def test_a_throttle_is_counted_even_if_the_next_attempt_succeeds(
 def test_other_errors_are_not_counted_as_throttles(
     api: Api, faults: Faults, counted: Callable[[], dict[str, float]], error: tuple[int, str], call: Call
 ) -> None:
-    faults.answer(call.operation, *error, call.table)
+    faults.respond(call.operation, *error, call.table)
     assert call.send(api).status >= 500
     assert "StoreThrottled" not in counted()
 
@@ -127,18 +127,18 @@ def test_other_errors_are_not_counted_as_throttles(
 )
 def test_a_lost_connection_is_temporary(api: Api, faults: Faults, error: Exception, call: Call) -> None:
     faults.fail(call.operation, error, call.table)
-    answer = call.send(api)
-    assert (answer.status, answer.code) == (503, "unavailable")
+    response = call.send(api)
+    assert (response.status, response.code) == (503, "unavailable")
 
 
 @every_call
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"])
 def test_anything_else_is_an_internal_error(api: Api, faults: Faults, code: str, call: Call) -> None:
-    faults.answer(call.operation, 400, code, call.table)
-    answer = call.send(api)
-    assert (answer.status, answer.code) == (500, "internal_error")
-    assert "Retry-After" not in answer.headers
-    assert "internal detail" not in str(answer)
+    faults.respond(call.operation, 400, code, call.table)
+    response = call.send(api)
+    assert (response.status, response.code) == (500, "internal_error")
+    assert "Retry-After" not in response.headers
+    assert "internal detail" not in str(response)
 
 
 @pytest.mark.parametrize(("code", "status"), [("AccessDeniedException", 500), ("ThrottlingException", 503)])
@@ -151,10 +151,10 @@ def test_a_failure_is_logged_and_counted(
     code: str,
     status: int,
 ) -> None:
-    faults.answer("GetItem", 400, code)
-    answer = CALLS["get"].send(api)
+    faults.respond("GetItem", 400, code)
+    response = CALLS["get"].send(api)
     failure, request = logged()
-    assert (failure["level"], failure["message"], failure["error_code"]) == ("ERROR", "request failed", answer.code)
+    assert (failure["level"], failure["message"], failure["error_code"]) == ("ERROR", "request failed", response.code)
     assert code in failure["exception"]
     assert (request["level"], request["status"]) == ("INFO", status)
     assert counted() == {"RequestFailed": 1} | ({"StoreThrottled": 2} if status == 503 else {})
@@ -165,14 +165,14 @@ def test_an_unexpected_exception_reveals_nothing(
     api: Api, faults: Faults, logged: Callable[[], list[dict[str, Any]]], error: Exception
 ) -> None:
     faults.fail("GetItem", error)
-    answer = CALLS["get"].send(api)
-    assert (answer.status, answer.code) == (500, "internal_error")
-    assert "secret detail" not in str(answer)
+    response = CALLS["get"].send(api)
+    assert (response.status, response.code) == (500, "internal_error")
+    assert "secret detail" not in str(response)
     assert str(error) in logged()[0]["exception"]
 
 
 def test_a_failed_order_can_be_tried_again_at_once(api: Api, dynamodb: DynamoDBClient, faults: Faults) -> None:
-    faults.answer("PutItem", 400, "ThrottlingException", "orders")
+    faults.respond("PutItem", 400, "ThrottlingException", "orders")
     assert api.order("key").status == 503
     faults.clear()
     assert api.order("key").status == 201
@@ -180,8 +180,8 @@ def test_a_failed_order_can_be_tried_again_at_once(api: Api, dynamodb: DynamoDBC
 
 
 def test_a_record_that_cannot_be_released_is_temporary(api: Api, faults: Faults) -> None:
-    faults.answer("PutItem", 400, "ThrottlingException", "orders")
-    faults.answer("DeleteItem", 400, "ThrottlingException", "idempotency")
+    faults.respond("PutItem", 400, "ThrottlingException", "orders")
+    faults.respond("DeleteItem", 400, "ThrottlingException", "idempotency")
     assert api.order("key").status == 503
 
 

@@ -54,8 +54,8 @@ def test_the_same_request_gets_the_same_order(
     api: Api, dynamodb: DynamoDBClient, counted: Callable[[], dict[str, float]]
 ) -> None:
     first = api.order("key")
-    for answer in (api.order("key"), api.order("key", quantity=1)):
-        assert (answer.status, answer.body) == (201, first.body)
+    for response in (api.order("key"), api.order("key", quantity=1)):
+        assert (response.status, response.body) == (201, first.body)
     assert stored(dynamodb) == 1
     assert counted() == {"OrderAccepted": 1, "OrderReplayed": 2, "RequestServed": 3}
 
@@ -68,15 +68,15 @@ def test_another_request_with_the_same_key_is_refused(
     first = api.order("key")
     if record_lost:
         forget(dynamodb)
-    answer = api.order("key", **other)
-    assert (answer.status, answer.code) == (422, "idempotency_key_reused")
+    response = api.order("key", **other)
+    assert (response.status, response.code) == (422, "idempotency_key_reused")
     assert api.order("key").body == first.body
     assert stored(dynamodb) == 1
 
 
 def test_other_keys_and_consumers_get_other_orders(api: Api, dynamodb: DynamoDBClient) -> None:
-    answers = [api.order("key"), api.order("KEY"), api.order("key "), api.order("key", account=C)]
-    assert len({answer.body["order_id"] for answer in answers}) == stored(dynamodb) == 4
+    responses = [api.order("key"), api.order("KEY"), api.order("key "), api.order("key", account=C)]
+    assert len({response.body["order_id"] for response in responses}) == stored(dynamodb) == 4
 
 
 def test_a_lost_record_makes_no_second_order(
@@ -159,9 +159,9 @@ def test_a_killed_function_leaves_one_order_in_the_end(
     api = Api(orders.handler)
     assert api.order("key").status == 409
     let_time_pass(dynamodb)
-    answer = api.order("key")
-    assert answer.status == 201
-    assert api("GET", f"/orders/{answer.body['order_id']}").body == answer.body
+    response = api.order("key")
+    assert response.status == 201
+    assert api("GET", f"/orders/{response.body['order_id']}").body == response.body
     assert stored(dynamodb) == 1
 
 
@@ -170,8 +170,8 @@ def test_a_lost_response_makes_no_second_order(
 ) -> None:
     forget(dynamodb)
     faults.lose_response("PutItem", ReadTimeoutError(endpoint_url="https://dynamodb.example"), table="orders")
-    answer = api.order("key")
-    assert answer.status == 201
+    response = api.order("key")
+    assert response.status == 201
     assert stored(dynamodb) == 1
     assert counted() == {"OrderAccepted": 1, "RequestServed": 1}
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def test_the_api_answers_403_and_does_nothing(
     api: Api, dynamodb: DynamoDBClient, method: str, path: str, forged: dict[str, str | None]
 ) -> None:
-    answer = api(method, path, '{"sku": "ABC-1"}', headers={"Idempotency-Key": ["k"]}, identity=forged)
-    assert (answer.status, answer.code) == (403, "forbidden")
+    response = api(method, path, '{"sku": "ABC-1"}', headers={"Idempotency-Key": ["k"]}, identity=forged)
+    assert (response.status, response.code) == (403, "forbidden")
     assert dynamodb.scan(TableName="orders")["Count"] == dynamodb.scan(TableName="idempotency")["Count"] == 0
 
 

@@ -100,8 +100,8 @@ def test_nothing_stays_from_one_request_to_the_next(api: Api, logged: Callable[[
 def test_the_correlation_id_is_the_consumers_or_the_request_id(
     api: Api, logged: Callable[[], list[dict[str, Any]]], given: list[str], expected: str | None
 ) -> None:
-    answer = api("GET", "/whoami", headers={"X-Correlation-Id": given})
-    assert logged()[0]["correlation_id"] == (expected or answer.body["request_id"])
+    response = api("GET", "/whoami", headers={"X-Correlation-Id": given})
+    assert logged()[0]["correlation_id"] == (expected or response.body["request_id"])
 
 
 def test_no_metrics_are_written_when_they_are_off(

@@ -20,10 +20,10 @@ UNKNOWN = "00000000-0000-5000-8000-000000000000"
 def all_pages(api: Api, account: str = B, **query: str) -> list[list[dict[str, Any]]]:
     pages, cursor = [], None
     while True:
-        answer = api.orders(account, **query, **({"cursor": cursor} if cursor else {}))
-        assert answer.status == 200
-        pages.append(answer.body["orders"])
-        if (cursor := answer.body["next_cursor"]) is None:
+        response = api.orders(account, **query, **({"cursor": cursor} if cursor else {}))
+        assert response.status == 200
+        pages.append(response.body["orders"])
+        if (cursor := response.body["next_cursor"]) is None:
             return pages
 
 
@@ -49,8 +49,8 @@ def test_an_order_is_created_read_listed_and_cancelled(api: Api, counted: Callab
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 @pytest.mark.parametrize("order_id", [UNKNOWN, "x", "x" * 2000, UNKNOWN.replace("0", "A"), "%00", "..", "a b"])
 def test_an_unknown_order_is_not_found(api: Api, dynamodb: DynamoDBClient, method: str, order_id: str) -> None:
-    answer = api(method, f"/orders/{order_id}")
-    assert (answer.status, answer.code) == (404, "order_not_found")
+    response = api(method, f"/orders/{order_id}")
+    assert (response.status, response.code) == (404, "order_not_found")
     assert dynamodb.scan(TableName="orders")["Count"] == 0
 
 
@@ -61,8 +61,8 @@ def test_an_unknown_order_is_not_found(api: Api, dynamodb: DynamoDBClient, metho
 def test_an_unknown_route_is_not_found(
     api: Api, counted: Callable[[], dict[str, float]], method: str, path: str
 ) -> None:
-    answer = api(method, path)
-    assert (answer.status, answer.code) == (404, "route_not_found")
+    response = api(method, path)
+    assert (response.status, response.code) == (404, "route_not_found")
     assert counted() == {"RequestRefused": 1}
 
 

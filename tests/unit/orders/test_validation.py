@@ -65,36 +65,36 @@ def cursor_of(position: Any) -> str:
     ],
 )
 def test_a_bad_body_is_refused(api: Api, dynamodb: DynamoDBClient, body: str | None, message: str) -> None:
-    answer = api("POST", "/orders", body, headers=KEY)
-    assert (answer.status, answer.code) == (400, "invalid_body")
-    assert message in answer.message
-    assert len(answer.message) < 250
+    response = api("POST", "/orders", body, headers=KEY)
+    assert (response.status, response.code) == (400, "invalid_body")
+    assert message in response.message
+    assert len(response.message) < 250
     assert dynamodb.scan(TableName="orders")["Count"] == dynamodb.scan(TableName="idempotency")["Count"] == 0
 
 
 @pytest.mark.parametrize("body", ["%%%", "gA==", base64.b64encode(b"\xff\xfe").decode(), "a"])
 def test_a_bad_binary_body_is_refused(api: Api, body: str) -> None:
-    answer = api("POST", "/orders", body, headers=KEY, base64=True)
-    assert (answer.status, answer.code) == (400, "invalid_body")
+    response = api("POST", "/orders", body, headers=KEY, base64=True)
+    assert (response.status, response.code) == (400, "invalid_body")
 
 
 def test_a_binary_body_is_decoded(api: Api) -> None:
-    answer = api("POST", "/orders", base64.b64encode(b'{"sku": "ABC-1"}').decode(), headers=KEY, base64=True)
-    assert (answer.status, answer.body["sku"]) == (201, "ABC-1")
+    response = api("POST", "/orders", base64.b64encode(b'{"sku": "ABC-1"}').decode(), headers=KEY, base64=True)
+    assert (response.status, response.body["sku"]) == (201, "ABC-1")
 
 
 def test_a_whole_number_is_one_in_either_spelling(api: Api) -> None:
-    answer = api("POST", "/orders", '{"sku": "a", "quantity": 2.0}', headers=KEY)
-    assert (answer.status, answer.body["quantity"]) == (201, 2)
+    response = api("POST", "/orders", '{"sku": "a", "quantity": 2.0}', headers=KEY)
+    assert (response.status, response.body["quantity"]) == (201, 2)
     repeated = api("POST", "/orders", '{"sku": "a", "quantity": 2}', headers=KEY)
-    assert repeated.body == answer.body
+    assert repeated.body == response.body
 
 
 @pytest.mark.parametrize("sku", ["a", "A.b_c-9", "a" * 64])
 @pytest.mark.parametrize("quantity", [1, 1000])
 def test_the_bounds_are_allowed(api: Api, sku: str, quantity: int) -> None:
-    answer = api.order("key", sku, quantity=quantity)
-    assert (answer.status, answer.body["sku"], answer.body["quantity"]) == (201, sku, quantity)
+    response = api.order("key", sku, quantity=quantity)
+    assert (response.status, response.body["sku"], response.body["quantity"]) == (201, sku, quantity)
 
 
 @IN_TEST
@@ -111,8 +111,8 @@ def test_the_bounds_are_allowed(api: Api, sku: str, quantity: int) -> None:
 )
 def test_any_body_is_an_order_or_refused(api: Api, body: bytes) -> None:
     key = {"Idempotency-Key": [base64.b16encode(body).decode()[:200] or "empty"]}
-    answer = api("POST", "/orders", base64.b64encode(body).decode(), headers=key, base64=True)
-    assert answer.status == 201 or (answer.status, answer.code) == (400, "invalid_body")
+    response = api("POST", "/orders", base64.b64encode(body).decode(), headers=key, base64=True)
+    assert response.status == 201 or (response.status, response.code) == (400, "invalid_body")
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_any_body_is_an_order_or_refused(api: Api, body: bytes) -> None:
     ],
 )
 def test_a_bad_idempotency_key_is_refused(api: Api, headers: dict[str, list[str]]) -> None:
-    answer = api("POST", "/orders", '{"sku": "a"}', headers=headers or None)
-    assert (answer.status, answer.code) == (400, "invalid_idempotency_key")
-    assert "Idempotency-Key must be given once, as 1 to 255 printable ASCII characters" in answer.message
+    response = api("POST", "/orders", '{"sku": "a"}', headers=headers or None)
+    assert (response.status, response.code) == (400, "invalid_idempotency_key")
+    assert "Idempotency-Key must be given once, as 1 to 255 printable ASCII characters" in response.message
 
 
 @pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key", "IDEMPOTENCY-KEY"])
@@ -157,9 +157,9 @@ def test_an_idempotency_key_is_any_printable_text(api: Api, name: str, key: str)
     ],
 )
 def test_a_bad_query_is_refused(api: Api, query: dict[str, list[str]], message: str) -> None:
-    answer = api("GET", "/orders", query=query)
-    assert (answer.status, answer.code) == (400, "invalid_query")
-    assert message in answer.message
+    response = api("GET", "/orders", query=query)
+    assert (response.status, response.code) == (400, "invalid_query")
+    assert message in response.message
 
 
 @pytest.mark.parametrize("limit", ["1", "99", "100"])
@@ -192,8 +192,8 @@ INSTANT, ORDER_ID = "2026-01-15T08:00:00.000000Z", "00000000-0000-5000-8000-0000
     ],
 )
 def test_a_bad_cursor_is_refused(api: Api, cursor: str) -> None:
-    answer = api.orders(cursor=cursor)
-    assert (answer.status, answer.code) == (400, "invalid_cursor")
+    response = api.orders(cursor=cursor)
+    assert (response.status, response.code) == (400, "invalid_cursor")
 
 
 @IN_TEST
