@@ -127,8 +127,8 @@ def invoke(function: Function, events: list[Any], environment: Mapping[str, str]
     lines = "".join(json.dumps(event) + "\n" for event in events)
     start = time.monotonic()
     process = subprocess.run(
-        # Only the packages can be imported (not benchmarks.orders as `orders`), and no bytecode is written: in Lambda, a
-        # package's folder is read-only.
+        # Only the packages can be imported (not benchmarks.orders as `orders`), and no bytecode is written: in Lambda,
+        # a package's folder is read-only.
         [BARE_PYTHON, "-S", "-B", "-P", HERE / "invoke.py", function.handler],
         env=dict(environment) | {"PYTHONPATH": ":".join(map(str, function.paths)), "LANG": "C.UTF-8"},
         input=lines,
