@@ -12,8 +12,7 @@ from email.utils import format_datetime
 from typing import Any
 
 from cross_account_api import errors
-from tests.faults import backend, faults
-from tests.faults.backend import ORDERS, RECORDS
+from tests.faults import faults
 from tests.faults.environment import scaled
 from tests.faults.testbed import TestBed, order
 from tests.support.aws.certificates import Authority
@@ -403,49 +402,5 @@ CASES = [
         "STS: clocks ten minutes apart",
         at_sts(faults.responding(sts_error(403, "SignatureDoesNotMatch", "Signature expired"))),
         transient=None,
-    ),
-    # The backend and its tables
-    retried(
-        "DynamoDB throttles the order",
-        at_api(faults.failing("PutItem", ORDERS, backend.throttle)),
-        errors.ServerError,
-        **long(1),
-    ),
-    retried(
-        "DynamoDB throttles the idempotency record",
-        at_api(faults.failing("PutItem", RECORDS, backend.throttle)),
-        errors.ServerError,
-        **long(1),
-    ),
-    retried(
-        "order written, DynamoDB throttles the record of it",
-        at_api(faults.failing("UpdateItem", RECORDS, backend.throttle)),
-        errors.ApiError,
-        transient=None,
-        **long(1),
-        **LOST,
-    ),
-    retried(
-        "order written, DynamoDB's response is lost",
-        at_api(faults.failing("PutItem", ORDERS, backend.lose_response)),
-        errors.ServerError,
-        **long(1),
-        **LOST,
-    ),
-    retried("order written, response and idempotency record are lost", at_api(faults.forget_after_work), **LOST),
-    retried(
-        "backend killed before the order is written",
-        at_api(faults.failing("PutItem", ORDERS, backend.kill)),
-        errors.ApiError,
-        transient=None,
-        **long(1),
-    ),
-    retried(
-        "backend killed after the order was written",
-        at_api(faults.failing("UpdateItem", RECORDS, backend.kill)),
-        errors.ApiError,
-        transient=None,
-        **long(1),
-        **LOST,
     ),
 ]

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from tests.faults import backend
-from tests.faults.backend import DynamoDBFault
 from tests.faults.environment import scaled
 from tests.support.aws.loopback import ConnectionFault, Exchange, RequestFault, Response, reset
 
@@ -66,12 +64,6 @@ def reset_after_request(exchange: Exchange) -> None:
 @RequestFault
 def reset_after_work(exchange: Exchange) -> None:
     exchange.respond()
-    exchange.reset()
-
-
-@RequestFault
-def forget_after_work(exchange: Exchange) -> None:
-    backend.forget(json.loads(exchange.respond().body)["order_id"])
     exchange.reset()
 
 
@@ -179,20 +171,6 @@ def endless_body(exchange: Exchange) -> None:
     with suppress(OSError):
         while True:
             exchange.send(chunk)
-
-
-# --- The backend ------------------------------------------------------------------------------------------------------
-
-
-def failing(operation: str, table: str, fault: DynamoDBFault) -> RequestFault:
-    """Let the backend's DynamoDB fail during the work."""
-
-    def act(exchange: Exchange) -> None:
-        with backend.failing(operation, table, fault):
-            response = exchange.respond()
-        exchange.send_response(response)
-
-    return RequestFault(act)
 
 
 # --- Several ----------------------------------------------------------------------------------------------------------

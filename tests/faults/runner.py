@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.faults.backend import Backend, in_memory
 from tests.faults.cases import Case
 from tests.faults.environment import Invocation, scaled
 from tests.faults.queues import FailedCall
@@ -125,12 +127,17 @@ def run_unkeyed_case(case: Case, bed: TestBed) -> UnkeyedResult:
 
 
 def run_all[T](
-    run: Callable[[Case, TestBed], T], cases: list[Case], folder: Path, *, ignores_keys: bool = False
+    run: Callable[[Case, TestBed], T],
+    cases: list[Case],
+    folder: Path,
+    *,
+    ignores_keys: bool = False,
+    deploy: Callable[[], AbstractContextManager[Backend]] = in_memory,
 ) -> dict[str, T]:
     """Run cases, several at a time, each with a test bed of its own."""
     # Adjacent cases are alike. Spread out, those that mostly wait run next to those that compute.
     mixed = [case for start in range(_CONCURRENCY) for case in cases[start::_CONCURRENCY]]
-    with Shared.create(folder) as shared, ThreadPoolExecutor(_CONCURRENCY) as threads:
+    with Shared.create(folder, deploy) as shared, ThreadPoolExecutor(_CONCURRENCY) as threads:
 
         def run_one(case: Case) -> T:
             bed = TestBed(shared, receives=case.receives, ignores_keys=ignores_keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from access.templates import PROJECT
 from cross_account_api import errors
@@ -13,18 +13,18 @@ from tests.faults.cases import CASES, Case
 from tests.faults.queues import RECEIVES
 
 DOCUMENT = PROJECT / "docs/faults.md"
-BEGIN, END = "<!-- faults:begin -->", "<!-- faults:end -->"
 
 
 def render() -> str:
     """Return both tables: faults of calls, and faults of deliveries."""
-    return "\n".join(["", *_cases(), "", *_deliveries(), ""])
+    return "\n".join(["", *rows(CASES), "", *_deliveries(), ""])
 
 
-def _cases() -> Iterator[str]:
+def rows(cases: Sequence[Case]) -> Iterator[str]:
+    """Yield the table of some cases, line by line."""
     yield "| fault | once | persistent | ends with | within | order made | deliveries | replay |"
     yield "|---|---|---|---|---|---|---|---|"
-    for case in CASES:
+    for case in cases:
         yield f"| {' | '.join(_cells(case))} |"
 
 
@@ -57,16 +57,17 @@ def _deliveries() -> Iterator[str]:
             yield f"| {event} | {outcome} |"
 
 
-def written() -> str:
-    """Return the tables in the document."""
-    return DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0]
+def written(name: str = "faults") -> str:
+    """Return what is between two marks in the document."""
+    return DOCUMENT.read_text().partition(f"<!-- {name}:begin -->")[2].partition(f"<!-- {name}:end -->")[0]
 
 
-def write() -> None:
-    """Write the tables into the document."""
-    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    DOCUMENT.write_text(before + BEGIN + render() + END + rest.partition(END)[2])
+def write(tables: str, name: str = "faults") -> None:
+    """Write tables between two marks of the document."""
+    before, begin, rest = DOCUMENT.read_text().partition(f"<!-- {name}:begin -->")
+    _, end, after = rest.partition(f"<!-- {name}:end -->")
+    DOCUMENT.write_text(before + begin + tables + end + after)
 
 
 if __name__ == "__main__":
-    write()
+    write(render())

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from moto import mock_aws
+
 from access.templates import resolved
-from tests.faults import backend
+from tests.faults.backend import STAGE, Backend, KilledError, in_memory
 from tests.faults.environment import SPEEDUP, Environment, Invocation, fork_server
 from tests.faults.queues import RECEIVES, Queues
 from tests.support.aws.certificates import Authority
@@ -32,21 +35,23 @@ class Shared:
         authority: The authority of all servers' certificates.
         bundle: The file with its certificate.
         fork_server: The socket of the process that forks execution environments.
+        backend: What is behind every API.
     """
 
     authority: Authority
     bundle: Path
     fork_server: Path
+    backend: Backend
 
     @classmethod
     @contextmanager
-    def create(cls, folder: Path) -> Iterator[Self]:
-        """Deploy the backend and start the fork server, with files in a folder."""
+    def create(cls, folder: Path, deploy: Callable[[], AbstractContextManager[Backend]] = in_memory) -> Iterator[Self]:
+        """Deploy the backend and start the fork server, with files in a folder; AWS's other services are moto's."""
         authority = Authority()
         bundle = folder / "authority.pem"
         authority.write(bundle)
-        with backend.deployed(), fork_server(folder) as socket:
-            yield cls(authority, bundle, socket)
+        with mock_aws(), deploy() as backend, fork_server(folder) as socket:
+            yield cls(authority, bundle, socket, backend)
 
 
 class Provider:
@@ -59,8 +64,9 @@ class Provider:
         sts: The server of STS.
     """
 
-    def __init__(self, authority: Authority, *, ignores_keys: bool) -> None:
-        self._respond = backend.respond_ignoring_keys if ignores_keys else backend.respond
+    def __init__(self, authority: Authority, backend: Backend, *, ignores_keys: bool) -> None:
+        self._backend = backend
+        self._ignores_keys = ignores_keys
         self.gateway = Gateway(integration=self._invoke)
         self.sessions = Sts(self.gateway.keys)
         self.api = Server(self.gateway, authority.tls(HOST))
@@ -81,9 +87,13 @@ class Provider:
             self.gateway.keys[access_key] = replace(session, expires=now)
 
     def _invoke(self, request: Request, access_key: str) -> Response:
+        if self._ignores_keys:
+            # Like an API without idempotency: two requests with the same key are two orders.
+            headers = [item for item in request.headers if item[0] != "idempotency-key"]
+            request = replace(request, headers=(*headers, ("idempotency-key", str(uuid.uuid4()))))
         try:
-            return self._respond(request, self.sessions.names[access_key])
-        except backend.KilledError:
+            return self._backend.respond(request, self.sessions.names[access_key])
+        except KilledError:
             return gateway_error(502)
 
 
@@ -114,7 +124,7 @@ class TestBed:
         self.shared = shared
         self.authority = shared.authority
         self.account = str(next(_consumers))
-        self.provider = Provider(shared.authority, ignores_keys=ignores_keys)
+        self.provider = Provider(shared.authority, shared.backend, ignores_keys=ignores_keys)
         self.third_party = Server(lambda _: Response(200), shared.authority.tls(HOST))
         self.queues = Queues(self.account, receives)
         self.sqs = Server(self.queues.respond, shared.authority.tls(HOST))
@@ -124,7 +134,7 @@ class TestBed:
 
     def new_environment(self, **variables: str) -> Environment:
         """Return an execution environment as the template defines it, with some variables changed."""
-        function = resolved("b", ApiUrl=self.provider.api.url + backend.STAGE)["Resources"]["CallerFunction"]
+        function = resolved("b", ApiUrl=self.provider.api.url + STAGE)["Resources"]["CallerFunction"]
         properties = function["Properties"]
         given = (
             properties["Environment"]["Variables"]
@@ -157,7 +167,7 @@ class TestBed:
 
     def ordered(self) -> list[str]:
         """Return the SKU of every order that the consumer has."""
-        return backend.ordered(self.account)
+        return self.shared.backend.ordered(self.account)
 
     def failed(self) -> list[dict[str, Any]]:
         """Return the calls in FailedCallQueue."""

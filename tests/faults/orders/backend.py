@@ -1,4 +1,4 @@
-"""Account A's backend: the real handler with the tables of the template.
+"""The example's backend: the real handler with the tables of the template, and what can go wrong between the two.
 
 Lambda gives an execution environment one request at a time, and so does this module, which is one environment.
 """
@@ -10,10 +10,8 @@ import importlib
 import io
 import json
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,10 +20,10 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ReadTimeoutError
-from moto import mock_aws
 from moto.core.models import botocore_stubber
 
 from access.templates import ACCOUNTS, resolved
+from tests.faults.backend import STAGE, Backend, KilledError
 from tests.faults.environment import scaled
 from tests.support.aws.loopback import Response
 from tests.support.aws.sigv4 import Request
@@ -36,17 +34,12 @@ from tests.unit.orders.support import ENVIRONMENT, create_tables, load_event, ma
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-STAGE = "/v1"
 ORDERS, RECORDS = ENVIRONMENT["ORDERS_TABLE"], ENVIRONMENT["IDEMPOTENCY_TABLE"]
 _TIMEOUT_SECONDS = scaled(resolved("a")["Resources"]["OrdersFunction"]["Properties"]["Timeout"])
 
 _environment = threading.RLock()
 
 type DynamoDBFault = Callable[..., Any]
-
-
-class KilledError(BaseException):
-    """Lambda kills the function between two lines; no `except Exception` catches it."""
 
 
 @functools.cache
@@ -63,14 +56,14 @@ def _dynamodb() -> DynamoDBClient:
 
 
 @contextmanager
-def deployed() -> Iterator[None]:
-    """Provide empty tables, and DynamoDB and SQS in this process."""
-    with mock_aws(), pytest.MonkeyPatch.context() as patch:
+def deployed() -> Iterator[Backend]:
+    """Provide the backend with empty tables."""
+    with pytest.MonkeyPatch.context() as patch:
         # The SDK would pause between its own attempts, and all test beds wait for the one environment.
         patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
         patch.setattr(_handler().logger.registered_handler, "stream", io.StringIO())
         create_tables(_dynamodb())
-        yield
+        yield Backend(respond, ordered)
 
 
 def respond(request: Request, session_name: str) -> Response:
@@ -111,12 +104,6 @@ def respond(request: Request, session_name: str) -> Response:
         {name: values[-1] for name, values in response["multiValueHeaders"].items()},
         response["body"].encode(),
     )
-
-
-def respond_ignoring_keys(request: Request, session_name: str) -> Response:
-    """Handle a request like an API without idempotency: two requests with the same key are two orders."""
-    headers = [item for item in request.headers if item[0] != "idempotency-key"]
-    return respond(replace(request, headers=(*headers, ("idempotency-key", str(uuid.uuid4())))), session_name)
 
 
 @contextmanager
