@@ -508,6 +508,7 @@ http_responses = st.builds(
 @example(HttpResponse(200, {"content-type": "application/json"}, b'"\xed\xa0\xbd"'))
 @example(HttpResponse(200, {"content-type": "text/plain; charset=utf-7"}, b"+2AA-"))
 @example(HttpResponse(200, {"content-type": "text/plain; charset*=%00''%00"}, b"tea"))
+@example(HttpResponse(200, {"content-type": "text/plain; charset*3=a; charset*=b"}, b"tea"))
 @example(HttpResponse(500, {"x-amzn-requestid": "a\nb" * 9_000}, b""))
 def test_any_response_is_one_that_can_be_handed_on_or_an_error(http: HttpResponse) -> None:
     start = monotonic()
