@@ -68,8 +68,8 @@ class Response(http.client.HTTPResponse):
             assert_header_parsing(self.headers)
         except urllib3.exceptions.HeaderParsingError:
             return "malformed headers"
-        lengths = [length.strip() for length in self.headers.get_all("content-length", [])]
-        codings = [coding.strip().lower() for coding in self.headers.get_all("transfer-encoding", [])]
+        lengths = [length.strip(" \t") for length in self.headers.get_all("content-length", [])]
+        codings = [coding.strip(" \t").lower() for coding in self.headers.get_all("transfer-encoding", [])]
         if len(set(lengths)) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
             return "malformed or contradicting lengths"
         if codings not in ([], ["chunked"]) or (codings and lengths):

@@ -62,6 +62,7 @@ ODD = {
     "lengths in a list": HEAD + b"Content-Length: 2, 3\r\n\r\nhi!",
     "length with underscores": HEAD + b"Content-Length: 0_2\r\n\r\nhi",
     "length with sign": HEAD + b"Content-Length: +2\r\n\r\nhi",
+    "length after a control character": HEAD + b"Content-Length: \x0b2\r\n\r\nhi",
     "negative length": HEAD + b"Content-Length: -2\r\n\r\nhi",
     "length and chunks": HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
     "no length": HEAD + b"\r\nhi",
