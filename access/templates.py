@@ -26,12 +26,12 @@ REQUIRED_PARAMETERS: dict[str, dict[str, Any]] = {
         "ApiUrl": f"https://a1b2c3d4e5.execute-api.{REGION}.amazonaws.com/v1",
         "ExecutorRoleArn": f"arn:aws:iam::{ACCOUNTS['a']}:role/executor",
         "ExternalId": "external-id",
+        "CallPath": "/path",
     },
     "access": {
         "GrantedMethodArns": [f"arn:aws:execute-api:{REGION}:{ACCOUNTS['a']}:a1b2c3d4e5/v1/GET/orders"],
         "ConsumerAccountIds": [ACCOUNTS["b"]],
         "ExternalId": "external-id",
-        "CallPath": "/path",
     },
 }
 
