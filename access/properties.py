@@ -207,12 +207,17 @@ def solve(request: Request, formula: Any) -> Any:
         UndecidedError: z3 did not decide within a minute.
     """
     solver = z3.Solver()
-    solver.set(timeout=_TIMEOUT_MS)
     solver.add(request.guarantees, formula)
+    solver.set(timeout=_TIMEOUT_MS // 10)
     answer = solver.check()
     if answer == z3.unknown:
+        # z3's search depends on all formulas that the process has made; in a context of its own it does not.
+        solver = solver.translate(z3.Context())
+        solver.set(timeout=_TIMEOUT_MS)
+        answer = solver.check()
+    if answer == z3.unknown:
         raise UndecidedError(solver.reason_unknown())
-    return solver.model() if answer == z3.sat else None
+    return solver.model().translate(z3.main_ctx()) if answer == z3.sat else None
 
 
 def new_request(model: Model, kind: Kind, prefix: str = "", session: Field | None = None) -> Request:
