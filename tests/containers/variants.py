@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from access.model import load
 from lab.functions import read_functions
 
 type Invoke = Callable[..., Any]
@@ -12,6 +13,10 @@ type Invoke = Callable[..., Any]
 
 CALLER = next(function for function in read_functions().values() if function.reads_queue)
 BACKEND = next(function for function in read_functions().values() if function.routes)
+GET = next(
+    route for route in load().routes if route.function == BACKEND.name and route.promised and route.method == "GET"
+)
+"""A route of the backend that consumers may call."""
 
 PROBE_SECONDS = 5
 """Timeout of the caller's variant `Probe`."""

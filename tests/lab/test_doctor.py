@@ -715,7 +715,7 @@ def test_an_http_api_is_an_api(lab: Lab, examine: Doctor, http_api: str) -> None
 
 
 def test_the_backend_has_no_such_resource(lab: Lab, examine: Doctor) -> None:
-    report = examine(lab, "/echo?status=404")
+    report = examine(lab, "/echo/404")
 
     assert report.failed() == ["backend"]
     assert report.next == "Account B: check the path and the ids in it."

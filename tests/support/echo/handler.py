@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from typing import Any
 
 import boto3
@@ -18,7 +19,8 @@ def handler(event: dict[str, Any], _: object) -> dict[str, Any]:
     except UnknownCallerError as error:
         return {"statusCode": 403, "body": json.dumps(error_body(event, "forbidden", str(error)))}
     query, body = event["multiValueQueryStringParameters"] or {}, json.loads(event["body"] or "{}")
-    status = int(query.get("status", ["200"])[0])
+    text = (event["pathParameters"] or {}).get("text", "")
+    status = next((int(asked) for asked in (*query.get("status", []), text) if re.fullmatch("[0-9]{3}", asked)), 200)
     result = {
         "account_id": consumer.account_id,
         "session_name": consumer.session_name,

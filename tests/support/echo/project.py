@@ -6,7 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import yaml
 from samtranslator.yaml_helper import yaml_parse
 
 from access.contract import CONTRACT
@@ -30,7 +29,7 @@ def write(folder: Path) -> Path:
     # The emulator writes no access log.
     del kept["EchoApi"]["Properties"]["AccessLogSetting"]
     template["Resources"] = kept | yaml_parse((_HERE / "template.yaml").read_text())["Resources"]
-    (folder / "template-account-a.yaml").write_text(yaml.safe_dump(template, sort_keys=False))
+    (folder / "template-account-a.yaml").write_text(json.dumps(template))
     for path in (*PROJECT.glob("template-*.yaml"), PROJECT / "samconfig.toml"):
         if path.name != "template-account-a.yaml":
             shutil.copy(path, folder)
