@@ -20,7 +20,8 @@ from lab.__main__ import main
 from lab.containers.lab import ContainerLab
 from lab.containers.sam_local import SamLocal
 from lab.sam import SamError
-from tests.containers.variants import BACKEND, CALLER
+from tests.containers.variants import BACKEND, CALLER, GET
+from tests.support.requests import api_request
 
 
 @pytest.fixture(autouse=True)
@@ -63,15 +64,14 @@ def test_without_an_event_warm_containers_follow_every_build(
     responses: list[tuple[Any, Any]] = []
     warm: list[set[str]] = []
 
+    events = {CALLER.name: {"path": GET.example.path}, BACKEND.name: api_request(GET)}
+
     def ask(urls: dict[str, str]) -> None:
         with requests.Session() as http:
             http.trust_env = False
             caller, backend = (
-                http.post(urls[function], data=(PROJECT / event).read_bytes(), timeout=60).json()
-                for function, event in (
-                    (CALLER.name, "events/direct-call.json"),
-                    (BACKEND.name, "events/api-whoami.json"),
-                )
+                http.post(urls[function], json=events[function], timeout=60).json()
+                for function in (CALLER.name, BACKEND.name)
             )
         responses.append((caller["status"], backend["statusCode"]))
         warm.append({str(container.id) for container in docker_engine.containers.list()})
@@ -106,10 +106,10 @@ def test_start_api_does_not_authorize_so_the_backend_refuses(
     sam_local: SamLocal,
 ) -> None:
     """API Gateway would refuse an unsigned request itself; here it gets through, without the identity of its sender."""
-    events = {"WhoAmI": {"Type": "Api", "Properties": {"Method": "GET", "Path": "/whoami"}}}
+    events = {"Route": {"Type": "Api", "Properties": {"Method": "GET", "Path": GET.path}}}
     variants = {BACKEND.name: {"Environment": sam_local.example_variables(BACKEND), "Events": events}}
     with sam_local.serve("start-api", BACKEND, variants) as url, requests.Session() as http:
         http.trust_env = False
-        answer = http.get(f"{url}/whoami", timeout=60)
+        answer = http.get(f"{url}{GET.example.path}", timeout=60)
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "forbidden", "the backend's own refusal"

@@ -94,11 +94,3 @@ def test_every_type_is_here() -> None:
     """Except the three base classes that are never raised."""
     types = {name for name, item in vars(errors).items() if isinstance(item, type) and issubclass(item, Exception)}
     assert {type(error).__name__ for error, _ in FAULTS} | OTHERS == types - {"CallError", "ResponseError", "ApiError"}
-
-
-def test_a_backend_that_is_set_up_wrongly_does_not_start(backend: Invoke) -> None:
-    payload = backend({}, "WrongSettings")
-    assert payload["errorType"] == "ValueError"
-    assert payload["errorMessage"] == (
-        "environment variable EXECUTOR_ROLE_IDS must match AROA[A-Z0-9]+(,AROA[A-Z0-9]+)*,?, not 'ExecutorRole'"
-    )

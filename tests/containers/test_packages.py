@@ -30,5 +30,5 @@ def test_the_packages_hold_the_same_files(containers: ContainerLab, function: Fu
     overrides = ("--parameter-overrides", "Architecture=x86_64")
     containers.lab.sam.run("build", function.account, *overrides, "--build-dir", str(tmp_path))
     arm64 = digests(containers.package(function))
-    assert len(arm64) > 50
+    assert arm64
     assert digests(tmp_path / function.name) == arm64

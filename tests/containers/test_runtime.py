@@ -8,13 +8,13 @@ from typing import Any
 import docker
 import pytest
 
-from access.templates import ACCOUNTS, Side, resolved
+from access.templates import Side, resolved
 from lab.accounts import REGION
 from lab.containers.lab import ContainerLab
 from lab.containers.sam_local import SamLocal
 from lab.functions import Function
 from tests.containers.probe import FOLDERS
-from tests.containers.variants import BACKEND, CALLER, PROBE_SECONDS, Invoke
+from tests.containers.variants import BACKEND, CALLER, GET, PROBE_SECONDS, Invoke
 
 SIDES: dict[str, Side] = {CALLER.name: "b", BACKEND.name: "a"}
 
@@ -89,7 +89,7 @@ def test_only_the_temporary_folder_can_be_written_to(seen: dict[str, Any]) -> No
 
 
 def test_nothing_of_the_package_is_compiled_at_the_start(seen: dict[str, Any]) -> None:
-    assert len(seen["loaded"]) > 50
+    assert seen["loaded"]
     assert seen["compiled"] == []
 
 
@@ -97,7 +97,6 @@ def test_without_its_bytecode_the_package_would_be_compiled(backend: Invoke) -> 
     """The test above can fail."""
     report = backend({}, "WithoutBytecode")
     assert f"/var/task/{BACKEND.properties['Handler'].partition('.')[0]}/handler.py" in report["compiled"]
-    assert len(report["compiled"]) > 50
 
 
 def test_the_environment_is_lambda_s(function: Function, seen: dict[str, Any], sam_local: SamLocal) -> None:
@@ -150,7 +149,7 @@ def test_a_warm_start_is_cheaper_than_a_cold_one(caller: Invoke) -> None:
     seconds = []
     for _ in range(3):
         started = monotonic()
-        assert caller({"path": "/whoami"}, "Cold")["status"] == 200
+        assert caller({"path": GET.example.path}, "Cold")["status"] == 200
         seconds.append(monotonic() - started)
     cold, *warm = seconds
     assert min(warm) < cold / 2
@@ -158,7 +157,7 @@ def test_a_warm_start_is_cheaper_than_a_cold_one(caller: Invoke) -> None:
 
 def test_the_emulator_runs_both_functions_with_their_own_roles(containers: ContainerLab) -> None:
     lab = containers.lab
-    assert lab.invoke({"path": "/whoami"})["body"]["account_id"] == ACCOUNTS["b"]
-    refused = lab.invoke({"method": "DELETE", "path": "/whoami"})
+    assert lab.invoke({"path": GET.example.path})["status"] == GET.status
+    refused = lab.invoke({"path": "/nowhere"})
     assert refused["errorType"] == "ForbiddenError"
     assert "AccessDeniedException" in refused["errorMessage"]

@@ -103,3 +103,11 @@ def test_the_invalid_messages_of_a_batch_are_kept_at_once(caller: Invoke, contai
 
 def test_odd_messages_are_kept_as_well(caller: Invoke) -> None:
     assert caller(EVENTS["call-sqs-odd.json"]) == {"batchItemFailures": []}
+
+
+def test_a_backend_that_is_set_up_wrongly_does_not_start(backend: Invoke) -> None:
+    payload = backend({}, "WrongSettings")
+    assert payload["errorType"] == "ValueError"
+    assert payload["errorMessage"] == (
+        "environment variable EXECUTOR_ROLE_IDS must match AROA[A-Z0-9]+(,AROA[A-Z0-9]+)*,?, not 'ExecutorRole'"
+    )
