@@ -25,6 +25,9 @@ _SOURCE = next(
     resource["Properties"] for resource in _RESOURCES.values() if resource["Type"] == "AWS::Lambda::EventSourceMapping"
 )
 RECEIVES: int = _RESOURCES["CallQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"]
+UNKEYED_RECEIVES: int = resolved("b", ApiIgnoresIdempotencyKeys="true")["Resources"]["CallQueue"]["Properties"][
+    "RedrivePolicy"
+]["maxReceiveCount"]
 
 
 # moto iterates over all queues to find the dead-letter queue of a new one.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 
 import pytest
 
 from tests.faults.cases import CASES, Case
+from tests.faults.environment import TIMED_OUT
 from tests.faults.runner import QUEUED, UnkeyedResult, run_all, run_unkeyed_case
 from tests.faults.testbed import Shared, TestBed, order
+from tests.support.aws.loopback import Exchange, RequestFault, once
 
 ORDERING = [case for case in CASES if case.call(QUEUED).get("method") == "POST" and "key used" not in case.fault]
 
@@ -38,6 +41,35 @@ def test_no_call_is_lost(case: Case, results: dict[str, UnkeyedResult]) -> None:
     assert ordered == case.ordered
     if case.error is not None and ordered:
         assert result.failed[0].uncertain, "a replay would order twice"
+
+
+def test_a_function_killed_in_the_middle_of_a_call_is_not_repeated(shared: Shared) -> None:
+    working = threading.Event()
+
+    @RequestFault
+    def work_and_stall(exchange: Exchange) -> None:
+        exchange.respond()
+        working.set()
+        exchange.stall()
+
+    bed = TestBed(shared, ignores_keys=True)
+
+    def kill() -> None:
+        assert working.wait(10)
+        bed.environment.kill()
+
+    killer = threading.Thread(target=kill)
+    try:
+        bed.provider.api.inject(once(work_and_stall))
+        bed.put(order("killed"))
+        killer.start()
+        [killed] = bed.deliver()
+        killer.join()
+        assert killed.error == TIMED_OUT
+        assert bed.ordered() == ["killed"]
+        assert [json.loads(call.body) for call in bed.queues.waiting()] == [order("killed")]
+    finally:
+        bed.stop()
 
 
 def test_the_api_really_ignores_keys(shared: Shared) -> None:

@@ -17,7 +17,7 @@ from moto import mock_aws
 from access.templates import resolved
 from tests.faults.backend import STAGE, Backend, KilledError, in_memory
 from tests.faults.environment import SPEEDUP, Environment, Invocation, fork_server
-from tests.faults.queues import RECEIVES, Queues
+from tests.faults.queues import RECEIVES, UNKEYED_RECEIVES, Queues
 from tests.support.aws.certificates import Authority
 from tests.support.aws.gateway import Gateway, gateway_error
 from tests.support.aws.loopback import HOST, Response, Server
@@ -119,14 +119,14 @@ class TestBed:
     __test__ = False
 
     def __init__(
-        self, shared: Shared, *, receives: int = RECEIVES, speedup: float = SPEEDUP, ignores_keys: bool = False
+        self, shared: Shared, *, receives: int | None = None, speedup: float = SPEEDUP, ignores_keys: bool = False
     ) -> None:
         self.shared = shared
         self.authority = shared.authority
         self.account = str(next(_consumers))
         self.provider = Provider(shared.authority, shared.backend, ignores_keys=ignores_keys)
         self.third_party = Server(lambda _: Response(200), shared.authority.tls(HOST))
-        self.queues = Queues(self.account, receives)
+        self.queues = Queues(self.account, UNKEYED_RECEIVES if ignores_keys else receives or RECEIVES)
         self.sqs = Server(self.queues.respond, shared.authority.tls(HOST))
         self._speedup = speedup
         self._ignores_keys = ignores_keys

@@ -57,12 +57,16 @@ def test_the_caller_gets_account_as_outputs_under_their_names(resources: dict[st
 
 
 def test_an_api_that_ignores_idempotency_keys_gets_no_call_twice() -> None:
-    def retries(ignores: str) -> int:
+    def repetitions(ignores: str) -> tuple[int, int, int]:
         found = resolved("b", ApiIgnoresIdempotencyKeys=ignores)["Resources"]
-        attempts: int = found["CallerFunctionEventInvokeConfig"]["Properties"]["MaximumRetryAttempts"]
-        return attempts
+        schedule = next(item for item in found.values() if item["Type"] == "AWS::Scheduler::Schedule")
+        return (
+            found["CallerFunctionEventInvokeConfig"]["Properties"]["MaximumRetryAttempts"],
+            schedule["Properties"]["Target"]["RetryPolicy"]["MaximumRetryAttempts"],
+            found["CallQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"],
+        )
 
-    assert (retries("false"), retries("true")) == (2, 0)
+    assert (repetitions("false"), repetitions("true")) == ((2, 10, 5), (0, 0, 1))
 
 
 def test_without_a_role_the_function_may_invoke_granted_methods() -> None:
