@@ -172,7 +172,9 @@ for name in ("access", "cross_account_api", "lab", "products", "orders"):
     folders = ("access", "functions/cross_account_api", "lab", "functions/products")
     assert [Path(origin).parent for origin in found[1:4]] == [copy.folder / folder for folder in folders[1:]]
     assert found[4] == "None"
-    assert {*copy.python("-c", "import access; print(*access.__path__)").stdout.split()} == {str(copy.folder / "access")}
+    assert {*copy.python("-c", "import access; print(*access.__path__)").stdout.split()} == {
+        str(copy.folder / "access")
+    }
 
 
 def test_nothing_else_names_the_example(copy: Copy) -> None:

@@ -13,6 +13,7 @@ import pytest
 from samcli.commands.deploy.command import cli as deploy_command
 from samcli.commands.validate.validate import cli as validate_command
 
+from access.model import load
 from access.templates import PROJECT, resolved, rules, source
 
 METHODS = "arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/v1/"
@@ -241,7 +242,7 @@ def test_ids_of_organizations_are_those_that_aws_gives() -> None:
 
 
 def test_the_guard_is_the_statement_of_account_as_api() -> None:
-    theirs = resolved("a")["Resources"]["OrdersApi"]["Properties"]["Policy"]["Statement"][0]
+    theirs = resolved("a")["Resources"][load().api]["Properties"]["Policy"]["Statement"][0]
     assert json.loads(resolved("access")["Outputs"]["GuardStatement"]["Value"]) == theirs
 
 
