@@ -8,6 +8,7 @@ import re
 import socket
 import string
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -183,8 +184,8 @@ def read(raw: bytes, method: str = "GET") -> tuple[int, bytes] | None:  # noqa: 
         body = rest[:length] if len(rest) >= length else None
     else:
         body = None
-    if body and (b"content-encoding", b"gzip") in headers:
-        with suppress(OSError, EOFError, Exception):
+    if body and [value for name, value in headers if name == b"content-encoding"] == [b"gzip"]:
+        with suppress(OSError, EOFError, zlib.error):
             return status, gzip.decompress(body)
         return None
     return None if body is None else (status, body)
