@@ -13,7 +13,7 @@ for (const { principal, action, resource, owner, context, identity, policy } of 
     resourceControlPolicies: [],
   }
   const { resultType, overallResult, errors } = await runSimulation(simulation, {})
-  // It knows no ARN of a method with an empty path.
+  // It does not support the ARN of a method with an empty path.
   const unknown = errors?.message === 'no.resource.types'
   if (resultType !== 'single' && !unknown) throw new Error(JSON.stringify({ simulation, resultType, errors }))
   decisions.push(unknown ? null : overallResult === 'Allowed')

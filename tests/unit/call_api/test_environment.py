@@ -114,8 +114,8 @@ CASES = {
     "a section twice": Case("[profile p]\n[profile p]\n", "line 2, cannot be read. Account B: correct this file."),
     "a setting twice": Case(f"[profile p]\n{KEYS}{KEYS}", "line 4, cannot be read."),
     "no section": Case("region = eu-west-1\n", "line 1, cannot be read."),
-    "a line that is no setting": Case("[profile p]\naws_secret_access_key not-shown\n", "line 2, cannot be read."),
-    "a nested line that is no setting": Case("[profile p]\ns3 =\n  not-shown\n", "cannot be read. Account B: correct"),
+    "an invalid line": Case("[profile p]\naws_secret_access_key not-shown\n", "line 2, cannot be read."),
+    "an invalid nested line": Case("[profile p]\ns3 =\n  not-shown\n", "cannot be read. Account B: correct"),
     "not UTF-8": Case("[profile p]\n# M\udcfcller\n", "cannot be read. Account B: correct this file."),
     "an empty region for STS": Case(
         f"[profile p]\n{ROLE.replace('region = eu-west-1', '')}source_profile = q\n[profile q]\n{KEYS}",
@@ -142,7 +142,7 @@ CASES = {
         environment={"HTTPS_PROXY": "http://u:p%C5%82@127.0.0.1:9"},
         configured=True,
     ),
-    "a proxy that is no URL": Case(
+    "an invalid proxy": Case(
         f"[profile p]\n{KEYS}region = eu-west-1\n", "HTTPS_PROXY", 2, {"HTTPS_PROXY": "http://[::1"}, configured=True
     ),
     "no CA certificates": Case(
