@@ -21,7 +21,7 @@ class Caller:
     """A stack of template-account-b.yaml."""
 
     def __init__(self, foreign: Foreign, account: str, stack_name: str, api: Api, **parameters: str) -> None:
-        given = workarounds.consumer_parameters(api.url) | {"ScheduleState": "DISABLED"} | parameters
+        given = workarounds.consumer_parameters(api.url) | {"ScheduleState": "DISABLED", "CallPath": "/"} | parameters
         overrides = [f'{name}="{value}"' for name, value in given.items()]
         foreign.lab.sam.run(
             "deploy", ACCOUNT_B, "--profile", account, "--stack-name", stack_name, "--parameter-overrides", *overrides
