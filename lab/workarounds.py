@@ -87,8 +87,6 @@ def adapted_template(text: str) -> str:
     """Return a template in the form that the emulator can deploy."""
     template: dict[str, Any] = yaml_parse(text)
     template["Conditions"] = {name: _adapted_condition(item) for name, item in template["Conditions"].items()}
-    # Its address stands where an API on AWS has a host name.
-    template["Parameters"].get("ApiUrl", {}).pop("AllowedPattern", None)
     # It does not implement this resource type.
     template["Resources"] = {
         name: resource
