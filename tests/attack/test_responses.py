@@ -184,7 +184,7 @@ def read(raw: bytes, method: str = "GET") -> tuple[int, bytes] | None:  # noqa: 
         body = rest[:length] if len(rest) >= length else None
     else:
         body = None
-    if body and [value for name, value in headers if name == b"content-encoding"] == [b"gzip"]:
+    if body and [value.lower() for name, value in headers if name == b"content-encoding"] in ([b"gzip"], [b"x-gzip"]):
         with suppress(OSError, EOFError, zlib.error):
             return status, gzip.decompress(body)
         return None
