@@ -91,6 +91,8 @@ class _Stream(io.BufferedReader):
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(size)
+        if not line and self.expected is _STATUS_LINE:
+            return line  # http.client raises RemoteDisconnected
         match = self.expected.fullmatch(line)
         if not match:
             is_whole = line.endswith(b"\n")
