@@ -147,7 +147,7 @@ class Connections:
                 body = _read(response)
         except urllib3.exceptions.HTTPError as error:
             raise _connection_error(error, timeout) from error
-        headers = {name.lower(): _FOLD.sub(" ", value) for name, value in response.headers.itermerged()}
+        headers = {name.lower(): _FOLD.sub(" ", value).strip(" \t") for name, value in response.headers.itermerged()}
         if body and headers.get("content-encoding", "").lower() in _GZIP:
             body = _decompress(body)
             del headers["content-encoding"]

@@ -238,6 +238,7 @@ def test_an_odd_response_is_no_success(server: RawServer, connections: Connectio
         (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", "hi"),
         (HEAD + b"X-A: 1\r\n  2\r\nContent-Length: 2\r\n\r\nhi", "hi"),
         (HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", "hi"),
+        (HEAD + b"Content-Encoding: GZIP\t\r\nContent-Length: %d\r\n\r\n" % len(ZIPPED) + ZIPPED, "tea " * 100),
         (b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", None),
         (b"HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n\r\n", None),
         (b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n", None),
