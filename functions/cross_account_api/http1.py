@@ -9,12 +9,16 @@ import time
 from contextlib import suppress
 from typing import Any
 
-import urllib3
-from urllib3.util.response import assert_header_parsing
+_CUT_OFF = "the connection was closed too early"
+_MAX_HEAD_BYTES = 64 * 1024
+"""API Gateway sends at most 10 KiB: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
+_HEAD = re.compile(
+    rb"HTTP/1\.(?P<minor>[0-9]) (?P<status>[1-9][0-9]{2})(?: (?P<reason>[^\0\r\n]*))?\r?\n"
+    rb"(?P<headers>(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\0\r\n]*\r?\n(?:[ \t][^\0\r\n]*\r?\n)*)*)\r?\n"
+)
+_FOLD = re.compile(rb"\r?\n[ \t]+")
 _LENGTH = re.compile("[0-9]{1,18}")
-_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: [^\0\r\n]*)?\r?\n")
-_HEADER = re.compile(rb"([^\0\r\n]*)\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\0\r\n]*)?\r?\n")
 _TRAILER = re.compile(rb"(?:[^\0\r\n:]+:[^\0\r\n]*)?\r?\n")
 
@@ -52,57 +56,75 @@ class Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read the head of the final response."""
-        super().begin()
-        while 100 <= self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
-            self.headers: Any = None
-            super().begin()
-        if problem := self._problem():
-            raise http.client.HTTPException(problem)
-        if self.chunked and self.length == 0:  # no body, but some send the end of one
-            self.chunked = False
+        head = self.fp.read_head()
+        while head["status"][:1] == b"1":
+            if head["status"] == b"101":
+                raise http.client.HTTPException("another protocol")
+            head = self.fp.read_head()
+        self.version = 10 if head["minor"] == b"0" else 11
+        self.code = self.status = int(head["status"])
+        self.reason = (head["reason"] or b"").decode("latin-1")
+        self.headers = self.msg = http.client.HTTPMessage()
+        values: dict[str, list[str]] = {"content-length": [], "transfer-encoding": [], "connection": []}
+        for line in _FOLD.sub(b" ", head["headers"]).splitlines():
+            name, _, value = line.decode("latin-1").partition(":")
+            value = value.strip(" \t")
+            self.headers.set_raw(name, value)
+            if name.lower() in values:
+                values[name.lower()].append(value)
+        self._frame(values["content-length"], [coding.lower() for coding in values["transfer-encoding"]])
+        if self.version == 10 or "close" in ",".join(values["connection"]).lower():
             self.will_close = True
-        self.fp.expected = _CHUNK_SIZE
 
-    def _problem(self) -> str:
-        try:
-            assert_header_parsing(self.headers)
-        except urllib3.exceptions.HeaderParsingError:
-            return "malformed headers"
-        lengths = [length.strip(" \t") for length in self.headers.get_all("content-length", [])]
-        codings = [coding.strip(" \t").lower() for coding in self.headers.get_all("transfer-encoding", [])]
+    def _frame(self, lengths: list[str], codings: list[str]) -> None:
+        """Find out where the body ends."""
         if len(set(lengths)) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
-            return "malformed or contradicting lengths"
+            raise http.client.HTTPException("malformed or contradicting lengths")
         if codings not in ([], ["chunked"]) or (codings and lengths):
-            return "a body whose length is not clear"
-        if self.status == http.client.SWITCHING_PROTOCOLS:
-            return "another protocol"
-        if 200 <= self.status < 300 and self.length is None and not self.chunked:
-            return "a body of unknown length, which may be cut off"
-        return ""
+            raise http.client.HTTPException("a body whose length is not clear")
+        method = self._method  # type: ignore[attr-defined]
+        self.length = int(lengths[0]) if lengths else None
+        self.chunked, self.chunk_left = bool(codings), None
+        self.will_close = self.length is None and not codings
+        if self.status in (http.client.NO_CONTENT, http.client.NOT_MODIFIED) or method == "HEAD":
+            # No body; some send the end of a chunked one all the same.
+            self.length, self.chunked, self.will_close = 0, False, bool(codings)
+        elif self.chunked:
+            self.fp.expected = _CHUNK_SIZE
+        elif self.length is None and self.status < 300:
+            raise http.client.HTTPException("a body of unknown length, which may be cut off")
 
 
 class _Stream(io.BufferedReader):
     """What http.client reads a response from: every line must be whole, and all of it come before the timeout."""
 
+    expected: re.Pattern[bytes] | None = None
+
     def __init__(self, raw: socket.SocketIO, sock: Any) -> None:
         self._source = _Source(raw, sock)
         super().__init__(self._source)
-        self.expected = _STATUS_LINE
+
+    def read_head(self) -> re.Match[bytes]:
+        """Read a status line and the headers."""
+        head = line = b""
+        while line not in (b"\r\n", b"\n"):
+            line = super().readline(_MAX_HEAD_BYTES)
+            if not (line or head):
+                raise http.client.RemoteDisconnected("the connection was closed without a response")
+            head += line
+            if len(head) >= _MAX_HEAD_BYTES:
+                raise http.client.HTTPException(f"headers of {_MAX_HEAD_BYTES} bytes or more")
+            if not line.endswith(b"\n"):
+                raise http.client.HTTPException(_CUT_OFF)
+        return _require(_HEAD, head)
 
     def readline(self, size: int | None = -1, /) -> bytes:
+        """Read a line of a chunked body, or of a proxy's response."""
         line = super().readline(size)
-        if not line and self.expected is _STATUS_LINE:
-            return line  # http.client raises RemoteDisconnected
-        match = self.expected.fullmatch(line)
-        if not match:
-            is_whole = line.endswith(b"\n")
-            raise http.client.HTTPException("malformed response" if is_whole else "the connection was closed too early")
-        if self.expected is _STATUS_LINE:
-            self.expected = _HEADER
-        elif self.expected is _HEADER and not match[1]:
-            self.expected = _STATUS_LINE  # after an interim response
-        elif self.expected is _CHUNK_SIZE and int(match[1], 16) == 0:
-            self.expected = _TRAILER
+        if self.expected:
+            match = _require(self.expected, line)
+            if self.expected is _CHUNK_SIZE and int(match[1], 16) == 0:
+                self.expected = _TRAILER
         return line
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -150,6 +172,13 @@ class _Source(io.RawIOBase):
     def close(self) -> None:
         self._raw.close()
         super().close()
+
+
+def _require(pattern: re.Pattern[bytes], text: bytes) -> re.Match[bytes]:
+    match = pattern.fullmatch(text)
+    if not match:
+        raise http.client.HTTPException("malformed response" if text.endswith(b"\n") else _CUT_OFF)
+    return match
 
 
 def _seconds_until(deadline: float) -> float:

@@ -6,7 +6,6 @@ again, no redirect is followed, nothing is retried.
 """
 
 import os
-import re
 import ssl
 import time
 import zlib
@@ -42,7 +41,6 @@ _GZIP = ("gzip", "x-gzip")
 _MAX_RETRY_AFTER = 6 * 3600
 """As in urllib3 from 2.8; before, it gave integers that no float can hold."""
 
-_FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
 _NO_RETRIES = urllib3.Retry(total=False, redirect=False)
 _NOTHING_SENT = (
     urllib3.exceptions.NewConnectionError,
@@ -147,7 +145,7 @@ class Connections:
                 body = _read(response)
         except urllib3.exceptions.HTTPError as error:
             raise _connection_error(error, timeout) from error
-        headers = {name.lower(): _FOLD.sub(" ", value).strip(" \t") for name, value in response.headers.itermerged()}
+        headers = {name.lower(): value for name, value in response.headers.itermerged()}
         if body and headers.get("content-encoding", "").lower() in _GZIP:
             body = _decompress(body)
             del headers["content-encoding"]

@@ -76,7 +76,7 @@ ODD = {
     "header without colon": HEAD + b"tea\r\nContent-Length: 2\r\n\r\nhi",
     "header cut by a bare CR": HEAD + b"X-A: 1\rContent-Length: 2\r\n\r\nhi",
     "NUL": HEAD + b"X-A: \0\r\nContent-Length: 2\r\n\r\nhi",
-    "many headers": HEAD + b"X-A: 1\r\n" * 200 + b"Content-Length: 2\r\n\r\nhi",
+    "many headers": HEAD + b"X-A: 1\r\n" * 9000 + b"Content-Length: 2\r\n\r\nhi",
     "huge header": HEAD + b"X-A: " + b"x" * 70_000 + b"\r\nContent-Length: 2\r\n\r\nhi",
     "gzip that is none": HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi",
     "gzip bomb": HEAD
@@ -230,6 +230,17 @@ def test_an_odd_response_is_no_success(server: RawServer, connections: Connectio
 
     with pytest.raises(CallError):
         read_response(send(connections))
+
+
+@pytest.mark.parametrize("run", [b" " * 60_000, b"\r\n " * 20_000, b"a:" * 30_000, b"\r\na:" * 15_000])
+def test_a_long_head_is_read_in_linear_time(server: RawServer, connections: Connections, run: bytes) -> None:
+    started = monotonic()
+    for end in (b"\0", b"x"):
+        server.reset([HEAD + b"X-A: 1" + run + end + b"\r\nContent-Length: 2\r\n\r\nhi"])
+        with suppress(CallError):
+            send(connections)
+
+    assert monotonic() - started < 2  # milliseconds; minutes if a pattern backtracks
 
 
 @pytest.mark.parametrize(
