@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -67,13 +68,18 @@ def read(folder: Path) -> dict[tuple[str, str], Operation]:
     """
     if not (folder / CONTRACT).exists():
         return {}
-    document = yaml.safe_load((folder / CONTRACT).read_text())
+    document = _parse((folder / CONTRACT).read_text())
     return {
         (method.upper(), path): _operation(path, item, item[method], document)
         for path, item in document["paths"].items()
         for method in item
         if method in _METHODS
     }
+
+
+@lru_cache(maxsize=4)
+def _parse(text: str) -> Any:
+    return yaml.safe_load(text)
 
 
 def without_contract(path: str) -> Example:
