@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+import re
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 _LABS = {"lab", "own_lab", "foreign", "containers", "docker_engine"}
-_TOGETHER = ("tests/containers", "tests/lab/foreign")
-"""Folders whose tests share what takes long to start, besides the lab that each worker has."""
+
+_SCOPES = {
+    "containers": re.compile("tests/containers/"),
+    "foreign APIs": re.compile("tests/lab/foreign/"),
+    "this API": re.compile("tests/lab/(orders/|test_(access|policies|smoke)[.])|tests/(contract|wheel)/"),
+    "the echo API": re.compile("tests/lab/test_(?!commands|emulator)"),
+}
+"""Tests that share what takes long to start run in one worker; all others are distributed by module."""
+
+_ORDER = ("tests/lab", "tests/rehearsal", "tests/containers", "tests/faults", "tests/wheel", "tests/access")
+"""What takes longest starts first, so that no worker is left with it in the end."""
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives a worker all tests of a module, or of such a folder."""
-
     def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        return next((folder for folder in _TOGETHER if module.startswith(folder)), module)
+        return next((name for name, tests in _SCOPES.items() if tests.match(nodeid)), nodeid.partition("::")[0])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -28,11 +35,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return _Scheduling(config, log)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are cores: a third of the time, tests wait."""
+    cores = os.process_cpu_count() or 1
+    return cores + cores // 2
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _LABS & set(getattr(item, "fixturenames", ())):
             item.add_marker("lab")
+    items.sort(key=lambda item: next((place for place, path in enumerate(_ORDER) if item.nodeid.startswith(path)), 99))
 
 
 @pytest.hookimpl(wrapper=True)

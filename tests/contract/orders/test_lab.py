@@ -42,6 +42,8 @@ CHECKS: list[CheckFunction] = [
 # Documented, but not granted to the executor role.
 NOT_GRANTED = "DELETE /orders/{order_id}"
 
+pytest_plugins = ["schemathesis.pytest.plugin"]
+
 schema = schemathesis.openapi.from_path(PROJECT / "docs/openapi.yaml")
 # The signer sets the header, so a generated one would never arrive.
 schema.config.generation.update(with_security_parameters=False)
