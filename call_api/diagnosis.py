@@ -1,101 +1,292 @@
-"""What doctor looks at: the caller, the endpoint, and two requests to it. Nothing is changed by it.
+"""Doctor's way from the profile to the backend. Nothing is changed on it.
 
 STS is asked who the caller is and for a session, and the API gets GET, once unsigned and once signed.
 """
 
+import os
 import socket
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
 from time import monotonic
 from urllib.parse import urlsplit
 
+import certifi
 from botocore.credentials import ReadOnlyCredentials
 
 from call_api.aws import Caller, identify
-from call_api.causes import RoleRequest
+from call_api.causes import RoleRequest, advise, find_causes
+from call_api.checks import CALL_STEPS, CheckResult, Status, failed, judge_call, judge_stage, ok, skipped, warning
 from call_api.settings import ApiSettings
 from cross_account_api.call import Call
 from cross_account_api.client import Client
-from cross_account_api.credentials import ProfileCredentials, SessionCache
-from cross_account_api.endpoint import find_api_region
-from cross_account_api.errors import AssumeRoleError, CallError, ConnectionFailedError, ForbiddenError, SettingsError
+from cross_account_api.credentials import Credentials, ProfileCredentials, SessionCache
+from cross_account_api.denials import Denial
+from cross_account_api.endpoint import ROLE_ARN, SESSION_NAME, find_api_region
+from cross_account_api.errors import (
+    AssumeRoleError,
+    CallError,
+    ConnectionFailedError,
+    ForbiddenError,
+    NotFoundError,
+    SettingsError,
+)
 from cross_account_api.response import Response, read_response
 from cross_account_api.transport import Connections, Request, Timeout, find_proxy
 
+_CLOCK_SECONDS = 300
+"""How far a signature's time may be from AWS's own."""
+
 _PROBE_TIMEOUT = Timeout(connect=10.0, read=10.0, total=20.0)
 _CALL_SECONDS = 20.0
+NOT_REACHED = {
+    "profile": skipped(""),
+    "clock": skipped("STS was not asked"),
+    "credentials": skipped("no profile to find them with"),
+    "account": skipped("the caller is not known"),
+    "role ARN": skipped("no profile to read it from"),
+    "session name": skipped("no profile to read it from"),
+    "AssumeRole": skipped("no credentials to do it with"),
+    "URL": skipped("no profile to read it from"),
+    "region": skipped("there is no URL"),
+    "DNS": skipped("there is no URL"),
+    "TLS": skipped("there is no URL"),
+    "stage": skipped("no connection"),
+    **dict.fromkeys(CALL_STEPS, skipped("no session to sign with")),
+}
+"""All steps in their order, as long as no check gets that far."""
 
 
-@dataclass(frozen=True)
-class Profile:
-    """Who calls.
+class Diagnosis:
+    """Checks a call step by step; `results` has every step.
 
-    Attributes:
-        settings: Options and the profile; None if it cannot be read.
-        problem: Why it leads to no credentials.
-        role: What STS is asked for; its ARN is empty if requests are signed without a role.
-        is_overridden: Whether credentials in the environment come before the profile's role.
-        caller: Whose credentials they are, before a role is assumed.
-        caller_problem: Why that is not known.
-        sts_date: STS's own time, as the header `Date` has it.
-        session: What requests are signed with.
-        session_problem: Why there is none.
-        is_cached: Whether another process got the session.
-        region: The caller's own region.
-        ca_bundle: The profile's file of CA certificates; empty for none.
+    Args:
+        settings: Options and profile.
+        call: What to send.
+        is_chosen: Whether somebody chose the path, so that the backend must answer 2xx; else any response will do.
     """
 
-    settings: ApiSettings | None
-    problem: AssumeRoleError | SettingsError | None = None
-    role: RoleRequest = field(default_factory=lambda: RoleRequest(""))
-    is_overridden: bool = False
-    caller: Caller | None = None
-    caller_problem: AssumeRoleError | None = None
-    sts_date: str = ""
-    session: ReadOnlyCredentials | None = None
-    session_problem: AssumeRoleError | None = None
-    is_cached: bool = False
-    region: str = ""
-    ca_bundle: str = ""
+    def __init__(self, settings: ApiSettings, call: Call, *, is_chosen: bool) -> None:
+        self.results = dict(NOT_REACHED)
+        self._settings = settings
+        self._call = call
+        self._is_chosen = is_chosen
+        self._role = RoleRequest.of_profile(settings.in_profile)
+        if settings.role_arn:
+            self._role = RoleRequest(settings.role_arn, settings.external_id, settings.session_name)
+        self._own: ProfileCredentials | None = None
+        self._is_overridden = False  # by credentials in the environment, which come before the profile's role
+        self._caller: Caller | None = None
+        self._session: ReadOnlyCredentials | None = None
+        self._is_cached = False
 
+        self._check_profile()
+        self.results["role ARN"] = self._check_role_arn()
+        self.results["session name"] = self._check_session_name()
+        self._check_url()
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Where the call goes: what was found out, or why not."""
+    # --- Who calls: account B -----------------------------------------------------------------------------------------
 
-    url: str = ""
-    url_problem: SettingsError | None = None
-    region: str = ""
-    region_problem: SettingsError | None = None
-    url_region: str = ""
-    addresses: tuple[str, ...] = ()
-    proxy: str = ""
-    dns_problem: str = ""
+    def _check_profile(self) -> None:
+        settings, cache = self._settings, SessionCache()
+        name = settings.profile or os.environ.get("AWS_PROFILE") or "default"
+        names = ("source_profile", "credential_source", "sso_session", "mfa_serial")
+        parts = [f"{key} {settings.in_profile[key]}" for key in names if settings.in_profile.get(key)]
+        parts += [f"with {key}" for key in ("role_arn", "external_id") if getattr(self._role, key)]
+        self.results["profile"] = ok(f"{name}: {', '.join(parts) or 'credentials without a role'}")
+        try:
+            own = ProfileCredentials(settings.profile, cache=cache)
+            credentials = settings.find_credentials(own)
+        except AssumeRoleError as error:
+            if error.code in ("NoCredentialsError", "MissingSessionToken"):
+                self.results["credentials"] = failed(error, "credentials that STS knows")
+            else:
+                self.results["profile"] = failed(error, "a profile that leads to the API")
+            return
+        self._own = own
+        self._is_overridden = not settings.role_arn and bool(self._role.role_arn) and own.method == "env"
+        self._identify_caller()
+        if self._caller or "web_identity_token_file" in settings.in_profile:
+            self._get_session(credentials, cache)
 
+    def _identify_caller(self) -> None:
+        settings = self._settings
+        try:
+            # The caller of --role-arn is what the profile leads to, a role of its own included.
+            has_own_role = not settings.role_arn and not self._is_overridden
+            self._caller = identify(settings.profile, settings.in_profile if has_own_role else {})
+        except AssumeRoleError as error:
+            response = getattr(error.__cause__, "response", {})
+            date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+            self.results["clock"] = _check_clock(date) if date else skipped("STS did not respond")
+            self.results["credentials"] = failed(error, "credentials that STS knows")
+            self.results["AssumeRole"] = skipped("the credentials are not valid")
+            return
+        if self._caller.date:
+            self.results["clock"] = _check_clock(self._caller.date)
+        self.results["credentials"] = ok(self._caller.arn)
+        self.results["account"] = self._check_account(self._caller)
+        if settings.role_arn and not self._role.session_name:
+            self._role = replace(self._role, session_name=self._caller.own_session_name)
 
-@dataclass(frozen=True)
-class Unsigned:
-    """What the API responded to an unsigned request: `response` is what it means, `problem` why there is none."""
+    def _check_account(self, caller: Caller) -> CheckResult:
+        role = self._role
+        if caller.is_root and role.role_arn:
+            remedy = "Account B: use an IAM user or a role; the root user can assume none."
+            return failed(f"the root user of {caller.account}", "an IAM user or role of a consumer account", remedy)
+        if role.role_arn.split(":")[4:5] == [caller.account] and not self._is_overridden:
+            observed = f"{caller.account}, which owns the role as well"
+            remedy = "Account B: source_profile must have credentials of account B, role_arn the role of account A."
+            return failed(observed, "a consumer account", remedy) if role.is_ours else warning(observed, remedy)
+        return ok(caller.account)
 
-    problem: CallError | None = None
-    response: Response | CallError | None = None
-    is_http_api: bool = False
+    def _get_session(self, credentials: Credentials, cache: SessionCache) -> None:
+        """Get the session that call-api would sign with: one from the cache, if there is one."""
+        try:
+            self._session = credentials.get_frozen_credentials()
+        except AssumeRoleError as error:
+            self.results["AssumeRole"] = self._explain_refusal(error)
+            return
+        self._is_cached = cache.age(self._session.access_key) == float("inf")
+        if not self._role.role_arn or self._is_overridden:
+            self.results["AssumeRole"] = ok("not needed")
+        else:
+            cached = "a session from ~/.aws/cli/cache"
+            self.results["AssumeRole"] = ok(cached if self._is_cached else "a new session of the role")
+        if not self._caller:
+            self.results["credentials"] = skipped("a web identity is known only once it is used")
+        self.results |= dict.fromkeys(CALL_STEPS, skipped("no API to call"))
 
+    def _explain_refusal(self, error: AssumeRoleError, prefix: str = "") -> CheckResult:
+        result = failed(error, "a session of the role")
+        denial = Denial.parse(error.detail)
+        is_open = error.code == "AccessDenied" and "MultiFactorAuthentication" not in error.detail
+        if is_open and self._caller and not (denial and (denial.policy or denial.action != "sts:AssumeRole")):
+            causes = find_causes(self._caller, self._role)
+            result = replace(result, remedy=advise(causes), causes=causes)
+        return replace(result, observed=prefix + result.observed)
 
-@dataclass(frozen=True)
-class Signed:
-    """What the API responded to a signed request.
+    def _check_role_arn(self) -> CheckResult:
+        role_arn, caller = self._role.role_arn, self._caller
+        if self._is_overridden and caller and not caller.is_session_of(role_arn):
+            observed = "AWS_ACCESS_KEY_ID is set and comes before the profile's role"
+            remedy = "Account B: unset AWS_ACCESS_KEY_ID, or name the profile with --profile."
+            return failed(observed, "a session of the profile's role", remedy)
+        if role_arn and not ROLE_ARN.fullmatch(role_arn):
+            expected = "account A's output ExecutorRoleArn: arn:aws:iam::<account A>:role/<name>"
+            return failed(role_arn, expected, "Account B: set role_arn to account A's output ExecutorRoleArn.")
+        if role_arn:
+            return ok(role_arn)
+        if not caller:
+            return skipped("none, and the caller is not known")
+        return ok(f"none: requests are signed as {caller.arn} itself")
 
-    Attributes:
-        response: What it means.
-        seconds: How long it took.
-        cached: Why the session from the cache was refused, if a new one is accepted.
-        renewal_problem: Why no new session was to be had when the one from the cache was refused.
-    """
+    def _check_session_name(self) -> CheckResult:
+        role, caller = self._role, self._caller
+        if not role.role_arn or self._is_overridden:
+            return ok((caller and caller.session_name) or "not needed")
+        name, account = role.session_name, caller.account if caller else "<account id>"
+        is_bound = name.startswith(f"{account}-") if caller else name[:12].isdecimal() and name[12:13] == "-"
+        if SESSION_NAME.fullmatch(name) and is_bound:
+            return ok(name)
+        observed = name or "the profile has no role_session_name"
+        remedy = "Account B: set role_session_name; account A knows the consumer by it. call-api configure writes it."
+        if not role.is_ours:
+            return warning(observed, remedy)
+        return failed(observed, f"{account}-<name>, at most 64 letters, digits or _+=,.@-", remedy)
 
-    response: Response | CallError
-    seconds: float
-    cached: ForbiddenError | None = None
-    renewal_problem: AssumeRoleError | None = None
+    # --- Where the call goes ------------------------------------------------------------------------------------------
+
+    def _check_url(self) -> None:
+        try:
+            url = self._settings.parse_url()
+        except SettingsError as error:
+            self.results["URL"] = failed(error, "account A's output ApiUrl")
+            return
+        has_no_stage = ".execute-api." in url and not urlsplit(url).path
+        note = " (no stage: right for an HTTP API's $default, wrong for a REST API)" if has_no_stage else ""
+        self.results["URL"] = ok(f"{url}{note}")
+        region = self._check_region(url)
+        self.results["DNS"] = _check_dns(url)
+        if self.results["DNS"].status is Status.OK:
+            self._check_api(url, region)
+        else:
+            self.results["TLS"] = skipped("the host has no address")
+
+    def _check_region(self, url: str) -> str:
+        region = ""
+        try:
+            region = self._settings.find_region(self._own.region if self._own else "")
+            url_region = find_api_region(url, "", region)
+        except SettingsError as error:
+            result = failed(error, "the API's region")
+            self.results["region"] = result if self._own else skipped("the profile that may name it cannot be used")
+            return region
+        self.results["region"] = ok(region)
+        if region != url_region:
+            observed = f"{region}, but the API is in {url_region}"
+            remedy = "Account B: --region, $API_REGION and api_region must be the API's region."
+            self.results["region"] = failed(observed, url_region, remedy)
+        return region
+
+    # --- What the API says --------------------------------------------------------------------------------------------
+
+    def _check_api(self, url: str, region: str) -> None:
+        ca_bundle = self._own.ca_bundle if self._own else ""
+        is_http_api = False
+        unsigned: Response | CallError
+        try:
+            transport = Connections(url, 1, ca_bundle)
+            http = transport.send(Request(self._call.method, url + self._call.target), _PROBE_TIMEOUT)
+            is_http_api = "apigw-requestid" in http.headers
+            unsigned = read_response(http)
+        except (ConnectionFailedError, SettingsError) as error:
+            self.results["TLS"] = failed(error, "a connection to the API, with a trusted certificate")
+            return
+        except CallError as error:
+            unsigned = error
+        self.results["TLS"] = ok("not used on this machine")
+        if url.startswith("https:"):
+            bundle = ca_bundle or os.environ.get("AWS_CA_BUNDLE")
+            by = bundle or f"the public authorities in {certifi.where()}"
+            self.results["TLS"] = ok(f"the certificate is trusted, by {by}")
+        stage = judge_stage(unsigned, is_http_api=is_http_api, is_chosen=self._is_chosen)
+        self.results["stage"] = stage
+        is_api = stage.status is not Status.FAILED or isinstance(unsigned, Response)
+        if not (self._session and region and is_api):
+            return  # no session token is sent to anything else
+        open_client = partial(Client, url, region=region, transport=transport)
+        start = monotonic()
+        signed = _send(self._call, open_client(credentials=_Session(self._session)))
+        seconds = monotonic() - start
+        if self._is_cached and isinstance(signed, ForbiddenError):
+            signed = self._try_new_session(signed, open_client)
+        if is_http_api and isinstance(signed, CallError) and isinstance(unsigned, NotFoundError):
+            signed = unsigned  # an HTTP API looks for the route first
+        self.results |= judge_call(
+            signed, self._call, is_http_api=is_http_api, is_chosen=self._is_chosen, region=region, seconds=seconds
+        )
+
+    def _try_new_session(self, refused: ForbiddenError, open_client: Callable[..., Client]) -> Response | CallError:
+        """Find out whether the API accepts a new session, where it refused the one from the cache."""
+        try:
+            # Neither from the cache nor put there: what call-api does next is not changed.
+            own = ProfileCredentials(self._settings.profile, cache=SessionCache(shared=False))
+            session = own.get_frozen_credentials()
+        except AssumeRoleError as error:
+            prefix = "the cached session is refused, and there is no new one: "
+            self.results["AssumeRole"] = self._explain_refusal(error, prefix)
+            return refused
+        response = _send(self._call, open_client(credentials=_Session(session)))
+        if isinstance(response, ForbiddenError):
+            return refused
+        observed = f"the cached session is refused, a new one is accepted: {refused.problem}"
+        remedy = "call-api replaces the session with the next call. Other tools: delete ~/.aws/cli/cache."
+        self.results["AssumeRole"] = warning(observed, remedy)
+        return response
 
 
 @dataclass(frozen=True)
@@ -112,121 +303,35 @@ class _Session:
         return False
 
 
-def inspect_profile(settings: ApiSettings) -> Profile:
-    """Find out who calls, and get the session that call-api would sign with: one from the cache, if there is one."""
-    cache = SessionCache()
-    try:
-        own = ProfileCredentials(settings.profile, cache=cache)
-        credentials = settings.find_credentials(own)
-    except AssumeRoleError as error:
-        return Profile(settings, problem=error)
-    role = RoleRequest.of_profile(settings.in_profile)
-    if settings.role_arn:
-        role = RoleRequest(settings.role_arn, settings.external_id, settings.session_name)
-    is_overridden = not settings.role_arn and bool(role.role_arn) and own.method == "env"
-    caller = caller_problem = session = session_problem = None
-    is_cached = False
-    try:
-        # The caller of --role-arn is what the profile leads to, a role of its own included.
-        caller = identify(settings.profile, {} if settings.role_arn or is_overridden else settings.in_profile)
-        sts_date = caller.date
-    except AssumeRoleError as error:
-        caller_problem = error
-        response = getattr(error.__cause__, "response", {})
-        sts_date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    if caller and settings.role_arn and not role.session_name:
-        role = RoleRequest(role.role_arn, role.external_id, caller.own_session_name)
-    if not caller_problem or "web_identity_token_file" in settings.in_profile:
-        try:
-            session = credentials.get_frozen_credentials()
-            is_cached = cache.age(session.access_key) == float("inf")
-        except AssumeRoleError as error:
-            session_problem = error
-    return Profile(
-        settings=settings,
-        role=role,
-        is_overridden=is_overridden,
-        caller=caller,
-        caller_problem=caller_problem,
-        sts_date=sts_date,
-        session=session,
-        session_problem=session_problem,
-        is_cached=is_cached,
-        region=own.region,
-        ca_bundle=own.ca_bundle,
-    )
-
-
-def inspect_endpoint(settings: ApiSettings, own_region: str) -> Endpoint:
-    """Find out where the call goes."""
-    try:
-        url = settings.parse_url()
-    except SettingsError as error:
-        return Endpoint(url_problem=error)
-    region = url_region = ""
-    region_problem = None
-    try:
-        region = settings.find_region(own_region)
-        url_region = find_api_region(url, "", region)
-    except SettingsError as error:
-        region_problem = error
-    addresses: tuple[str, ...] = ()
-    dns_problem = proxy = ""
-    host = urlsplit(url)
-    if found := find_proxy(url):
-        try:
-            proxy = urlsplit(found).hostname or "of HTTPS_PROXY"
-        except ValueError:  # `send_unsigned` reports it
-            proxy = "of HTTPS_PROXY"
-    else:
-        try:
-            infos = socket.getaddrinfo(host.hostname, host.port or host.scheme, type=socket.SOCK_STREAM)
-            addresses = tuple(sorted({str(address[0]) for *_, address in infos}))
-        except (OSError, UnicodeError) as error:
-            dns_problem = getattr(error, "strerror", None) or str(error)
-    return Endpoint(url, None, region, region_problem, url_region, addresses, proxy, dns_problem)
-
-
-def send_unsigned(profile: Profile, endpoint: Endpoint, call: Call) -> Unsigned:
-    """Send a request without a signature."""
-    try:
-        transport = Connections(endpoint.url, 1, profile.ca_bundle)
-        http = transport.send(Request(call.method, endpoint.url + call.target), _PROBE_TIMEOUT)
-    except (ConnectionFailedError, SettingsError) as error:
-        return Unsigned(problem=error)
-    except CallError as error:
-        return Unsigned(response=error)
-    is_http_api = "apigw-requestid" in http.headers
-    try:
-        return Unsigned(response=read_response(http), is_http_api=is_http_api)
-    except CallError as error:
-        return Unsigned(response=error, is_http_api=is_http_api)
-
-
-def send_signed(profile: Profile, endpoint: Endpoint, call: Call) -> Signed | None:
-    """Send a signed request; with a new session as well, if the API refuses the one from the cache."""
-    if not (profile.session and profile.settings and endpoint.region):
-        return None
-    start = monotonic()
-    response = _send(profile.session, profile, endpoint, call)
-    seconds = monotonic() - start
-    if not (profile.is_cached and isinstance(response, ForbiddenError)):
-        return Signed(response, seconds)
-    try:
-        # Neither from the cache nor put there: what call-api does next is not changed.
-        fresh = ProfileCredentials(profile.settings.profile, cache=SessionCache(shared=False)).get_frozen_credentials()
-    except AssumeRoleError as error:
-        return Signed(response, seconds, renewal_problem=error)
-    retried = _send(fresh, profile, endpoint, call)
-    if isinstance(retried, ForbiddenError):
-        return Signed(response, seconds)
-    return Signed(retried, seconds, cached=response)
-
-
-def _send(session: ReadOnlyCredentials, profile: Profile, endpoint: Endpoint, call: Call) -> Response | CallError:
-    transport = Connections(endpoint.url, 1, profile.ca_bundle)
-    client = Client(endpoint.url, region=endpoint.region, credentials=_Session(session), transport=transport)
+def _send(call: Call, client: Client) -> Response | CallError:
     try:
         return client.send(call, deadline=monotonic() + _CALL_SECONDS)
     except CallError as error:
         return error.__cause__ if isinstance(error.__cause__, CallError) else error
+
+
+def _check_clock(sts_date: str) -> CheckResult:
+    ahead = (datetime.now(UTC) - parsedate_to_datetime(sts_date)).total_seconds()
+    observed = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} STS"
+    if abs(ahead) > _CLOCK_SECONDS:
+        return failed(observed, f"at most {_CLOCK_SECONDS} s", "Account B: set the clock.")
+    return ok(observed)
+
+
+def _check_dns(url: str) -> CheckResult:
+    if proxy := find_proxy(url):
+        name = None
+        with suppress(ValueError):  # the connection reports it
+            name = urlsplit(proxy).hostname
+        return ok(f"left to the proxy {name or 'of HTTPS_PROXY'}")
+    parts = urlsplit(url)
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port or parts.scheme, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        observed = f"{parts.hostname}: {getattr(error, 'strerror', None) or error}"
+        remedy = (
+            "Account B: check the host in the API's URL, and DNS. "
+            "Account A: check that the API exists, and whether it is private."
+        )
+        return failed(observed, "an address", remedy)
+    return ok(f"{parts.hostname} is {', '.join(sorted({str(address[0]) for *_, address in found}))}")

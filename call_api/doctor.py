@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from call_api.checks import CheckResult, Status, diagnose
+from call_api.checks import CheckResult, Status, failed
+from call_api.diagnosis import NOT_REACHED, Diagnosis
 from call_api.settings import ApiSettings, api_options
 from cross_account_api.call import Call
 from cross_account_api.errors import AssumeRoleError, InvalidCallError, SettingsError
@@ -37,27 +38,28 @@ def doctor(*, path: str, profile: str | None, as_json: bool, **options: str) -> 
     Checks every step from the profile to the backend, and changes nothing. PATH is api_path in the profile unless
     given; without both, GET / is sent and any response of the backend is fine. Exit code 0 if nothing failed, else 1.
     """
-    settings: ApiSettings | AssumeRoleError | SettingsError
+    settings = None
     try:
         settings = ApiSettings.resolve(profile, **options)
         path = path or settings.in_profile.get("api_path", "")
     except (AssumeRoleError, SettingsError) as error:
-        settings = error
+        results = NOT_REACHED | {"profile": failed(error, "a profile that leads to the API")}
     try:
         call = Call.parse({"path": path or "/"})
     except InvalidCallError as error:
         raise click.BadArgumentUsage(str(error)) from error
-    results = diagnose(settings, call, is_chosen=bool(path))
-    failed = [result for result in results.values() if result.status is Status.FAILED]
-    doubtful = [result for result in results.values() if result.status is Status.WARNING]
-    next_step = (failed or doubtful)[0].remedy if failed or doubtful else ""
+    if settings:
+        results = Diagnosis(settings, call, is_chosen=bool(path)).results
+    failures = [result for result in results.values() if result.status is Status.FAILED]
+    warnings = [result for result in results.values() if result.status is Status.WARNING]
+    next_step = (failures or warnings)[0].remedy if failures or warnings else ""
     if as_json:
         report = {
             "version": find_version(),
             "python": platform.python_version(),
             "platform": platform.platform(),
             "botocore": botocore.__version__,
-            "healthy": not failed,
+            "healthy": not failures,
             "next": next_step,
             "steps": [{"step": step, **dataclasses.asdict(result)} for step, result in results.items()],
         }
@@ -66,9 +68,9 @@ def doctor(*, path: str, profile: str | None, as_json: bool, **options: str) -> 
         console = Console(highlight=False)
         console.print(_table(results, plain=not _can_print_signs(console)))
         verdict = Text.assemble(("Next: ", "bold"), next_step) if next_step else Text("All is well.")
-        verdict = verdict if failed or not doubtful else Text.assemble("Nothing failed. ", verdict)
+        verdict = verdict if failures or not warnings else Text.assemble("Nothing failed. ", verdict)
         console.print(verdict, soft_wrap=True)
-    sys.exit(1 if failed else 0)
+    sys.exit(1 if failures else 0)
 
 
 def find_version() -> str:
