@@ -1,11 +1,9 @@
 """Whose credentials a profile starts from, asked from STS and IAM."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import botocore.session
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
@@ -19,11 +17,9 @@ from cross_account_api.credentials import (
 )
 
 _CONFIG = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
-_ASSUMED_ROLE = re.compile(r"(?P<partition>arn:[a-z-]+):sts::[0-9]{12}:assumed-role/(?P<role>[^/]+)/(?P<session>.+)")
-_PROVIDERS = {"Environment": "env", "EcsContainer": "container-role", "Ec2InstanceMetadata": "iam-role"}
 
-CREDENTIAL_SOURCES = tuple(_PROVIDERS)
-"""The values of `credential_source`.
+CREDENTIAL_SOURCES = {"Environment": "env", "EcsContainer": "container-role", "Ec2InstanceMetadata": "iam-role"}
+"""The values of `credential_source`, and botocore's names for them.
 
 See https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-role.html#cli-configure-role-oidc
 """
@@ -53,27 +49,18 @@ class Caller:
         return ":user/" in self.arn
 
     @property
-    def is_root(self) -> bool:
-        """Whether it is an account's root user."""
-        return self.arn.endswith(":root")
-
-    @property
     def role_name(self) -> str:
         """Name of the role, without its path; empty if the caller is no role session."""
-        role = _ASSUMED_ROLE.fullmatch(self.arn)
-        return role["role"] if role else ""
+        return self.arn.split("/")[1] if ":assumed-role/" in self.arn else ""
 
     @property
     def session_name(self) -> str:
         """Name of the role session; empty if the caller is none."""
-        role = _ASSUMED_ROLE.fullmatch(self.arn)
-        return role["session"] if role else ""
+        return self.arn.split("/")[2] if self.role_name else ""
 
     @property
     def own_session_name(self) -> str:
         """What to call the executor's session: `<account id>-<name>`; empty for the root user."""
-        if self.is_root:
-            return ""
         # The session of an Identity Center role has the person's name; that of a task or instance has a random one.
         is_person = self.is_user or self.role_name.startswith("AWSReservedSSO_")
         name = self.arn.rpartition("/")[2] if is_person else self.role_name
@@ -85,7 +72,7 @@ class Caller:
 
     def create_client(self, service: str) -> Any:
         """Create a client that signs as the caller."""
-        return _create_client(open_session(self.profile), service, self.credentials)
+        return _create_client(service, self.profile, self.credentials)
 
     def find_principal(self) -> str:
         """Return the ARN by which policies name the caller; of a role whose path cannot be read, a pattern for it.
@@ -94,15 +81,15 @@ class Caller:
 
         See https://docs.aws.amazon.com/singlesignon/latest/userguide/referencingpermissionsets.html
         """
-        role = _ASSUMED_ROLE.fullmatch(self.arn)
-        if not role:
+        name = self.role_name
+        if not name:
             return self.arn
-        prefix = f"{role['partition']}:iam::{self.account}:role"
         try:
-            arn: str = self.create_client("iam").get_role(RoleName=role["role"])["Role"]["Arn"]
+            arn: str = self.create_client("iam").get_role(RoleName=name)["Role"]["Arn"]
         except (BotoCoreError, ClientError):
-            path = "aws-reserved/sso.amazonaws.com/*" if role["role"].startswith("AWSReservedSSO_") else "*"
-            return f"{prefix}/{path}/{role['role']}"
+            partition = self.arn.partition(":sts:")[0]
+            path = "aws-reserved/sso.amazonaws.com/*" if name.startswith("AWSReservedSSO_") else "*"
+            return f"{partition}:iam::{self.account}:role/{path}/{name}"
         return arn
 
 
@@ -116,33 +103,28 @@ def identify(profile: str | None, settings: Mapping[str, str]) -> Caller:
     name = profile if source is None else source
     with assume_role_errors(describe_profile(name), find_source(open_session(name))):
         credentials = _first_credentials(profile, settings)
-        response = _create_client(open_session(profile), "sts", credentials).get_caller_identity()
+        response = _create_client("sts", profile, credentials).get_caller_identity()
     date = response["ResponseMetadata"]["HTTPHeaders"].get("date", "")
     return Caller(response["Arn"], response["Account"], date, profile, credentials)
 
 
 def _first_credentials(profile: str | None, settings: Mapping[str, str]) -> ReadOnlyCredentials:
-    session = open_session(profile)
     source = settings.get("source_profile")
     if "role_arn" not in settings:
         return ProfileCredentials(profile).get_frozen_credentials()
-    if source and source != session.profile:
+    if source and source != open_session(profile).profile:
         return ProfileCredentials(source).get_frozen_credentials()
     if source:
         return ReadOnlyCredentials(
             settings["aws_access_key_id"], settings["aws_secret_access_key"], settings.get("aws_session_token")
         )
-    provider = _PROVIDERS[settings["credential_source"]]
+    provider = CREDENTIAL_SOURCES[settings["credential_source"]]
     found = open_session().get_component("credential_provider").get_provider(provider).load()
     frozen: ReadOnlyCredentials = found.get_frozen_credentials()
     return frozen
 
 
-def _create_client(session: botocore.session.Session, service: str, credentials: ReadOnlyCredentials) -> Any:
-    return session.create_client(
-        service,
-        config=_CONFIG,
-        aws_access_key_id=credentials.access_key,
-        aws_secret_access_key=credentials.secret_key,
-        aws_session_token=credentials.token,
-    )
+def _create_client(service: str, profile: str | None, credentials: ReadOnlyCredentials) -> Any:
+    session: Any = open_session(profile)
+    session.set_credentials(credentials.access_key, credentials.secret_key, credentials.token)
+    return session.create_client(service, config=_CONFIG)

@@ -1,6 +1,5 @@
 """Why STS may refuse a role without a reason: what can be checked from account B, and what can only be compared."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,12 +34,6 @@ class RoleRequest:
     external_id: str = ""
     session_name: str = ""
     mfa_serial: str = ""
-
-    @classmethod
-    def of_profile(cls, settings: Mapping[str, str]) -> "RoleRequest":
-        """Read a profile."""
-        names = ("role_arn", "external_id", "role_session_name", "mfa_serial")
-        return cls(*(settings.get(name, "") for name in names))
 
     @property
     def is_ours(self) -> bool:
@@ -82,11 +75,8 @@ def find_causes(caller: Caller, request: RoleRequest) -> tuple[Cause, ...]:
 
 
 def advise(causes: tuple[Cause, ...]) -> str:
-    """Return what fixes the causes found, or else the likeliest one; empty without causes."""
-    if not causes:
-        return ""
-    found = [cause.remedy for cause in causes if cause.likelihood is Likelihood.FOUND]
-    if found:
+    """Return what fixes the causes found, or else the likeliest one."""
+    if found := [cause.remedy for cause in causes if cause.likelihood is Likelihood.FOUND]:
         return " ".join(found)
     return f"STS does not say which of these it is. The likeliest: {causes[0].remedy}"
 

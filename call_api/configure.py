@@ -44,7 +44,9 @@ _Check = Callable[[str], str]
 @click.option("--api-url", help="Account A's output ApiUrl.")
 @click.option("--source-profile", shell_complete=complete_profile, help="The profile with your own credentials.")
 @click.option("--sso-session", help="IAM Identity Center session; the profile that uses it has your own credentials.")
-@click.option("--credential-source", type=click.Choice(CREDENTIAL_SOURCES), help="Where a machine has credentials.")
+@click.option(
+    "--credential-source", type=click.Choice(list(CREDENTIAL_SOURCES)), help="Where a machine has credentials."
+)
 @click.option("--role-session-name", help="<account id>-<name>; by default from your own credentials.")
 @click.option("--mfa-serial", help="ARN of an IAM user's virtual (TOTP) MFA device; empty for none.")
 @click.option("--region", help="The API's region.")

@@ -61,7 +61,7 @@ NOT_REACHED = {
 
 
 class Diagnosis:
-    """Checks a call step by step; `results` has every step.
+    """Checks a call step by step.
 
     Args:
         settings: Options and profile.
@@ -70,23 +70,28 @@ class Diagnosis:
     """
 
     def __init__(self, settings: ApiSettings, call: Call, *, is_chosen: bool) -> None:
-        self.results = dict(NOT_REACHED)
+        self._results = dict(NOT_REACHED)
         self._settings = settings
         self._call = call
         self._is_chosen = is_chosen
-        self._role = RoleRequest.of_profile(settings.in_profile)
         if settings.role_arn:
             self._role = RoleRequest(settings.role_arn, settings.external_id, settings.session_name)
+        else:
+            names = ("role_arn", "external_id", "role_session_name", "mfa_serial")
+            self._role = RoleRequest(*(settings.in_profile.get(name, "") for name in names))
         self._own: ProfileCredentials | None = None
         self._is_overridden = False  # by credentials in the environment, which come before the profile's role
         self._caller: Caller | None = None
         self._session: ReadOnlyCredentials | None = None
         self._is_cached = False
 
+    def run(self) -> dict[str, CheckResult]:
+        """Return the result of every step."""
         self._check_profile()
-        self.results["role ARN"] = self._check_role_arn()
-        self.results["session name"] = self._check_session_name()
+        self._results["role ARN"] = self._check_role_arn()
+        self._results["session name"] = self._check_session_name()
         self._check_url()
+        return self._results
 
     # --- Who calls: account B -----------------------------------------------------------------------------------------
 
@@ -96,15 +101,15 @@ class Diagnosis:
         names = ("source_profile", "credential_source", "sso_session", "mfa_serial")
         parts = [f"{key} {settings.in_profile[key]}" for key in names if settings.in_profile.get(key)]
         parts += [f"with {key}" for key in ("role_arn", "external_id") if getattr(self._role, key)]
-        self.results["profile"] = ok(f"{name}: {', '.join(parts) or 'credentials without a role'}")
+        self._results["profile"] = ok(f"{name}: {', '.join(parts) or 'credentials without a role'}")
         try:
             own = ProfileCredentials(settings.profile, cache=cache)
             credentials = settings.find_credentials(own)
         except AssumeRoleError as error:
             if error.code in ("NoCredentialsError", "MissingSessionToken"):
-                self.results["credentials"] = failed(error, "credentials that STS knows")
+                self._results["credentials"] = failed(error, "credentials that STS knows")
             else:
-                self.results["profile"] = failed(error, "a profile that leads to the API")
+                self._results["profile"] = failed(error, "a profile that leads to the API")
             return
         self._own = own
         self._is_overridden = not settings.role_arn and bool(self._role.role_arn) and own.method == "env"
@@ -121,20 +126,20 @@ class Diagnosis:
         except AssumeRoleError as error:
             response = getattr(error.__cause__, "response", {})
             date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-            self.results["clock"] = _check_clock(date) if date else skipped("STS did not respond")
-            self.results["credentials"] = failed(error, "credentials that STS knows")
-            self.results["AssumeRole"] = skipped("the credentials are not valid")
+            self._results["clock"] = _check_clock(date) if date else skipped("STS did not respond")
+            self._results["credentials"] = failed(error, "credentials that STS knows")
+            self._results["AssumeRole"] = skipped("the credentials are not valid")
             return
         if self._caller.date:
-            self.results["clock"] = _check_clock(self._caller.date)
-        self.results["credentials"] = ok(self._caller.arn)
-        self.results["account"] = self._check_account(self._caller)
+            self._results["clock"] = _check_clock(self._caller.date)
+        self._results["credentials"] = ok(self._caller.arn)
+        self._results["account"] = self._check_account(self._caller)
         if settings.role_arn and not self._role.session_name:
             self._role = replace(self._role, session_name=self._caller.own_session_name)
 
     def _check_account(self, caller: Caller) -> CheckResult:
         role = self._role
-        if caller.is_root and role.role_arn:
+        if caller.arn.endswith(":root") and role.role_arn:
             remedy = "Account B: use an IAM user or a role; the root user can assume none."
             return failed(f"the root user of {caller.account}", "an IAM user or role of a consumer account", remedy)
         if role.role_arn.split(":")[4:5] == [caller.account] and not self._is_overridden:
@@ -148,17 +153,17 @@ class Diagnosis:
         try:
             self._session = credentials.get_frozen_credentials()
         except AssumeRoleError as error:
-            self.results["AssumeRole"] = self._explain_refusal(error)
+            self._results["AssumeRole"] = self._explain_refusal(error)
             return
         self._is_cached = cache.age(self._session.access_key) == float("inf")
         if not self._role.role_arn or self._is_overridden:
-            self.results["AssumeRole"] = ok("not needed")
+            self._results["AssumeRole"] = ok("not needed")
         else:
             cached = "a session from ~/.aws/cli/cache"
-            self.results["AssumeRole"] = ok(cached if self._is_cached else "a new session of the role")
+            self._results["AssumeRole"] = ok(cached if self._is_cached else "a new session of the role")
         if not self._caller:
-            self.results["credentials"] = skipped("a web identity is known only once it is used")
-        self.results |= dict.fromkeys(CALL_STEPS, skipped("no API to call"))
+            self._results["credentials"] = skipped("a web identity is known only once it is used")
+        self._results |= dict.fromkeys(CALL_STEPS, skipped("no API to call"))
 
     def _explain_refusal(self, error: AssumeRoleError, prefix: str = "") -> CheckResult:
         result = failed(error, "a session of the role")
@@ -204,17 +209,17 @@ class Diagnosis:
         try:
             url = self._settings.parse_url()
         except SettingsError as error:
-            self.results["URL"] = failed(error, "account A's output ApiUrl")
+            self._results["URL"] = failed(error, "account A's output ApiUrl")
             return
         has_no_stage = ".execute-api." in url and not urlsplit(url).path
         note = " (no stage: right for an HTTP API's $default, wrong for a REST API)" if has_no_stage else ""
-        self.results["URL"] = ok(f"{url}{note}")
+        self._results["URL"] = ok(f"{url}{note}")
         region = self._check_region(url)
-        self.results["DNS"] = _check_dns(url)
-        if self.results["DNS"].status is Status.OK:
+        self._results["DNS"] = _check_dns(url)
+        if self._results["DNS"].status is Status.OK:
             self._check_api(url, region)
         else:
-            self.results["TLS"] = skipped("the host has no address")
+            self._results["TLS"] = skipped("the host has no address")
 
     def _check_region(self, url: str) -> str:
         region = ""
@@ -223,13 +228,13 @@ class Diagnosis:
             url_region = find_api_region(url, "", region)
         except SettingsError as error:
             result = failed(error, "the API's region")
-            self.results["region"] = result if self._own else skipped("the profile that may name it cannot be used")
+            self._results["region"] = result if self._own else skipped("the profile that may name it cannot be used")
             return region
-        self.results["region"] = ok(region)
+        self._results["region"] = ok(region)
         if region != url_region:
             observed = f"{region}, but the API is in {url_region}"
             remedy = "Account B: --region, $API_REGION and api_region must be the API's region."
-            self.results["region"] = failed(observed, url_region, remedy)
+            self._results["region"] = failed(observed, url_region, remedy)
         return region
 
     # --- What the API says --------------------------------------------------------------------------------------------
@@ -244,17 +249,17 @@ class Diagnosis:
             is_http_api = "apigw-requestid" in http.headers
             unsigned = read_response(http)
         except (ConnectionFailedError, SettingsError) as error:
-            self.results["TLS"] = failed(error, "a connection to the API, with a trusted certificate")
+            self._results["TLS"] = failed(error, "a connection to the API, with a trusted certificate")
             return
         except CallError as error:
             unsigned = error
-        self.results["TLS"] = ok("not used on this machine")
+        self._results["TLS"] = ok("not used on this machine")
         if url.startswith("https:"):
             bundle = ca_bundle or os.environ.get("AWS_CA_BUNDLE")
             by = bundle or f"the public authorities in {certifi.where()}"
-            self.results["TLS"] = ok(f"the certificate is trusted, by {by}")
+            self._results["TLS"] = ok(f"the certificate is trusted, by {by}")
         stage = judge_stage(unsigned, is_http_api=is_http_api, is_chosen=self._is_chosen)
-        self.results["stage"] = stage
+        self._results["stage"] = stage
         is_api = stage.status is not Status.FAILED or isinstance(unsigned, Response)
         if not (self._session and region and is_api):
             return  # no session token is sent to anything else
@@ -266,7 +271,7 @@ class Diagnosis:
             signed = self._try_new_session(signed, open_client)
         if is_http_api and isinstance(signed, CallError) and isinstance(unsigned, NotFoundError):
             signed = unsigned  # an HTTP API looks for the route first
-        self.results |= judge_call(
+        self._results |= judge_call(
             signed, self._call, is_http_api=is_http_api, is_chosen=self._is_chosen, region=region, seconds=seconds
         )
 
@@ -278,14 +283,14 @@ class Diagnosis:
             session = own.get_frozen_credentials()
         except AssumeRoleError as error:
             prefix = "the cached session is refused, and there is no new one: "
-            self.results["AssumeRole"] = self._explain_refusal(error, prefix)
+            self._results["AssumeRole"] = self._explain_refusal(error, prefix)
             return refused
         response = _send(self._call, open_client(credentials=_Session(session)))
         if isinstance(response, ForbiddenError):
             return refused
         observed = f"the cached session is refused, a new one is accepted: {refused.problem}"
         remedy = "call-api replaces the session with the next call. Other tools: delete ~/.aws/cli/cache."
-        self.results["AssumeRole"] = warning(observed, remedy)
+        self._results["AssumeRole"] = warning(observed, remedy)
         return response
 
 

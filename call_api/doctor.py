@@ -49,7 +49,7 @@ def doctor(*, path: str, profile: str | None, as_json: bool, **options: str) -> 
     except InvalidCallError as error:
         raise click.BadArgumentUsage(str(error)) from error
     if settings:
-        results = Diagnosis(settings, call, is_chosen=bool(path)).results
+        results = Diagnosis(settings, call, is_chosen=bool(path)).run()
     failures = [result for result in results.values() if result.status is Status.FAILED]
     warnings = [result for result in results.values() if result.status is Status.WARNING]
     next_step = (failures or warnings)[0].remedy if failures or warnings else ""

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from functools import partial
+from typing import Any, Self
 
 import click
 from botocore.exceptions import BotoCoreError
@@ -39,7 +40,6 @@ _FIXES = {
     "AWS_CA_BUNDLE": "Correct $AWS_CA_BUNDLE, or ca_bundle in the profile.",
     "HTTPS_PROXY": "Correct $HTTPS_PROXY; user and password must be percent-encoded ASCII.",
 }
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def complete_profile(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -52,31 +52,20 @@ def complete_profile(context: click.Context, parameter: click.Parameter, incompl
     return [CompletionItem(profile) for profile in profiles if profile.startswith(incomplete)]
 
 
-def api_options(command: _Command) -> _Command:
+def api_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that `ApiSettings.resolve` reads."""
+    setting = partial(click.option, show_envvar=True, default="")
     options = (
-        click.option("--api-url", envvar="API_URL", show_envvar=True, default="", help="Account A's output ApiUrl."),
-        click.option(
-            "--region", envvar="API_REGION", show_envvar=True, default="", help="The API's region, if not in its URL."
-        ),
+        setting("--api-url", envvar="API_URL", help="Account A's output ApiUrl."),
+        setting("--region", envvar="API_REGION", help="The API's region, if not in its URL."),
         click.option(
             "--profile", shell_complete=complete_profile, help="AWS profile to sign with; by default the default chain."
         ),
-        click.option(
-            "--role-arn",
-            envvar="EXECUTOR_ROLE_ARN",
-            show_envvar=True,
-            default="",
-            help="Assume this role, without a profile that names it.",
-        ),
-        click.option(
-            "--external-id", envvar="EXTERNAL_ID", show_envvar=True, default="", help="External id of --role-arn."
-        ),
-        click.option(
+        setting("--role-arn", envvar="EXECUTOR_ROLE_ARN", help="Assume this role, without a profile that names it."),
+        setting("--external-id", envvar="EXTERNAL_ID", help="External id of --role-arn."),
+        setting(
             "--session-name",
             envvar="SESSION_NAME",
-            show_envvar=True,
-            default="",
             help="Session name of --role-arn; by default <account id>-<name> of the caller.",
         ),
     )
@@ -87,15 +76,13 @@ def api_options(command: _Command) -> _Command:
 
 @dataclass(frozen=True)
 class ApiSettings:
-    """How to reach an API.
+    """How to reach an API; what nothing gives is empty.
 
     Attributes:
         profile: The AWS profile; None for the default chain.
         in_profile: The profile's own settings.
-        api_url: The API's URL; empty if nothing gives it.
-        given_region: The region that was given for the API; empty to find it out.
-        role_arn: The role to assume with the profile's credentials; empty if the profile names its role, or has none.
-        external_id: The role's external id.
+        given_region: The region that was given for the API.
+        role_arn: The role to assume with the profile's credentials, unless the profile itself names it.
         session_name: The role session's name; empty to make it from the caller's.
     """
 
@@ -143,19 +130,11 @@ class ApiSettings:
         return self.in_profile.get("api_ignores_idempotency_keys", "").lower() == "true"
 
     def parse_url(self) -> str:
-        """Return the API's URL in canonical form.
-
-        Raises:
-            SettingsError: It is missing or malformed.
-        """
+        """Return the API's URL in canonical form, or raise SettingsError."""
         return parse_api_url(self.api_url, name="--api-url")
 
     def find_region(self, own_region: str) -> str:
-        """Return the region to sign for.
-
-        Raises:
-            SettingsError: There is none, or it is malformed.
-        """
+        """Return the region to sign for, or raise SettingsError."""
         return find_api_region(self.parse_url(), self.given_region, own_region, name="--region")
 
     def find_credentials(self, own: ProfileCredentials) -> Credentials:
