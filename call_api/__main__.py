@@ -6,8 +6,7 @@ import os
 import sys
 from pathlib import Path
 from time import monotonic
-from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 from uuid import uuid4
 
 import click
@@ -17,21 +16,10 @@ from call_api.configure import configure
 from call_api.doctor import doctor, find_version
 from call_api.settings import ApiSettings, api_options, find_remedy
 from call_api.verbose import VerboseTransport
+from cross_account_api import errors
 from cross_account_api.call import METHODS, Call, read_json
 from cross_account_api.client import Client, request_headers
 from cross_account_api.credentials import ProfileCredentials, describe_profile
-from cross_account_api.errors import (
-    ApiError,
-    AssumeRoleError,
-    CallError,
-    ForbiddenError,
-    InProgressError,
-    InvalidCallError,
-    NotFoundError,
-    ServerError,
-    SettingsError,
-    ThrottledError,
-)
 from cross_account_api.response import Response
 from cross_account_api.timing import Timing
 from cross_account_api.transport import Connections, Transport
@@ -42,18 +30,16 @@ _SECONDS = 90.0
 _MAX_BODY_BYTES = 10 * 1024 * 1024
 """API Gateway's own limit: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
-_EXIT_CODES: tuple[tuple[type[CallError], int], ...] = (
-    (InvalidCallError, 2),
-    (SettingsError, 2),
-    (AssumeRoleError, 3),
-    (ForbiddenError, 4),
-    (NotFoundError, 5),
-    (ThrottledError, 7),
-    (InProgressError, 7),
-    (ServerError, 7),
-    (ApiError, 6),
-    (CallError, 8),
+_EXIT_CODES: tuple[tuple[int, type[errors.CallError] | tuple[type[errors.CallError], ...]], ...] = (
+    (2, (errors.InvalidCallError, errors.SettingsError)),
+    (3, errors.AssumeRoleError),
+    (4, errors.ForbiddenError),
+    (5, errors.NotFoundError),
+    (7, (errors.ThrottledError, errors.InProgressError, errors.ServerError)),
+    (6, errors.ApiError),
+    (8, errors.CallError),
 )
+"""The first that fits counts."""
 
 _EPILOG = """\b
 The API's URL and region come from an option, else from the environment, else from api_url and api_region in the AWS
@@ -75,34 +61,9 @@ Exit codes:
 class _CallOrCommand(click.Group):
     """A group whose first word need not be a command: then it is a call."""
 
-    def main(self, *args: Any, **options: Any) -> Any:
-        for stream in (sys.stdout, sys.stderr):
-            if reconfigure := getattr(stream, "reconfigure", None):
-                reconfigure(errors="backslashreplace")  # cp1252 and the like cannot print every response
-        return super().main(*args, **options)
-
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        # While a shell completes the first word, there is none yet.
-        first = args[0] if args else ""
-        own = {*self.commands, *ctx.help_option_names, "--version"}
-        if first not in own and (args or not ctx.resilient_parsing):
-            args = ["call", *args]
-        return super().parse_args(ctx, args)
-
-    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage(ctx.command_path, "[OPTIONS] [METHOD] PATH")
-        formatter.write_usage(ctx.command_path, f"{'|'.join(self.list_commands(ctx))} [OPTIONS]", prefix="       ")
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in super().list_commands(ctx) if not self.commands[name].hidden]
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        call.format_options(ctx, formatter)
-        self.format_commands(ctx, formatter)
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        options = call.shell_complete(ctx, incomplete)
-        return [*super().shell_complete(ctx, incomplete), *_complete_method(incomplete), *options]
+        is_command = bool(args) and args[0] in self.commands
+        return super().parse_args(ctx, args if is_command else ["call", *args])
 
 
 class _CallContext(click.Context):
@@ -113,24 +74,28 @@ class _CallContext(click.Context):
 
 
 class _Call(click.Command):
+    """The hidden command for calls, whose help is that of `call-api`."""
+
     context_class = _CallContext
 
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, "configure|doctor [OPTIONS]", prefix="       ")
+        super().format_help_text(ctx, formatter)
 
-_HELP = {"help_option_names": ["-h", "--help"]}
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        main.format_commands(ctx, formatter)
 
 
-@click.group(
-    cls=_CallOrCommand,
-    epilog=_EPILOG,
-    # https://no-color.org; without a terminal, there are no colours anyway.
-    context_settings={**_HELP, "color": False if os.environ.get("NO_COLOR") else None},
-)
-@click.version_option(find_version(), message="call-api %(version)s")
-def main() -> None:
-    """Call the API in account A, signed with the credentials of an AWS profile.
+# https://no-color.org; without a terminal, there are no colours anyway.
+_CONTEXT = {"help_option_names": ["-h", "--help"], "color": False if os.environ.get("NO_COLOR") else None}
 
-    METHOD is GET unless given. PATH may have a query: '/orders?limit=1'.
-    """
+
+@click.group(cls=_CallOrCommand, context_settings=_CONTEXT)
+def main() -> None:  # noqa: D103 - `call` has the help
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")  # cp1252 and the like cannot print every response
 
 
 main.add_command(configure)
@@ -139,14 +104,13 @@ main.add_command(doctor)
 
 def _complete_words(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     del parameter
-    return [] if context.params.get("words") else _complete_method(incomplete)
+    if context.params.get("words"):
+        return []
+    methods = [CompletionItem(method) for method in METHODS if method.startswith(incomplete.upper())]
+    return [*main.shell_complete(context.find_root(), incomplete), *methods]
 
 
-def _complete_method(incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(method) for method in METHODS if method.startswith(incomplete.upper())]
-
-
-@main.command("call", cls=_Call, hidden=True, context_settings=_HELP)
+@main.command("call", cls=_Call, hidden=True, epilog=_EPILOG)
 @click.argument("words", metavar="[METHOD] PATH", nargs=-1, required=True, shell_complete=_complete_words)
 @click.option("--query", multiple=True, metavar="NAME=VALUE", help="Query parameter; may be repeated.")
 @click.option("--segment", multiple=True, metavar="TEXT", help="Path segment to append, slashes included; repeatable.")
@@ -176,6 +140,7 @@ def _complete_method(incomplete: str) -> list[CompletionItem]:
 @click.option("-i", "--include", is_flag=True, help="Show status and headers before the body.")
 @click.option("-v", "--verbose", is_flag=True, help="Log each request on standard error.")
 @click.option("--dry-run", is_flag=True, help="Show the request and send nothing.")
+@click.version_option(find_version(), message="call-api %(version)s")
 def call(
     *,
     words: tuple[str, ...],
@@ -194,14 +159,19 @@ def call(
     dry_run: bool,
     **options: str,
 ) -> None:
-    """Make one call."""
+    """Call the API in account A, signed with the credentials of an AWS profile.
+
+    METHOD is GET unless given. PATH may have a query: '/orders?limit=1'.
+    """
     correlation_id, start, attempts = str(uuid4()), monotonic(), 0
     try:
-        request = _parse_call(words, query, segment, header, json_body, data)
+        request = _parse_call(words, query, segment, header, json_body, data, idempotency_key)
         settings = ApiSettings.resolve(profile, **options)
         keys_ignored = api_ignores_idempotency_keys or settings.ignores_idempotency_keys
         api_url = settings.parse_url()
-        request = _with_key(request, idempotency_key, needs_one=not keys_ignored)
+        if not (keys_ignored or request.is_idempotent or idempotency_key):
+            request = dataclasses.replace(request, idempotency_key=str(uuid4()))
+            click.echo(f"Idempotency key: {request.idempotency_key}", err=True)
         if dry_run:
             _show_request(request, settings, correlation_id)
             return
@@ -221,10 +191,10 @@ def call(
         )
         response = client.send(request, deadline=start + (timeout or _SECONDS), correlation_id=correlation_id)
         attempts = response.attempts
-    except CallError as error:
+    except errors.CallError as error:
         attempts = error.attempts
         click.echo(f"{click.style('Error:', fg='red')} {error.problem}\n{find_remedy(error)}", err=True)
-        sys.exit(next(code for kind, code in _EXIT_CODES if isinstance(error, kind)))
+        sys.exit(next(code for code, kinds in _EXIT_CODES if isinstance(error, kinds)))
     finally:
         if verbose and attempts:
             seconds = monotonic() - start
@@ -239,16 +209,15 @@ def _parse_call(
     header: tuple[str, ...],
     json_body: str | None,
     data: str | None,
+    idempotency_key: str | None,
 ) -> Call:
     if len(words) > 2:
         raise click.UsageError(f"Expected [METHOD] PATH, got {len(words)} words.")
     method, target = ("GET", *words)[-2:]
     path, _, own_query = target.partition("?")
-    names: dict[str, list[str]] = {}
-    for name, value in [
-        *parse_qsl(own_query, keep_blank_values=True),
-        *(_split(item, "=", "--query") for item in query),
-    ]:
+    names = parse_qs(own_query, keep_blank_values=True)
+    for item in query:
+        name, value = _split(item, "=", "--query")
         names.setdefault(name, []).append(value)
     headers: dict[str, str] = {}
     for line in header:
@@ -265,6 +234,7 @@ def _parse_call(
         "query": names,
         "headers": headers,
         "body": body,
+        "idempotency_key": idempotency_key,
     }
     return Call.parse(event, max_body_bytes=_MAX_BODY_BYTES)
 
@@ -304,15 +274,6 @@ def _read(text: str, option: str) -> bytes:
         raise click.BadParameter(f"Cannot read {text[1:]}: {error.strerror}.", param_hint=option) from error
     except (RuntimeError, ValueError) as error:  # standard input is closed; a NUL in the name
         raise click.BadParameter(f"Cannot read {text[1:]!r}.", param_hint=option) from error
-
-
-def _with_key(call: Call, key: str | None, *, needs_one: bool) -> Call:
-    if key is None and needs_one and not call.is_idempotent:
-        key = str(uuid4())
-        click.echo(f"Idempotency key: {key}", err=True)
-    elif key is not None:
-        key = Call.parse({"path": "/", "idempotency_key": key}).idempotency_key
-    return dataclasses.replace(call, idempotency_key=key)
 
 
 def _show_request(call: Call, settings: ApiSettings, correlation_id: str) -> None:

@@ -4,6 +4,8 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import click
@@ -16,7 +18,7 @@ from call_api.settings import EXTERNAL_ID_FORM, ROLE_ARN_FORM, SESSION_NAME_FORM
 from cross_account_api.call import Call
 from cross_account_api.credentials import assume_role_errors, open_session
 from cross_account_api.endpoint import EXTERNAL_ID, REGION, ROLE_ARN, SESSION_NAME, find_api_region, parse_api_url
-from cross_account_api.errors import AssumeRoleError, InvalidCallError, SettingsError
+from cross_account_api.errors import AssumeRoleError, CallError, SettingsError
 
 _PROFILE = re.compile(r"[\w.@:/+=,-]+(?: [\w.@:/+=,-]+)*", re.ASCII)
 _PROFILE_FORM = "letters, digits or _.@:/+=,- and single spaces"
@@ -37,7 +39,7 @@ _RIVALS = (
 _Check = Callable[[str], str]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command
 @click.option("--profile", default="orders", show_default=True, shell_complete=complete_profile, help="The profile.")
 @click.option("--role-arn", help="Account A's output ExecutorRoleArn.")
 @click.option("--external-id", help="Account A's output ExternalId.")
@@ -56,7 +58,6 @@ _Check = Callable[[str], str]
 def configure(
     *,
     profile: str,
-    source_profile: str | None,
     sso_session: str | None,
     credential_source: str | None,
     only_print: bool,
@@ -72,30 +73,27 @@ def configure(
         with assume_role_errors("the AWS configuration"):
             session = open_session()
             profiles = {name: plain_settings(found) for name, found in session.full_config.get("profiles", {}).items()}
-            path = _home_file(session.get_config_variable("config_file"))
-            credentials_path = _home_file(session.get_config_variable("credentials_file"))
     except AssumeRoleError as error:
         raise click.ClickException(f"{error.problem}\n{error.remedy}") from error
+    path = _home_file(session.get_config_variable("config_file"))
+    credentials_path = _home_file(session.get_config_variable("credentials_file"))
     if os.environ.get("AWS_PROFILE") not in profiles:
         os.environ.pop("AWS_PROFILE", None)  # often the profile that is about to be written
     old = profiles.get(profile, {})
-    ask = _Questions(given, old, quiet=yes or only_print)
+    ask = partial(_ask, given, old, quiet=yes or only_print)
     role_arn = ask("role_arn", "Role ARN (account A's output ExecutorRoleArn)", _require(ROLE_ARN, ROLE_ARN_FORM))
-    settings = {"role_arn": role_arn}
+    settings = {"role_arn": role_arn, "source_profile": "", "credential_source": ""}
     if sso_session:
-        source_profile = _find_sso_profile(profiles, sso_session, source_profile)
-    if credential_source and source_profile:
+        given["source_profile"] = _find_sso_profile(profiles, sso_session, given["source_profile"])
+    if credential_source and given["source_profile"]:
         raise click.UsageError("--credential-source excludes --source-profile and --sso-session.")
-    if not source_profile and (credential_source := credential_source or old.get("credential_source")):
-        settings |= {"source_profile": "", "credential_source": credential_source}
+    if not given["source_profile"] and (credential_source := credential_source or old.get("credential_source")):
+        settings["credential_source"] = credential_source
     else:
-        given["source_profile"] = source_profile
         question = "Profile with your own credentials"
-        source = ask("source_profile", question, _require(_PROFILE, _PROFILE_FORM), "default")
-        settings |= {"source_profile": source, "credential_source": ""}
-    settings["external_id"] = ask(
-        "external_id", "External id (account A's output ExternalId)", _require(EXTERNAL_ID, EXTERNAL_ID_FORM)
-    )
+        settings["source_profile"] = ask("source_profile", question, _require(_PROFILE, _PROFILE_FORM), "default")
+    question = "External id (account A's output ExternalId)"
+    settings["external_id"] = ask("external_id", question, _require(EXTERNAL_ID, EXTERNAL_ID_FORM))
     caller = _identify(profile, settings, old)
     settings["role_session_name"] = ask(
         "role_session_name",
@@ -104,19 +102,19 @@ def configure(
         caller.own_session_name if caller else "",
     )
     in_source = profiles.get(settings["source_profile"], {})
-    may_be_user = (
-        caller.is_user if caller else bool(in_source) and not any(name.startswith("sso_") for name in in_source)
-    )
-    if given["mfa_serial"] is None and not may_be_user:
-        settings["mfa_serial"] = ""
-    else:
+    may_be_user = caller.is_user if caller else in_source and not any(name.startswith("sso_") for name in in_source)
+    settings["mfa_serial"] = ""
+    if given["mfa_serial"] is not None or may_be_user:
         question = "ARN of your virtual (TOTP) MFA device (empty for none; passkeys and security keys give no codes)"
         settings["mfa_serial"] = ask("mfa_serial", question, _require(_MFA_SERIAL, _MFA_FORM), may_be_empty=True)
-    settings["api_url"] = ask("api_url", "API URL (account A's output ApiUrl)", _check_url)
-    settings["region"] = ask(
-        "region", "Region of the API", _require(REGION, "a region such as eu-west-1"), _region_of(settings["api_url"])
-    )
-    settings["api_path"] = _check_path(given["api_path"]) if given["api_path"] else old.get("api_path", "")
+    settings["api_url"] = ask("api_url", "API URL (account A's output ApiUrl)", _parsed(parse_api_url))
+    region = ""
+    with suppress(SettingsError):
+        region = find_api_region(settings["api_url"], "", os.environ.get("AWS_REGION", ""))
+    settings["region"] = ask("region", "Region of the API", _require(REGION, "a region such as eu-west-1"), region)
+    settings["api_path"] = old.get("api_path", "")
+    if given["api_path"]:
+        settings["api_path"] = _parsed(lambda path: Call.parse({"path": path}).path)(given["api_path"])
     if settings["source_profile"] != profile:
         settings |= dict.fromkeys(_RIVALS, "")
 
@@ -127,34 +125,29 @@ def configure(
     _change_file(path, profile, settings, yes=yes)
 
 
-class _Questions:
-    """Takes what was given, else asks; in quiet mode it takes what is known.
-
-    Args:
-        given: Options by the names of their settings.
-        old: What the profile has.
-        quiet: Whether to ask nothing.
-    """
-
-    def __init__(self, given: dict[str, str | None], old: Mapping[str, str], *, quiet: bool) -> None:
-        self.given = given
-        self._old = old
-        self._quiet = quiet
-
-    def __call__(
-        self, name: str, question: str, check: _Check, default: str = "", *, may_be_empty: bool = False
-    ) -> str:
-        value = self.given.get(name)
-        if value is not None:
-            return check(value)
-        default = self._old.get(name, default)
-        if not self._quiet:
-            shown = default if default or may_be_empty else None
-            answer: str = click.prompt(question, default=shown, show_default=bool(shown), value_proc=check, err=True)
-            return answer
-        if not default and not may_be_empty:
-            raise click.UsageError(f"Missing option '--{name.replace('_', '-')}'.")
-        return check(default)
+def _ask(
+    given: Mapping[str, str | None],
+    old: Mapping[str, str],
+    name: str,
+    question: str,
+    check: _Check,
+    default: str = "",
+    *,
+    quiet: bool,
+    may_be_empty: bool = False,
+) -> str:
+    """Return what was given, else what the profile has or a person answers."""
+    value = given[name]
+    if value is not None:
+        return check(value)
+    default = old.get(name, default)
+    if not quiet:
+        shown = default if default or may_be_empty else None
+        answer: str = click.prompt(question, default=shown, show_default=bool(shown), value_proc=check, err=True)
+        return answer
+    if not default and not may_be_empty:
+        raise click.UsageError(f"Missing option '--{name.replace('_', '-')}'.")
+    return check(default)
 
 
 def _require(pattern: re.Pattern[str], allowed: str) -> _Check:
@@ -166,39 +159,27 @@ def _require(pattern: re.Pattern[str], allowed: str) -> _Check:
     return check
 
 
+def _parsed(parse: _Check) -> _Check:
+    def check(value: str) -> str:
+        try:
+            return parse(value)
+        except CallError as error:
+            raise click.BadParameter(error.problem) from error
+
+    return check
+
+
 def _session_name(caller: Caller | None, *, is_ours: bool) -> _Check:
     account = caller.account if caller else "<account id>"
     start = f"{account}-." if caller else "[0-9]{12}-."
 
     def check(value: str) -> str:
-        if not SESSION_NAME.fullmatch(value):
-            raise click.BadParameter(f"{value[:100]!r} is not {SESSION_NAME_FORM}.")
+        _require(SESSION_NAME, SESSION_NAME_FORM)(value)
         if is_ours and not re.match(start, value):
             raise click.BadParameter(f"{value!r} is not {account}-<name>: account A's trust policy binds it.")
         return value
 
     return check
-
-
-def _check_url(value: str) -> str:
-    try:
-        return parse_api_url(value)
-    except SettingsError as error:
-        raise click.BadParameter(error.problem) from error
-
-
-def _check_path(value: str) -> str:
-    try:
-        return Call.parse({"path": value}).path
-    except InvalidCallError as error:
-        raise click.BadParameter(error.problem) from error
-
-
-def _region_of(api_url: str) -> str:
-    try:
-        return find_api_region(api_url, "", os.environ.get("AWS_REGION", ""))
-    except SettingsError:
-        return ""
 
 
 def _find_sso_profile(profiles: Mapping[str, Mapping[str, str]], sso_session: str, source_profile: str | None) -> str:
@@ -226,10 +207,10 @@ def _identify(profile: str, settings: Mapping[str, str], old: Mapping[str, str])
 
 
 def _home_file(name: str) -> Path:
-    path = Path(os.path.expanduser(os.path.expandvars(name)))  # noqa: PTH111 - pathlib raises without a home directory
-    if name.startswith("~") and str(path).startswith("~"):
-        raise click.ClickException("There is no home directory. Set HOME or AWS_CONFIG_FILE.")
-    return path
+    try:
+        return Path(os.path.expandvars(name)).expanduser()
+    except RuntimeError as error:
+        raise click.ClickException("There is no home directory. Set HOME or AWS_CONFIG_FILE.") from error
 
 
 def _warn_of_credentials_file(path: Path, profile: str, settings: Mapping[str, str]) -> None:

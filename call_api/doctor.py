@@ -28,7 +28,7 @@ _SIGNS = {
 _PLAIN_SIGNS = {"✓": "ok", "!": "!", "✗": "X", "·": "-"}
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command
 @click.argument("path", default="")
 @api_options
 @click.option("--json", "as_json", is_flag=True, help="Show the results as JSON, for an issue report.")

@@ -335,7 +335,7 @@ def test_help_in_any_locale(tmp_path: Path) -> None:
     [
         (["/whoami"], 3, "set AWS_PROFILE"),
         (["doctor"], 1, "set AWS_PROFILE"),
-        (["configure", "--yes"], 1, "There is no home directory. Set HOME or AWS_CONFIG_FILE."),
+        (["configure", "--yes"], 1, "Error: There is no home directory. Set HOME or AWS_CONFIG_FILE."),
     ],
 )
 def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, words: str) -> None:
