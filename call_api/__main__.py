@@ -24,9 +24,6 @@ from cross_account_api.response import Response
 from cross_account_api.timing import Timing
 from cross_account_api.transport import Connections, Transport
 
-_SECONDS = 90.0
-"""As long as the function has."""
-
 _MAX_BODY_BYTES = 10 * 1024 * 1024
 """API Gateway's own limit: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
@@ -91,19 +88,14 @@ class _Call(click.Command):
 _CONTEXT = {"help_option_names": ["-h", "--help"], "color": False if os.environ.get("NO_COLOR") else None}
 
 
-@click.group(cls=_CallOrCommand, context_settings=_CONTEXT)
+@click.group(cls=_CallOrCommand, commands=[configure, doctor], context_settings=_CONTEXT)
 def main() -> None:  # noqa: D103 - `call` has the help
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # cp1252 and the like cannot print every response
 
 
-main.add_command(configure)
-main.add_command(doctor)
-
-
-def _complete_words(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    del parameter
+def _complete_words(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     if context.params.get("words"):
         return []
     methods = [CompletionItem(method) for method in METHODS if method.startswith(incomplete.upper())]
@@ -167,7 +159,8 @@ def call(
     try:
         request = _parse_call(words, query, segment, header, json_body, data, idempotency_key)
         settings = ApiSettings.resolve(profile, **options)
-        keys_ignored = api_ignores_idempotency_keys or settings.ignores_idempotency_keys
+        in_profile = settings.in_profile.get("api_ignores_idempotency_keys", "")
+        keys_ignored = api_ignores_idempotency_keys or in_profile.lower() == "true"
         api_url = settings.parse_url()
         if not (keys_ignored or request.is_idempotent or idempotency_key):
             request = dataclasses.replace(request, idempotency_key=str(uuid4()))
@@ -189,7 +182,7 @@ def call(
             api_ignores_idempotency_keys=keys_ignored,
             timing=Timing(read=max(Timing.read, timeout or 0)),
         )
-        response = client.send(request, deadline=start + (timeout or _SECONDS), correlation_id=correlation_id)
+        response = client.send(request, deadline=start + (timeout or 90), correlation_id=correlation_id)
         attempts = response.attempts
     except errors.CallError as error:
         attempts = error.attempts
@@ -197,8 +190,8 @@ def call(
         sys.exit(next(code for code, kinds in _EXIT_CODES if isinstance(error, kinds)))
     finally:
         if verbose and attempts:
-            seconds = monotonic() - start
-            click.echo(f"{attempts} attempt(s) in {seconds:.2f} s, correlation id {correlation_id}", err=True)
+            took = f"{monotonic() - start:.2f} s"
+            click.echo(f"{attempts} attempt(s) in {took}, correlation id {correlation_id}", err=True)
     _show_response(response, output, include=include)
 
 
@@ -282,10 +275,9 @@ def _show_request(call: Call, settings: ApiSettings, correlation_id: str) -> Non
         click.echo(f"{name}: {value}")
     if call.body is not None:
         _write_raw(b"\n" + call.body + b"\n")
-    role = settings.role_arn or settings.in_profile.get("role_arn")
-    who = f"{describe_profile(settings.profile)}{f' in role {role}' if role else ''}"
+    role = f" in role {settings.role.role_arn}" if settings.role.role_arn else ""
     region = settings.find_region(settings.in_profile.get("region", ""))
-    click.echo(f"Not sent. It would be signed for {region} by {who}.", err=True)
+    click.echo(f"Not sent. It would be signed for {region} by {describe_profile(settings.profile)}{role}.", err=True)
 
 
 def _show_response(response: Response, output: str, *, include: bool) -> None:

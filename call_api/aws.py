@@ -27,20 +27,12 @@ See https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-role.html#cli
 
 @dataclass(frozen=True)
 class Caller:
-    """Who signs, before a role is assumed.
-
-    Attributes:
-        arn: ARN as STS gives it.
-        account: Account id.
-        date: STS's own time, as the header `Date` has it.
-        profile: The profile whose region and endpoints are used.
-        credentials: The caller's credentials.
-    """
+    """Who signs, before a role is assumed."""
 
     arn: str
     account: str
-    date: str
-    profile: str | None
+    date: str  # STS's own time, as the header `Date` has it
+    profile: str | None  # whose region and endpoints are used
     credentials: ReadOnlyCredentials = field(repr=False)
 
     @property
@@ -52,11 +44,6 @@ class Caller:
     def role_name(self) -> str:
         """Name of the role, without its path; empty if the caller is no role session."""
         return self.arn.split("/")[1] if ":assumed-role/" in self.arn else ""
-
-    @property
-    def session_name(self) -> str:
-        """Name of the role session; empty if the caller is none."""
-        return self.arn.split("/")[2] if self.role_name else ""
 
     @property
     def own_session_name(self) -> str:
@@ -81,8 +68,7 @@ class Caller:
 
         See https://docs.aws.amazon.com/singlesignon/latest/userguide/referencingpermissionsets.html
         """
-        name = self.role_name
-        if not name:
+        if not (name := self.role_name):
             return self.arn
         try:
             arn: str = self.create_client("iam").get_role(RoleName=name)["Role"]["Arn"]
@@ -96,8 +82,7 @@ class Caller:
 def identify(profile: str | None, settings: Mapping[str, str]) -> Caller:
     """Ask STS whose credentials a profile's role is assumed with, or whose they are if it has no role.
 
-    Raises:
-        AssumeRoleError: There are none, or STS cannot be asked.
+    Raises AssumeRoleError if there are none, or STS cannot be asked.
     """
     source = settings.get("source_profile") if "role_arn" in settings else None
     name = profile if source is None else source

@@ -6,6 +6,7 @@ from enum import StrEnum
 from botocore.exceptions import BotoCoreError, ClientError
 
 from call_api.aws import Caller
+from call_api.settings import RoleRequest
 
 
 class Likelihood(StrEnum):
@@ -24,21 +25,6 @@ class Cause:
     likelihood: Likelihood
     observed: str
     remedy: str = ""
-
-
-@dataclass(frozen=True)
-class RoleRequest:
-    """What is asked of STS."""
-
-    role_arn: str
-    external_id: str = ""
-    session_name: str = ""
-    mfa_serial: str = ""
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether the role looks like one of this project's templates, which bind the session name."""
-        return "ExecutorRole" in self.role_arn
 
 
 def find_causes(caller: Caller, request: RoleRequest) -> tuple[Cause, ...]:

@@ -2,21 +2,13 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from call_api.causes import Cause
 from call_api.settings import find_remedy
+from cross_account_api import errors
 from cross_account_api.call import Call
 from cross_account_api.denials import Denial
-from cross_account_api.errors import (
-    ApiError,
-    CallError,
-    ExpiredSessionError,
-    ForbiddenError,
-    NotFoundError,
-    RedirectError,
-    ServerError,
-    ThrottledError,
-)
 from cross_account_api.response import Response
 
 CALL_STEPS = {
@@ -41,31 +33,17 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one step showed.
-
-    Attributes:
-        status: How it ended.
-        observed: What was seen; why it was not tried.
-        expected: What should have been seen; only if it failed.
-        remedy: Which account can fix it, and how; also for a warning.
-        causes: What may be behind it, where AWS does not say.
-    """
+    """What one step showed, and which account can fix it."""
 
     status: Status
-    observed: str
+    observed: str  # or why it was not tried
     expected: str = ""
     remedy: str = ""
     causes: tuple[Cause, ...] = ()
 
 
-def ok(observed: str) -> CheckResult:
-    """Return that a step ended well."""
-    return CheckResult(Status.OK, observed)
-
-
-def skipped(reason: str) -> CheckResult:
-    """Return why a step was not tried."""
-    return CheckResult(Status.NOT_TRIED, reason)
+ok = partial(CheckResult, Status.OK)
+skipped = partial(CheckResult, Status.NOT_TRIED)
 
 
 def warning(observed: str, remedy: str) -> CheckResult:
@@ -73,14 +51,15 @@ def warning(observed: str, remedy: str) -> CheckResult:
     return CheckResult(Status.WARNING, observed, remedy=remedy)
 
 
-def failed(observed: str | CallError, expected: str, remedy: str = "") -> CheckResult:
+def failed(observed: str | errors.CallError, expected: str, remedy: str = "") -> CheckResult:
     """Return what is wrong; an error brings its own remedy."""
-    if isinstance(observed, CallError):
-        return CheckResult(Status.FAILED, observed.problem, expected, remedy or find_remedy(observed))
+    if isinstance(observed, errors.CallError):
+        remedy = remedy or find_remedy(observed)
+        observed = observed.problem
     return CheckResult(Status.FAILED, observed, expected, remedy)
 
 
-def judge_stage(unsigned: Response | CallError, *, is_http_api: bool, is_chosen: bool) -> CheckResult:
+def judge_stage(unsigned: Response | errors.CallError, *, is_http_api: bool, is_chosen: bool) -> CheckResult:
     """Judge by the response to an unsigned request whether there is an API that is closed to strangers."""
     expected = "an API that refuses an unsigned request"
     match unsigned:
@@ -90,22 +69,22 @@ def judge_stage(unsigned: Response | CallError, *, is_http_api: bool, is_chosen:
                 return warning(observed, _GIVE_A_PATH)
             remedy = "Account A: the API is open to everybody; its methods must have the authorizer AWS_IAM."
             return failed(observed, expected, remedy)
-        case ForbiddenError(code="ForbiddenException") | RedirectError() as error:
+        case errors.ForbiddenError(code="ForbiddenException") | errors.RedirectError() as error:
             return failed(error, expected)
-        case ForbiddenError() | ThrottledError() | ServerError() as error:
+        case errors.ForbiddenError() | errors.ThrottledError() | errors.ServerError() as error:
             kind = " by an HTTP API" if is_http_api else ""
             return ok(f"an unsigned request is refused{kind} with {error.status} {error.code}".rstrip())
-        case NotFoundError() if is_http_api:
+        case errors.NotFoundError() if is_http_api:
             return ok("an HTTP API")
-        case ApiError(status=401) as error:
+        case errors.ApiError(status=401) as error:
             remedy = "Account A: the method has another authorizer; for signed calls it must be AWS_IAM."
             return failed(error, expected, remedy)
-        case CallError() as error:
+        case errors.CallError() as error:
             return failed(error, expected, "Account B: the API's URL must be account A's output ApiUrl.")
 
 
 def judge_call(
-    signed: Response | CallError, call: Call, *, is_http_api: bool, is_chosen: bool, region: str, seconds: float
+    signed: Response | errors.CallError, call: Call, *, is_http_api: bool, is_chosen: bool, region: str, seconds: float
 ) -> dict[str, CheckResult]:
     """Judge by the response to a signed request the steps that it went through."""
     results = {
@@ -121,28 +100,30 @@ def judge_call(
         results[step] = failed(signed, CALL_STEPS[step])
     elif step != "backend":
         results[step] = warning(signed.problem, _GIVE_A_PATH)
-    if is_http_api and step == "permission" and isinstance(signed, ApiError) and not signed.code:
+    if is_http_api and step == "permission" and isinstance(signed, errors.ApiError) and not signed.code:
         results["signature"] = skipped("an HTTP API does not tell a wrong one from a missing permission")
     steps = list(CALL_STEPS)
     return results | dict.fromkeys(steps[steps.index(step) + 1 :], skipped(f"the {step} comes first"))
 
 
-def _failed_step(error: CallError, *, is_http_api: bool) -> str:
+def _failed_step(error: errors.CallError, *, is_http_api: bool) -> str:
     match error:
-        case ExpiredSessionError() | ForbiddenError(code="InvalidSignatureException" | "IncompleteSignatureException"):
+        case errors.ExpiredSessionError():
             return "signature"
-        case ForbiddenError(code="MissingAuthenticationTokenException" | "ForbiddenException"):
+        case errors.ForbiddenError(code="InvalidSignatureException" | "IncompleteSignatureException"):
+            return "signature"
+        case errors.ForbiddenError(code="MissingAuthenticationTokenException" | "ForbiddenException"):
             return "path"
-        case NotFoundError(code="", detail="Not Found") if is_http_api:
+        case errors.NotFoundError(code="", detail="Not Found") if is_http_api:
             return "path"
-        case ForbiddenError(code="AccessDeniedException") | ForbiddenError(code="", detail="Forbidden"):
+        case errors.ForbiddenError(code="AccessDeniedException") | errors.ForbiddenError(code="", detail="Forbidden"):
             return "permission"
     return "backend"
 
 
-def _may_be_the_path(step: str, error: CallError) -> bool:
+def _may_be_the_path(step: str, error: errors.CallError) -> bool:
     """Whether a failure may be due to a path that nobody chose: the stage lacks it, or the role is not granted it."""
-    if not isinstance(error, ApiError):
+    if not isinstance(error, errors.ApiError):
         return False
     if step == "backend":
         return 400 <= error.status < 500 and error.status not in (403, 429)

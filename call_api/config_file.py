@@ -17,10 +17,7 @@ _ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}
 def edit_profile(text: str, profile: str, settings: Mapping[str, str]) -> str:
     """Return the file with changes to one profile, by the rules of `configparser`, which AWS's tools in Python use.
 
-    Args:
-        text: The file's content.
-        profile: The profile; its section is added at the end if there is none.
-        settings: Values by name; an empty one removes the setting. Other settings and all comments stay.
+    An empty value removes its setting; other settings and all comments stay. A new profile is added at the end.
 
     See https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html
     """
@@ -51,7 +48,9 @@ def edit_profile(text: str, profile: str, settings: Mapping[str, str]) -> str:
     added = [f"{name} = {value}{newline}" for name, value in missing.items()]
     if end is None:
         blank = [newline] if edited and edited[-1].strip() else []
-        added = [*blank, f"[{_header(profile)}]{newline}", *added]
+        name = f'"{profile}"' if " " in profile else profile
+        header = "default" if profile == "default" else f"profile {name}"
+        added = [*blank, f"[{header}]{newline}", *added]
         end = len(edited)
     if added and end and not edited[end - 1].endswith(("\n", "\r")):
         edited[end - 1] += newline
@@ -91,12 +90,6 @@ def write_file(path: Path, text: str) -> Path | None:
         Path(temporary).unlink()
         raise
     return backup
-
-
-def _header(profile: str) -> str:
-    if profile == "default":
-        return profile
-    return f'profile "{profile}"' if " " in profile else f"profile {profile}"
 
 
 def _profile_of(line: str) -> str | None:

@@ -25,7 +25,6 @@ _PROFILE_FORM = "letters, digits or _.@:/+=,- and single spaces"
 _MFA_SERIAL = re.compile(r"|[\w+=/:,.@-]{9,256}", re.ASCII)
 _MFA_FORM = "arn:aws:iam::<account id>:mfa/<device>, a serial number, or nothing"
 _SECRET = re.compile(r"(.\s*(?:aws_secret_access_key|aws_session_token|aws_security_token)\s*[=:]\s*).+", re.IGNORECASE)
-_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 _RIVALS = (
     "web_identity_token_file",
     "credential_process",
@@ -36,8 +35,6 @@ _RIVALS = (
 )
 """Other ways to credentials; a profile with one of these beside its role means something else, or misleads."""
 
-_Check = Callable[[str], str]
-
 
 @click.command
 @click.option("--profile", default="orders", show_default=True, shell_complete=complete_profile, help="The profile.")
@@ -46,9 +43,7 @@ _Check = Callable[[str], str]
 @click.option("--api-url", help="Account A's output ApiUrl.")
 @click.option("--source-profile", shell_complete=complete_profile, help="The profile with your own credentials.")
 @click.option("--sso-session", help="IAM Identity Center session; the profile that uses it has your own credentials.")
-@click.option(
-    "--credential-source", type=click.Choice(list(CREDENTIAL_SOURCES)), help="Where a machine has credentials."
-)
+@click.option("--credential-source", type=click.Choice([*CREDENTIAL_SOURCES]), help="Where a machine has credentials.")
 @click.option("--role-session-name", help="<account id>-<name>; by default from your own credentials.")
 @click.option("--mfa-serial", help="ARN of an IAM user's virtual (TOTP) MFA device; empty for none.")
 @click.option("--region", help="The API's region.")
@@ -68,7 +63,7 @@ def configure(
 
     Asks for what is not given. Everything else in the configuration file stays as it is, and a copy of it is kept.
     """
-    _require(_PROFILE, _PROFILE_FORM)(profile)
+    _match(_PROFILE, _PROFILE_FORM, profile)
     try:
         with assume_role_errors("the AWS configuration"):
             session = open_session()
@@ -81,7 +76,9 @@ def configure(
         os.environ.pop("AWS_PROFILE", None)  # often the profile that is about to be written
     old = profiles.get(profile, {})
     ask = partial(_ask, given, old, quiet=yes or only_print)
-    role_arn = ask("role_arn", "Role ARN (account A's output ExecutorRoleArn)", _require(ROLE_ARN, ROLE_ARN_FORM))
+    role_arn = ask(
+        "role_arn", "Role ARN (account A's output ExecutorRoleArn)", partial(_match, ROLE_ARN, ROLE_ARN_FORM)
+    )
     settings = {"role_arn": role_arn, "source_profile": "", "credential_source": ""}
     if sso_session:
         given["source_profile"] = _find_sso_profile(profiles, sso_session, given["source_profile"])
@@ -91,14 +88,16 @@ def configure(
         settings["credential_source"] = credential_source
     else:
         question = "Profile with your own credentials"
-        settings["source_profile"] = ask("source_profile", question, _require(_PROFILE, _PROFILE_FORM), "default")
+        settings["source_profile"] = ask(
+            "source_profile", question, partial(_match, _PROFILE, _PROFILE_FORM), "default"
+        )
     question = "External id (account A's output ExternalId)"
-    settings["external_id"] = ask("external_id", question, _require(EXTERNAL_ID, EXTERNAL_ID_FORM))
+    settings["external_id"] = ask("external_id", question, partial(_match, EXTERNAL_ID, EXTERNAL_ID_FORM))
     caller = _identify(profile, settings, old)
     settings["role_session_name"] = ask(
         "role_session_name",
         "Session name (<account id>-<name>)",
-        _session_name(caller, is_ours="ExecutorRole" in role_arn),
+        partial(_match_session_name, caller, "ExecutorRole" in role_arn),
         caller.own_session_name if caller else "",
     )
     in_source = profiles.get(settings["source_profile"], {})
@@ -106,15 +105,17 @@ def configure(
     settings["mfa_serial"] = ""
     if given["mfa_serial"] is not None or may_be_user:
         question = "ARN of your virtual (TOTP) MFA device (empty for none; passkeys and security keys give no codes)"
-        settings["mfa_serial"] = ask("mfa_serial", question, _require(_MFA_SERIAL, _MFA_FORM), may_be_empty=True)
-    settings["api_url"] = ask("api_url", "API URL (account A's output ApiUrl)", _parsed(parse_api_url))
+        settings["mfa_serial"] = ask("mfa_serial", question, partial(_match, _MFA_SERIAL, _MFA_FORM), may_be_empty=True)
+    settings["api_url"] = ask("api_url", "API URL (account A's output ApiUrl)", partial(_parse, parse_api_url))
     region = ""
     with suppress(SettingsError):
         region = find_api_region(settings["api_url"], "", os.environ.get("AWS_REGION", ""))
-    settings["region"] = ask("region", "Region of the API", _require(REGION, "a region such as eu-west-1"), region)
+    settings["region"] = ask(
+        "region", "Region of the API", partial(_match, REGION, "a region such as eu-west-1"), region
+    )
     settings["api_path"] = old.get("api_path", "")
     if given["api_path"]:
-        settings["api_path"] = _parsed(lambda path: Call.parse({"path": path}).path)(given["api_path"])
+        settings["api_path"] = _parse(lambda path: Call.parse({"path": path}).path, given["api_path"])
     if settings["source_profile"] != profile:
         settings |= dict.fromkeys(_RIVALS, "")
 
@@ -130,7 +131,7 @@ def _ask(
     old: Mapping[str, str],
     name: str,
     question: str,
-    check: _Check,
+    check: Callable[[str], str],
     default: str = "",
     *,
     quiet: bool,
@@ -150,36 +151,26 @@ def _ask(
     return check(default)
 
 
-def _require(pattern: re.Pattern[str], allowed: str) -> _Check:
-    def check(value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise click.BadParameter(f"{value[:100]!r} is not {allowed}.")
-        return value
-
-    return check
+def _match(pattern: re.Pattern[str], allowed: str, value: str) -> str:
+    if not pattern.fullmatch(value):
+        raise click.BadParameter(f"{value[:100]!r} is not {allowed}.")
+    return value
 
 
-def _parsed(parse: _Check) -> _Check:
-    def check(value: str) -> str:
-        try:
-            return parse(value)
-        except CallError as error:
-            raise click.BadParameter(error.problem) from error
-
-    return check
+def _parse(parse: Callable[[str], str], value: str) -> str:
+    try:
+        return parse(value)
+    except CallError as error:
+        raise click.BadParameter(error.problem) from error
 
 
-def _session_name(caller: Caller | None, *, is_ours: bool) -> _Check:
+def _match_session_name(caller: Caller | None, is_ours: bool, value: str) -> str:
     account = caller.account if caller else "<account id>"
     start = f"{account}-." if caller else "[0-9]{12}-."
-
-    def check(value: str) -> str:
-        _require(SESSION_NAME, SESSION_NAME_FORM)(value)
-        if is_ours and not re.match(start, value):
-            raise click.BadParameter(f"{value!r} is not {account}-<name>: account A's trust policy binds it.")
-        return value
-
-    return check
+    _match(SESSION_NAME, SESSION_NAME_FORM, value)
+    if is_ours and not re.match(start, value):
+        raise click.BadParameter(f"{value!r} is not {account}-<name>: account A's trust policy binds it.")
+    return value
 
 
 def _find_sso_profile(profiles: Mapping[str, Mapping[str, str]], sso_session: str, source_profile: str | None) -> str:
@@ -215,10 +206,9 @@ def _home_file(name: str) -> Path:
 
 def _warn_of_credentials_file(path: Path, profile: str, settings: Mapping[str, str]) -> None:
     """Warn of settings in the credentials file, which come before those in the configuration file."""
-    try:
-        own: Mapping[str, str] = raw_config_parse(str(path)).get(profile, {})
-    except BotoCoreError:  # there is none; one that cannot be read was reported before
-        return
+    own: Mapping[str, str] = {}
+    with suppress(BotoCoreError):  # there is none; one that cannot be read was reported before
+        own = raw_config_parse(str(path)).get(profile, {})
     if names := [name for name, value in settings.items() if own.get(name, value) != value]:
         click.echo(f"Warning: [{profile}] in {path} overrides {', '.join(names)}. Remove it there.", err=True)
 
@@ -234,7 +224,8 @@ def _change_file(path: Path, profile: str, settings: Mapping[str, str], *, yes: 
         return
     old, new = (text.splitlines() for text in (before, after))
     for line in difflib.unified_diff(old, new, str(path), str(path), lineterm=""):
-        click.secho(_SECRET.sub(r"\1(not shown)", line), fg=_COLOURS.get(line[0]))
+        colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[0])
+        click.secho(_SECRET.sub(r"\1(not shown)", line), fg=colour)
     if not yes:
         click.confirm(f"Change {path}?", abort=True, err=True)
     try:

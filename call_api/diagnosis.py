@@ -18,22 +18,15 @@ import certifi
 from botocore.credentials import ReadOnlyCredentials
 
 from call_api.aws import Caller, identify
-from call_api.causes import RoleRequest, advise, find_causes
+from call_api.causes import advise, find_causes
 from call_api.checks import CALL_STEPS, CheckResult, Status, failed, judge_call, judge_stage, ok, skipped, warning
 from call_api.settings import ApiSettings
+from cross_account_api import errors
 from cross_account_api.call import Call
 from cross_account_api.client import Client
 from cross_account_api.credentials import Credentials, ProfileCredentials, SessionCache
 from cross_account_api.denials import Denial
 from cross_account_api.endpoint import ROLE_ARN, SESSION_NAME, find_api_region
-from cross_account_api.errors import (
-    AssumeRoleError,
-    CallError,
-    ConnectionFailedError,
-    ForbiddenError,
-    NotFoundError,
-    SettingsError,
-)
 from cross_account_api.response import Response, read_response
 from cross_account_api.transport import Connections, Request, Timeout, find_proxy
 
@@ -61,24 +54,14 @@ NOT_REACHED = {
 
 
 class Diagnosis:
-    """Checks a call step by step.
-
-    Args:
-        settings: Options and profile.
-        call: What to send.
-        is_chosen: Whether somebody chose the path, so that the backend must answer 2xx; else any response will do.
-    """
+    """Checks a GET step by step; if nobody chose its path, any response of the backend will do."""
 
     def __init__(self, settings: ApiSettings, call: Call, *, is_chosen: bool) -> None:
         self._results = dict(NOT_REACHED)
         self._settings = settings
         self._call = call
         self._is_chosen = is_chosen
-        if settings.role_arn:
-            self._role = RoleRequest(settings.role_arn, settings.external_id, settings.session_name)
-        else:
-            names = ("role_arn", "external_id", "role_session_name", "mfa_serial")
-            self._role = RoleRequest(*(settings.in_profile.get(name, "") for name in names))
+        self._role = settings.role
         self._own: ProfileCredentials | None = None
         self._is_overridden = False  # by credentials in the environment, which come before the profile's role
         self._caller: Caller | None = None
@@ -105,14 +88,14 @@ class Diagnosis:
         try:
             own = ProfileCredentials(settings.profile, cache=cache)
             credentials = settings.find_credentials(own)
-        except AssumeRoleError as error:
+        except errors.AssumeRoleError as error:
             if error.code in ("NoCredentialsError", "MissingSessionToken"):
                 self._results["credentials"] = failed(error, "credentials that STS knows")
             else:
                 self._results["profile"] = failed(error, "a profile that leads to the API")
             return
         self._own = own
-        self._is_overridden = not settings.role_arn and bool(self._role.role_arn) and own.method == "env"
+        self._is_overridden = settings.is_own_role and bool(settings.role.role_arn) and own.method == "env"
         self._identify_caller()
         if self._caller or "web_identity_token_file" in settings.in_profile:
             self._get_session(credentials, cache)
@@ -121,9 +104,9 @@ class Diagnosis:
         settings = self._settings
         try:
             # The caller of --role-arn is what the profile leads to, a role of its own included.
-            has_own_role = not settings.role_arn and not self._is_overridden
+            has_own_role = settings.is_own_role and not self._is_overridden
             self._caller = identify(settings.profile, settings.in_profile if has_own_role else {})
-        except AssumeRoleError as error:
+        except errors.AssumeRoleError as error:
             response = getattr(error.__cause__, "response", {})
             date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
             self._results["clock"] = _check_clock(date) if date else skipped("STS did not respond")
@@ -134,7 +117,7 @@ class Diagnosis:
             self._results["clock"] = _check_clock(self._caller.date)
         self._results["credentials"] = ok(self._caller.arn)
         self._results["account"] = self._check_account(self._caller)
-        if settings.role_arn and not self._role.session_name:
+        if not settings.is_own_role and not self._role.session_name:
             self._role = replace(self._role, session_name=self._caller.own_session_name)
 
     def _check_account(self, caller: Caller) -> CheckResult:
@@ -152,20 +135,18 @@ class Diagnosis:
         """Get the session that call-api would sign with: one from the cache, if there is one."""
         try:
             self._session = credentials.get_frozen_credentials()
-        except AssumeRoleError as error:
+        except errors.AssumeRoleError as error:
             self._results["AssumeRole"] = self._explain_refusal(error)
             return
         self._is_cached = cache.age(self._session.access_key) == float("inf")
-        if not self._role.role_arn or self._is_overridden:
-            self._results["AssumeRole"] = ok("not needed")
-        else:
-            cached = "a session from ~/.aws/cli/cache"
-            self._results["AssumeRole"] = ok(cached if self._is_cached else "a new session of the role")
+        observed = "a session from ~/.aws/cli/cache" if self._is_cached else "a new session of the role"
+        is_needed = self._role.role_arn and not self._is_overridden
+        self._results["AssumeRole"] = ok(observed if is_needed else "not needed")
         if not self._caller:
             self._results["credentials"] = skipped("a web identity is known only once it is used")
         self._results |= dict.fromkeys(CALL_STEPS, skipped("no API to call"))
 
-    def _explain_refusal(self, error: AssumeRoleError, prefix: str = "") -> CheckResult:
+    def _explain_refusal(self, error: errors.AssumeRoleError, prefix: str = "") -> CheckResult:
         result = failed(error, "a session of the role")
         denial = Denial.parse(error.detail)
         is_open = error.code == "AccessDenied" and "MultiFactorAuthentication" not in error.detail
@@ -192,7 +173,7 @@ class Diagnosis:
     def _check_session_name(self) -> CheckResult:
         role, caller = self._role, self._caller
         if not role.role_arn or self._is_overridden:
-            return ok((caller and caller.session_name) or "not needed")
+            return ok(caller.arn.rpartition("/")[2] if caller and caller.role_name else "not needed")
         name, account = role.session_name, caller.account if caller else "<account id>"
         is_bound = name.startswith(f"{account}-") if caller else name[:12].isdecimal() and name[12:13] == "-"
         if SESSION_NAME.fullmatch(name) and is_bound:
@@ -208,7 +189,7 @@ class Diagnosis:
     def _check_url(self) -> None:
         try:
             url = self._settings.parse_url()
-        except SettingsError as error:
+        except errors.SettingsError as error:
             self._results["URL"] = failed(error, "account A's output ApiUrl")
             return
         has_no_stage = ".execute-api." in url and not urlsplit(url).path
@@ -226,15 +207,15 @@ class Diagnosis:
         try:
             region = self._settings.find_region(self._own.region if self._own else "")
             url_region = find_api_region(url, "", region)
-        except SettingsError as error:
+            result = ok(region)
+            if region != url_region:
+                remedy = "Account B: --region, $API_REGION and api_region must be the API's region."
+                result = failed(f"{region}, but the API is in {url_region}", url_region, remedy)
+        except errors.SettingsError as error:
             result = failed(error, "the API's region")
-            self._results["region"] = result if self._own else skipped("the profile that may name it cannot be used")
-            return region
-        self._results["region"] = ok(region)
-        if region != url_region:
-            observed = f"{region}, but the API is in {url_region}"
-            remedy = "Account B: --region, $API_REGION and api_region must be the API's region."
-            self._results["region"] = failed(observed, url_region, remedy)
+            if not self._own:
+                result = skipped("the profile that may name it cannot be used")
+        self._results["region"] = result
         return region
 
     # --- What the API says --------------------------------------------------------------------------------------------
@@ -242,21 +223,21 @@ class Diagnosis:
     def _check_api(self, url: str, region: str) -> None:
         ca_bundle = self._own.ca_bundle if self._own else ""
         is_http_api = False
-        unsigned: Response | CallError
+        unsigned: Response | errors.CallError
         try:
             transport = Connections(url, 1, ca_bundle)
             http = transport.send(Request(self._call.method, url + self._call.target), _PROBE_TIMEOUT)
             is_http_api = "apigw-requestid" in http.headers
             unsigned = read_response(http)
-        except (ConnectionFailedError, SettingsError) as error:
+        except (errors.ConnectionFailedError, errors.SettingsError) as error:
             self._results["TLS"] = failed(error, "a connection to the API, with a trusted certificate")
             return
-        except CallError as error:
+        except errors.CallError as error:
             unsigned = error
         self._results["TLS"] = ok("not used on this machine")
         if url.startswith("https:"):
-            bundle = ca_bundle or os.environ.get("AWS_CA_BUNDLE")
-            by = bundle or f"the public authorities in {certifi.where()}"
+            public = f"the public authorities in {certifi.where()}"
+            by = ca_bundle or os.environ.get("AWS_CA_BUNDLE") or public
             self._results["TLS"] = ok(f"the certificate is trusted, by {by}")
         stage = judge_stage(unsigned, is_http_api=is_http_api, is_chosen=self._is_chosen)
         self._results["stage"] = stage
@@ -267,26 +248,28 @@ class Diagnosis:
         start = monotonic()
         signed = _send(self._call, open_client(credentials=_Session(self._session)))
         seconds = monotonic() - start
-        if self._is_cached and isinstance(signed, ForbiddenError):
+        if self._is_cached and isinstance(signed, errors.ForbiddenError):
             signed = self._try_new_session(signed, open_client)
-        if is_http_api and isinstance(signed, CallError) and isinstance(unsigned, NotFoundError):
+        if is_http_api and isinstance(signed, errors.CallError) and isinstance(unsigned, errors.NotFoundError):
             signed = unsigned  # an HTTP API looks for the route first
         self._results |= judge_call(
             signed, self._call, is_http_api=is_http_api, is_chosen=self._is_chosen, region=region, seconds=seconds
         )
 
-    def _try_new_session(self, refused: ForbiddenError, open_client: Callable[..., Client]) -> Response | CallError:
+    def _try_new_session(
+        self, refused: errors.ForbiddenError, open_client: Callable[..., Client]
+    ) -> Response | errors.CallError:
         """Find out whether the API accepts a new session, where it refused the one from the cache."""
         try:
             # Neither from the cache nor put there: what call-api does next is not changed.
             own = ProfileCredentials(self._settings.profile, cache=SessionCache(shared=False))
             session = own.get_frozen_credentials()
-        except AssumeRoleError as error:
+        except errors.AssumeRoleError as error:
             prefix = "the cached session is refused, and there is no new one: "
             self._results["AssumeRole"] = self._explain_refusal(error, prefix)
             return refused
         response = _send(self._call, open_client(credentials=_Session(session)))
-        if isinstance(response, ForbiddenError):
+        if isinstance(response, errors.ForbiddenError):
             return refused
         observed = f"the cached session is refused, a new one is accepted: {refused.problem}"
         remedy = "call-api replaces the session with the next call. Other tools: delete ~/.aws/cli/cache."
@@ -308,11 +291,11 @@ class _Session:
         return False
 
 
-def _send(call: Call, client: Client) -> Response | CallError:
+def _send(call: Call, client: Client) -> Response | errors.CallError:
     try:
         return client.send(call, deadline=monotonic() + _CALL_SECONDS)
-    except CallError as error:
-        return error.__cause__ if isinstance(error.__cause__, CallError) else error
+    except errors.CallError as error:
+        return error.__cause__ if isinstance(error.__cause__, errors.CallError) else error
 
 
 def _check_clock(sts_date: str) -> CheckResult:

@@ -20,12 +20,12 @@ from cross_account_api.call import Call
 from cross_account_api.errors import AssumeRoleError, InvalidCallError, SettingsError
 
 _SIGNS = {
-    Status.OK: ("✓", "green"),
-    Status.WARNING: ("!", "yellow"),
-    Status.FAILED: ("✗", "red"),
-    Status.NOT_TRIED: ("·", "dim"),
+    Status.OK: ("✓", "ok", "green"),
+    Status.WARNING: ("!", "!", "yellow"),
+    Status.FAILED: ("✗", "X", "red"),
+    Status.NOT_TRIED: ("·", "-", "dim"),
 }
-_PLAIN_SIGNS = {"✓": "ok", "!": "!", "✗": "X", "·": "-"}
+"""A sign, the same in ASCII, and its colour."""
 
 
 @click.command
@@ -66,7 +66,7 @@ def doctor(*, path: str, profile: str | None, as_json: bool, **options: str) -> 
         click.echo(json.dumps(report, indent=2))
     else:
         console = Console(highlight=False)
-        console.print(_table(results, plain=not _can_print_signs(console)))
+        console.print(_table(results, ascii_only=console.options.ascii_only))
         verdict = Text.assemble(("Next: ", "bold"), next_step) if next_step else Text("All is well.")
         verdict = verdict if failures or not warnings else Text.assemble("Nothing failed. ", verdict)
         console.print(verdict, soft_wrap=True)
@@ -81,23 +81,15 @@ def find_version() -> str:
         return ""
 
 
-def _can_print_signs(console: Console) -> bool:
-    try:
-        "".join(_PLAIN_SIGNS).encode(console.encoding)
-    except (LookupError, UnicodeEncodeError):
-        return False
-    return True
-
-
-def _table(results: Mapping[str, CheckResult], *, plain: bool) -> Table:
+def _table(results: Mapping[str, CheckResult], *, ascii_only: bool) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column()
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for step, result in results.items():
-        sign, colour = _SIGNS[result.status]
+        sign, ascii_sign, colour = _SIGNS[result.status]
         style = "dim" if result.status is Status.NOT_TRIED else ""
-        table.add_row(Text(_PLAIN_SIGNS[sign] if plain else sign, colour), Text(step), Text(result.observed, style))
+        table.add_row(Text(ascii_sign if ascii_only else sign, colour), Text(step), Text(result.observed, style))
         if result.expected:
             table.add_row("", Text("  expected", "dim"), Text(result.expected))
         for cause in result.causes:

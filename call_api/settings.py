@@ -9,6 +9,7 @@ import click
 from botocore.exceptions import BotoCoreError
 from click.shell_completion import CompletionItem
 
+from cross_account_api import endpoint
 from cross_account_api.credentials import (
     AssumedRoleCredentials,
     Credentials,
@@ -16,14 +17,6 @@ from cross_account_api.credentials import (
     assume_role_errors,
     describe_profile,
     open_session,
-)
-from cross_account_api.endpoint import (
-    EXTERNAL_ID,
-    ROLE_ARN,
-    SESSION_NAME,
-    find_api_region,
-    parse_api_url,
-    require_match,
 )
 from cross_account_api.errors import CallError, SettingsError
 
@@ -42,9 +35,8 @@ _FIXES = {
 }
 
 
-def complete_profile(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_profile(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the profiles that a shell may complete a word to."""
-    del context, parameter
     try:
         profiles = open_session().available_profiles
     except (BotoCoreError, OSError):
@@ -75,24 +67,30 @@ def api_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @dataclass(frozen=True)
-class ApiSettings:
-    """How to reach an API; what nothing gives is empty.
+class RoleRequest:
+    """What is asked of STS; empty without a role."""
 
-    Attributes:
-        profile: The AWS profile; None for the default chain.
-        in_profile: The profile's own settings.
-        given_region: The region that was given for the API.
-        role_arn: The role to assume with the profile's credentials, unless the profile itself names it.
-        session_name: The role session's name; empty to make it from the caller's.
-    """
-
-    profile: str | None
-    in_profile: Mapping[str, str] = field(repr=False)
-    api_url: str
-    given_region: str
     role_arn: str
     external_id: str = field(repr=False)
     session_name: str
+    mfa_serial: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the role looks like one of this project's templates, which bind the session name."""
+        return "ExecutorRole" in self.role_arn
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """How to reach an API; what nothing gives is empty."""
+
+    profile: str | None  # None for the default chain
+    in_profile: Mapping[str, str] = field(repr=False)
+    api_url: str
+    given_region: str
+    role: RoleRequest
+    is_own_role: bool  # the profile's own, which botocore assumes
 
     @classmethod
     def resolve(
@@ -100,51 +98,42 @@ class ApiSettings:
     ) -> Self:
         """Read the profile for what neither options nor environment variables give.
 
-        Raises:
-            AssumeRoleError: There is no such profile, or the configuration cannot be read.
-            SettingsError: An option is malformed.
+        Raises AssumeRoleError if the profile cannot be read, and SettingsError if an option is malformed.
         """
         with assume_role_errors(describe_profile(profile)):
             in_profile = plain_settings(open_session(profile).get_scoped_config())
-        if role_arn == in_profile.get("role_arn"):
-            role_arn = ""
-        if role_arn:
-            require_match(role_arn, ROLE_ARN, "--role-arn", ROLE_ARN_FORM)
+        names = ("role_arn", "external_id", "role_session_name", "mfa_serial")
+        role = RoleRequest(*(in_profile.get(name, "") for name in names))
+        is_own_role = role_arn in ("", role.role_arn)
+        if not is_own_role:
+            endpoint.require_match(role_arn, endpoint.ROLE_ARN, "--role-arn", ROLE_ARN_FORM)
             if external_id:
-                require_match(external_id, EXTERNAL_ID, "--external-id", EXTERNAL_ID_FORM, secret=True)
+                endpoint.require_match(
+                    external_id, endpoint.EXTERNAL_ID, "--external-id", EXTERNAL_ID_FORM, secret=True
+                )
             if session_name:
-                require_match(session_name, SESSION_NAME, "--session-name", SESSION_NAME_FORM)
-        return cls(
-            profile=profile,
-            in_profile=in_profile,
-            api_url=api_url or in_profile.get("api_url", ""),
-            given_region=region or in_profile.get("api_region", ""),
-            role_arn=role_arn,
-            external_id=external_id,
-            session_name=session_name,
-        )
-
-    @property
-    def ignores_idempotency_keys(self) -> bool:
-        """Whether the profile says that the API does not implement `Idempotency-Key`."""
-        return self.in_profile.get("api_ignores_idempotency_keys", "").lower() == "true"
+                endpoint.require_match(session_name, endpoint.SESSION_NAME, "--session-name", SESSION_NAME_FORM)
+            role = RoleRequest(role_arn, external_id, session_name)
+        api_url = api_url or in_profile.get("api_url", "")
+        region = region or in_profile.get("api_region", "")
+        return cls(profile, in_profile, api_url, region, role, is_own_role)
 
     def parse_url(self) -> str:
         """Return the API's URL in canonical form, or raise SettingsError."""
-        return parse_api_url(self.api_url, name="--api-url")
+        return endpoint.parse_api_url(self.api_url, name="--api-url")
 
     def find_region(self, own_region: str) -> str:
         """Return the region to sign for, or raise SettingsError."""
-        return find_api_region(self.parse_url(), self.given_region, own_region, name="--region")
+        return endpoint.find_api_region(self.parse_url(), self.given_region, own_region, name="--region")
 
     def find_credentials(self, own: ProfileCredentials) -> Credentials:
-        """Return what signs: a session of `role_arn`, or what the profile gives."""
-        if not self.role_arn:
+        """Return what signs: what the profile gives, or a session of another role."""
+        if self.is_own_role:
             return own
         return AssumedRoleCredentials(
-            self.role_arn,
-            external_id=self.external_id or None,
-            session_name=self.session_name or None,
+            self.role.role_arn,
+            external_id=self.role.external_id or None,
+            session_name=self.role.session_name or None,
             profile=self.profile,
         )
 

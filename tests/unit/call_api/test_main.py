@@ -490,7 +490,9 @@ def test_what_may_pass_later_has_an_exit_code_of_its_own(fake_api: FakeApi, repl
         (["/", "--region", "here"], "Set --region or $API_REGION"),
         (["/", "--role-arn", "x"], "--role-arn is 'x'"),
         (["/", "--role-arn", EXECUTOR_ROLE_ARN, "--external-id", "x y"], "--external-id is 3 characters"),
+        (["/", "--role-arn", EXECUTOR_ROLE_ARN, "--external-id", "x y"], "Set --external-id or $EXTERNAL_ID."),
         (["/", "--role-arn", EXECUTOR_ROLE_ARN, "--session-name", "x y"], "--session-name is 'x y'"),
+        (["/", "--role-arn", EXECUTOR_ROLE_ARN, "--session-name", "x y"], "Set --session-name or $SESSION_NAME."),
     ],
 )
 def test_bad_input_is_reported_before_anything_is_sent(fake_api: FakeApi, arguments: list[str], text: str) -> None:
