@@ -159,8 +159,8 @@ def call(
     try:
         request = _parse_call(words, query, segment, header, json_body, data, idempotency_key)
         settings = ApiSettings.resolve(profile, **options)
-        in_profile = settings.in_profile.get("api_ignores_idempotency_keys", "")
-        keys_ignored = api_ignores_idempotency_keys or in_profile.lower() == "true"
+        in_profile = settings.in_profile.get("api_ignores_idempotency_keys", "").lower() == "true"
+        keys_ignored = api_ignores_idempotency_keys or in_profile
         api_url = settings.parse_url()
         if not (keys_ignored or request.is_idempotent or idempotency_key):
             request = dataclasses.replace(request, idempotency_key=str(uuid4()))
@@ -190,8 +190,8 @@ def call(
         sys.exit(next(code for code, kinds in _EXIT_CODES if isinstance(error, kinds)))
     finally:
         if verbose and attempts:
-            took = f"{monotonic() - start:.2f} s"
-            click.echo(f"{attempts} attempt(s) in {took}, correlation id {correlation_id}", err=True)
+            took = monotonic() - start
+            click.echo(f"{attempts} attempt(s) in {took:.2f} s, correlation id {correlation_id}", err=True)
     _show_response(response, output, include=include)
 
 

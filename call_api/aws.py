@@ -84,8 +84,7 @@ def identify(profile: str | None, settings: Mapping[str, str]) -> Caller:
 
     Raises AssumeRoleError if there are none, or STS cannot be asked.
     """
-    source = settings.get("source_profile") if "role_arn" in settings else None
-    name = profile if source is None else source
+    name = settings.get("source_profile", profile) if "role_arn" in settings else profile
     with assume_role_errors(describe_profile(name), find_source(open_session(name))):
         credentials = _first_credentials(profile, settings)
         response = _create_client("sts", profile, credentials).get_caller_identity()

@@ -138,8 +138,7 @@ def _ask(
     may_be_empty: bool = False,
 ) -> str:
     """Return what was given, else what the profile has or a person answers."""
-    value = given[name]
-    if value is not None:
+    if (value := given[name]) is not None:
         return check(value)
     default = old.get(name, default)
     if not quiet:

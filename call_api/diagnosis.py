@@ -5,7 +5,6 @@ STS is asked who the caller is and for a session, and the API gets GET, once uns
 
 import os
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -257,7 +256,7 @@ class Diagnosis:
         )
 
     def _try_new_session(
-        self, refused: errors.ForbiddenError, open_client: Callable[..., Client]
+        self, refused: errors.ForbiddenError, open_client: partial[Client]
     ) -> Response | errors.CallError:
         """Find out whether the API accepts a new session, where it refused the one from the cache."""
         try:
