@@ -6,32 +6,23 @@ import os
 import platform
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
 
 
 @contextmanager
-def running(
-    command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], log: Path
-) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], log: Path) -> Iterator[Popen[bytes]]:
     """Run a command in its own process group and kill the whole group at the end of the block.
 
     Its own group, so that the terminal's Ctrl-C does not reach it. Its standard input is a pipe that closes when this
     process dies, however it dies; its output goes to `log`.
     """
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    with process:
+    with (
+        log.open("wb") as output,
+        Popen(command, cwd=cwd, env=env, stdin=PIPE, stdout=output, stderr=STDOUT, start_new_session=True) as process,
+    ):
         try:
             yield process
         finally:
@@ -56,8 +47,7 @@ def free_port(host: str) -> int:
     """Return a port of an IP address of this machine on which nothing listens."""
     with socket.socket() as listener:
         listener.bind((host, 0))
-        port: int = listener.getsockname()[1]
-        return port
+        return int(listener.getsockname()[1])
 
 
 def host_architecture() -> str:

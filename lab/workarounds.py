@@ -20,16 +20,10 @@ if TYPE_CHECKING:
 
 
 def provider_parameters(consumers: Iterable[str]) -> dict[str, str]:
-    """Return the parameters that account A's stack needs in the emulator.
-
-    Args:
-        consumers: The consumer accounts, as named in `ACCOUNT_IDS`.
-
-    Returns:
-        Template parameters.
-    """
+    """Return the template parameters that account A's stack needs in the emulator."""
     return {
-        **_parameters_of_both(),
+        # The functions run on this machine.
+        "Architecture": host_architecture(),
         # The default is a policy variable, which never matches here. Literal patterns do not keep two consumers apart.
         "ConsumerSessionName": ",".join(f"{ACCOUNT_IDS[consumer]}-*" for consumer in consumers),
         # No session here has authenticated with MFA.
@@ -38,37 +32,17 @@ def provider_parameters(consumers: Iterable[str]) -> dict[str, str]:
 
 
 def consumer_parameters(url: str) -> dict[str, str]:
-    """Return the parameters that account B's stack needs in the emulator.
-
-    Args:
-        url: The API's `api_url`.
-
-    Returns:
-        Template parameters.
-    """
-    return {**_parameters_of_both(), "ApiUrl": url}
+    """Return the template parameters that account B's stack needs in the emulator."""
+    return {"Architecture": host_architecture(), "ApiUrl": url}
 
 
 def api_url(endpoint: str, outputs: Mapping[str, str]) -> str:
-    """Return the API's URL in the lab: no DNS name leads to the emulator, so the API's id is in the path.
-
-    Args:
-        endpoint: URL of the emulator.
-        outputs: Outputs of account A's stack.
-
-    Returns:
-        The base URL, stage included.
-    """
+    """Return the API's URL, stage included: no DNS name leads to the emulator, so the API's id is in the path."""
     return f"{endpoint}/_aws/execute-api/{outputs['ApiId']}{urlsplit(outputs['ApiUrl']).path}"
 
 
 def complete_consumer(session: boto3.Session, outputs: Mapping[str, str]) -> None:
-    """Set what the emulator's CloudFormation leaves out of account B's stack.
-
-    Args:
-        session: Session of the account.
-        outputs: Outputs of its stack.
-    """
+    """Set what the emulator's CloudFormation leaves out of account B's stack."""
     function = session.client("lambda")
     name = outputs["CallerFunctionName"]
     # It drops the function's dead-letter queue.
@@ -86,18 +60,13 @@ def complete_consumer(session: boto3.Session, outputs: Mapping[str, str]) -> Non
 def adapted_template(text: str) -> str:
     """Return a template in the form that the emulator can deploy."""
     template: dict[str, Any] = yaml_parse(text)
-    template["Conditions"] = {name: _adapted_condition(item) for name, item in template["Conditions"].items()}
-    # It does not implement this resource type.
-    template["Resources"] = {
-        name: resource
-        for name, resource in template["Resources"].items()
-        if resource["Type"] != "AWS::Logs::QueryDefinition"
-    }
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::CloudWatch::Alarm":
+    template["Conditions"] = _adapted_condition(template["Conditions"])
+    for name, resource in list(template["Resources"].items()):
+        if resource["Type"] == "AWS::Logs::QueryDefinition":  # not implemented
+            del template["Resources"][name]
+        elif resource["Type"] == "AWS::CloudWatch::Alarm":
             _without_metric_math(resource["Properties"])
-    adapted: str = yaml_dump(template)
-    return adapted
+    return str(yaml_dump(template))
 
 
 def _adapted_condition(value: Any) -> Any:
@@ -121,10 +90,3 @@ def _without_metric_math(alarm: dict[str, Any]) -> None:
     metrics = [item["MetricStat"] for item in alarm.pop("Metrics", []) if "MetricStat" in item]
     if metrics:
         alarm |= {**metrics[0]["Metric"], "Statistic": metrics[0]["Stat"], "Period": metrics[0]["Period"]}
-
-
-def _parameters_of_both() -> dict[str, str]:
-    return {
-        # The functions run on this machine.
-        "Architecture": host_architecture(),
-    }
