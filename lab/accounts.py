@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from configparser import RawConfigParser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,13 +22,12 @@ ACCOUNT_C = "account-c"
 ACCOUNT_IDS = {ACCOUNT_A: "111111111111", ACCOUNT_B: "222222222222", ACCOUNT_C: "333333333333"}
 
 
-def write_accounts(config_file: Path, endpoint: str, ca_file: Path) -> None:
+def write_accounts(config_file: Path, location: Mapping[str, str]) -> None:
     """Write an AWS configuration with one profile per account, and a default one without credentials.
 
     The emulator takes an account id as the access key of that account's root user, which no policy restricts: right for
     deploying, wrong for any test of a refusal.
     """
-    location = {"region": REGION, "endpoint_url": endpoint, "ca_bundle": str(ca_file)}
     write_profile(config_file, "default", **location)
     for profile, account_id in ACCOUNT_IDS.items():
         root = {"aws_access_key_id": account_id, "aws_secret_access_key": "test"}
@@ -35,13 +35,7 @@ def write_accounts(config_file: Path, endpoint: str, ca_file: Path) -> None:
 
 
 def write_profile(config_file: Path, profile: str, **settings: str) -> None:
-    """Add a profile to an AWS configuration, or replace it.
-
-    Args:
-        config_file: The file to change.
-        profile: Name of the profile.
-        **settings: Its settings, as in https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html.
-    """
+    """Add a profile to an AWS configuration, or replace it."""
     config = RawConfigParser()
     config.read(config_file)
     config[profile if profile == "default" else f"profile {profile}"] = settings
@@ -60,12 +54,7 @@ def environment(config_file: Path, ca_file: Path) -> dict[str, str]:
 
 
 def session(config_file: Path, who: str | Credentials) -> boto3.Session:
-    """Make a boto3 session that depends on an AWS configuration only, not on the user's own settings.
-
-    Args:
-        config_file: The AWS configuration.
-        who: Name of a profile, or the credentials of a user or a role session.
-    """
+    """Make a boto3 session, for a profile or for credentials, that depends on nothing but an AWS configuration."""
     core = botocore.session.Session()
     core.set_config_variable("config_file", str(config_file))
     core.set_config_variable("profile", who if isinstance(who, str) else "default")

@@ -14,7 +14,7 @@ import trustme
 from lab.process import free_port, running, tail
 
 CA_FILE = "ca.pem"
-"""Name of the file with the certificate authority of the endpoint, in the emulator's folder."""
+"""File with the certificate authority of the endpoint, in the emulator's folder."""
 
 _PROGRAM = Path(__file__).parents[1] / ".lab-venv/bin/ministack"
 

@@ -7,22 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from samtranslator.yaml_helper import yaml_parse
-
 from access.model import load
+from access.templates import Side, source
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
-from lab.sam import PROJECT, setting
+from lab.sam import PROJECT
+
+_SIDES: dict[str, Side] = {ACCOUNT_A: "a", ACCOUNT_B: "b"}
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function in one of the templates.
-
-    Attributes:
-        name: Its logical id.
-        account: The account whose template it is in.
-        properties: Its properties, intrinsic functions unresolved.
-    """
+    """A function in the template of an account: its logical id and properties, intrinsic functions unresolved."""
 
     name: str
     account: str
@@ -47,8 +42,8 @@ def read_functions() -> dict[str, Function]:
     """Return the functions of both templates by logical id."""
     return {
         name: Function(name, account, resource["Properties"])
-        for account in (ACCOUNT_A, ACCOUNT_B)
-        for name, resource in _read_template(account)["Resources"].items()
+        for account, side in _SIDES.items()
+        for name, resource in source(side)["Resources"].items()
         if resource["Type"] == "AWS::Serverless::Function"
     }
 
@@ -61,11 +56,6 @@ def function_for(event: Any) -> Function:
         backends = [function for function in functions if function.routes]
         return next((function for function in backends if routes & {*function.routes}), backends[0])
     return next(function for function in functions if function.reads_queue)
-
-
-def _read_template(account: str) -> dict[str, Any]:
-    template: dict[str, Any] = yaml_parse((PROJECT / setting(account, "build", "template_file")).read_text())
-    return template
 
 
 def example_path(project: Path = PROJECT) -> str:

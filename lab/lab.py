@@ -15,17 +15,17 @@ import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 
 from lab import workarounds
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS, REGION, environment, session, write_accounts, write_profile
 from lab.emulator import CA_FILE, emulator
 from lab.functions import example_path
-from lab.iam import Statement, create_role, create_user, credentials
+from lab.iam import Statement, credentials, policy, trust_in
 from lab.sam import PROJECT, Sam, setting
 
 if TYPE_CHECKING:
     import boto3
-    from botocore.credentials import Credentials
     from mypy_boto3_lambda import LambdaClient
 
 STACK_NAMES = {account: setting(account, "deploy", "stack_name") for account in (ACCOUNT_A, ACCOUNT_B)}
@@ -39,35 +39,28 @@ class Lab:
     """A local AWS in which account A is the provider, account B a consumer, and account C neither by default.
 
     Attributes:
-        folder: The lab's private folder.
-        endpoint: URL of the emulator.
-        consumers: Accounts that may assume the executor role.
-        project: Folder of what is deployed.
         external_id: Random, and part of the key under which tools cache sessions, so that no session outlives the lab.
         config_file: AWS configuration with the profiles `account-a`, `account-b` and `account-c` (root users),
             `my-user`, and `orders`, which is `my-user` in the executor role.
-        ca_file: Certificate authority of the endpoint.
-        environment: Environment variables that restrict any AWS tool to the lab.
-        sam: SAM CLI, set up for this lab.
         user_key: Access key of `my-user`, the IAM user of account B to whom its stack gives access.
         outputs: Outputs of each deployed stack, by account.
     """
 
-    def __init__(
-        self, folder: Path, endpoint: str, consumers: Sequence[str] = (ACCOUNT_B,), project: Path = PROJECT
-    ) -> None:
+    def __init__(self, folder: Path, endpoint: str, consumers: Sequence[str], project: Path, step: Step) -> None:
         self.folder = folder
         self.endpoint = endpoint
         self.consumers = consumers
-        self.project = project
         self.external_id = f"lab-{secrets.token_hex(8)}"
         self.config_file = folder / "aws-config"
         self.ca_file = folder / CA_FILE
-        write_accounts(self.config_file, endpoint, self.ca_file)
         self.environment = environment(self.config_file, self.ca_file)
         self.sam = Sam(folder / "sam", self.environment, project)
-        self.user_key = self.user(ACCOUNT_B, USER)
         self.outputs: dict[str, dict[str, str]] = {}
+        self._step = step
+        self._example_path = example_path(project)
+        self._location = {"region": REGION, "endpoint_url": endpoint, "ca_bundle": str(self.ca_file)}
+        write_accounts(self.config_file, self._location)
+        self.user_key = self.user(ACCOUNT_B, USER)
 
     @classmethod
     @contextmanager
@@ -82,23 +75,18 @@ class Lab:
     ) -> Iterator[Self]:
         """Start a lab, and stop it at the end of the block, leaving no process and no file behind.
 
-        Args:
-            deployed: Whether to deploy the stacks; if not, they are only built, ready for `deploy`.
-            consumers: Accounts that may assume the executor role and get the consumer's stack.
-            project: Folder with the templates, samconfig.toml, functions and contract to deploy.
-            step: Makes a context manager for each step from a description of it.
-            **emulator_options: Options of `lab.emulator.emulator`.
+        Stacks that shall not be deployed are built, ready for `deploy`. The consumers may assume the executor role and
+        have the consumer's stack. Each step is a block of `step`, called with a description.
         """
         with ExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="lab-")))
             with step("start the emulator"):
                 endpoint = stack.enter_context(emulator(folder, api_account=ACCOUNT_IDS[ACCOUNT_A], **emulator_options))
-            lab = cls(folder, endpoint, consumers, project)
+            lab = cls(folder, endpoint, consumers, project, step)
             with step(f"sam build --config-env {' · '.join(STACK_NAMES)}"):
                 lab.sam.build(STACK_NAMES)
             for account in (ACCOUNT_A, *consumers) if deployed else ():
-                with step(f"sam deploy --config-env {_config_env(account)} --profile {account}"):
-                    lab.deploy(account)
+                lab.deploy(account)
             yield lab
 
     @property
@@ -107,20 +95,18 @@ class Lab:
         return workarounds.api_url(self.endpoint, self.outputs[ACCOUNT_A])
 
     def deploy(self, account: str, **parameters: str) -> None:
-        """Create or update an account's stack with `sam deploy`, as on AWS.
-
-        Args:
-            account: Account A, or a consumer, which needs the outputs of account A's stack.
-            **parameters: Template parameters that replace or supplement the lab's own.
-        """
+        """Create or update an account's stack, as on AWS; `parameters` replace or supplement the lab's own."""
         given = self._provider_parameters() if account == ACCOUNT_A else self._consumer_parameters(account)
         overrides = [_override(name, value) for name, value in (given | parameters).items()]
-        self.sam.run("deploy", _config_env(account), "--profile", account, "--parameter-overrides", *overrides)
-        self.outputs[account] = self._read_outputs(account)
-        if account == ACCOUNT_A:
-            self._write_user_profiles()
-        else:
-            workarounds.complete_consumer(self.session(account), self.outputs[account])
+        # Account B's section of samconfig.toml is that of every consumer.
+        config_env = ACCOUNT_A if account == ACCOUNT_A else ACCOUNT_B
+        with self._step(f"sam deploy --config-env {config_env} --profile {account}"):
+            self.sam.run("deploy", config_env, "--profile", account, "--parameter-overrides", *overrides)
+            self.outputs[account] = stack_outputs(self.session(account), config_env)
+            if account == ACCOUNT_A:
+                self._write_user_profiles()
+            else:
+                workarounds.complete_consumer(self.session(account), self.outputs[account])
 
     def session(self, who: str | Credentials) -> boto3.Session:
         """Make a boto3 session for a profile of `config_file`, or for the credentials of a user or a role session."""
@@ -128,11 +114,20 @@ class Lab:
 
     def user(self, account: str, name: str, *statements: Statement) -> Credentials:
         """Create an IAM user and return an access key of it; without statements it may do nothing."""
-        return create_user(self.session(account), name, *statements)
+        iam = self.session(account).client("iam")
+        iam.create_user(UserName=name)
+        if statements:
+            iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=policy(*statements))
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
 
     def role(self, account: str, name: str, *statements: Statement) -> Credentials:
-        """Create an IAM role and return a session of it, as a workload has one."""
-        return create_role(self.session(account), name, *statements)
+        """Create an IAM role that its account may assume, and return a session of it, as a workload has one."""
+        iam = self.session(account).client("iam")
+        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust_in(account)))["Role"]
+        iam.put_role_policy(RoleName=name, PolicyName=name, PolicyDocument=policy(*statements))
+        sts = self.session(account).client("sts")
+        return credentials(sts.assume_role(RoleArn=role["Arn"], RoleSessionName=name))
 
     def may_assume_executor(self) -> Statement:
         """Return the policy statement that lets a principal assume the executor role."""
@@ -156,25 +151,14 @@ class Lab:
         )
 
     def signed(
-        self,
-        method: str,
-        path: str,
-        who: Credentials | None,
-        *,
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
+        self, method: str, path: str, who: Credentials | None, *, body: Any = None, headers: Mapping[str, str] = {}
     ) -> AWSRequest:
         """Make a request to the API, signed by botocore, which shares no code with the client's signer.
 
-        Args:
-            method: HTTP method.
-            path: Path and query below the stage, encoded as they go over the wire.
-            who: Whose credentials sign; None leaves the request unsigned.
-            body: Sent as JSON; None sends no body.
-            headers: Signed with the rest.
+        The path is encoded and has the query; the body is sent as JSON. Without credentials, the request is unsigned.
         """
         data = None if body is None else json.dumps(body).encode()
-        request = AWSRequest(method, self.api_url + path, {**(headers or {})}, data)
+        request = AWSRequest(method, self.api_url + path, dict(headers), data)
         if who:
             SigV4Auth(who, "execute-api", REGION).add_auth(request)
         return request
@@ -215,33 +199,28 @@ class Lab:
         return {
             "ExecutorRoleArn": self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
             "ExternalId": self.outputs[ACCOUNT_A]["ExternalId"],
-            "CallPath": example_path(self.project),
+            "CallPath": self._example_path,
             **({"ApiUserNames": USER} if account == ACCOUNT_B else {}),
             **workarounds.consumer_parameters(self.api_url),
         }
 
-    def _read_outputs(self, account: str) -> dict[str, str]:
-        stack_name = STACK_NAMES[_config_env(account)]
-        stacks = self.session(account).client("cloudformation").describe_stacks(StackName=stack_name)
-        return {output["OutputKey"]: output["OutputValue"] for output in stacks["Stacks"][0]["Outputs"]}
-
     def _write_user_profiles(self) -> None:
-        location = {"region": REGION, "endpoint_url": self.endpoint, "ca_bundle": str(self.ca_file)}
         key = {"aws_access_key_id": self.user_key.access_key, "aws_secret_access_key": self.user_key.secret_key}
         role = {
             "source_profile": USER,
             "role_arn": self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
             "external_id": self.external_id,
             "role_session_name": f"{ACCOUNT_IDS[ACCOUNT_B]}-{USER}",
-            "api_path": example_path(self.project),
+            "api_path": self._example_path,
         }
-        write_profile(self.config_file, USER, **location, **key)
-        write_profile(self.config_file, USER_PROFILE, **location, **role)
+        write_profile(self.config_file, USER, **self._location, **key)
+        write_profile(self.config_file, USER_PROFILE, **self._location, **role)
 
 
-def _config_env(account: str) -> str:
-    """Return the section of samconfig.toml for an account's stack: that of account B for every consumer."""
-    return account if account == ACCOUNT_A else ACCOUNT_B
+def stack_outputs(session: boto3.Session, config_env: str) -> dict[str, str]:
+    """Return the outputs of a deployed stack."""
+    [stack] = session.client("cloudformation").describe_stacks(StackName=STACK_NAMES[config_env])["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
 def _override(name: str, value: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab.accounts import ACCOUNT_B, session
-from lab.lab import STACK_NAMES
+from lab.lab import stack_outputs
 
 
 class NoLabError(Exception):
@@ -13,32 +13,21 @@ class NoLabError(Exception):
 
 
 def run(env_file: Path, consumer: str) -> int:
-    """Move the messages that are in a consumer's FailedCallQueue to its CallQueue.
-
-    Args:
-        env_file: The environment file of the running lab.
-        consumer: The account.
-
-    Returns:
-        The number of messages.
-    """
+    """Move the messages that are in a consumer's FailedCallQueue to its CallQueue, and return how many they were."""
     config_file = env_file.resolve().parent / "aws-config"
     if not env_file.exists() or not config_file.exists():
         raise NoLabError(f"there is no {env_file}: start a lab with `make lab`")
     account = session(config_file, consumer)
-    [stack] = account.client("cloudformation").describe_stacks(StackName=STACK_NAMES[ACCOUNT_B])["Stacks"]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    outputs = stack_outputs(account, ACCOUNT_B)
     source, destination = outputs["FailedCallQueueUrl"], outputs["CallQueueUrl"]
     sqs = account.client("sqs")
-    # A call that fails again comes back; it is not replayed twice.
     counted = sqs.get_queue_attributes(QueueUrl=source, AttributeNames=["ApproximateNumberOfMessages"])
-    remaining = waiting = int(counted["Attributes"]["ApproximateNumberOfMessages"])
-    while remaining:
-        received = sqs.receive_message(QueueUrl=source, MaxNumberOfMessages=min(remaining, 10)).get("Messages", [])
+    waiting = int(counted["Attributes"]["ApproximateNumberOfMessages"])
+    # A call that fails again comes back; it is not replayed twice.
+    for moved in range(waiting):
+        received = sqs.receive_message(QueueUrl=source, MaxNumberOfMessages=1).get("Messages", [])
         if not received:
-            break
-        for message in received:
-            sqs.send_message(QueueUrl=destination, MessageBody=message["Body"])
-            sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
-        remaining -= len(received)
-    return waiting - remaining
+            return moved
+        sqs.send_message(QueueUrl=destination, MessageBody=received[0]["Body"])
+        sqs.delete_message(QueueUrl=source, ReceiptHandle=received[0]["ReceiptHandle"])
+    return waiting

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,20 +24,14 @@ class SamError(Exception):
 def setting(config_env: str, command: str, name: str) -> str:
     """Return a setting from samconfig.toml."""
     config = tomllib.loads((PROJECT / "samconfig.toml").read_text())
-    value: str = config[config_env][command]["parameters"][name]
-    return value
+    return str(config[config_env][command]["parameters"][name])
 
 
 @dataclass(frozen=True)
 class Sam:
-    """SAM CLI for one lab.
+    """SAM CLI in a folder with a copy of the project, so that labs and the user's own `.aws-sam` do not interfere.
 
-    It works in a copy of the sources, so that several labs and the user's own `.aws-sam` do not interfere.
-
-    Attributes:
-        folder: The private folder with the copy, the builds and the logs.
-        environment: Environment variables in addition to those of this process; the user's AWS settings are left out.
-        project: Folder with the sources.
+    Its environment is that of this process without the user's AWS settings, plus what is given here.
     """
 
     folder: Path
@@ -51,28 +44,24 @@ class Sam:
         shutil.copy(self.project / "samconfig.toml", self.folder)
         for template in self.project.glob("template-*.yaml"):
             (self.folder / template.name).write_text(adapted_template(template.read_text()))
-        shutil.copytree(
-            self.project / "functions",
-            self.folder / "functions",
-            ignore=shutil.ignore_patterns("__pycache__"),
-            dirs_exist_ok=True,
-        )
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(self.project / "functions", self.folder / "functions", ignore=ignored, dirs_exist_ok=True)
         with ExitStack() as stack:
-            builds = [(env, stack.enter_context(self._running("build", env))) for env in config_envs]
-            for env, process in builds:
-                self._wait(process, "build", env)
+            for env in config_envs:
+                stack.enter_context(self._running("build", env))
 
     def run(self, command: str, config_env: str, *arguments: str) -> None:
         """Run `sam <command> --config-env <config_env> <arguments>`."""
-        with self._running(command, config_env, *arguments) as process:
-            self._wait(process, command, config_env)
+        with self._running(command, config_env, *arguments):
+            pass
 
     def build_folder(self, config_env: str) -> Path:
         """Return the folder of a built stack: its template and, by logical id, the packages of its functions."""
         return self.folder / setting(config_env, "build", "build_dir")
 
     @contextmanager
-    def _running(self, command: str, config_env: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    def _running(self, command: str, config_env: str, *arguments: str) -> Iterator[None]:
+        """Run it during the block, and wait for it to succeed at the end."""
         bin_folder = Path(sys.executable).parent
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
@@ -93,13 +82,8 @@ class Sam:
             "NO_PROXY": "127.0.0.1",
         }
         sam: list[str | Path] = [bin_folder / "sam", command, "--config-env", config_env, *arguments]
-        with running(sam, cwd=self.folder, env=environment, log=self._log(command, config_env)) as process:
-            yield process
-
-    def _wait(self, process: subprocess.Popen[bytes], command: str, config_env: str) -> None:
-        if process.wait() != 0:
-            log = tail(self._log(command, config_env))
-            raise SamError(f"sam {command} --config-env {config_env} failed ({process.returncode}):\n{log}")
-
-    def _log(self, command: str, config_env: str) -> Path:
-        return self.folder / f"{command}-{config_env}.log"
+        log = self.folder / f"{command}-{config_env}.log"
+        with running(sam, cwd=self.folder, env=environment, log=log) as process:
+            yield
+            if process.wait() != 0:
+                raise SamError(f"sam {command} --config-env {config_env} failed ({process.returncode}):\n{tail(log)}")

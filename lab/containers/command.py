@@ -18,19 +18,11 @@ from lab.containers.sam_local import SamLocal, has_failed
 from lab.functions import function_for, read_functions
 from lab.sam import PROJECT, SamError
 
-_CALL_EXAMPLE = "events/direct-call.json"
-
 
 def run(console: Console, event: Path | None, arguments: Sequence[str]) -> bool:
-    """Run an event with the function that it is meant for; without one, keep warm containers until interrupted.
+    """Run the event of a file with the function that it is meant for, and return whether that succeeded.
 
-    Args:
-        console: Where progress is shown; only the function's response goes to standard output.
-        event: A file with the event.
-        arguments: Further arguments of `sam local invoke`.
-
-    Returns:
-        Whether the function succeeded.
+    Without an event, keep warm containers until interrupted. Only the function's response goes to standard output.
     """
     function = function_for(json.loads(event.read_text())) if event else None
     with ContainerLab.start(step=partial(progress, console)) as containers:
@@ -46,12 +38,15 @@ def run(console: Console, event: Path | None, arguments: Sequence[str]) -> bool:
 def serve(console: Console, containers: ContainerLab) -> None:
     """Keep warm containers of all functions until interrupted; every line on standard input rebuilds them."""
     sam_local = SamLocal(containers)
+    requests = max(
+        (f"events/{path.name}" for path in PROJECT.glob("events/api-*.json")), default="<a file with a request>"
+    )
     with ExitStack() as stack:
         console.print("\nRunning until Ctrl-C. Press Enter to rebuild; warm containers pick up the new code.\n")
         for name, function in read_functions().items():
             variants = {name: {"Environment": sam_local.example_variables(function)}}
             url = stack.enter_context(sam_local.serve("start-lambda", function, variants, "--warm-containers", "LAZY"))
-            event = _api_example() if function.routes else _CALL_EXAMPLE
+            event = requests if function.routes else "events/direct-call.json"
             console.print(f"  curl -d @{event} {url}/2015-03-31/functions/{name}/invocations", soft_wrap=True)
         for _ in sys.stdin:
             try:
@@ -60,8 +55,3 @@ def serve(console: Console, containers: ContainerLab) -> None:
             except SamError as error:  # such as a syntax error, which the next edit fixes
                 console.print(str(error), markup=False, soft_wrap=True)
         threading.Event().wait()
-
-
-def _api_example() -> str:
-    """Return a file with a request, if events/ has one."""
-    return max((f"events/{path.name}" for path in PROJECT.glob("events/api-*.json")), default="<a file with a request>")

@@ -21,12 +21,7 @@ _PULL_SECONDS = 120
 
 @dataclass(frozen=True)
 class RuntimeImage:
-    """An image of the Lambda runtime python3.13, present in the engine.
-
-    Attributes:
-        name: Its name.
-        prefix: The part of the name in front of that of AWS's image; empty for AWS's image itself.
-    """
+    """An image of the Lambda runtime in the engine; `prefix` is what its name has in front of that of AWS's image."""
 
     name: str
     prefix: str = ""

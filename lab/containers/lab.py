@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import docker
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
 from lab.containers.image import ENGINE, RuntimeImage, docker_client, runtime_image
-from lab.functions import Function, read_functions
-from lab.iam import assume_function_role
+from lab.functions import Function
+from lab.iam import credentials, policy, trust_in
 from lab.lab import STACK_NAMES, Lab, Step
 
 if TYPE_CHECKING:
@@ -32,17 +32,10 @@ HOST = "host.docker.internal"
 CA_FILE = "lab-ca.pem"
 """The lab's certificate authority, in every package that `sam local` mounts."""
 
-_SESSION_SECONDS = 12 * 60 * 60
-
 
 @dataclass
 class ContainerLab:
-    """A lab that containers can reach, and whose functions run in containers.
-
-    Attributes:
-        lab: The lab, deployed.
-        image: The image that the functions run in.
-    """
+    """A lab that containers can reach, and whose functions run in containers of an image."""
 
     lab: Lab
     image: RuntimeImage
@@ -63,17 +56,15 @@ class ContainerLab:
                 "MINISTACK_IMAGE_PREFIX": image.prefix,
                 "DOCKER_HOST": ENGINE,
             }
-            host = _bridge_address(client) or "127.0.0.1"
+            host = _address_for_containers(client)
             # Entered first, left last: by then, nothing that could start another container is left.
             containers = stack.enter_context(ExitStack())
             lab = stack.enter_context(Lab.start(deployed=False, step=step, host=host, settings=settings))
             containers.callback(_remove_containers, client, (lab.folder, trust))
             shutil.copy(lab.ca_file, trust / CA_FILE)
+            lab.deploy(ACCOUNT_A)
+            lab.deploy(ACCOUNT_B, ApiUrl=container_url(lab.api_url))
             self = cls(lab, image)
-            with step(f"sam deploy --config-env {ACCOUNT_A}"):
-                lab.deploy(ACCOUNT_A)
-            with step(f"sam deploy --config-env {ACCOUNT_B}"):
-                lab.deploy(ACCOUNT_B, ApiUrl=self.container_url(lab.api_url))
             self._add_ca_to_packages()
             yield self
 
@@ -81,11 +72,6 @@ class ContainerLab:
         """Build both stacks again; warm containers are replaced at their next invocation."""
         self.lab.sam.build(STACK_NAMES)
         self._add_ca_to_packages()
-
-    def container_url(self, url: str) -> str:
-        """Return the URL by which containers reach a URL of this machine."""
-        parts = urlsplit(url)
-        return parts._replace(netloc=f"{HOST}:{parts.port}").geturl()
 
     def package(self, function: Function) -> Path:
         """Return the folder with a function's built package."""
@@ -101,20 +87,34 @@ class ContainerLab:
         return session.client("lambda").get_function_configuration(FunctionName=name)
 
     def role_session(self, function: Function) -> Credentials:
-        """Assume a function's own role, so that `sam local` has the function's rights and no others."""
-        role = self.configuration(function)["Role"]
-        return assume_function_role(self.lab.session(function.account), role, function.name, _SESSION_SECONDS)
+        """Assume a function's own role, which only Lambda may assume unless its trust policy is extended."""
+        session = self.lab.session(function.account)
+        iam, sts = session.client("iam"), session.client("sts")
+        arn = self.configuration(function)["Role"]
+        name = arn.rpartition("/")[2]
+        document: Any = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        trust = trust_in(function.account)
+        if trust not in document["Statement"]:
+            iam.update_assume_role_policy(RoleName=name, PolicyDocument=policy(*document["Statement"], trust))
+        twelve_hours = 12 * 60 * 60
+        return credentials(sts.assume_role(RoleArn=arn, RoleSessionName=function.name, DurationSeconds=twelve_hours))
 
     def _add_ca_to_packages(self) -> None:
         # A container of `sam local` sees nothing of this machine but the package.
-        for function in read_functions().values():
-            shutil.copy(self.lab.ca_file, self.package(function) / CA_FILE)
+        for account in STACK_NAMES:
+            for package in self.lab.sam.build_folder(account).glob("*/"):
+                shutil.copy(self.lab.ca_file, package / CA_FILE)
 
 
-def _bridge_address(client: docker.DockerClient) -> str:
-    """Return the address under which containers reach this machine; empty if the engine runs on another one.
+def container_url(url: str) -> str:
+    """Return the URL by which containers reach a URL of this machine."""
+    return urlsplit(url)._replace(netloc=f"{HOST}:{urlsplit(url).port}").geturl()
 
-    A virtual machine counts as another: Docker Desktop routes `host-gateway` to this machine's loopback.
+
+def _address_for_containers(client: docker.DockerClient) -> str:
+    """Return the address of this machine to which `host-gateway` leads: the bridge's, or else loopback.
+
+    Docker Desktop, whose engine runs in a virtual machine, routes it to this machine's loopback.
     """
     [settings, *_] = client.networks.get("bridge").attrs["IPAM"]["Config"]
     # An engine without a configured address takes the first one of the subnet.
@@ -123,7 +123,7 @@ def _bridge_address(client: docker.DockerClient) -> str:
         with socket.socket() as listener:
             listener.bind((address, 0))
     except OSError:
-        return ""
+        return "127.0.0.1"
     return address
 
 
@@ -131,7 +131,7 @@ def _remove_containers(client: docker.DockerClient, folders: Iterable[Path]) -> 
     """Remove the containers that mount one of these folders or a part of it."""
 
     def remove(container: Container) -> None:
-        sources = [Path(mount["Source"]) for mount in container.attrs["Mounts"] if "Source" in mount]
+        sources = [Path(mount.get("Source", "/")) for mount in container.attrs["Mounts"]]
         if any(source.is_relative_to(folder) for source in sources for folder in folders):
             container.remove(force=True)
 

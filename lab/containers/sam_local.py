@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, run
 from typing import Any
 from urllib.parse import urlsplit
 
 from lab.accounts import ACCOUNT_A, REGION
-from lab.containers.lab import CA_FILE, HOST, ContainerLab
+from lab.containers.lab import CA_FILE, HOST, ContainerLab, container_url
 from lab.functions import Function
 from lab.process import drop_aws_variables, free_port, running, tail
 from lab.sam import SamError
@@ -37,7 +37,7 @@ class SamLocal:
 
     containers: ContainerLab
 
-    def template(self, function: Function, variants: Mapping[str, Mapping[str, Any]]) -> Path:
+    def _template(self, function: Function, variants: Mapping[str, Mapping[str, Any]]) -> Path:
         """Write a template of a function's variants.
 
         `sam local` knows neither the other resources of the stack nor its account, so the environment variables are
@@ -45,24 +45,16 @@ class SamLocal:
         """
         deployed: Mapping[str, Any] = self.containers.configuration(function)
         variables = deployed["Environment"]["Variables"] | {
-            "AWS_ENDPOINT_URL": self.containers.container_url(self.containers.lab.endpoint),
+            "AWS_ENDPOINT_URL": container_url(self.containers.lab.endpoint),
             "AWS_CA_BUNDLE": f"/var/task/{CA_FILE}",
         }
-        common = {
-            **{name: deployed[name] for name in ("Architectures", "Handler", "MemorySize", "Runtime", "Timeout")},
-            "CodeUri": str(self.containers.package(function)),
-        }
-        resources = {
-            name: {
-                "Type": "AWS::Serverless::Function",
-                "Properties": {
-                    **common,
-                    **variant,
-                    "Environment": {"Variables": {**variables, **variant.get("Environment", {})}},
-                },
-            }
-            for name, variant in variants.items()
-        }
+        common = {name: deployed[name] for name in ("Architectures", "Handler", "MemorySize", "Runtime", "Timeout")}
+        common["CodeUri"] = str(self.containers.package(function))
+        resources = {}
+        for name, variant in variants.items():
+            environment = {"Variables": variables | variant.get("Environment", {})}
+            properties = {**common, **variant, "Environment": environment}
+            resources[name] = {"Type": "AWS::Serverless::Function", "Properties": properties}
         path = self.containers.lab.folder / f"local-{'-'.join(variants)}.json"
         path.write_text(json.dumps({"Transform": "AWS::Serverless-2016-10-31", "Resources": resources}))
         return path
@@ -77,16 +69,9 @@ class SamLocal:
 
     def invoke(self, function: Function, event: Path, *arguments: str) -> str:
         """Run `sam local invoke` and return the function's response, or the error that the runtime returned instead."""
-        template = self.template(function, {function.name: {"Environment": self.example_variables(function)}})
+        template = self._template(function, {function.name: {"Environment": self.example_variables(function)}})
         command = [*self._command("invoke", template), function.name, "--event", event.resolve(), *arguments]
-        process = subprocess.run(
-            command,
-            env=self._environment(function),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        process = run(command, env=self._environment(function), stdin=DEVNULL, stdout=PIPE, text=True, check=False)
         if process.returncode:
             raise SamError(f"sam local invoke {function.name} failed ({process.returncode})")
         return process.stdout.strip()
@@ -99,7 +84,7 @@ class SamLocal:
         folder = self.containers.lab.folder
         port = free_port("127.0.0.1")
         log = folder / f"{command}-{port}.log"
-        sam = [*self._command(command, self.template(function, variants)), "--port", str(port), *arguments]
+        sam = [*self._command(command, self._template(function, variants)), "--port", str(port), *arguments]
         with running(sam, cwd=folder, env=self._environment(function), log=log) as process:
             deadline = time.monotonic() + _START_SECONDS
             while not _listens(port):

@@ -11,7 +11,8 @@ from lab.accounts import environment, session, write_accounts, write_profile
 @pytest.fixture
 def config_file(tmp_path: Path) -> Path:
     config_file = tmp_path / "aws-config"
-    write_accounts(config_file, "https://127.0.0.1:1", tmp_path / "ca.pem")
+    location = {"region": "eu-west-1", "endpoint_url": "https://127.0.0.1:1", "ca_bundle": str(tmp_path / "ca.pem")}
+    write_accounts(config_file, location)
     return config_file
 
 
