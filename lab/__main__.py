@@ -29,11 +29,7 @@ _CONSUMERS = [account for account in ACCOUNT_IDS if account != ACCOUNT_A]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Returns:
-        Exit code: 0 for success, 1 for failure, 130 if it was interrupted.
-    """
+    """Run the command line and return the exit code: 0 for success, 1 for failure, 130 if it was interrupted."""
     options = _parser().parse_args(arguments)
     # Both signals unwind the stack, even in a shell that starts background jobs with SIGINT ignored.
     for stop in (signal.SIGINT, signal.SIGTERM):

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from requests import Response
 
 from access.model import Route, load
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
@@ -27,12 +27,7 @@ _NOT_GRANTED = "AccessDeniedException"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a caller's request.
-
-    Attributes:
-        status: HTTP status of the response; None if there was no session to sign a request with.
-        error: Error code with which STS or API Gateway refused; empty if neither did.
-    """
+    """A response's status, None without a session to sign with, and the error with which STS or API Gateway refused."""
 
     status: int | None
     error: str = ""
@@ -40,13 +35,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Caller:
-    """A kind of caller.
-
-    Attributes:
-        name: Who it is.
-        refusal: The outcome of each of its requests; None if it may call what the contract grants.
-        attempt: Calls a route as this caller.
-    """
+    """A kind of caller; `refusal` is the outcome of its requests, None if it may call what the contract grants."""
 
     name: str
     refusal: Outcome | None
@@ -74,42 +63,31 @@ def as_expected(caller: Caller, route: Route, outcome: Outcome) -> bool:
     An admitted caller may get any documented response of the backend: the resource in the example need not exist.
     """
     expected = caller.expected(route)
-    if outcome == expected:
-        return True
-    reached = expected.error == outcome.error == "" and outcome.status in route.statuses - {401, 403, 429}
-    return reached and outcome.status is not None and outcome.status < 500
+    documented = {status for status in route.statuses - {401, 403, 429} if status < 500}
+    return outcome == expected or (expected.error == outcome.error == "" and outcome.status in documented)
 
 
 def call_of(route: Route) -> dict[str, Any]:
     """Return a route's example as a call for CallerFunction or a queue."""
     example = route.example
-    call: dict[str, Any] = {"method": route.method, "path": example.path}
-    if example.query:
-        call["query"] = dict(example.query)
-    if headers := {name: value for name, value in example.headers.items() if name.lower() != "idempotency-key"}:
-        call["headers"] = headers
-    if example.body is not None:
-        call["body"] = example.body
-    if route.method in {"POST", "PATCH"}:
-        call["idempotency_key"] = example.idempotency_key or USER
-    return call
+    return {
+        "method": route.method,
+        "path": example.path,
+        "query": dict(example.query),
+        "headers": {name: value for name, value in example.headers.items() if name.lower() != "idempotency-key"},
+        "body": example.body,
+        "idempotency_key": example.idempotency_key or (USER if route.method in {"POST", "PATCH"} else None),
+    }
 
 
 def observe(lab: Lab) -> Observations:
-    """Let every caller try every route, all callers at the same time.
-
-    Args:
-        lab: A deployed lab in which this was not done yet, since it creates users.
-
-    Returns:
-        The outcomes; legitimate callers come first.
-    """
-    everyone = _callers(lab)
+    """Let every caller try every route, all callers at the same time; once in a lab, since it creates users."""
+    me = lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B))
+    everyone = _callers(lab, me)
     # Writes first, so that the other requests find what the examples name.
-    who = lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B))
     for route in routes():
         if route.promised and route.method in {"POST", "PUT"}:
-            _request(lab, route, who)
+            lab.send(_signed(lab, route, me))
 
     def try_routes(caller: Caller) -> dict[Route, Outcome]:
         return {route: caller.attempt(route) for route in routes()}
@@ -118,15 +96,14 @@ def observe(lab: Lab) -> Observations:
         return dict(zip(everyone, pool.map(try_routes, everyone), strict=True))
 
 
-def _callers(lab: Lab) -> list[Caller]:
+def _callers(lab: Lab, me: Credentials) -> list[Caller]:
+    """Return all kinds of callers, legitimate ones first."""
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     admin = lab.user(ACCOUNT_A, "admin", everything)
     other = lab.user(ACCOUNT_B, "other-user")
     stranger = lab.user(ACCOUNT_C, "stranger", everything)
-
-    @cache
-    def session() -> Credentials:
-        return lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B))
+    mine, assume = lab.user_key, lab.assume_executor
+    session_b, session_c = _session_name(ACCOUNT_B), _session_name(ACCOUNT_C)
 
     def signing(credentials: Callable[[], Credentials | None]) -> Callable[[Route], Outcome]:
         def attempt(route: Route) -> Outcome:
@@ -134,25 +111,24 @@ def _callers(lab: Lab) -> list[Caller]:
                 who = credentials()
             except ClientError as error:
                 return Outcome(None, error.response["Error"]["Code"])
-            return _outcome(_request(lab, route, who))
+            return _outcome(lab, _signed(lab, route, who))
 
         return attempt
 
     def expired(route: Route) -> Outcome:
         # The emulator forgets an expired session when any other begins, and then reports it as unknown.
         for _ in range(10):
-            who = lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B), seconds=1)
+            who = assume(mine, session_b, seconds=1)
             time.sleep(1.05)
-            outcome = _outcome(_request(lab, route, who))
+            outcome = _outcome(lab, _signed(lab, route, who))
             if outcome.error != "UnrecognizedClientException":
                 break
         return outcome
 
     def tampered(route: Route) -> Outcome:
-        example = route.example
-        request = lab.signed(route.method, example.target, session(), body=example.body, headers=example.headers)
+        request = _signed(lab, route, me)
         request.url = f"{request.url}{'&' if '?' in str(request.url) else '?'}limit=100"
-        return _outcome(lab.send(request))
+        return _outcome(lab, request)
 
     def by_function(route: Route) -> Outcome:
         response = lab.invoke(call_of(route))
@@ -162,22 +138,17 @@ def _callers(lab: Lab) -> list[Caller]:
         return Outcome(int(refusal["status"]), refusal["error"]) if refusal else Outcome(None, response["errorType"])
 
     no_session = Outcome(None, "AccessDenied")
-    session_b, session_c = _session_name(ACCOUNT_B), _session_name(ACCOUNT_C)
     return [
         Caller("scheduled caller", None, by_function),
-        Caller(USER, None, signing(session)),
-        Caller("other user of B", no_session, signing(lambda: lab.assume_executor(other, session_b))),
-        Caller("user of C", no_session, signing(lambda: lab.assume_executor(stranger, session_c))),
+        Caller(USER, None, signing(lambda: me)),
+        Caller("other user of B", no_session, signing(lambda: assume(other, session_b))),
+        Caller("user of C", no_session, signing(lambda: assume(stranger, session_c))),
         Caller("admin of A", Outcome(403, _NOT_GRANTED), signing(lambda: admin)),
         Caller("unsigned", Outcome(403, "MissingAuthenticationTokenException"), signing(lambda: None)),
         Caller("tampered", Outcome(403, "InvalidSignatureException"), tampered),
         Caller("expired", Outcome(403, "ExpiredTokenException"), expired),
-        Caller(
-            "wrong ExternalId",
-            no_session,
-            signing(lambda: lab.assume_executor(lab.user_key, session_b, external_id="wrong")),
-        ),
-        Caller("spoofed session", no_session, signing(lambda: lab.assume_executor(lab.user_key, session_c))),
+        Caller("wrong ExternalId", no_session, signing(lambda: assume(mine, session_b, external_id="wrong"))),
+        Caller("spoofed session", no_session, signing(lambda: assume(mine, session_c))),
     ]
 
 
@@ -185,10 +156,11 @@ def _session_name(account: str) -> str:
     return f"{ACCOUNT_IDS[account]}-{USER}"
 
 
-def _request(lab: Lab, route: Route, who: Credentials | None) -> Response:
+def _signed(lab: Lab, route: Route, who: Credentials | None) -> AWSRequest:
     example = route.example
-    return lab.request(route.method, example.target, who, body=example.body, headers=example.headers)
+    return lab.signed(route.method, example.target, who, body=example.body, headers=example.headers)
 
 
-def _outcome(response: Response) -> Outcome:
+def _outcome(lab: Lab, request: AWSRequest) -> Outcome:
+    response = lab.send(request)
     return Outcome(response.status_code, response.headers.get("x-amzn-errortype", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,39 +24,30 @@ from lab.lab import STACK_NAMES, Lab
 # Far enough ahead for account B's deployment to be complete by then.
 _AHEAD = timedelta(seconds=6)
 _SCHEDULE_SECONDS = 60.0
-_KEY = {"idempotency-key"}
 
 
 def run(console: Console) -> bool:
-    """Show everything once.
-
-    Args:
-        console: Where to show it.
-
-    Returns:
-        Whether everything was as expected.
-
-    Raises:
-        EmulatorError: The emulator did not start.
-        SamError: A stack could not be built or deployed.
-    """
+    """Show everything once, and return whether it was as expected."""
     started = time.monotonic()
     step = partial(progress, console)
     consumer, provider = ACCOUNT_IDS[ACCOUNT_B], ACCOUNT_IDS[ACCOUNT_A]
     console.print(f"\nAccount B ({consumer}) calls an API of account A ({provider}), and no one else may.\n")
     scheduled = scheduled_route(routes())
     with Lab.start(deployed=False, step=step) as lab:
-        with step("sam deploy --config-env account-a"):
-            lab.deploy(ACCOUNT_A)
-        schedule = f"at({datetime.now(UTC) + _AHEAD:%Y-%m-%dT%H:%M:%S})"
-        with step("sam deploy --config-env account-b"):
-            lab.deploy(ACCOUNT_B, ScheduleExpression=schedule, **_parameters(scheduled))
+        lab.deploy(ACCOUNT_A)
+        parameters = {
+            "ScheduleExpression": f"at({datetime.now(UTC) + _AHEAD:%Y-%m-%dT%H:%M:%S})",
+            "CallMethod": scheduled.method,
+            "CallPath": scheduled.example.path,
+            "CallBody": json.dumps(scheduled.example.body),
+        }
+        lab.deploy(ACCOUNT_B, **parameters)
         with step("every caller tries every route, until the schedule fires"), ThreadPoolExecutor() as pool:
             observing = pool.submit(observe, lab)
             line = _wait_for_scheduled_call(lab)
             observations = observing.result()
         console.print()
-        console.print(_deployed(lab, schedule, scheduled))
+        console.print(_deployed(lab, parameters))
     made = line.get("message") == "call succeeded"
     if made:
         console.print(
@@ -86,10 +77,10 @@ def scheduled_route(candidates: Sequence[Route]) -> Route:
     simple = [
         route
         for route in candidates
-        if route.promised and not route.example.query and {name.lower() for name in route.example.headers} <= _KEY
+        if route.promised and route.method in {"POST", "GET"}
+        if not call_of(route)["query"] and not call_of(route)["headers"]
     ]
-    posts = [route for route in simple if route.method == "POST"]
-    return next(iter(posts or [route for route in simple if route.method == "GET"]))
+    return min(simple, key=lambda route: route.method != "POST")
 
 
 def access_table(observations: Observations) -> Table:
@@ -132,24 +123,17 @@ def _words(outcome: Outcome) -> str:
     return f"{outcome.status or 'no role'} {outcome.error}".strip()
 
 
-def _parameters(route: Route) -> dict[str, str]:
-    call = call_of(route)
-    return {
-        "CallMethod": call["method"],
-        "CallPath": call["path"],
-        **({"CallBody": json.dumps(call["body"])} if "body" in call else {}),
-    }
-
-
-def _deployed(lab: Lab, schedule: str, route: Route) -> Table:
-    provider, consumer = lab.outputs[ACCOUNT_A], lab.outputs[ACCOUNT_B]
-    body = "" if route.example.body is None else f" {json.dumps(route.example.body)}"
+def _deployed(lab: Lab, parameters: Mapping[str, str]) -> Table:
     table = Table.grid(padding=(0, 2))
     for account, what, value in (
         (ACCOUNT_A, "API", lab.api_url),
-        ("", "executor role", provider["ExecutorRoleArn"]),
-        (ACCOUNT_B, "caller", consumer["CallerFunctionName"]),
-        ("", "schedule", f"{schedule} → {route.method} {route.example.path}{body}"),
+        ("", "executor role", lab.outputs[ACCOUNT_A]["ExecutorRoleArn"]),
+        (ACCOUNT_B, "caller", lab.outputs[ACCOUNT_B]["CallerFunctionName"]),
+        (
+            "",
+            "schedule",
+            "{ScheduleExpression} → {CallMethod} {CallPath} {CallBody}".format_map(parameters).removesuffix(" null"),
+        ),
         ("", "queues", "CallQueue → caller, FailedCallQueue for calls that failed"),
     ):
         table.add_row(f"[bold]{account}[/]", what, value)
@@ -163,12 +147,11 @@ def _wait_for_scheduled_call(lab: Lab) -> dict[str, Any]:
     name = lab.outputs[ACCOUNT_B]["CallerFunctionName"]
     group = session.client("lambda").get_function_configuration(FunctionName=name)["LoggingConfig"]["LogGroup"]
     logs = session.client("logs")
-    # The schedule's key is made of the stack's name and the time.
-    pattern = f'"{STACK_NAMES[ACCOUNT_B]}/"'
     deadline = time.monotonic() + _SCHEDULE_SECONDS
     while time.monotonic() < deadline:
-        for event in logs.filter_log_events(logGroupName=group, filterPattern=pattern)["events"]:
+        for event in logs.filter_log_events(logGroupName=group)["events"]:
             line: dict[str, Any] = json.loads(event["message"]) if event["message"].startswith("{") else {}
+            # The schedule's key is made of the stack's name and the time.
             if f"{STACK_NAMES[ACCOUNT_B]}/" in str(line.get("idempotency_key")):
                 return line
         time.sleep(0.5)
