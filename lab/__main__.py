@@ -1,7 +1,5 @@
 """Command line of the lab: both accounts on a laptop, without any AWS account."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

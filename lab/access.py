@@ -3,8 +3,6 @@
 Routes, requests and grants are those of the templates and of docs/openapi.yaml.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable

@@ -1,19 +1,14 @@
 """The lab's accounts, and the AWS configuration with which SAM CLI, boto3 and users reach them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from configparser import RawConfigParser
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import boto3
 import botocore.session
 from botocore.config import Config
-
-if TYPE_CHECKING:
-    from botocore.credentials import Credentials
+from botocore.credentials import Credentials
 
 REGION = "eu-west-1"
 ACCOUNT_A = "account-a"

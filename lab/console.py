@@ -1,7 +1,5 @@
 """The terminal: one width, no colours guessed from the text, steps with their duration."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The guided tour: deploy both accounts, watch the schedule fire, and see who may do what."""
 
-from __future__ import annotations
-
 import json
 import re
 import time

@@ -1,7 +1,5 @@
 """The emulator of AWS: MiniStack on loopback, with signatures and policies enforced."""
 
-from __future__ import annotations
-
 import ssl
 import time
 from collections.abc import Iterator, Mapping

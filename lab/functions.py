@@ -1,7 +1,5 @@
 """The functions of both templates: which one serves the API's routes, and which one reads the queue."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

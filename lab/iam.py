@@ -1,17 +1,12 @@
 """What IAM and STS take and return."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.credentials import Credentials
 
 from lab.accounts import ACCOUNT_IDS
-
-if TYPE_CHECKING:
-    from mypy_boto3_sts.type_defs import AssumeRoleResponseTypeDef
 
 type Statement = Mapping[str, Any]
 
@@ -26,7 +21,7 @@ def trust_in(account: str) -> Statement:
     return {"Effect": "Allow", "Principal": {"AWS": ACCOUNT_IDS[account]}, "Action": "sts:AssumeRole"}
 
 
-def credentials(response: AssumeRoleResponseTypeDef) -> Credentials:
+def credentials(response: Mapping[str, Any]) -> Credentials:
     """Return the credentials in a response of AssumeRole."""
     found = response["Credentials"]
     return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])

@@ -1,7 +1,5 @@
 """Both accounts on this machine: the real stacks, deployed by the real SAM CLI into the emulator."""
 
-from __future__ import annotations
-
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,8 +7,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+import boto3
 import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -23,10 +22,6 @@ from lab.emulator import CA_FILE, emulator
 from lab.functions import example_path
 from lab.iam import Statement, credentials, policy, trust_in
 from lab.sam import PROJECT, Sam, setting
-
-if TYPE_CHECKING:
-    import boto3
-    from mypy_boto3_lambda import LambdaClient
 
 STACK_NAMES = {account: setting(account, "deploy", "stack_name") for account in (ACCOUNT_A, ACCOUNT_B)}
 USER = "my-user"
@@ -185,7 +180,7 @@ class Lab:
         return result
 
     @cached_property
-    def _lambda(self) -> LambdaClient:
+    def _lambda(self) -> Any:
         return self.session(ACCOUNT_B).client("lambda")
 
     def _provider_parameters(self) -> dict[str, str]:

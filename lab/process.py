@@ -1,7 +1,5 @@
 """Processes that end with the block that started them, and facts about this machine."""
 
-from __future__ import annotations
-
 import os
 import platform
 import signal

@@ -1,7 +1,5 @@
 """Replays failed calls in a running lab; the emulator lacks StartMessageMoveTask, which does so on AWS."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from lab.accounts import ACCOUNT_B, session

@@ -1,7 +1,5 @@
 """SAM CLI, with the project's own templates and samconfig.toml, in a private copy of the sources."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """How to use a running lab from another terminal: a file to source, and commands to try."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

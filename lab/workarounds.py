@@ -4,19 +4,15 @@ The templates stay right for AWS. Where the emulator differs, the lab passes a p
 before the build, or calls a service's own API for what the emulator's CloudFormation leaves out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
+import boto3
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from lab.accounts import ACCOUNT_IDS
 from lab.process import host_architecture
-
-if TYPE_CHECKING:
-    import boto3
 
 
 def provider_parameters(consumers: Iterable[str]) -> dict[str, str]:

@@ -1,7 +1,5 @@
 """`python -m lab local`: run an event in the Lambda runtime, or keep warm containers."""
 
-from __future__ import annotations
-
 import json
 import sys
 import threading

@@ -1,13 +1,12 @@
 """The image that functions run in: AWS's own, or a substitute built from this machine's Python."""
 
-from __future__ import annotations
-
 import os
 import socket
+import sys
 from dataclasses import dataclass
 
 import docker
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import DockerException
 
 from lab.containers import substitute
 from lab.containers.substitute import RuntimeImageError
@@ -44,14 +43,15 @@ def runtime_image(client: docker.DockerClient) -> RuntimeImage:
 
     In this order: AWS's image if the engine has it; the substitute for this machine if the engine has it; AWS's image
     if it can be pulled; a new substitute. The name of a substitute contains a digest of its files, and so does the name
-    of the image that SAM CLI derives from it; outdated ones are removed.
+    of the image that SAM CLI derives from it; before a new one is built, those that no container uses are removed.
     """
-    if _has(client, _AWS_IMAGE):
+    if client.images.list(_AWS_IMAGE):
         return RuntimeImage(_AWS_IMAGE)
-    files = dict(substitute.source_files()) if substitute.is_supported() else {}
+    supported = sys.platform == "linux" and sys.version_info[:2] == (3, 13)
+    files = dict(substitute.source_files()) if supported else {}
     prefix = f"{substitute.REGISTRY}/{substitute.digest(files)}"
     image = RuntimeImage(f"{prefix}/{_AWS_IMAGE}", prefix)
-    if files and _has(client, image.name):
+    if files and client.images.list(image.name):
         return image
     try:
         client.images.pull(_AWS_IMAGE)
@@ -62,14 +62,6 @@ def runtime_image(client: docker.DockerClient) -> RuntimeImage:
             ) from error
     else:
         return RuntimeImage(_AWS_IMAGE)
+    client.images.prune(filters={"label": substitute.REGISTRY, "dangling": False})
     substitute.build(client, image.name, files)
-    substitute.remove_outdated(client, prefix)
     return image
-
-
-def _has(client: docker.DockerClient, name: str) -> bool:
-    try:
-        client.images.get(name)
-    except ImageNotFound:
-        return False
-    return True

@@ -1,7 +1,5 @@
 """A lab whose functions run in containers of the Lambda runtime."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 from collections.abc import Iterable, Iterator
@@ -11,21 +9,18 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import docker
+from botocore.credentials import Credentials
+from docker.models.containers import Container
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
 from lab.containers.image import ENGINE, RuntimeImage, docker_client, runtime_image
 from lab.functions import Function
 from lab.iam import credentials, policy, trust_in
 from lab.lab import STACK_NAMES, Lab, Step
-
-if TYPE_CHECKING:
-    from botocore.credentials import Credentials
-    from docker.models.containers import Container
-    from mypy_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef
 
 HOST = "host.docker.internal"
 """Docker Desktop's name for this machine; the containers of other engines get it as an extra host."""
@@ -77,14 +72,12 @@ class ContainerLab:
         """Return the folder with a function's built package."""
         return self.lab.sam.build_folder(function.account) / function.name
 
-    def configuration(self, function: Function) -> FunctionConfigurationResponseTypeDef:
+    def configuration(self, function: Function) -> dict[str, Any]:
         """Return the configuration of a deployed function."""
         session = self.lab.session(function.account)
-        resource = session.client("cloudformation").describe_stack_resource(
-            StackName=STACK_NAMES[function.account], LogicalResourceId=function.name
-        )
-        name = resource["StackResourceDetail"]["PhysicalResourceId"]
-        return session.client("lambda").get_function_configuration(FunctionName=name)
+        stack = {"StackName": STACK_NAMES[function.account], "LogicalResourceId": function.name}
+        resource = session.client("cloudformation").describe_stack_resource(**stack)["StackResourceDetail"]
+        return {**session.client("lambda").get_function_configuration(FunctionName=resource["PhysicalResourceId"])}
 
     def role_session(self, function: Function) -> Credentials:
         """Assume a function's own role, which only Lambda may assume unless its trust policy is extended."""

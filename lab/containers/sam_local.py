@@ -1,7 +1,5 @@
 """`sam local` for functions as they are built and deployed in a lab."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket
@@ -43,7 +41,7 @@ class SamLocal:
         `sam local` knows neither the other resources of the stack nor its account, so the environment variables are
         those of the deployed function, plus the ones that lead to the emulator: it passes on declared variables only.
         """
-        deployed: Mapping[str, Any] = self.containers.configuration(function)
+        deployed = self.containers.configuration(function)
         variables = deployed["Environment"]["Variables"] | {
             "AWS_ENDPOINT_URL": container_url(self.containers.lab.endpoint),
             "AWS_CA_BUNDLE": f"/var/task/{CA_FILE}",

@@ -5,8 +5,6 @@ runtime interface emulator, which SAM CLI ships.
 https://docs.aws.amazon.com/lambda/latest/dg/python-image.html#python-image-base
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import shutil
@@ -16,16 +14,14 @@ import sys
 import sysconfig
 import tarfile
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distribution
 from importlib.util import cache_from_source
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
 
 import docker
 import samcli
-from docker.errors import APIError
 
 from lab.process import host_architecture
 
@@ -74,20 +70,18 @@ class RuntimeImageError(Exception):
     """There is no Docker engine or no image of the Lambda runtime."""
 
 
-def is_supported() -> bool:
-    """Return whether a substitute can be built on this machine."""
-    return sys.platform == "linux" and sys.version_info[:2] == (3, 13)
-
-
 def source_files() -> Iterator[tuple[str, Source]]:
     """Yield the files of the substitute: path in the image, and the file on this machine or the content."""
-    programs = {"/usr/local/bin/aws-lambda-rie": _rie(), _PYTHON: Path(sys.executable).resolve()}
-    programs |= {f"/bin/{tool}": _tool(tool) for tool in _TOOLS}
+    emulator = Path(samcli.__file__).parent / f"local/rapid/aws-lambda-rie-{host_architecture()}"
+    programs = {"/usr/local/bin/aws-lambda-rie": emulator, _PYTHON: Path(sys.executable).resolve()}
+    programs |= {f"/bin/{tool}": Path(shutil.which(tool) or f"/bin/{tool}").resolve() for tool in _TOOLS}
     modules = {**dict(_standard_library()), **dict(_packages())}
     yield from programs.items()
     yield from modules.items()
     binaries = [*programs.values(), *(source for name, source in modules.items() if name.endswith(".so"))]
-    for library in _shared_libraries(binaries):
+    # The exit code is 1 if a program is linked statically.
+    linked = subprocess.run(["ldd", *binaries], capture_output=True, text=True, check=False, timeout=60).stdout
+    for library in set(re.findall(r"(/\S+) \(0x", linked)):
         yield library, Path(library)
     yield "/var/runtime/bootstrap", _BOOTSTRAP
     yield "/var/runtime/bootstrap.py", _BOOTSTRAP
@@ -96,17 +90,6 @@ def source_files() -> Iterator[tuple[str, Source]]:
     authorities = ssl.get_default_verify_paths().openssl_cafile
     if Path(authorities).exists():
         yield authorities, Path(authorities).resolve()
-
-
-def _rie() -> Path:
-    return Path(samcli.__file__).parent / "local/rapid" / f"aws-lambda-rie-{host_architecture()}"
-
-
-def _tool(name: str) -> Path:
-    path = shutil.which(name)
-    if not path:
-        raise RuntimeImageError(f"this machine has no {name}, which the substitute image needs")
-    return Path(path).resolve()
 
 
 def _standard_library() -> Iterator[tuple[str, Path]]:
@@ -120,12 +103,8 @@ def _standard_library() -> Iterator[tuple[str, Path]]:
 
 def _packages() -> Iterator[tuple[str, Path]]:
     for name in _PACKAGES:
-        try:
-            package = distribution(name)
-        except PackageNotFoundError as error:
-            raise RuntimeImageError(f"{name} is not installed: run `make setup`") from error
-        for file in package.files or ():
-            path = Path(str(package.locate_file(file)))
+        for file in distribution(name).files or ():
+            path = Path(str(file.locate()))
             if ".." in file.parts:  # a command
                 continue
             yield f"{_STDLIB}/site-packages/{file}", path
@@ -135,64 +114,39 @@ def _packages() -> Iterator[tuple[str, Path]]:
                 yield f"{_STDLIB}/site-packages/{file.parent}/__pycache__/{bytecode.name}", bytecode
 
 
-def _shared_libraries(binaries: list[Path]) -> list[str]:
-    # The exit code is 1 if a program is linked statically.
-    output = subprocess.run(["ldd", *binaries], capture_output=True, text=True, check=False, timeout=60).stdout
-    return sorted(set(re.findall(r"(/\S+) \(0x", output)))
-
-
 def digest(files: Mapping[str, Source]) -> str:
     """Return a digest of the files by size and modification time, as make and rsync compare files."""
-    result = hashlib.sha256("\n".join(_CHANGES).encode())
-    for name, source in sorted(files.items()):
-        content = source if isinstance(source, bytes) else _stamp(source)
-        result.update(b"%b\0%b\0" % (name.encode(), content))
-    return result.hexdigest()[:12]
+
+    def stamp(source: Source) -> object:
+        return source if isinstance(source, bytes) else (source.stat().st_size, source.stat().st_mtime_ns)
+
+    stamps = {name: stamp(source) for name, source in sorted(files.items())}
+    return hashlib.sha256(repr((_CHANGES, stamps)).encode()).hexdigest()[:12]
 
 
-def _stamp(path: Path) -> bytes:
-    status = path.stat()
-    return f"{status.st_size} {status.st_mtime_ns}".encode()
-
-
-def build(client: docker.DockerClient, name: str, files: Mapping[str, Source]) -> None:
+def build(client: docker.DockerClient, image: str, files: Mapping[str, Source]) -> None:
     """Build a substitute from these files."""
-    repository, _, tag = name.rpartition(":")
     with TemporaryFile() as archive:
-        _write(archive, files)
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for folder, mode in (("tmp", 0o1777), ("var/task", 0o755), ("opt", 0o755), ("root", 0o700)):
+                entry = tarfile.TarInfo(folder)
+                entry.type, entry.mode = tarfile.DIRTYPE, mode
+                tar.addfile(entry)
+            for name, source in files.items():
+                if isinstance(source, bytes):
+                    entry = tarfile.TarInfo(name.lstrip("/"))
+                    entry.size, entry.mode = len(source), 0o755
+                    tar.addfile(entry, BytesIO(source))
+                else:
+                    # Modules keep their modification times, against which bytecode is checked.
+                    tar.add(source.resolve(), name.lstrip("/"), filter=_as_root)
         archive.seek(0)
+        repository, _, tag = image.rpartition(":")
         client.api.import_image(archive, repository=repository, tag=tag, changes=_CHANGES)
-    client.images.get(name)
-
-
-def _write(archive: IO[bytes], files: Mapping[str, Source]) -> None:
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for folder, mode in (("tmp", 0o1777), ("var/task", 0o755), ("opt", 0o755), ("root", 0o700)):
-            entry = tarfile.TarInfo(folder)
-            entry.type, entry.mode = tarfile.DIRTYPE, mode
-            tar.addfile(entry)
-        for name, source in files.items():
-            if isinstance(source, bytes):
-                entry = tarfile.TarInfo(name.lstrip("/"))
-                entry.size, entry.mode = len(source), 0o755
-                tar.addfile(entry, BytesIO(source))
-            else:
-                # Modules keep their modification times, against which bytecode is checked.
-                tar.add(source.resolve(), name.lstrip("/"), filter=_as_root)
+    client.images.get(image)
 
 
 def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = 0
     entry.mode |= 0o444
     return entry
-
-
-def remove_outdated(client: docker.DockerClient, prefix: str) -> None:
-    """Remove the substitutes with another prefix, and the images that SAM CLI derived from them."""
-    for image in client.images.list(filters={"label": REGISTRY}):
-        for name in image.tags:
-            if not name.startswith(f"{prefix}/"):
-                try:
-                    client.images.remove(name)
-                except APIError:
-                    continue  # in use by a container; the next build removes it
