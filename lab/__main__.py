@@ -38,25 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         match options.command:
             case "demo":
-                succeeded = demo.run(console)
+                return 0 if demo.run(console) else 1
             case "serve":
-                succeeded = serve(console, options.consumers, options.env_file)
+                serve(console, options.consumers, options.env_file)
             case "local":
-                succeeded = local.run(console, options.event, options.sam_arguments)
+                return 0 if local.run(console, options.event, options.sam_arguments) else 1
             case "replay":
-                count = replay.run(options.env_file, options.consumer)
-                console.print(f"messages moved to CallQueue: {count}")
-                succeeded = True
+                moved = replay.run(options.env_file, options.consumer)
+                console.print(f"messages moved to CallQueue: {moved}")
     except (EmulatorError, replay.NoLabError, OSError, RuntimeImageError, SamError, json.JSONDecodeError) as error:
         console.print(f"[red]{type(error).__name__}[/]: ", end="")
         console.print(str(error), markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0 if succeeded else 1
+    return 0
 
 
-def serve(console: Console, consumers: Sequence[str], env_file: Path) -> bool:
+def serve(console: Console, consumers: Sequence[str], env_file: Path) -> None:
     """Keep a deployed lab running until it is interrupted."""
     with (
         Lab.start(consumers=consumers, step=partial(progress, console)) as lab,
@@ -67,7 +66,6 @@ def serve(console: Console, consumers: Sequence[str], env_file: Path) -> bool:
             threading.Event().wait()
         except KeyboardInterrupt:
             console.print("Stopped.")
-    return True
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from lab.process import free_port, running, tail
 CA_FILE = "ca.pem"
 """File with the certificate authority of the endpoint, in the emulator's folder."""
 
+# In an environment of its own because it pins another botocore than SAM CLI.
 _PROGRAM = Path(__file__).parents[1] / ".lab-venv/bin/ministack"
 
 # A shell in the emulator's process group waits for EOF on standard input, i.e. for the lab to die, and then removes the
@@ -31,25 +32,19 @@ def emulator(
     *,
     api_account: str,
     host: str = "127.0.0.1",
-    settings: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] = {},
     program: Path = _PROGRAM,
     ready_seconds: float = 30.0,
 ) -> Iterator[str]:
     """Run the emulator on a free port and yield its URL. It speaks TLS, as the queues' policies demand.
 
-    Args:
-        folder: An empty folder, the only one that the emulator writes to; `CA_FILE` is created in it.
-        api_account: Account id to which unsigned requests are attributed; only there are they refused as on AWS.
-        host: IP address to listen on: loopback, or that of a bridge to containers on this machine.
-        settings: Environment variables of the emulator in addition to the ones that make it strict and quiet.
-        program: The emulator, in an environment of its own because it pins another botocore than SAM CLI.
-        ready_seconds: How long it may take to start.
+    The folder, which must be empty, is the only one that it writes to; `CA_FILE` is created in it. The settings are
+    environment variables in addition to those that make the emulator strict and quiet.
     """
     if not program.exists():
         raise EmulatorError(f"{program} is missing: run `make setup`")
     port = free_port(host)
-    temporary = folder / "tmp"
-    temporary.mkdir()
+    (folder / "tmp").mkdir()
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / CA_FILE)
     # Containers reach this machine by the second name.
@@ -59,7 +54,7 @@ def emulator(
     environment = {
         "PATH": "/usr/bin:/bin",
         "HOME": str(folder),
-        "TMPDIR": str(temporary),
+        "TMPDIR": str(folder / "tmp"),
         "STATE_DIR": str(folder / "state"),
         "AUTH": "true",
         "BIND_HOST": host,
@@ -70,12 +65,13 @@ def emulator(
         "MINISTACK_SSL_KEY": str(folder / "endpoint.pem"),
         # Inherited by its functions.
         "AWS_CA_BUNDLE": str(folder / CA_FILE),
+        # Unsigned requests are attributed to this account; only there are they refused as on AWS.
         "MINISTACK_ACCOUNT_ID": api_account,
         # Ports and sockets that it would open or look for.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": "unix:///nonexistent",
-        **(settings or {}),
+        **settings,
     }
     trust = ssl.create_default_context(cafile=folder / CA_FILE)
     log = folder / "emulator.log"

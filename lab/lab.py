@@ -173,10 +173,9 @@ class Lab:
 
     def invoke(self, event: Any) -> dict[str, Any]:
         """Invoke account B's caller and return its response or, if it failed, `errorType` and `errorMessage`."""
-        response = self._lambda.invoke(
-            FunctionName=self.outputs[ACCOUNT_B]["CallerFunctionName"], Payload=json.dumps(event)
-        )
-        result: dict[str, Any] = json.loads(response["Payload"].read())
+        name = self.outputs[ACCOUNT_B]["CallerFunctionName"]
+        response = self._lambda.invoke(FunctionName=name, Payload=json.dumps(event))
+        result: dict[str, Any] = json.load(response["Payload"])
         return result
 
     @cached_property

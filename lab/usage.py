@@ -64,13 +64,18 @@ def environment_file(lab: Lab, path: Path) -> Iterator[None]:
 
 def environment_script(lab: Lab) -> str:
     """Return shell code that unsets the user's AWS settings and sets those of a lab."""
+    # `requests` takes one file for all hosts: the authorities that the user trusts anyway, plus the lab's.
+    users_own = Path(os.environ.get("REQUESTS_CA_BUNDLE", ""))
+    trusted = users_own if users_own.is_file() else Path(certifi.where())
+    bundle = lab.folder / "ca-bundle.pem"
+    bundle.write_text(f"{trusted.read_text()}\n{lab.ca_file.read_text()}")
     variables = {
         **lab.environment,
         "AWS_ENDPOINT_URL": lab.endpoint,
         "AWS_PROFILE": USER_PROFILE,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        "REQUESTS_CA_BUNDLE": str(_write_ca_bundle(lab)),
+        "REQUESTS_CA_BUNDLE": str(bundle),
         "SAM_CLI_TELEMETRY": "0",
         "API_URL": lab.api_url,
     }
@@ -103,12 +108,3 @@ def usage(lab: Lab, env_file: Path) -> str:
             f"  {replay} --consumer {consumer}    # moves the messages of FailedCallQueue to CallQueue",
         ]
     return "\n".join([*lines, ""])
-
-
-def _write_ca_bundle(lab: Lab) -> Path:
-    """Write the authorities that the user trusts anyway, plus the lab's: `requests` takes one file for all hosts."""
-    trusted = Path(os.environ.get("REQUESTS_CA_BUNDLE", ""))
-    trusted = trusted if trusted.is_file() else Path(certifi.where())
-    bundle = lab.folder / "ca-bundle.pem"
-    bundle.write_text(f"{trusted.read_text()}\n{lab.ca_file.read_text()}")
-    return bundle

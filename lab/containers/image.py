@@ -3,10 +3,11 @@
 import os
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 
 import docker
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 
 from lab.containers import substitute
 from lab.containers.substitute import RuntimeImageError
@@ -62,6 +63,7 @@ def runtime_image(client: docker.DockerClient) -> RuntimeImage:
             ) from error
     else:
         return RuntimeImage(_AWS_IMAGE)
-    client.images.prune(filters={"label": substitute.REGISTRY, "dangling": False})
+    with suppress(APIError):  # another lab is doing the same
+        client.images.prune(filters={"label": substitute.REGISTRY, "dangling": False})
     substitute.build(client, image.name, files)
     return image
