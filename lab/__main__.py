@@ -57,10 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(console: Console, consumers: Sequence[str], env_file: Path) -> None:
     """Keep a deployed lab running until it is interrupted."""
-    with (
-        Lab.start(consumers=consumers, step=partial(progress, console)) as lab,
-        environment_file(lab, env_file),
-    ):
+    with Lab.start(consumers=consumers, step=partial(progress, console)) as lab, environment_file(lab, env_file):
         console.print(usage(lab, env_file), markup=False, soft_wrap=True)
         try:
             threading.Event().wait()

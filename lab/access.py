@@ -1,7 +1,4 @@
-"""Calls every route as every kind of caller and compares the outcome with the expected one.
-
-Routes, requests and grants are those of the templates and of docs/openapi.yaml.
-"""
+"""Calls every route as every kind of caller and compares the outcome with what the templates and the contract say."""
 
 import re
 import time
@@ -21,6 +18,8 @@ from lab.lab import USER, Lab
 
 _API_ERROR = re.compile(r"The API answered (?P<status>[0-9]{3}) (?P<error>\w+)")
 _NOT_GRANTED = "AccessDeniedException"
+_SESSION_B = f"{ACCOUNT_IDS[ACCOUNT_B]}-{USER}"
+_SESSION_C = f"{ACCOUNT_IDS[ACCOUNT_C]}-{USER}"
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,9 @@ class Outcome:
 
     status: int | None
     error: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.status or 'no role'} {self.error}".strip()
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,9 @@ def routes() -> tuple[Route, ...]:
 
 
 def as_expected(caller: Caller, route: Route, outcome: Outcome) -> bool:
-    """Return whether an outcome is the expected one.
-
-    An admitted caller may get any documented response of the backend: the resource in the example need not exist.
-    """
+    """Return whether an outcome is the expected one."""
     expected = caller.expected(route)
+    # An admitted caller may get any documented response of the backend: the resource in the example need not exist.
     documented = {status for status in route.statuses - {401, 403, 429} if status < 500}
     return outcome == expected or (expected.error == outcome.error == "" and outcome.status in documented)
 
@@ -80,18 +80,16 @@ def call_of(route: Route) -> dict[str, Any]:
 
 def observe(lab: Lab) -> Observations:
     """Let every caller try every route, all callers at the same time; once in a lab, since it creates users."""
-    me = lab.assume_executor(lab.user_key, _session_name(ACCOUNT_B))
+    me = lab.assume_executor(lab.user_key, _SESSION_B)
     everyone = _callers(lab, me)
     # Writes first, so that the other requests find what the examples name.
     for route in routes():
         if route.promised and route.method in {"POST", "PUT"}:
             lab.send(_signed(lab, route, me))
 
-    def try_routes(caller: Caller) -> dict[Route, Outcome]:
-        return {route: caller.attempt(route) for route in routes()}
-
     with ThreadPoolExecutor(len(everyone)) as pool:
-        return dict(zip(everyone, pool.map(try_routes, everyone), strict=True))
+        outcomes = pool.map(lambda caller: {route: caller.attempt(route) for route in routes()}, everyone)
+        return dict(zip(everyone, outcomes, strict=True))
 
 
 def _callers(lab: Lab, me: Credentials) -> list[Caller]:
@@ -101,7 +99,6 @@ def _callers(lab: Lab, me: Credentials) -> list[Caller]:
     other = lab.user(ACCOUNT_B, "other-user")
     stranger = lab.user(ACCOUNT_C, "stranger", everything)
     mine, assume = lab.user_key, lab.assume_executor
-    session_b, session_c = _session_name(ACCOUNT_B), _session_name(ACCOUNT_C)
 
     def signing(credentials: Callable[[], Credentials | None]) -> Callable[[Route], Outcome]:
         def attempt(route: Route) -> Outcome:
@@ -116,7 +113,7 @@ def _callers(lab: Lab, me: Credentials) -> list[Caller]:
     def expired(route: Route) -> Outcome:
         # The emulator forgets an expired session when any other begins, and then reports it as unknown.
         for _ in range(10):
-            who = assume(mine, session_b, seconds=1)
+            who = assume(mine, _SESSION_B, seconds=1)
             time.sleep(1.05)
             outcome = _outcome(lab, _signed(lab, route, who))
             if outcome.error != "UnrecognizedClientException":
@@ -139,19 +136,15 @@ def _callers(lab: Lab, me: Credentials) -> list[Caller]:
     return [
         Caller("scheduled caller", None, by_function),
         Caller(USER, None, signing(lambda: me)),
-        Caller("other user of B", no_session, signing(lambda: assume(other, session_b))),
-        Caller("user of C", no_session, signing(lambda: assume(stranger, session_c))),
+        Caller("other user of B", no_session, signing(lambda: assume(other, _SESSION_B))),
+        Caller("user of C", no_session, signing(lambda: assume(stranger, _SESSION_C))),
         Caller("admin of A", Outcome(403, _NOT_GRANTED), signing(lambda: admin)),
         Caller("unsigned", Outcome(403, "MissingAuthenticationTokenException"), signing(lambda: None)),
         Caller("tampered", Outcome(403, "InvalidSignatureException"), tampered),
         Caller("expired", Outcome(403, "ExpiredTokenException"), expired),
-        Caller("wrong ExternalId", no_session, signing(lambda: assume(mine, session_b, external_id="wrong"))),
-        Caller("spoofed session", no_session, signing(lambda: assume(mine, session_c))),
+        Caller("wrong ExternalId", no_session, signing(lambda: assume(mine, _SESSION_B, external_id="wrong"))),
+        Caller("spoofed session", no_session, signing(lambda: assume(mine, _SESSION_C))),
     ]
-
-
-def _session_name(account: str) -> str:
-    return f"{ACCOUNT_IDS[account]}-{USER}"
 
 
 def _signed(lab: Lab, route: Route, who: Credentials | None) -> AWSRequest:

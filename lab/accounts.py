@@ -18,13 +18,10 @@ ACCOUNT_IDS = {ACCOUNT_A: "111111111111", ACCOUNT_B: "222222222222", ACCOUNT_C: 
 
 
 def write_accounts(config_file: Path, location: Mapping[str, str]) -> None:
-    """Write an AWS configuration with one profile per account, and a default one without credentials.
-
-    The emulator takes an account id as the access key of that account's root user, which no policy restricts: right for
-    deploying, wrong for any test of a refusal.
-    """
+    """Write an AWS configuration with a profile for each account's root user, and a default one without credentials."""
     write_profile(config_file, "default", **location)
     for profile, account_id in ACCOUNT_IDS.items():
+        # The emulator takes an account's id as the access key of its root user, whom no policy restricts.
         root = {"aws_access_key_id": account_id, "aws_secret_access_key": "test"}
         write_profile(config_file, profile, **location, **root)
 

@@ -86,7 +86,8 @@ def access_table(observations: Observations) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("who")
     for route in next(iter(observations.values())):
-        table.add_column(f"{route.method}\n{_short(route.path)}", overflow="fold")
+        short = re.sub(r"\{\w+_id\}", "{id}", route.path)
+        table.add_column(f"{route.method}\n{short}", overflow="fold")
     table.add_column("refused with", overflow="fold")
     for caller, outcomes in observations.items():
         cells = [_cell(outcome, good=as_expected(caller, route, outcome)) for route, outcome in outcomes.items()]
@@ -98,40 +99,28 @@ def access_table(observations: Observations) -> Table:
 def differences(observations: Observations) -> list[str]:
     """Return a line for each outcome that is not as expected."""
     return [
-        f"{caller.name}, {route}: {_words(outcome)} instead of {_words(caller.expected(route))}"
+        f"{caller.name}, {route}: {outcome} instead of {caller.expected(route)}"
         for caller, outcomes in observations.items()
         for route, outcome in outcomes.items()
         if not as_expected(caller, route, outcome)
     ]
 
 
-def _short(path: str) -> str:
-    """Shorten `{order_id}` to `{id}`, so that the columns stay narrow."""
-    return re.sub(r"\{\w+_id\}", "{id}", path)
-
-
 def _cell(outcome: Outcome, *, good: bool) -> str:
-    shown = "no role" if outcome.status is None else str(outcome.status)
+    shown = outcome.status or "no role"
     if not good:
         return f"[bold red]! {shown}[/]"
     return f"✗ {shown}" if outcome.error else f"[green]✓ {shown}[/]"
 
 
-def _words(outcome: Outcome) -> str:
-    return f"{outcome.status or 'no role'} {outcome.error}".strip()
-
-
 def _deployed(lab: Lab, parameters: Mapping[str, str]) -> Table:
+    call = "{CallMethod} {CallPath} {CallBody}".format_map(parameters).removesuffix(" null")
     table = Table.grid(padding=(0, 2))
     for account, what, value in (
         (ACCOUNT_A, "API", lab.api_url),
         ("", "executor role", lab.outputs[ACCOUNT_A]["ExecutorRoleArn"]),
         (ACCOUNT_B, "caller", lab.outputs[ACCOUNT_B]["CallerFunctionName"]),
-        (
-            "",
-            "schedule",
-            "{ScheduleExpression} → {CallMethod} {CallPath} {CallBody}".format_map(parameters).removesuffix(" null"),
-        ),
+        ("", "schedule", f"{parameters['ScheduleExpression']} → {call}"),
         ("", "queues", "CallQueue → caller, FailedCallQueue for calls that failed"),
     ):
         table.add_row(f"[bold]{account}[/]", what, value)

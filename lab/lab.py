@@ -4,7 +4,6 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -55,6 +54,7 @@ class Lab:
         self._example_path = example_path(project)
         self._location = {"region": REGION, "endpoint_url": endpoint, "ca_bundle": str(self.ca_file)}
         write_accounts(self.config_file, self._location)
+        self._lambda = self.session(ACCOUNT_B).client("lambda")
         self.user_key = self.user(ACCOUNT_B, USER)
 
     @classmethod
@@ -70,8 +70,7 @@ class Lab:
     ) -> Iterator[Self]:
         """Start a lab, and stop it at the end of the block, leaving no process and no file behind.
 
-        Stacks that shall not be deployed are built, ready for `deploy`. The consumers may assume the executor role and
-        have the consumer's stack. Each step is a block of `step`, called with a description.
+        The consumers may assume the executor role and get the consumer's stack. The stacks are built in any case.
         """
         with ExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="lab-")))
@@ -131,10 +130,8 @@ class Lab:
     def assume_executor(
         self, who: Credentials, session_name: str, *, external_id: str | None = None, seconds: int = 3600
     ) -> Credentials:
-        """Assume account A's executor role, by default with the lab's external id.
-
-        Less than 900 seconds, which AWS refuses, are accepted by the emulator.
-        """
+        """Assume account A's executor role, by default with the lab's external id."""
+        # botocore refuses less than 900 seconds, as AWS does; the emulator accepts them.
         sts = self.session(who).client("sts", config=Config(parameter_validation=False))
         return credentials(
             sts.assume_role(
@@ -148,10 +145,7 @@ class Lab:
     def signed(
         self, method: str, path: str, who: Credentials | None, *, body: Any = None, headers: Mapping[str, str] = {}
     ) -> AWSRequest:
-        """Make a request to the API, signed by botocore, which shares no code with the client's signer.
-
-        The path is encoded and has the query; the body is sent as JSON. Without credentials, the request is unsigned.
-        """
+        """Make a request from an encoded path and a JSON value; botocore signs it, not the client's own signer."""
         data = None if body is None else json.dumps(body).encode()
         request = AWSRequest(method, self.api_url + path, dict(headers), data)
         if who:
@@ -175,12 +169,8 @@ class Lab:
         """Invoke account B's caller and return its response or, if it failed, `errorType` and `errorMessage`."""
         name = self.outputs[ACCOUNT_B]["CallerFunctionName"]
         response = self._lambda.invoke(FunctionName=name, Payload=json.dumps(event))
-        result: dict[str, Any] = json.load(response["Payload"])
+        result: dict[str, Any] = json.loads(response["Payload"].read())
         return result
-
-    @cached_property
-    def _lambda(self) -> Any:
-        return self.session(ACCOUNT_B).client("lambda")
 
     def _provider_parameters(self) -> dict[str, str]:
         return {

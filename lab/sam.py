@@ -27,10 +27,7 @@ def setting(config_env: str, command: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Sam:
-    """SAM CLI in a folder with a copy of the project, so that labs and the user's own `.aws-sam` do not interfere.
-
-    Its environment is that of this process without the user's AWS settings, plus what is given here.
-    """
+    """SAM CLI in a folder with a copy of the project, so that labs and the user's own `.aws-sam` do not interfere."""
 
     folder: Path
     environment: Mapping[str, str]

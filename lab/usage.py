@@ -23,8 +23,7 @@ _SAVE_AND_UNSET = r"""# Point this shell to the running lab; `deactivate_lab` un
 if command -v deactivate_lab >/dev/null 2>&1; then deactivate_lab; fi
 
 _lab_undo=
-for _lab_name in $(env | sed -n 's/^\(AWS_[A-Za-z0-9_]*\)=.*/\1/p') @names@; do
-    case "$_lab_undo" in *" $_lab_name;"* | *" $_lab_name="*) continue ;; esac
+for _lab_name in $({ env | sed -n 's/^\(AWS_[A-Za-z0-9_]*\)=.*/\1/p'; printf '%s\n' @names@; } | sort -u); do
     if eval "[ \"\${$_lab_name+set}\" ]"; then
         eval "_lab_old_$_lab_name=\$$_lab_name"
         _lab_undo="$_lab_undo export $_lab_name=\"\$_lab_old_$_lab_name\"; unset _lab_old_$_lab_name;"
@@ -45,10 +44,8 @@ deactivate_lab() {
 
 @contextmanager
 def environment_file(lab: Lab, path: Path) -> Iterator[None]:
-    """Provide a file that points a shell to a lab.
-
-    The file is in the lab's folder, and the path a link to it: however the lab ends, the file ends with it.
-    """
+    """Provide a file that points a shell to a lab."""
+    # The path is a link into the lab's folder: however the lab ends, the file ends with it.
     file = lab.folder / "lab.env"
     file.write_text(environment_script(lab))
     path.parent.mkdir(exist_ok=True)

@@ -1,8 +1,4 @@
-"""What the lab does differently from AWS, each with its reason.
-
-The templates stay right for AWS. Where the emulator differs, the lab passes a parameter, changes its copy of a template
-before the build, or calls a service's own API for what the emulator's CloudFormation leaves out.
-"""
+"""What the lab does because the emulator differs from AWS, so that the templates stay right for AWS."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -42,15 +38,12 @@ def complete_consumer(session: boto3.Session, outputs: Mapping[str, str]) -> Non
     function = session.client("lambda")
     name = outputs["CallerFunctionName"]
     # It drops the function's dead-letter queue.
-    function.update_function_configuration(
-        FunctionName=name, DeadLetterConfig={"TargetArn": outputs["FailedCallQueueArn"]}
-    )
+    queue = outputs["FailedCallQueueArn"]
+    function.update_function_configuration(FunctionName=name, DeadLetterConfig={"TargetArn": queue})
     # It passes the parameter on as a string, which stops its poller for every queue.
     [mapping] = function.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
-    function.update_event_source_mapping(
-        UUID=mapping["UUID"],
-        ScalingConfig={"MaximumConcurrency": int(mapping["ScalingConfig"]["MaximumConcurrency"])},
-    )
+    concurrency = int(mapping["ScalingConfig"]["MaximumConcurrency"])
+    function.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
 
 
 def adapted_template(text: str) -> str:

@@ -18,10 +18,7 @@ from lab.sam import PROJECT, SamError
 
 
 def run(console: Console, event: Path | None, arguments: Sequence[str]) -> bool:
-    """Run the event of a file with the function that it is meant for, and return whether that succeeded.
-
-    Without an event, keep warm containers until interrupted. Only the function's response goes to standard output.
-    """
+    """Run an event with the function that it is for, and return whether it succeeded; without one, serve."""
     function = function_for(json.loads(event.read_text())) if event else None
     with ContainerLab.start(step=partial(progress, console)) as containers:
         console.print(f"image: {containers.image.name}", soft_wrap=True)

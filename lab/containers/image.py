@@ -56,13 +56,11 @@ def runtime_image(client: docker.DockerClient) -> RuntimeImage:
         return image
     try:
         client.images.pull(_AWS_IMAGE)
+        return RuntimeImage(_AWS_IMAGE)
     except DockerException as error:
         if not files:
-            raise RuntimeImageError(
-                f"{_AWS_IMAGE} cannot be pulled ({error}), and a substitute needs Linux and CPython 3.13"
-            ) from error
-    else:
-        return RuntimeImage(_AWS_IMAGE)
+            message = f"{_AWS_IMAGE} cannot be pulled ({error}), and a substitute needs Linux and CPython 3.13"
+            raise RuntimeImageError(message) from error
     with suppress(APIError):  # another lab is doing the same
         client.images.prune(filters={"label": substitute.REGISTRY, "dangling": False})
     substitute.build(client, image.name, files)

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import docker
 from botocore.credentials import Credentials
-from docker.models.containers import Container
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
 from lab.containers.image import ENGINE, RuntimeImage, docker_client, runtime_image
@@ -105,17 +104,14 @@ def container_url(url: str) -> str:
 
 
 def _address_for_containers(client: docker.DockerClient) -> str:
-    """Return the address of this machine to which `host-gateway` leads: the bridge's, or else loopback.
-
-    Docker Desktop, whose engine runs in a virtual machine, routes it to this machine's loopback.
-    """
+    """Return the address of this machine to which `host-gateway` leads."""
     [settings, *_] = client.networks.get("bridge").attrs["IPAM"]["Config"]
     # An engine without a configured address takes the first one of the subnet.
     address = settings.get("Gateway") or str(ip_network(settings["Subnet"])[1])
     try:
         with socket.socket() as listener:
             listener.bind((address, 0))
-    except OSError:
+    except OSError:  # Docker Desktop's engine is in a virtual machine, and routes it to this machine's loopback
         return "127.0.0.1"
     return address
 
@@ -123,11 +119,9 @@ def _address_for_containers(client: docker.DockerClient) -> str:
 def _remove_containers(client: docker.DockerClient, folders: Iterable[Path]) -> None:
     """Remove the containers that mount one of these folders or a part of it."""
 
-    def remove(container: Container) -> None:
-        sources = [Path(mount.get("Source", "/")) for mount in container.attrs["Mounts"]]
-        if any(source.is_relative_to(folder) for source in sources for folder in folders):
-            container.remove(force=True)
-
-    # Other labs' containers may disappear in between.
     with ThreadPoolExecutor() as pool:
-        list(pool.map(remove, client.containers.list(all=True, ignore_removed=True)))
+        # Other labs' containers may disappear in between.
+        for container in client.containers.list(all=True, ignore_removed=True):
+            sources = [Path(mount.get("Source", "/")) for mount in container.attrs["Mounts"]]
+            if any(source.is_relative_to(folder) for source in sources for folder in folders):
+                pool.submit(container.remove, force=True)

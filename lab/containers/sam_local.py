@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -13,34 +14,30 @@ from subprocess import DEVNULL, PIPE, run
 from typing import Any
 from urllib.parse import urlsplit
 
-from lab.accounts import ACCOUNT_A, REGION
+from lab.accounts import REGION
 from lab.containers.lab import CA_FILE, HOST, ContainerLab, container_url
 from lab.functions import Function
-from lab.process import drop_aws_variables, free_port, running, tail
+from lab.process import free_port, running, tail
 from lab.sam import SamError
 
 EXAMPLE_ROLE_ID = "AROAEXECUTOREXAMPLE1"
 """Id of the executor role whose sessions send the requests in events/."""
+
+type Variants = Mapping[str, Mapping[str, Any]]
+"""A function's properties that differ, by the logical id of the variant; `Environment` adds to the variables."""
 
 _START_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class SamLocal:
-    """`sam local` against a lab in containers.
-
-    Functions can be run in variants: properties that differ, by the variant's logical id. `Environment` of a variant
-    adds to the variables.
-    """
+    """`sam local` against a lab in containers."""
 
     containers: ContainerLab
 
-    def _template(self, function: Function, variants: Mapping[str, Mapping[str, Any]]) -> Path:
-        """Write a template of a function's variants.
-
-        `sam local` knows neither the other resources of the stack nor its account, so the environment variables are
-        those of the deployed function, plus the ones that lead to the emulator: it passes on declared variables only.
-        """
+    def _template(self, function: Function, variants: Variants) -> Path:
+        """Write a template of a function's variants."""
+        # `sam local` knows neither the stack's other resources nor its account, and passes on declared variables only.
         deployed = self.containers.configuration(function)
         variables = deployed["Environment"]["Variables"] | {
             "AWS_ENDPOINT_URL": container_url(self.containers.lab.endpoint),
@@ -59,30 +56,26 @@ class SamLocal:
 
     def example_variables(self, function: Function) -> dict[str, str]:
         """Return the variables with which a function accepts the requests in events/: another executor role id."""
-        lab = self.containers.lab
-        name = lab.outputs[ACCOUNT_A]["ExecutorRoleArn"].rpartition("/")[2]
-        role_id = lab.session(ACCOUNT_A).client("iam").get_role(RoleName=name)["Role"]["RoleId"]
         variables = self.containers.configuration(function)["Environment"]["Variables"]
-        return {name: value.replace(role_id, EXAMPLE_ROLE_ID) for name, value in variables.items() if role_id in value}
+        changed = {name: re.sub("AROA[A-Z0-9]+", EXAMPLE_ROLE_ID, value) for name, value in variables.items()}
+        return {name: value for name, value in changed.items() if value != variables[name]}
 
     def invoke(self, function: Function, event: Path, *arguments: str) -> str:
         """Run `sam local invoke` and return the function's response, or the error that the runtime returned instead."""
-        template = self._template(function, {function.name: {"Environment": self.example_variables(function)}})
-        command = [*self._command("invoke", template), function.name, "--event", event.resolve(), *arguments]
+        variants = {function.name: {"Environment": self.example_variables(function)}}
+        command = [*self._command("invoke", function, variants), function.name, "--event", event.resolve(), *arguments]
         process = run(command, env=self._environment(function), stdin=DEVNULL, stdout=PIPE, text=True, check=False)
         if process.returncode:
             raise SamError(f"sam local invoke {function.name} failed ({process.returncode})")
         return process.stdout.strip()
 
     @contextmanager
-    def serve(
-        self, command: str, function: Function, variants: Mapping[str, Mapping[str, Any]], *arguments: str
-    ) -> Iterator[str]:
+    def serve(self, command: str, function: Function, variants: Variants, *arguments: str) -> Iterator[str]:
         """Run `sam local start-lambda` or `start-api`, and yield its URL. Its containers end with the lab."""
         folder = self.containers.lab.folder
         port = free_port("127.0.0.1")
         log = folder / f"{command}-{port}.log"
-        sam = [*self._command(command, self._template(function, variants)), "--port", str(port), *arguments]
+        sam = [*self._command(command, function, variants), "--port", str(port), *arguments]
         with running(sam, cwd=folder, env=self._environment(function), log=log) as process:
             deadline = time.monotonic() + _START_SECONDS
             while not _listens(port):
@@ -91,7 +84,8 @@ class SamLocal:
                 time.sleep(0.1)
             yield f"http://127.0.0.1:{port}"
 
-    def _command(self, command: str, template: Path) -> list[str | Path]:
+    def _command(self, command: str, function: Function, variants: Variants) -> list[str | Path]:
+        template = self._template(function, variants)
         return [
             *(Path(sys.executable).parent / "sam", "local", command, "--template", template, "--region", REGION),
             *("--invoke-image", self.containers.image.name, "--skip-pull-image"),
@@ -101,11 +95,10 @@ class SamLocal:
     def _environment(self, function: Function) -> dict[str, str]:
         lab = self.containers.lab
         session = self.containers.role_session(function)
-        # Variables of the shell would take precedence over those of the template.
         declared = self.containers.configuration(function)["Environment"]["Variables"]
-        environment = {name: value for name, value in os.environ.items() if name not in declared}
-        drop_aws_variables(environment)
-        return environment | {
+        # Variables of the shell would take precedence over those of the template.
+        shell = {name: value for name, value in os.environ.items() if name not in declared and name[:4] != "AWS_"}
+        return shell | {
             "AWS_ACCESS_KEY_ID": session.access_key,
             "AWS_SECRET_ACCESS_KEY": session.secret_key,
             "AWS_SESSION_TOKEN": session.token or "",
