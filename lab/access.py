@@ -16,7 +16,6 @@ from access.model import Route, load
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
 from lab.lab import USER, Lab
 
-_API_ERROR = re.compile(r"The API answered (?P<status>[0-9]{3}) (?P<error>\w+)")
 _NOT_GRANTED = "AccessDeniedException"
 _SESSION_B = f"{ACCOUNT_IDS[ACCOUNT_B]}-{USER}"
 _SESSION_C = f"{ACCOUNT_IDS[ACCOUNT_C]}-{USER}"
@@ -129,8 +128,8 @@ def _callers(lab: Lab, me: Credentials) -> list[Caller]:
         response = lab.invoke(call_of(route))
         if "status" in response:
             return Outcome(response["status"])
-        refusal = _API_ERROR.match(response["errorMessage"])
-        return Outcome(int(refusal["status"]), refusal["error"]) if refusal else Outcome(None, response["errorType"])
+        refusal = re.match(r"The API answered ([0-9]{3}) (\w+)", response["errorMessage"])
+        return Outcome(int(refusal[1]), refusal[2]) if refusal else Outcome(None, response["errorType"])
 
     no_session = Outcome(None, "AccessDenied")
     return [

@@ -26,7 +26,7 @@ STACK_NAMES = {account: setting(account, "deploy", "stack_name") for account in 
 USER = "my-user"
 USER_PROFILE = "orders"
 
-type Step = Callable[[str], AbstractContextManager[None]]
+type Step = Callable[[str], AbstractContextManager[object]]
 
 
 class Lab:
@@ -65,7 +65,7 @@ class Lab:
         deployed: bool = True,
         consumers: Sequence[str] = (ACCOUNT_B,),
         project: Path = PROJECT,
-        step: Step = lambda _: nullcontext(),
+        step: Step = nullcontext,
         **emulator_options: Any,
     ) -> Iterator[Self]:
         """Start a lab, and stop it at the end of the block, leaving no process and no file behind.

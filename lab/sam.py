@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.process import drop_aws_variables, host_architecture, running, tail
+from lab.process import host_architecture, running, tail
 from lab.workarounds import adapted_template
 
 PROJECT = Path(__file__).parents[1]
@@ -60,10 +60,10 @@ class Sam:
         bin_folder = Path(sys.executable).parent
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        environment = dict(os.environ)
-        drop_aws_variables(environment)
-        environment |= self.environment
+        # The user's AWS settings stay away.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         environment |= {
+            **self.environment,
             # The functions run on this machine; functions/Makefile does not see the template's parameters.
             "ARCHITECTURE": host_architecture(),
             # SAM builds with the python3.13 that it finds.

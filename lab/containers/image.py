@@ -13,10 +13,7 @@ from lab.containers import substitute
 from lab.containers.substitute import RuntimeImageError
 
 ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-"""Address of the Docker engine."""
-
 _AWS_IMAGE = "public.ecr.aws/lambda/python:3.13"
-_PULL_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ def docker_client() -> docker.DockerClient:
             # If nothing listens, Docker's client leaves its socket open.
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(ENGINE.removeprefix("unix://"))
-        return docker.from_env(timeout=_PULL_SECONDS)
+        return docker.from_env(timeout=120)  # seconds, which pulling an image can take
     except (OSError, DockerException) as error:
         raise RuntimeImageError(f"no Docker engine at {ENGINE}: install or start one ({error})") from error
 

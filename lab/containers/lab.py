@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import docker
 from botocore.credentials import Credentials
+from docker.models.containers import Container
 
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
 from lab.containers.image import ENGINE, RuntimeImage, docker_client, runtime_image
@@ -36,7 +37,7 @@ class ContainerLab:
 
     @classmethod
     @contextmanager
-    def start(cls, *, step: Step = lambda _: nullcontext()) -> Iterator[Self]:
+    def start(cls, *, step: Step = nullcontext) -> Iterator[Self]:
         """Start a lab and deploy both stacks; leave no process, file or container behind."""
         with ExitStack() as stack:
             client = docker_client()
@@ -119,9 +120,11 @@ def _address_for_containers(client: docker.DockerClient) -> str:
 def _remove_containers(client: docker.DockerClient, folders: Iterable[Path]) -> None:
     """Remove the containers that mount one of these folders or a part of it."""
 
+    def remove(container: Container) -> None:
+        sources = [Path(mount.get("Source", "/")) for mount in container.attrs["Mounts"]]
+        if any(source.is_relative_to(folder) for source in sources for folder in folders):
+            container.remove(force=True)
+
+    # Other labs' containers may disappear in between.
     with ThreadPoolExecutor() as pool:
-        # Other labs' containers may disappear in between.
-        for container in client.containers.list(all=True, ignore_removed=True):
-            sources = [Path(mount.get("Source", "/")) for mount in container.attrs["Mounts"]]
-            if any(source.is_relative_to(folder) for source in sources for folder in folders):
-                pool.submit(container.remove, force=True)
+        list(pool.map(remove, client.containers.list(all=True, ignore_removed=True)))

@@ -116,11 +116,10 @@ def _packages() -> Iterator[tuple[str, Path]]:
 
 def digest(files: Mapping[str, Source]) -> str:
     """Return a digest of the files by size and modification time, as make and rsync compare files."""
-
-    def stamp(source: Source) -> object:
-        return source if isinstance(source, bytes) else (source.stat().st_size, source.stat().st_mtime_ns)
-
-    stamps = {name: stamp(source) for name, source in sorted(files.items())}
+    stamps = {
+        name: source if isinstance(source, bytes) else (source.stat().st_size, source.stat().st_mtime_ns)
+        for name, source in sorted(files.items())
+    }
     return hashlib.sha256(repr((_CHANGES, stamps)).encode()).hexdigest()[:12]
 
 
