@@ -19,8 +19,6 @@ from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS
 from lab.console import progress
 from lab.lab import STACK_NAMES, Lab
 
-# Far enough ahead for account B's deployment to be complete by then.
-_AHEAD = timedelta(seconds=6)
 _SCHEDULE_SECONDS = 60.0
 
 
@@ -34,7 +32,8 @@ def run(console: Console) -> bool:
     with Lab.start(deployed=False, step=step) as lab:
         lab.deploy(ACCOUNT_A)
         parameters = {
-            "ScheduleExpression": f"at({datetime.now(UTC) + _AHEAD:%Y-%m-%dT%H:%M:%S})",
+            # Far enough ahead for account B's deployment to be complete by then.
+            "ScheduleExpression": f"at({datetime.now(UTC) + timedelta(seconds=6):%Y-%m-%dT%H:%M:%S})",
             "CallMethod": scheduled.method,
             "CallPath": scheduled.example.path,
             "CallBody": json.dumps(scheduled.example.body),

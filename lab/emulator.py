@@ -38,8 +38,7 @@ def emulator(
 ) -> Iterator[str]:
     """Run the emulator on a free port and yield its URL. It speaks TLS, as the queues' policies demand.
 
-    The folder, which must be empty, is the only one that it writes to; `CA_FILE` is created in it. The settings are
-    environment variables in addition to those that make the emulator strict and quiet.
+    It writes to no other folder than the given one, which must be empty, and creates `CA_FILE` in it.
     """
     if not program.exists():
         raise EmulatorError(f"{program} is missing: run `make setup`")
@@ -63,7 +62,6 @@ def emulator(
         "USE_SSL": "1",
         "MINISTACK_SSL_CERT": str(folder / "endpoint.pem"),
         "MINISTACK_SSL_KEY": str(folder / "endpoint.pem"),
-        # Inherited by its functions.
         "AWS_CA_BUNDLE": str(folder / CA_FILE),
         # Unsigned requests are attributed to this account; only there are they refused as on AWS.
         "MINISTACK_ACCOUNT_ID": api_account,

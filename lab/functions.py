@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from access.model import load
+from access.model import Route, load
 from access.templates import Side, source
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
 from lab.sam import PROJECT
@@ -22,18 +22,14 @@ class Function:
     properties: Mapping[str, Any]
 
     @property
-    def routes(self) -> list[str]:
-        """The routes of the API that the function serves, such as `GET /orders/{order_id}`."""
-        events = [event["Properties"] for event in self._events("Api")]
-        return [f"{event['Method'].upper()} {event['Path']}" for event in events]
+    def routes(self) -> list[Route]:
+        """The routes of the API that the function serves."""
+        return [route for route in load().routes if route.function == self.name]
 
     @property
     def reads_queue(self) -> bool:
         """Whether a queue invokes it."""
-        return bool(self._events("SQS"))
-
-    def _events(self, kind: str) -> list[Mapping[str, Any]]:
-        return [event for event in self.properties.get("Events", {}).values() if event["Type"] == kind]
+        return any(event["Type"] == "SQS" for event in self.properties.get("Events", {}).values())
 
 
 def read_functions() -> dict[str, Function]:
@@ -48,12 +44,13 @@ def read_functions() -> dict[str, Function]:
 
 def function_for(event: Any) -> Function:
     """Return the function for an event: the route's for a request from API Gateway, the caller for anything else."""
-    functions = read_functions().values()
+    functions = read_functions()
     if isinstance(event, dict) and "httpMethod" in event:
-        routes = {f"{method} {event.get('resource')}" for method in (event["httpMethod"], "ANY")}
-        backends = [function for function in functions if function.routes]
-        return next((function for function in backends if routes & {*function.routes}), backends[0])
-    return next(function for function in functions if function.reads_queue)
+        routes = [route for route in load().routes if route.function]
+        requested = [(method, event.get("resource")) for method in (event["httpMethod"], "ANY")]
+        route = next((route for route in routes if (route.method, route.path) in requested), routes[0])
+        return functions[route.function]
+    return next(function for function in functions.values() if function.reads_queue)
 
 
 def example_path(project: Path = PROJECT) -> str:

@@ -58,8 +58,6 @@ class Sam:
     def _running(self, command: str, config_env: str, *arguments: str) -> Iterator[None]:
         """Run it during the block, and wait for it to succeed at the end."""
         bin_folder = Path(sys.executable).parent
-        temporary = self.folder / "tmp"
-        temporary.mkdir(exist_ok=True)
         # The user's AWS settings stay away.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         environment |= {
@@ -68,10 +66,10 @@ class Sam:
             "ARCHITECTURE": host_architecture(),
             # SAM builds with the python3.13 that it finds.
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-            "TMPDIR": str(temporary),
+            "TMPDIR": str(self.folder),
             "SAM_CLI_TELEMETRY": "0",
             # By default it writes a file to the home directory.
-            "__SAM_CLI_APP_DIR": str(temporary),
+            "__SAM_CLI_APP_DIR": str(self.folder),
             # Seconds between two polls of a deployment, which takes minutes on AWS and seconds here.
             "SAM_CLI_POLL_DELAY": "0.3",
             "NO_PROXY": "127.0.0.1",

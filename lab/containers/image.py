@@ -37,11 +37,9 @@ def docker_client() -> docker.DockerClient:
 
 
 def runtime_image(client: docker.DockerClient) -> RuntimeImage:
-    """Find or make the image to run functions in.
+    """Find or make the image to run functions in: AWS's own if the engine has it or can pull it, else a substitute.
 
-    In this order: AWS's image if the engine has it; the substitute for this machine if the engine has it; AWS's image
-    if it can be pulled; a new substitute. The name of a substitute contains a digest of its files, and so does the name
-    of the image that SAM CLI derives from it; before a new one is built, those that no container uses are removed.
+    The name of a substitute contains a digest of its files, and so does that of the image that SAM CLI derives from it.
     """
     if client.images.list(_AWS_IMAGE):
         return RuntimeImage(_AWS_IMAGE)
@@ -58,7 +56,7 @@ def runtime_image(client: docker.DockerClient) -> RuntimeImage:
         if not files:
             message = f"{_AWS_IMAGE} cannot be pulled ({error}), and a substitute needs Linux and CPython 3.13"
             raise RuntimeImageError(message) from error
-    with suppress(APIError):  # another lab is doing the same
+    with suppress(APIError):  # raised if another lab is doing the same
         client.images.prune(filters={"label": substitute.REGISTRY, "dangling": False})
     substitute.build(client, image.name, files)
     return image

@@ -89,8 +89,7 @@ class ContainerLab:
         trust = trust_in(function.account)
         if trust not in document["Statement"]:
             iam.update_assume_role_policy(RoleName=name, PolicyDocument=policy(*document["Statement"], trust))
-        twelve_hours = 12 * 60 * 60
-        return credentials(sts.assume_role(RoleArn=arn, RoleSessionName=function.name, DurationSeconds=twelve_hours))
+        return credentials(sts.assume_role(RoleArn=arn, RoleSessionName=function.name, DurationSeconds=12 * 60 * 60))
 
     def _add_ca_to_packages(self) -> None:
         # A container of `sam local` sees nothing of this machine but the package.

@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, run
@@ -119,11 +119,10 @@ class SamLocal:
 
 def has_failed(output: str) -> bool:
     """Return whether a function failed, by what it returned: the exit code of SAM CLI is 0 even then."""
-    try:
+    with suppress(ValueError):
         payload = json.loads(output)
-    except ValueError:
-        return True
-    return isinstance(payload, dict) and "errorType" in payload
+        return isinstance(payload, dict) and "errorType" in payload
+    return True
 
 
 def _listens(port: int) -> bool:

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from access.contract import Example
+from access.model import Route
 from lab import functions
 from lab.functions import Function, function_for, read_functions
 from lab.sam import PROJECT
@@ -34,19 +37,22 @@ def test_each_function_is_in_the_template_of_its_account() -> None:
 
 
 def test_of_several_backends_the_one_with_the_route_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    def backend(name: str, method: str, path: str) -> Function:
-        events = {"Route": {"Type": "Api", "Properties": {"Method": method, "Path": path}}}
-        return Function(name, "account-a", {"Events": events})
-
-    found = [
-        backend("List", "get", "/things"),
-        backend("Get", "get", "/things/{id}"),
-        backend("Put", "put", "/things/{id}"),
-        backend("Any", "any", "/others"),
+    served = {
+        "List": ("GET", "/things"),
+        "Get": ("GET", "/things/{id}"),
+        "Put": ("PUT", "/things/{id}"),
+        "Any": ("ANY", "/others"),
+    }
+    routes = [
+        Route(method, path, "AWS_IAM", name, granted=True, promised=True, example=Example(path))
+        for name, (method, path) in served.items()
     ]
-    monkeypatch.setattr(functions, "read_functions", lambda: {function.name: function for function in found})
+    backends = {name: Function(name, "account-a", {}) for name in served}
+    monkeypatch.setattr(functions, "load", lambda: SimpleNamespace(routes=routes))
+    monkeypatch.setattr(functions, "read_functions", lambda: backends)
 
     assert function_for({"httpMethod": "GET", "resource": "/things/{id}"}).name == "Get"
     assert function_for({"httpMethod": "PUT", "resource": "/things/{id}"}).name == "Put"
     assert function_for({"httpMethod": "PUT", "resource": "/others"}).name == "Any"
     assert function_for({"httpMethod": "GET", "resource": "/nothing"}).name == "List"
+    assert backends["Put"].routes == [routes[2]]
