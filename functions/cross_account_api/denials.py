@@ -44,6 +44,11 @@ _POLICIES = {
 }
 """By the type of policy: whose it is, and what a message calls it."""
 
+UNDECIDED = (
+    "STS did not say which side refused. Account B: allow {action} on exactly this role. "
+    "Account A: check the trust policy's account, ExternalId, session name, principal and MFA."
+)
+
 _MORE = {
     ("execute-api", "identity-based policy", True): "Sessions are revoked in the same way.",
     ("execute-api", "resource-based policy", True): "Account B: call with a session of the executor role.",
@@ -117,10 +122,7 @@ class Denial:
             tags = f" {_SESSION_TAGS}" if self.action == "sts:TagSession" else ""
             return f"Account A: the role's trust policy must allow {self.action}.{also}{tags}"
         if not self.policy:
-            return (
-                f"STS did not say which side refused. Account B: allow {self.action} on exactly this role. "
-                "Account A: check the trust policy's account, ExternalId, session name, principal and MFA."
-            )
+            return UNDECIDED.format(action=self.action)
         what = self.action + (f" on {self.resource}" if self.resource else "")
         return self._named_remedy("the caller", "Account B", "the role's trust policy", what)
 

@@ -26,19 +26,117 @@ body, a query or a header value. Lambda reports the type's name as `errorType` a
 """
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar
 
-from cross_account_api.denials import Denial
+from cross_account_api.denials import UNDECIDED, Denial
 
 _MAX_DETAIL = 500
 _CLOCK = "Account B: set the clock."
+_MFA_DIGITS = "Account B: an MFA code has 6 digits."
+_REGION = "Account B: set AWS_REGION, or region in the profile."
+_PROGRAM = "Account B: the program in the profile's credential_process failed; run it by hand, its output must be JSON."
 
-_Hints = tuple[tuple[str, str, str], ...]
-"""A pattern of error codes, words of the message, and the remedy: AWS tells some causes apart in the message only."""
+# By a pattern of error codes and, after a colon, words of the message, where AWS tells causes apart only there. The
+# first that fits counts.
+_STS_HINTS = {
+    # What STS says.
+    "AccessDenied: MultiFactorAuthentication failed": (
+        "Account B: the MFA code is wrong or was used before, or mfa_serial is not the user's device."
+    ),
+    "AccessDenied": UNDECIDED.format(action="sts:AssumeRole"),
+    "InvalidIdentityToken|IDP.*": "Account B: check the token in web_identity_token_file and its provider.",
+    "ExpiredToken(Exception)?": "Account B: the caller's own credentials have expired: get new ones.",
+    "InvalidClientTokenId|UnrecognizedClientException": (
+        "Account B: the caller's own credentials are not valid: the access key was deleted or deactivated, or the "
+        "session token is not the key's."
+    ),
+    "RegionDisabledException": (
+        "Account A: enable this region for STS. Account B: or call from a region that account A has enabled."
+    ),
+    "SignatureDoesNotMatch: Signature expired": _CLOCK,
+    "SignatureDoesNotMatch: Signature not yet current": _CLOCK,
+    "RequestExpired": _CLOCK,
+    "SignatureDoesNotMatch": (
+        "Account B: the caller's own credentials are not valid: the secret access key is not the access key's."
+    ),
+    "ValidationError: tokenCode": _MFA_DIGITS,
+    "(Param)?ValidationError: TokenCode": _MFA_DIGITS,
+    "(Param)?ValidationError": "Account B: check the role's ARN, the ExternalId and the session name.",
+    "Throttling.*|RequestLimitExceeded|Internal.*|ServiceUnavailable.*": "AWS: try again later.",
+    # What keeps STS from being asked.
+    "NoCredentialsError": (
+        "Account B: set AWS_PROFILE, or give credentials in another way; call-api configure writes a profile."
+    ),
+    "ProfileNotFound: profile ()": "Account B: AWS_PROFILE is set but empty; unset it.",
+    "ProfileNotFound": "Account B: name a profile of your AWS configuration; call-api configure writes one.",
+    "MissingSessionToken": "Account B: set AWS_SESSION_TOKEN or aws_session_token, which belongs to the key.",
+    "ConfigParseError": "Account B: correct this file.",
+    "PartialCredentialsError": (
+        "Account B: complete the profile: a role needs source_profile or credential_source, a key its secret."
+    ),
+    ".*ConfigError|UnknownCredentialError": "Account B: correct the profile.",
+    "ForbiddenException": "Account B: sso_account_id and sso_role_name must be an assignment of yours.",
+    ".*SSO.*|TokenRetrievalError|PendingAuthorizationExpiredError": (
+        "Account B: sign in again: aws sso login --profile {profile}"
+    ),
+    "Login.*": "Account B: sign in again: aws login --profile {profile}",
+    "CredentialProcessError": _PROGRAM,
+    "CredentialRetrievalError: custom-process": _PROGRAM,
+    "(Credential|Metadata)RetrievalError": (
+        "Account B: the environment, container or instance of credential_source gives no credentials."
+    ),
+    "EOFError": "Account B: nobody could be asked for the MFA code; run it in a terminal.",
+    "NoRegionError|InvalidRegionError": _REGION,
+    "ValueError: https://sts..": _REGION,  # an empty AWS_DEFAULT_REGION
+    "ValueError: Invalid endpoint": (
+        "Account B: AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_STS or endpoint_url must be a URL with https://."
+    ),
+    "ValueError: Unsupported host": (
+        "Account B: AWS_CONTAINER_CREDENTIALS_FULL_URI must be the address that ECS or EKS sets."
+    ),
+    "ProxyConnectionError|InvalidProxiesConfigError|UnicodeEncodeError|LocationParseError": (
+        "Account B: check HTTPS_PROXY: its address, and that user and password are percent-encoded ASCII."
+    ),
+    "HTTPClientError: codec can't encode": "Account B: user and password in HTTPS_PROXY must be ASCII.",
+    "SSLError": "Account B: AWS_CA_BUNDLE or the profile's ca_bundle must contain the CA of STS.",
+    r".*(Connect|Connection|Timeout|HTTPClient|ResponseStreaming)\w*Error": (
+        "Account B: STS must be reachable from here; a later attempt may succeed."
+    ),
+    "(OS|FileNotFound|Permission|NotADirectory|IsADirectory)Error": "Account B: this file must be readable.",
+}
+
+_FORBIDDEN_HINTS = {
+    "AccessDeniedException: User is not authorized to access this resource": (
+        "Account A: a Lambda authorizer refuses it; for signed calls, the method's authorizer must be AWS_IAM."
+    ),
+    "AccessDeniedException": "Account A: the executor role's policy lacks this method and path.",
+    ": Forbidden": (
+        "An HTTP API gives no reason. Account A: the role's policy must allow this route. "
+        "Account B: check the region and the credentials that sign."
+    ),
+    "ForbiddenException": (
+        "Account B: check the host and the stage in the API's URL. "
+        "Account A: AWS WAF, an API key or a private API's endpoint may refuse the request."
+    ),
+    "IncompleteSignatureException": "Account B: something in between changes the Authorization header.",
+    "InvalidSignatureException: Signature expired": _CLOCK,
+    "InvalidSignatureException: Signature not yet current": _CLOCK,
+    "InvalidSignatureException: Credential should be scoped": "Account B: sign for the API's region.",
+    "InvalidSignatureException": (
+        "Account B: check the API's region, the secret access key, and whether something in between changes host, "
+        "path or body."
+    ),
+    "MissingAuthenticationTokenException": "Account B: the API's stage has no such method and path.",
+}
 
 
-def _find_hint(hints: _Hints, code: str, detail: str) -> str:
-    return next((hint for codes, words, hint in hints if re.fullmatch(codes, code) and words in detail), "")
+def _find_hint(hints: Mapping[str, str], code: str, detail: str) -> str:
+    for key, hint in hints.items():
+        codes, _, words = key.partition(": ")
+        if re.fullmatch(codes, code) and words in detail:
+            return hint
+    return ""
 
 
 def one_line(text: str) -> str:
@@ -72,19 +170,11 @@ class CallError(Exception):
 
 
 class SettingsError(CallError):
-    """An argument, environment variable or option is missing or wrong.
-
-    Attributes:
-        setting: Its name.
-        value: Its value, in a form that may be logged.
-        allowed: What it must be.
-    """
+    """An argument, environment variable or option is missing or wrong; `value` may be logged."""
 
     def __init__(self, setting: str, value: str, allowed: str) -> None:
         super().__init__(f"{setting} is {value}. It must be {allowed}.", f"Account B: correct {setting}.")
-        self.setting = setting
-        self.value = value
-        self.allowed = allowed
+        self.setting, self.value, self.allowed = setting, value, allowed
 
 
 class InvalidCallError(CallError):
@@ -98,9 +188,7 @@ class InvalidCallError(CallError):
 
     def __init__(self, field: str, value: str, allowed: str) -> None:
         super().__init__(f"{field} is {value}. Allowed: {allowed}.", "Account B: fix the call. No request was sent.")
-        self.field = field
-        self.value = value
-        self.allowed = allowed
+        self.field, self.value, self.allowed = field, value, allowed
 
 
 class AssumeRoleError(CallError):
@@ -115,131 +203,16 @@ class AssumeRoleError(CallError):
     See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html#API_AssumeRole_Errors
     """
 
-    _REGION = "Account B: set AWS_REGION, or region in the profile."
-    _MFA_DIGITS = "Account B: an MFA code has 6 digits."
-    _PROGRAM = (
-        "Account B: the program in the profile's credential_process failed; run it by hand, its output must be JSON."
-    )
-    _HINTS: ClassVar[_Hints] = (
-        # What STS says.
-        (
-            "AccessDenied",
-            "MultiFactorAuthentication failed",
-            "Account B: the MFA code is wrong or was used before, or mfa_serial is not the user's device.",
-        ),
-        (
-            "AccessDenied",
-            "",
-            "STS did not say which side refused. Account B: allow sts:AssumeRole on exactly this role. "
-            "Account A: check the trust policy's account, ExternalId, session name, principal and MFA.",
-        ),
-        ("InvalidIdentityToken|IDP.*", "", "Account B: check the token in web_identity_token_file and its provider."),
-        ("ExpiredToken(Exception)?", "", "Account B: the caller's own credentials have expired: get new ones."),
-        (
-            "InvalidClientTokenId|UnrecognizedClientException",
-            "",
-            "Account B: the caller's own credentials are not valid: the access key was deleted or deactivated, or the "
-            "session token is not the key's.",
-        ),
-        (
-            "RegionDisabledException",
-            "",
-            "Account A: enable this region for STS. Account B: or call from a region that account A has enabled.",
-        ),
-        ("SignatureDoesNotMatch", "Signature expired", _CLOCK),
-        ("SignatureDoesNotMatch", "Signature not yet current", _CLOCK),
-        ("RequestExpired", "", _CLOCK),
-        (
-            "SignatureDoesNotMatch",
-            "",
-            "Account B: the caller's own credentials are not valid: the secret access key is not the access key's.",
-        ),
-        ("ValidationError", "tokenCode", _MFA_DIGITS),
-        (
-            "ValidationError|ParamValidationError",
-            "TokenCode",
-            _MFA_DIGITS,
-        ),
-        ("(Param)?ValidationError", "", "Account B: check the role's ARN, the ExternalId and the session name."),
-        ("Throttling.*|RequestLimitExceeded|Internal.*|ServiceUnavailable.*", "", "AWS: try again later."),
-        # What keeps STS from being asked.
-        (
-            "NoCredentialsError",
-            "",
-            "Account B: set AWS_PROFILE, or give credentials in another way; call-api configure writes a profile.",
-        ),
-        ("ProfileNotFound", "profile ()", "Account B: AWS_PROFILE is set but empty; unset it."),
-        (
-            "ProfileNotFound",
-            "",
-            "Account B: name a profile of your AWS configuration; call-api configure writes one.",
-        ),
-        ("MissingSessionToken", "", "Account B: set AWS_SESSION_TOKEN or aws_session_token, which belongs to the key."),
-        ("ConfigParseError", "", "Account B: correct this file."),
-        (
-            "PartialCredentialsError",
-            "",
-            "Account B: complete the profile: a role needs source_profile or credential_source, a key its secret.",
-        ),
-        (".*ConfigError|UnknownCredentialError", "", "Account B: correct the profile."),
-        ("ForbiddenException", "", "Account B: sso_account_id and sso_role_name must be an assignment of yours."),
-        (
-            ".*SSO.*|TokenRetrievalError|PendingAuthorizationExpiredError",
-            "",
-            "Account B: sign in again: aws sso login --profile {profile}",
-        ),
-        ("Login.*", "", "Account B: sign in again: aws login --profile {profile}"),
-        ("CredentialProcessError", "", _PROGRAM),
-        ("CredentialRetrievalError", "custom-process", _PROGRAM),
-        (
-            "(Credential|Metadata)RetrievalError",
-            "",
-            "Account B: the environment, container or instance of credential_source gives no credentials.",
-        ),
-        ("EOFError", "", "Account B: nobody could be asked for the MFA code; run it in a terminal."),
-        ("NoRegionError|InvalidRegionError", "", _REGION),
-        ("ValueError", "https://sts..", _REGION),  # an empty AWS_DEFAULT_REGION
-        (
-            "ValueError",
-            "Invalid endpoint",
-            "Account B: AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_STS or endpoint_url must be a URL with https://.",
-        ),
-        (
-            "ValueError",
-            "Unsupported host",
-            "Account B: AWS_CONTAINER_CREDENTIALS_FULL_URI must be the address that ECS or EKS sets.",
-        ),
-        (
-            "ProxyConnectionError|InvalidProxiesConfigError|UnicodeEncodeError|LocationParseError",
-            "",
-            "Account B: check HTTPS_PROXY: its address, and that user and password are percent-encoded ASCII.",
-        ),
-        ("HTTPClientError", "codec can't encode", "Account B: user and password in HTTPS_PROXY must be ASCII."),
-        ("SSLError", "", "Account B: AWS_CA_BUNDLE or the profile's ca_bundle must contain the CA of STS."),
-        (
-            ".*(Connect|Connection|Timeout|HTTPClient|ResponseStreaming)\\w*Error",
-            "",
-            "Account B: STS must be reachable from here; a later attempt may succeed.",
-        ),
-        (
-            "OSError|FileNotFoundError|PermissionError|NotADirectoryError|IsADirectoryError",
-            "",
-            "Account B: this file must be readable.",
-        ),
-    )
-
     def __init__(self, role: str, code: str, detail: str, *, profile: str = "") -> None:
         denial = Denial.parse(detail) if code.startswith("AccessDenied") else None
-        hint = denial.remedy if denial else _find_hint(self._HINTS, code, detail)
-        hint = hint or "Account B: correct the credentials or the AWS configuration."
+        remedy = denial.remedy if denial else _find_hint(_STS_HINTS, code, detail)
+        remedy = remedy or "Account B: correct the credentials or the AWS configuration."
         what = "Could not assume" if role.startswith("arn:") else "No credentials from"
         super().__init__(
             f"{what} {role}: {code}: {one_line(detail).rstrip('.')}.",
-            hint.replace("{profile}", profile or "<profile>"),
+            remedy.replace("{profile}", profile or "<profile>"),
         )
-        self.role = role
-        self.code = code
-        self.detail = detail
+        self.role, self.code, self.detail = role, code, detail
 
 
 class DeadlineError(CallError):
@@ -257,26 +230,26 @@ class DeadlineError(CallError):
 class ConnectionFailedError(CallError):
     """The connection failed before the response was complete."""
 
+    hint = (
+        "Account B: check the API's URL, and whether this network lets it out. Account A: check that the API exists, "
+        "and that it responds in time."
+    )
+
     def __init__(self, reason: str, *, may_have_arrived: bool, remedy: str = "") -> None:
-        super().__init__(
-            f"No complete response from the API: {one_line(reason).rstrip('.')}.",
-            remedy
-            or "Account B: check the API's URL, and whether this network lets it out. Account A: check that the API "
-            "exists, and that it responds in time.",
-        )
+        super().__init__(f"No complete response from the API: {one_line(reason).rstrip('.')}.", remedy or self.hint)
         self.may_have_arrived = may_have_arrived
 
 
 class CertificateError(ConnectionFailedError):
     """The API's certificate is not trusted; no request was sent."""
 
+    hint = (
+        "Account B: if something on the network intercepts TLS, AWS_CA_BUNDLE or the profile's ca_bundle must contain "
+        "its CA. Account A: check the certificate of a custom domain."
+    )
+
     def __init__(self, reason: str) -> None:
-        super().__init__(
-            reason,
-            may_have_arrived=False,
-            remedy="Account B: if something on the network intercepts TLS, AWS_CA_BUNDLE or the profile's ca_bundle "
-            "must contain its CA. Account A: check the certificate of a custom domain.",
-        )
+        super().__init__(reason, may_have_arrived=False)
 
 
 class ResponseError(CallError):
@@ -317,31 +290,19 @@ class ApiError(CallError):
     """
 
     hint: ClassVar[str]
+    _hints: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
-        self,
-        status: int,
-        *,
-        request_id: str = "",
-        code: str = "",
-        detail: str = "",
-        retry_after: float | None = None,
+        self, status: int, *, request_id: str = "", code: str = "", detail: str = "", retry_after: float | None = None
     ) -> None:
         said = ": ".join(filter(None, (one_line(code), one_line(detail))))
-        parts = [
-            f"The API answered {status}{f' {said}' if said else ''} (request id {request_id or 'unknown'}).",
-            f"It asks to wait {retry_after:.0f} s." if retry_after is not None else "",
-        ]
-        super().__init__(" ".join(filter(None, parts)), self._remedy(code, detail))
-        self.status = status
-        self.request_id = request_id
-        self.code = code
-        self.detail = detail
-        self.retry_after = retry_after
-
-    def _remedy(self, code: str, detail: str) -> str:
-        del code, detail
-        return self.hint
+        problem = f"The API answered {status}{f' {said}' if said else ''} (request id {request_id or 'unknown'})."
+        if retry_after is not None:
+            problem += f" It asks to wait {retry_after:.0f} s."
+        denial = Denial.parse(detail) if status == 403 and code == "AccessDeniedException" else None
+        super().__init__(problem, denial.remedy if denial else _find_hint(self._hints, code, detail) or self.hint)
+        self.status, self.request_id, self.retry_after = status, request_id, retry_after
+        self.code, self.detail = code, detail
 
 
 class RedirectError(ApiError):
@@ -363,49 +324,7 @@ class ForbiddenError(BadRequestError):
     """
 
     hint = "Account A: the API refuses this caller."
-    _HINTS: ClassVar[_Hints] = (
-        (
-            "AccessDeniedException",
-            "User is not authorized to access this resource",
-            "Account A: a Lambda authorizer refuses it; for signed calls, the method's authorizer must be AWS_IAM.",
-        ),
-        ("AccessDeniedException", "", "Account A: the executor role's policy lacks this method and path."),
-        (
-            "",
-            "Forbidden",
-            "An HTTP API gives no reason. Account A: the role's policy must allow this route. "
-            "Account B: check the region and the credentials that sign.",
-        ),
-        (
-            "ForbiddenException",
-            "",
-            "Account B: check the host and the stage in the API's URL. "
-            "Account A: AWS WAF, an API key or a private API's endpoint may refuse the request.",
-        ),
-        ("IncompleteSignatureException", "", "Account B: something in between changes the Authorization header."),
-        ("InvalidSignatureException", "Signature expired", _CLOCK),
-        ("InvalidSignatureException", "Signature not yet current", _CLOCK),
-        (
-            "InvalidSignatureException",
-            "Credential should be scoped",
-            "Account B: sign for the API's region.",
-        ),
-        (
-            "InvalidSignatureException",
-            "",
-            "Account B: check the API's region, the secret access key, and whether something in between changes host, "
-            "path or body.",
-        ),
-        (
-            "MissingAuthenticationTokenException",
-            "",
-            "Account B: the API's stage has no such method and path.",
-        ),
-    )
-
-    def _remedy(self, code: str, detail: str) -> str:
-        denial = Denial.parse(detail) if code == "AccessDeniedException" else None
-        return denial.remedy if denial else _find_hint(self._HINTS, code, detail) or self.hint
+    _hints = _FORBIDDEN_HINTS
 
 
 class ExpiredSessionError(ForbiddenError):
@@ -439,12 +358,7 @@ class ThrottledError(BadRequestError):
     """429: more calls than the API accepts."""
 
     hint = "Account A: raise the stage's throttling. Account B: lower the queue's concurrency."
-    _HINTS: ClassVar[_Hints] = (
-        ("LimitExceededException", "", "Account A: the usage plan's quota is used up; raise it."),
-    )
-
-    def _remedy(self, code: str, detail: str) -> str:
-        return _find_hint(self._HINTS, code, detail) or self.hint
+    _hints: ClassVar = {"LimitExceededException": "Account A: the usage plan's quota is used up; raise it."}
 
 
 class ServerError(ApiError):
