@@ -11,7 +11,6 @@ See https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.
 
 import re
 from dataclasses import dataclass
-from enum import Enum
 from typing import Self
 
 _SENTENCE = re.compile(
@@ -21,28 +20,19 @@ _SENTENCE = re.compile(
 _REASON = re.compile(
     r"because no (?P<missing>[\w -]+?) allows|with an explicit deny(?: in (?:an?|the) (?P<denying>[\w -]+))?", re.I
 )
-_API_ACTION = "execute-api:Invoke"
-
-
-class Owner(Enum):
-    """Whose policy it is."""
-
-    PRINCIPAL = "the account of the principal"
-    CALLER = "whoever makes the call"
-    RESOURCE = "the account of the API and the role"
 
 
 _POLICIES = {
-    "identity-based policy": (Owner.PRINCIPAL, "a policy of {principal}"),
-    "permissions boundary": (Owner.PRINCIPAL, "the permissions boundary of {principal}"),
-    "service control policy": (Owner.PRINCIPAL, "a service control policy (SCP) of its organization"),
-    "session policy": (Owner.CALLER, "the session policy that the session was created with"),
-    "vpc endpoint policy": (Owner.CALLER, "the policy of the VPC endpoint that the request went through"),
-    "resource control policy": (Owner.RESOURCE, "a resource control policy (RCP) of its organization"),
-    "resource-based policy": (Owner.RESOURCE, "{resource_policy}"),
-    "role trust policy": (Owner.RESOURCE, "{resource_policy}"),
+    "identity-based policy": "{account}: a policy of {principal}",
+    "permissions boundary": "{account}: the permissions boundary of {principal}",
+    "service control policy": "{account}: a service control policy (SCP) of its organization",
+    "session policy": "Account B: the session policy that the session was created with",
+    "vpc endpoint policy": "Account B: the policy of the VPC endpoint that the request went through",
+    "resource control policy": "Account A: a resource control policy (RCP) of its organization",
+    "resource-based policy": "Account A: {resource_policy}",
+    "role trust policy": "Account A: {resource_policy}",
 }
-"""By the type of policy: whose it is, and what a message calls it."""
+"""By the type of policy: who can change it, and what a message calls it; `account` is that of the principal."""
 
 UNDECIDED = (
     "STS did not say which side refused. Account B: allow {action} on exactly this role. "
@@ -59,11 +49,6 @@ _MORE = {
     ),
 }
 """By service, type of policy and whether it denies: what else helps."""
-
-_SESSION_TAGS = (
-    "Account B: or send no session tags (GitHub's action: role-skip-session-tagging: true; EKS Pod Identity: "
-    "disableSessionTags)."
-)
 
 
 @dataclass(frozen=True)
@@ -102,25 +87,24 @@ class Denial:
         )
 
     @property
-    def is_of_another_account(self) -> bool:
-        """Whether the principal belongs to another account than the resource, as far as both ARNs tell."""
-        own, other = (arn.split(":")[4:5] for arn in (self.principal, self.resource))
-        return bool(own and other and other[0].strip("*")) and not own[0].endswith(other[0].lstrip("*"))
-
-    @property
     def is_of_executor(self) -> bool:
-        """Whether the principal can be a session of the role that may call the API."""
-        return ":assumed-role/" in self.principal and not self.is_of_another_account
+        """Whether the principal can be a session of the role that may call the API: one of the API's own account."""
+        own, other = (f"{arn}::::".split(":")[4] for arn in (self.principal, self.resource))
+        return ":assumed-role/" in self.principal and own.endswith(other.lstrip("*"))
 
     @property
     def remedy(self) -> str:
         """Which account can change that, and how."""
-        if self.action == _API_ACTION:
+        if self.action == "execute-api:Invoke":
             return self._api_remedy()
         if self.action in ("sts:TagSession", "sts:SetSourceIdentity") and self.policy in ("", "role trust policy"):
             also = "" if self.policy else f" Account B: the caller's policy must allow {self.action} on it as well."
-            tags = f" {_SESSION_TAGS}" if self.action == "sts:TagSession" else ""
-            return f"Account A: the role's trust policy must allow {self.action}.{also}{tags}"
+            if self.action == "sts:TagSession":
+                also += (
+                    " Account B: or send no session tags (GitHub's action: role-skip-session-tagging: true; "
+                    "EKS Pod Identity: disableSessionTags)."
+                )
+            return f"Account A: the role's trust policy must allow {self.action}.{also}"
         if not self.policy:
             return UNDECIDED.format(action=self.action)
         what = self.action + (f" on {self.resource}" if self.resource else "")
@@ -150,13 +134,11 @@ class Denial:
         return self._named_remedy("the executor role", "Account A", "the API's resource policy", "this method and path")
 
     def _named_remedy(self, principal: str, account: str, resource_policy: str, what: str) -> str:
-        owner, name = _POLICIES[self.policy]
-        account = {Owner.PRINCIPAL: account, Owner.CALLER: "Account B", Owner.RESOURCE: "Account A"}[owner]
-        name = name.format(principal=principal, resource_policy=resource_policy)
+        policy = _POLICIES[self.policy].format(account=account, principal=principal, resource_policy=resource_policy)
         if self.explicit:
-            text = f"{account}: {name} denies {what}."
-        elif name.startswith("a "):
-            text = f"{account}: no {name.removeprefix('a ')} allows {what}."
+            text = f"{policy} denies {what}."
+        elif ": a " in policy:
+            text = f"{policy.replace(': a ', ': no ')} allows {what}."
         else:
-            text = f"{account}: {name} does not allow {what}."
+            text = f"{policy} does not allow {what}."
         return " ".join(filter(None, (text, _MORE.get((self.action.partition(":")[0], self.policy, self.explicit)))))
