@@ -4,6 +4,7 @@ import functools
 import os
 import random
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from requests.models import PreparedRequest
 from requests_aws4auth import AWS4Auth
 from requests_aws4auth.aws4signingkey import AWS4SigningKey
 
+from cross_account_api import errors
 from cross_account_api.call import PRINTABLE, Call
 from cross_account_api.credentials import AssumedRoleCredentials, Credentials, ProfileCredentials
 from cross_account_api.endpoint import (
@@ -23,20 +25,6 @@ from cross_account_api.endpoint import (
     parse_api_url,
     require_match,
 )
-from cross_account_api.errors import (
-    ApiError,
-    CallError,
-    ConnectionFailedError,
-    DeadlineError,
-    ExpiredSessionError,
-    ForbiddenError,
-    InProgressError,
-    InvalidCallError,
-    InvalidResponseError,
-    RedirectError,
-    ServerError,
-    ThrottledError,
-)
 from cross_account_api.response import Response, read_response
 from cross_account_api.timing import Clock, Timing
 from cross_account_api.transport import Connections, Request, Timeout, Transport
@@ -45,10 +33,15 @@ MAX_CONCURRENCY = 32
 """How many connections a client keeps open."""
 
 _MAX_ATTEMPTS = 6
-_TRANSIENT = (ConnectionFailedError, InvalidResponseError, ThrottledError, InProgressError, ServerError)
+_TRANSIENT = (
+    errors.ConnectionFailedError,
+    errors.InvalidResponseError,
+    errors.ThrottledError,
+    errors.InProgressError,
+    errors.ServerError,
+)
 _POSSIBLY_REVOKED = ("AccessDeniedException", "InvalidSignatureException")
 _REFUSED_BY_API_GATEWAY = ("TooManyRequestsException", "LimitExceededException")
-_SERVICE = "execute-api"
 
 
 class Client:
@@ -206,33 +199,37 @@ class Client:
             deadline = self._clock.monotonic() + 90.0
         attempts = throttled = 0
         session_replaced = False
-        failure: CallError | None = None
+        failure: errors.CallError | None = None
         pause = 0.0
         try:
-            self._require_key(call)
+            if not (call.is_idempotent or call.idempotency_key or self._keys_ignored):
+                raise errors.InvalidCallError("idempotency_key", "missing", f"always given with {call.method}")
             while True:
                 self._require_time(deadline, pause, attempts, failure)
                 if pause:
                     self._clock.sleep(pause)
                 credentials = self._credentials.get_frozen_credentials()
                 self._require_time(deadline, 0.0, attempts, failure)
-                request = self._sign(call, credentials)
+                request = Request(call.method, self._api_url + call.target, call.body)
+                _signer(credentials, self._region)(request)
+                # Not signed, so that no odd value can break the signature; TLS protects them.
                 request.headers.update(request_headers(call, correlation_id))
+                timeout = Timeout(self._timing.connect, self._timing.read, deadline - self._clock.monotonic())
                 attempts += 1
                 try:
-                    response = self._transport.send(request, self._timeout(deadline))
+                    response = self._transport.send(request, timeout)
                     return read_response(response, attempts=attempts, throttled=throttled)
-                except ForbiddenError as error:
+                except errors.ForbiddenError as error:
                     if session_replaced or not self._replace_session(credentials, error):
                         raise
                     session_replaced = True
                     failure, pause = error, 0.0
                 except _TRANSIENT as error:
-                    throttled += isinstance(error, ThrottledError)
+                    throttled += isinstance(error, errors.ThrottledError)
                     if attempts >= _MAX_ATTEMPTS or not self._may_repeat(call, error):
                         raise
                     failure, pause = error, self._pause(attempts, error)
-        except CallError as error:
+        except errors.CallError as error:
             error.attempts, error.throttled = attempts, throttled
             raise
 
@@ -243,7 +240,7 @@ class Client:
         It signs requests to this client's API only, and raises `RedirectError` rather than let requests follow a
         redirect with the session token. Retries and idempotency are then up to the session.
         """
-        return _Auth(self._api_url, self._region, self._credentials)
+        return _Auth(self)
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -256,44 +253,26 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _require_key(self, call: Call) -> None:
-        if not (call.is_idempotent or call.idempotency_key or self._keys_ignored):
-            raise InvalidCallError("idempotency_key", "missing", f"always given with {call.method}")
-
-    def _require_time(self, deadline: float, pause: float, attempts: int, failure: CallError | None) -> None:
+    def _require_time(self, deadline: float, pause: float, attempts: int, failure: errors.CallError | None) -> None:
         left = deadline - self._clock.monotonic()
         if left < pause + self._timing.min_attempt:
-            raise DeadlineError(left, pause, attempts, failure) from failure
+            raise errors.DeadlineError(left, pause, attempts, failure) from failure
 
-    def _sign(self, call: Call, credentials: ReadOnlyCredentials) -> Request:
-        """Return a new request, signed over method, URL, body, host, date and session token.
-
-        All other headers are added afterwards: TLS protects them, and no odd value can break the signature.
-
-        See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
-        """
-        request = Request(call.method, self._api_url + call.target, call.body)
-        _signer(credentials, self._region)(request)
-        return request
-
-    def _timeout(self, deadline: float) -> Timeout:
-        return Timeout(self._timing.connect, self._timing.read, deadline - self._clock.monotonic())
-
-    def _replace_session(self, credentials: ReadOnlyCredentials, error: ForbiddenError) -> bool:
-        expired = isinstance(error, ExpiredSessionError)
+    def _replace_session(self, credentials: ReadOnlyCredentials, error: errors.ForbiddenError) -> bool:
+        expired = isinstance(error, errors.ExpiredSessionError)
         return (expired or error.code in _POSSIBLY_REVOKED) and self._credentials.refresh(credentials, expired=expired)
 
-    def _may_repeat(self, call: Call, error: CallError) -> bool:
-        if isinstance(error, ThrottledError) and error.code == "LimitExceededException":
+    def _may_repeat(self, call: Call, error: errors.CallError) -> bool:
+        if isinstance(error, errors.ThrottledError) and error.code == "LimitExceededException":
             return False  # a quota; it does not pass within a deadline
         if call.is_idempotent or not self._keys_ignored:
             return True
-        if isinstance(error, ApiError):
+        if isinstance(error, errors.ApiError):
             return error.code in _REFUSED_BY_API_GATEWAY
         return not error.may_have_arrived
 
-    def _pause(self, attempts: int, error: CallError) -> float:
-        asked = error.retry_after if isinstance(error, ApiError) else None
+    def _pause(self, attempts: int, error: errors.CallError) -> float:
+        asked = error.retry_after if isinstance(error, errors.ApiError) else None
         upper = min(self._timing.backoff_max, self._timing.backoff_base * 2 ** (attempts - 1))
         return (asked or 0.0) + random.uniform(0, upper)  # noqa: S311 - jitter, not a secret
 
@@ -321,24 +300,23 @@ def _signer(credentials: ReadOnlyCredentials, region: str) -> AWS4Auth:
 @functools.lru_cache(maxsize=8)
 def _signing_key(secret_key: str, region: str, date: str) -> AWS4SigningKey:
     """Return the key that signs for a day: 3 % of a warm call. AWS4Auth makes another if the day ends first."""
-    return AWS4SigningKey(secret_key, region, _SERVICE, date)
+    return AWS4SigningKey(secret_key, region, "execute-api", date)
 
 
+@dataclass(frozen=True)
 class _Auth(AuthBase):
-    def __init__(self, api_url: str, region: str, credentials: Credentials) -> None:
-        self._api_url = api_url
-        self._region = region
-        self._credentials = credentials
+    client: Client
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        url = request.url or ""
-        if url != self._api_url and not url.startswith((f"{self._api_url}/", f"{self._api_url}?")):
-            raise InvalidCallError("url", repr(url.partition("?")[0][:100]), f"a URL below {self._api_url}")
+        url, api_url = request.url or "", self.client._api_url
+        if url != api_url and not url.startswith((f"{api_url}/", f"{api_url}?")):
+            raise errors.InvalidCallError("url", repr(url.partition("?")[0][:100]), f"a URL below {api_url}")
         request.register_hook("response", _refuse_redirect)  # type: ignore[no-untyped-call]
-        signed: PreparedRequest = _signer(self._credentials.get_frozen_credentials(), self._region)(request)
+        credentials = self.client._credentials.get_frozen_credentials()
+        signed: PreparedRequest = _signer(credentials, self.client._region)(request)
         return signed
 
 
 def _refuse_redirect(response: Any, **_: Any) -> None:
     if response.is_redirect:
-        raise RedirectError(response.status_code)
+        raise errors.RedirectError(response.status_code)
