@@ -20,9 +20,6 @@ from botocore.utils import JSONFileCache, parse_timestamp
 from cross_account_api.errors import AssumeRoleError
 from cross_account_api.timing import Clock, Timing
 
-_SESSION_SECONDS = 3600
-"""The longest session that AWS allows when one role assumes another."""
-
 
 class Credentials(Protocol):
     """Where the credentials for signing come from."""
@@ -47,13 +44,7 @@ class Credentials(Protocol):
 class AssumedRoleCredentials:
     """A session of a role, shared by all threads and refreshed by botocore 15 minutes before it expires.
 
-    Args:
-        role_arn: The role.
-        external_id: The external id that its trust policy demands; None for none.
-        session_name: Name of the session; None for `<account id>-<name>` of the caller, which costs a request to STS.
-        profile: The AWS profile whose credentials assume the role; None for the default chain.
-        timing: Limits for STS.
-        clock: The `time` module, or a substitute.
+    Arguments as for `Client`. Without `session_name`, it takes a request to STS to name the session after its caller.
 
     See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
     """
@@ -70,7 +61,8 @@ class AssumedRoleCredentials:
     ) -> None:
         self._timing = timing or Timing()
         self._clock = clock
-        self._request = {"RoleArn": role_arn, "DurationSeconds": _SESSION_SECONDS}
+        # The longest session that AWS allows when one role assumes another.
+        self._request = {"RoleArn": role_arn, "DurationSeconds": 3600}
         if external_id is not None:
             self._request["ExternalId"] = external_id
         if session_name is not None:
@@ -139,19 +131,10 @@ class AssumedRoleCredentials:
 class ProfileCredentials:
     """What the AWS CLI would sign with for a profile; sessions are shared with it through its cache.
 
-    Args:
-        profile: A profile of the AWS configuration; None for the default chain.
-        timing: Limits.
-        clock: The `time` module, or a substitute.
-        cache: Where sessions are kept; by default the AWS CLI's cache.
-
     Attributes:
         region: The profile's region; empty if it has none.
         ca_bundle: The profile's file of CA certificates; empty if it has none.
         method: How botocore found the credentials: `env`, `assume-role`, …
-
-    Raises:
-        AssumeRoleError: The profile does not exist or gives no credentials.
 
     See https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-role.html
     """
@@ -180,8 +163,7 @@ class ProfileCredentials:
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return the credentials; a profile with `role_arn` assumes its role, asking for an MFA code if it must."""
         with assume_role_errors(self._role, self._source):
-            frozen: ReadOnlyCredentials = self._credentials.get_frozen_credentials()
-        return frozen
+            return self._credentials.get_frozen_credentials()
 
     def refresh(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
         """Drop a session of the profile's role from the cache, unless it is too new to have been revoked."""
@@ -200,16 +182,11 @@ class ProfileCredentials:
         if credentials is None:
             raise NoCredentialsError
         self._source.require_token(credentials.method)
-        self._credentials: Any = credentials
-        self.method: str = credentials.method
+        self._credentials, self.method = credentials, credentials.method
 
 
-class SessionCache:
+class SessionCache(dict[str, dict[str, Any]]):
     """The AWS CLI's cache of role sessions. It is a convenience: what cannot be read or written is left aside.
-
-    Args:
-        clock: The `time` module, or a substitute.
-        shared: Whether sessions are read from files and written to them.
 
     Attributes:
         source: The profile whose credentials assume the role. Its name is written to the file as well: the AWS CLI has
@@ -219,8 +196,8 @@ class SessionCache:
     _SOURCE = "SourceProfile"
 
     def __init__(self, clock: Clock = time, *, shared: bool = True) -> None:
+        super().__init__()
         self._clock = clock
-        self._sessions: dict[str, dict[str, Any]] = {}
         self._issued: dict[str, float] = {}
         self._files: JSONFileCache | None = None
         self.source = ""
@@ -228,24 +205,18 @@ class SessionCache:
             with suppress(RuntimeError):  # there is no home directory
                 self._files = JSONFileCache(str(Path("~/.aws/cli/cache").expanduser()))
 
-    def __contains__(self, key: str) -> bool:
-        if key not in self._sessions and self._files:
+    def __contains__(self, key: object) -> bool:
+        if not super().__contains__(key) and self._files:
             with suppress(KeyError, OSError, TypeError, ValueError):
-                session = self._files[key]
+                session = self._files[str(key)]
                 parse_timestamp(session["Credentials"]["Expiration"])
-                is_complete = all(
-                    isinstance(session["Credentials"][name], str)
-                    for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
-                )
-                if is_complete and session.get(self._SOURCE, self.source) == self.source:
-                    self._sessions[key] = session
-        return key in self._sessions
-
-    def __getitem__(self, key: str) -> dict[str, Any]:
-        return self._sessions[key]
+                keys = [session["Credentials"][name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
+                if all(isinstance(key, str) for key in keys) and session.get(self._SOURCE, self.source) == self.source:
+                    super().__setitem__(str(key), session)
+        return super().__contains__(key)
 
     def __setitem__(self, key: str, session: dict[str, Any]) -> None:
-        self._sessions[key] = session
+        super().__setitem__(key, session)
         self._issued[session["Credentials"]["AccessKeyId"]] = self._clock.time()
         if self._files:
             with suppress(OSError, ValueError):
@@ -253,18 +224,20 @@ class SessionCache:
 
     def age(self, access_key: str | None) -> float | None:
         """Return the seconds since a session was issued, infinity if another process did; None if it is not here."""
-        if not any(session["Credentials"].get("AccessKeyId") == access_key for session in self._sessions.values()):
+        if not self._keys(access_key):
             return None
         return self._clock.time() - self._issued.get(access_key or "", float("-inf"))
 
     def drop(self, access_key: str | None) -> None:
         """Forget a session."""
-        for key, session in list(self._sessions.items()):
-            if session["Credentials"].get("AccessKeyId") == access_key:
-                del self._sessions[key]
-                with suppress(KeyError, OSError):
-                    if self._files:
-                        del self._files[key]
+        for key in self._keys(access_key):
+            del self[key]
+            with suppress(KeyError, OSError):
+                if self._files:
+                    del self._files[key]
+
+    def _keys(self, access_key: str | None) -> list[str]:
+        return [key for key, session in self.items() if session["Credentials"]["AccessKeyId"] == access_key]
 
 
 @dataclass(frozen=True)
@@ -312,34 +285,28 @@ def describe_profile(profile: str | None) -> str:
 
 @contextmanager
 def assume_role_errors(role: str, source: ProfileSource | None = None) -> Iterator[None]:
-    """Raise `AssumeRoleError` for whatever keeps credentials from being found.
+    """Raise `AssumeRoleError` for whatever keeps credentials of a role or profile from being found.
 
     Profiles, caches and credential programs make botocore raise far more than its own exceptions: OSError, ValueError,
     KeyError, TypeError, RuntimeError, EOFError at an MFA prompt.
-
-    Args:
-        role: The role, or the profile that names it.
-        source: Where the first credentials come from.
     """
-    name = source.name if source else ""
+    source = source or ProfileSource()
     try:
         yield
     except AssumeRoleError:
         raise
-    except ClientError as error:
-        details = error.response.get("Error", {})
-        code, detail = details.get("Code") or "Unknown", details.get("Message") or ""
-        raise AssumeRoleError(role, code, detail, profile=name) from error
-    except ConfigParseError as error:
-        detail = f"{error.kwargs['path']}{_line_number(error.kwargs.get('error'))} cannot be read"
-        raise AssumeRoleError(role, "ConfigParseError", detail, profile=name) from error
     except Exception as error:
-        code = type(error).__name__
-        if isinstance(error, AttributeError) and sys.stdin is None:
+        code, detail = type(error).__name__, " ".join(str(error).split())
+        if isinstance(error, ClientError):
+            details = error.response.get("Error", {})
+            code, detail = details.get("Code") or "Unknown", details.get("Message") or ""
+        elif isinstance(error, ConfigParseError):
+            detail = f"{error.kwargs['path']}{_line_number(error.kwargs.get('error'))} cannot be read"
+        elif isinstance(error, AttributeError) and sys.stdin is None:
             code = "EOFError"  # getpass, without standard input
-        elif source and "credential_process" in source.settings and not isinstance(error, BotoCoreError | EOFError):
+        elif "credential_process" in source.settings and not isinstance(error, BotoCoreError | EOFError):
             code = "CredentialProcessError"
-        raise AssumeRoleError(role, code, " ".join(str(error).split()), profile=name) from error
+        raise AssumeRoleError(role, code, detail, profile=source.name) from error
 
 
 def _line_number(error: object) -> str:
