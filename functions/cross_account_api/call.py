@@ -1,7 +1,6 @@
 """A call: one request to the API as a schedule, a queue message, a person or a program describes it."""
 
 import base64
-import binascii
 import json
 import math
 import re
@@ -26,8 +25,7 @@ MAX_HEAD_BYTES = 10240
 """API Gateway's own limit for the request line and the headers: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
 _FIELDS = ("method", "path", "query", "headers", "body", "base64", "idempotency_key")
-_WITHOUT_BODY = ("GET", "HEAD")
-_NOT_IDEMPOTENT = ("POST", "PATCH")
+_PATH = re.compile(r"/(?:[^/?#]+/)*[^/?#]*")
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 PRINTABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
@@ -43,12 +41,9 @@ class Call:
     """One request to the API, checked and ready to be signed. `parse` and `parse_json` make it and hold the rules.
 
     Attributes:
-        method: One of `METHODS`.
         path: The path below the API's URL in plain text, as the backend finds it after decoding.
         encoded_path: The same as it is signed and sent.
         query: Names and values in the order given; a name may occur several times.
-        headers: Names and values of the caller's own headers.
-        body: The bytes to send; None for no body.
         content_type: What `Content-Type` says unless `headers` does; empty without a body.
         idempotency_key: What makes a repeated request harmless, if the API heeds it.
     """
@@ -74,7 +69,7 @@ class Call:
     @property
     def is_idempotent(self) -> bool:
         """Whether HTTP itself makes a repeated request harmless: every method but POST and PATCH."""
-        return self.method not in _NOT_IDEMPOTENT
+        return self.method not in ("POST", "PATCH")
 
     @classmethod
     def parse(cls, event: object, *, max_body_bytes: int = MAX_BODY_BYTES) -> Self:
@@ -103,16 +98,9 @@ class Call:
         path, encoded_path = _path(event.get("path"))
         headers = _headers(event.get("headers"))
         body, content_type = _body(event, method, dict(headers), max_body_bytes)
-        call = cls(
-            method=method,
-            path=path,
-            encoded_path=encoded_path,
-            query=_query(event.get("query")),
-            headers=headers,
-            body=body,
-            content_type=content_type,
-            idempotency_key=_idempotency_key(event.get("idempotency_key")),
-        )
+        query = _query(event.get("query"))
+        idempotency_key = _idempotency_key(event.get("idempotency_key"))
+        call = cls(method, path, encoded_path, query, headers, body, content_type, idempotency_key)
         size = len(call.target) + sum(len(name) + len(text) for name, text in headers)
         if size > MAX_HEAD_BYTES:
             raise InvalidCallError(
@@ -138,19 +126,14 @@ def read_json(text: str | bytes, name: str, *, is_sent_unchanged: bool = False) 
         text: The JSON; bytes may be UTF-8, UTF-16 or UTF-32, each with or without a byte order mark.
         name: The field that an error names.
         is_sent_unchanged: Whether the text itself is sent, so that numbers survive whatever their digits.
-
-    Raises:
-        InvalidCallError: It is not JSON, or would not survive.
     """
     parsers: dict[str, Any] = {"parse_float": _exact}
     if is_sent_unchanged:
-        parsers = {"parse_float": str, "parse_int": str, "parse_constant": _not_json}
+        parsers = {"parse_float": str, "parse_int": str, "parse_constant": not_json}
     try:
         if isinstance(text, str):
             text = text.removeprefix("\ufeff")
         return json.loads(text, object_pairs_hook=partial(_unique, name), **parsers)
-    except InvalidCallError:
-        raise
     except (ValueError, RecursionError) as error:
         raise InvalidCallError(name, f"text of {len(text)} characters that is not JSON", "JSON") from error
 
@@ -164,7 +147,8 @@ def _unique(field_name: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]
     return fields
 
 
-def _not_json(text: str) -> NoReturn:
+def not_json(text: str) -> NoReturn:
+    """Refuse a constant that JSON does not have, such as NaN."""
     raise ValueError(f"{text} is not JSON")
 
 
@@ -187,24 +171,20 @@ def _path(value: object) -> tuple[str, str]:
         "plain text that starts with one /, without //, dot segments, control characters, ? or # (see query), "
         "or a list of segments"
     )
-    if isinstance(value, list):
-        if not value or not all(isinstance(segment, str) for segment in value):
-            raise InvalidCallError("path", type_name(value), "a list of text, one for each segment")
-        for segment in value:
-            if not segment or {".", ".."} & set(segment.split("/")) or _UNSENDABLE.search(segment):
-                raise InvalidCallError("path", f"a list with the segment {_shown(segment)}", allowed)
-        return "/" + "/".join(value), "".join(f"/{quote(segment, safe='')}" for segment in value)
-    if (
-        not isinstance(value, str)
-        or not value.startswith("/")
-        or "//" in value
-        or "?" in value
-        or "#" in value
-        or _UNSENDABLE.search(value)
-        or {".", ".."} & set(value.split("/"))
-    ):
-        raise InvalidCallError("path", _shown(value), allowed)
-    return value, quote(value, safe="/")
+    if not isinstance(value, list):
+        if not isinstance(value, str) or not _PATH.fullmatch(value) or not _is_safe(value):
+            raise InvalidCallError("path", _shown(value), allowed)
+        return value, quote(value, safe="/")
+    if not value or not all(isinstance(segment, str) for segment in value):
+        raise InvalidCallError("path", type_name(value), "a list of text, one for each segment")
+    for segment in value:
+        if not segment or not _is_safe(segment):
+            raise InvalidCallError("path", f"a list with the segment {_shown(segment)}", allowed)
+    return "/" + "/".join(value), "".join(f"/{quote(segment, safe='')}" for segment in value)
+
+
+def _is_safe(path: str) -> bool:
+    return not _UNSENDABLE.search(path) and {".", ".."}.isdisjoint(path.split("/"))
 
 
 def _query(value: object) -> tuple[tuple[str, str], ...]:
@@ -271,7 +251,7 @@ def _body(event: dict[str, Any], method: str, headers: dict[str, str], max_bytes
         raise InvalidCallError("base64", type_name(is_base64), "true or false")
     if value is None:
         return None, ""
-    if method in _WITHOUT_BODY:
+    if method in ("GET", "HEAD"):
         raise InvalidCallError("body", type_name(value), f"no body with {method}")
     given = next((text for name, text in headers.items() if name.lower() == "content-type"), "application/json")
     type_ = given.partition(";")[0].strip().lower()
@@ -289,11 +269,9 @@ def _body(event: dict[str, Any], method: str, headers: dict[str, str], max_bytes
 
 
 def _decode_base64(value: object) -> bytes:
-    try:
-        if isinstance(value, str):
+    if isinstance(value, str):
+        with suppress(ValueError):
             return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        pass
     raise InvalidCallError("body", type_name(value), "Base64, since base64 is true")
 
 
@@ -329,17 +307,9 @@ def _shown(value: Any) -> str:
 
 def type_name(value: object) -> str:
     """Return what a value is, without its content."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true or false"
-        case str():
-            return f"text of {len(value)} characters"
-        case int() | float():
-            return "a number"
-        case dict():
-            return "an object"
-        case list():
-            return "a list"
-    return f"a Python {type(value).__name__}"
+    if isinstance(value, str):
+        return f"text of {len(value)} characters"
+    names = {bool: "true or false", int: "a number", float: "a number", dict: "an object", list: "a list"}
+    if value is None:
+        return "null"
+    return next((name for type_, name in names.items() if isinstance(value, type_)), f"a Python {type(value).__name__}")
