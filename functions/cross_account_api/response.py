@@ -6,26 +6,14 @@ import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
-from cross_account_api import media_type
-from cross_account_api.errors import (
-    ApiError,
-    BadRequestError,
-    ConflictError,
-    ExpiredSessionError,
-    ForbiddenError,
-    InProgressError,
-    InvalidResponseError,
-    NotFoundError,
-    RedirectError,
-    ServerError,
-    ThrottledError,
-    one_line,
-)
+from cross_account_api import errors, media_type
+from cross_account_api.call import not_json
 from cross_account_api.transport import HttpResponse, parse_retry_after
 
 _SESSION_CODES = ("ExpiredTokenException", "UnrecognizedClientException")
+_ERRORS = {403: errors.ForbiddenError, 404: errors.NotFoundError, 409: errors.ConflictError, 429: errors.ThrottledError}
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _TEXT = re.compile(
     r"text/.*|.*[/+]xml|application/(?:javascript|x-www-form-urlencoded|yaml|x-yaml|x-ndjson|sql|graphql)"
@@ -37,7 +25,6 @@ class Response:
     """A response with a 2xx status.
 
     Attributes:
-        status: HTTP status code.
         headers: Headers, names in lower case.
         body: Parsed JSON or text, by the content type; Base64 of anything else (`base64` is then true); None if empty.
         base64: Whether `body` is Base64.
@@ -75,20 +62,11 @@ def read_response(http: HttpResponse, *, attempts: int = 1, throttled: int = 0) 
         ApiError: The status is not 2xx; the type says what it means.
         InvalidResponseError: The status is 2xx, and the body is not what its content type says.
     """
-    request_id = one_line(http.headers.get("x-amzn-requestid") or http.headers.get("apigw-requestid", ""))
+    request_id = errors.one_line(http.headers.get("x-amzn-requestid") or http.headers.get("apigw-requestid", ""))
     if not 200 <= http.status < 300:
         raise _api_error(http, request_id)
     body, is_base64 = _parse_body(http, request_id)
-    return Response(
-        status=http.status,
-        headers=dict(http.headers),
-        body=body,
-        content=http.body,
-        request_id=request_id,
-        attempts=attempts,
-        throttled=throttled,
-        base64=is_base64,
-    )
+    return Response(http.status, dict(http.headers), body, http.body, request_id, attempts, throttled, is_base64)
 
 
 def _parse_body(http: HttpResponse, request_id: str) -> tuple[Any, bool]:
@@ -107,44 +85,34 @@ def _parse_json(content: bytes, request_id: str) -> Any:
     """Parse JSON that can be handed on as JSON: without NaN, infinity and lone surrogates."""
     try:
         text = content.decode(json.detect_encoding(content))  # json.loads would let surrogates pass
-        body = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        body = json.loads(text, parse_constant=not_json, parse_float=_finite)
         if _SURROGATE_ESCAPE.search(text):
             json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise InvalidResponseError(request_id) from error
+        raise errors.InvalidResponseError(request_id) from error
     return body
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _finite(text: str) -> float:
     number = float(text)
-    return number if math.isfinite(number) else _refuse(text[:20])
+    return number if math.isfinite(number) else not_json(text[:20])
 
 
-def _api_error(http: HttpResponse, request_id: str) -> ApiError:
+def _api_error(http: HttpResponse, request_id: str) -> errors.ApiError:
     code, detail = _explanation(http.body)
     code = http.headers.get("x-amzn-errortype", "").partition(":")[0] or code
     retry_after = parse_retry_after(http.headers.get("retry-after", ""))
-    error_type = _error_type(http.status, code, retry_after)
+    if http.status < 400:
+        error_type: type[errors.ApiError] = errors.RedirectError
+    elif http.status >= 500:
+        error_type = errors.ServerError
+    elif http.status == 403 and code in _SESSION_CODES:
+        error_type = errors.ExpiredSessionError
+    elif http.status == 409 and retry_after is not None:
+        error_type = errors.InProgressError
+    else:
+        error_type = _ERRORS.get(http.status, errors.BadRequestError)
     return error_type(http.status, request_id=request_id, code=code, detail=detail, retry_after=retry_after)
-
-
-def _error_type(status: int, code: str, retry_after: float | None) -> type[ApiError]:
-    match status:
-        case 403:
-            return ExpiredSessionError if code in _SESSION_CODES else ForbiddenError
-        case 404:
-            return NotFoundError
-        case 409:
-            return ConflictError if retry_after is None else InProgressError
-        case 429:
-            return ThrottledError
-    if status < 400:
-        return RedirectError
-    return BadRequestError if status < 500 else ServerError
 
 
 def _explanation(content: bytes) -> tuple[str, str]:
