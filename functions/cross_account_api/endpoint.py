@@ -14,7 +14,7 @@ REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _URL = re.compile(
     rf"(?P<scheme>https?)://(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
-    r"(?P<path>(?:/[A-Za-z0-9._~-]+)*)/?"
+    r"(?P<path>(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*)/?"
 )
 _URL_ALLOWED = "https://host[:port][/path] without query, fragment or user (http only for loopback or a one-word host)"
 _API_HOST = re.compile(rf"[a-z0-9-]+\.execute-api(?:-fips)?\.(?P<region>{REGION.pattern})\..+")
@@ -22,45 +22,34 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def parse_api_url(value: str, *, name: str = "api_url") -> str:
-    """Check an API's URL and return the canonical form that is signed and sent.
+    """Check an API's URL and return it as it is signed: host in lower case, no default port, no slash at the end.
 
     Args:
         value: The URL with its stage, as the output `ApiUrl` of account A's stack shows it.
         name: What the setting is called where it was made.
 
-    Returns:
-        The URL in lower case up to the path, without default port and without a trailing slash.
-
     Raises:
         SettingsError: It is malformed, or would send a session token in the clear over a network.
     """
-    match = _URL.fullmatch(value)
-    if not match:
-        raise SettingsError(name, shown(value), _URL_ALLOWED)
-    scheme, host, path = match["scheme"], match["host"].lower(), match["path"]
-    port = int(match["port"] or _DEFAULT_PORTS[scheme])
-    if not (
-        0 < port < 65536
-        and not {".", ".."} & set(path.split("/"))
-        and _is_address_or_name(host)
-        and (scheme == "https" or _is_local(host))
-    ):
-        raise SettingsError(name, shown(value), _URL_ALLOWED)
-    return f"{scheme}://{host}{'' if port == _DEFAULT_PORTS[scheme] else f':{port}'}{path}"
+    if match := _URL.fullmatch(value):
+        scheme, host = match["scheme"], match["host"].lower()
+        port = int(match["port"] or _DEFAULT_PORTS[scheme])
+        if 0 < port < 65536 and _is_host(host, is_encrypted=scheme == "https"):
+            return f"{scheme}://{host}{'' if port == _DEFAULT_PORTS[scheme] else f':{port}'}{match['path']}"
+    raise SettingsError(name, shown(value), _URL_ALLOWED)
 
 
 def find_api_region(api_url: str, given: str, default: str, *, name: str = "region") -> str:
     """Return the region to sign for.
+
+    It is the region given, else the one in an `execute-api` host name (public, FIPS, dual stack or VPC endpoint, in any
+    partition), else the caller's own, unless the host name looks like one of these and names no region.
 
     Args:
         api_url: The API's URL, as `parse_api_url` returns it.
         given: The region given for the API; empty if none is.
         default: The caller's own region; empty if it has none.
         name: What the setting is called where it was made.
-
-    Returns:
-        The region given, else the one in an `execute-api` host name (public, FIPS, dual stack or VPC endpoint, in any
-        partition), else the caller's own, unless the host name looks like one of these and names no region.
 
     Raises:
         SettingsError: There is none, or it is malformed.
@@ -87,20 +76,11 @@ def shown(value: str) -> str:
     return repr(value[:100]) if value else "empty"
 
 
-def _is_address_or_name(host: str) -> bool:
-    """Whether everybody reads a host alike: an IPv6 address, four decimal bytes, or a name with a letter."""
-    if host.startswith("["):
-        return _address(host) is not None
-    return _address(host) is not None or host.rpartition(".")[2][0].isalpha()
-
-
-def _is_local(host: str) -> bool:
-    address = _address(host)
-    return address.is_loopback if address else "." not in host
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _is_host(host: str, *, is_encrypted: bool) -> bool:
+    """Whether everybody reads a host alike (an IPv6 address, four decimal bytes, a name), and it may be used so."""
     try:
-        return ipaddress.ip_address(host.strip("[]"))
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
-        return None
+        is_name = not host.startswith("[") and host.rpartition(".")[2][0].isalpha()
+        return is_name and (is_encrypted or "." not in host)
+    return is_encrypted or address.is_loopback
