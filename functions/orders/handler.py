@@ -36,10 +36,8 @@ app = APIGatewayRestResolver(debug=False)  # True, also from the environment, wo
 
 # A request takes at most 7 s. When placing an order fails, another one frees its idempotency record, and both must fit
 # into the function's 15 s.
-dynamodb = boto3.client(
-    "dynamodb",
-    config=Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}),
-)
+config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+dynamodb = boto3.client("dynamodb", config=config)
 store = OrderStore(dynamodb, settings.orders_table)
 
 
@@ -88,12 +86,6 @@ def place_order(*, request: OrderRequest) -> dict[str, Any]:
 
     The record provides the response to repeated requests and blocks simultaneous ones. Should it be lost, the order's
     own id, derived from the same key, still prevents a second order.
-
-    Raises:
-        IdempotencyKeyReusedError: The key was used for another order.
-        IdempotencyValidationError: The same, according to the record.
-        IdempotencyAlreadyInProgressError: The same request is in progress.
-        IdempotencyPersistenceLayerError: The record cannot be read or written.
     """
     order = Order.accept(request)
     stored = store.put(request.account_id, order)
@@ -133,7 +125,7 @@ def create_order() -> dict[str, Any]:
 @app.get("/orders")
 def list_orders() -> dict[str, Any]:
     """Return a page of the consumer's orders, newest first."""
-    return asdict(store.page(current_consumer().account_id, **parse_list_query(app.current_event)))
+    return asdict(store.page(current_consumer().account_id, *parse_list_query(app.current_event)))
 
 
 @app.get("/orders/<order_id>")
@@ -168,14 +160,9 @@ def handle_error(error: Exception) -> Response[dict[str, Any]]:
 @metrics.log_metrics
 @logger.inject_lambda_context(log_event=False, clear_state=True)  # Events hold bodies and session tokens.
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
-    """Respond to a request that API Gateway has authorized.
+    """Respond to a request that API Gateway has authorized, in the form of a Lambda proxy integration.
 
-    Args:
-        event: The request as a REST API sends it to a Lambda proxy integration.
-        context: The invocation; its remaining time limits how long an order counts as in progress.
-
-    Returns:
-        The response in the form that API Gateway expects.
+    The remaining time of the invocation limits how long an order counts as in progress.
     """
     started = perf_counter()
     # Powertools routes by `path`, which begins with the base path of a custom domain.

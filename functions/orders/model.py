@@ -20,14 +20,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """A consumer's request for an order.
-
-    Attributes:
-        account_id: The consumer's account id.
-        idempotency_key: Identifies the request, so that it is done once however often it arrives.
-        sku: What to order.
-        quantity: How many.
-    """
+    """A consumer's request for an order, which is done once however often it arrives with the same key."""
 
     account_id: str
     idempotency_key: str
@@ -41,9 +34,6 @@ class Order:
 
     Attributes:
         order_id: A UUID that is the same whenever the same consumer uses the same idempotency key.
-        sku: What was ordered.
-        quantity: How many.
-        status: Its state.
         created_at: When it was accepted, as UTC in ISO 8601 with microseconds; sorts by time.
     """
 
@@ -67,12 +57,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of a consumer's orders.
-
-    Attributes:
-        orders: The orders, newest first.
-        next_cursor: Where the next page begins; None after the last.
-    """
+    """Some of a consumer's orders, newest first, and where the next page begins; None after the last."""
 
     orders: list[Order]
     next_cursor: str | None

@@ -8,12 +8,10 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The environment variables of the function, checked.
+    """The environment variables of the function, checked: two DynamoDB tables, and the roles that may call the API.
 
     Attributes:
-        orders_table: Name of the DynamoDB table of orders.
-        idempotency_table: Name of the DynamoDB table of idempotency records.
-        executor_role_ids: Unique ids of the roles whose sessions may call the API (`AROA…`), separated by commas.
+        executor_role_ids: Unique ids of roles (`AROA…`); separated by commas in the variable.
     """
 
     orders_table: str

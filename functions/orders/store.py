@@ -3,9 +3,10 @@
 import base64
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from orders.errors import IdempotencyKeyReusedError, InvalidCursorError, OrderNotFoundError
+from orders.errors import ApiError, Problem
 from orders.model import Order, Page, Status
 
 if TYPE_CHECKING:
@@ -19,14 +20,10 @@ _CREATED_AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}
 
 
 class OrderStore:
-    """The orders of all consumers; every operation is limited to one of them.
+    """The orders of all consumers; every operation is limited to one of them, and lets botocore's exceptions pass.
 
-    Botocore's exceptions pass through every method.
-
-    Args:
-        client: A DynamoDB client.
-        table: Name of the table. Its key is `consumer`, `order_id`; its indexes are `ByCreation` (`consumer`,
-            `created_at`) and `ByStatus` (`consumer_status`, `created_at`), both with all attributes.
+    The table's key is `consumer`, `order_id`; its indexes are `ByCreation` (`consumer`, `created_at`) and `ByStatus`
+    (`consumer_status`, `created_at`), both with all attributes.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
@@ -34,16 +31,10 @@ class OrderStore:
         self._table = table
 
     def put(self, account_id: str, order: Order) -> Order:
-        """Store an order, once.
+        """Store an order, once, and return it as it is stored: the given one, or the earlier one with the same id.
 
         The condition makes a repeated write harmless, whether the SDK repeats it, or the consumer after a function died
         before it could record that the order was written.
-
-        Returns:
-            The order as it is stored: the given one, or the earlier one with the same id.
-
-        Raises:
-            IdempotencyKeyReusedError: The earlier one has another content.
         """
         try:
             self._client.put_item(
@@ -63,39 +54,25 @@ class OrderStore:
         except self._client.exceptions.ConditionalCheckFailedException as error:
             stored = _order(error.response["Item"])  # type: ignore[typeddict-item]  # as ALL_OLD asks
             if (stored.sku, stored.quantity) != (order.sku, order.quantity):
-                raise IdempotencyKeyReusedError from None
+                raise ApiError(Problem.IDEMPOTENCY_KEY_REUSED) from None
             return stored
         return order
 
     def get(self, account_id: str, order_id: str) -> Order:
-        """Read an order, as the last write left it.
-
-        Raises:
-            OrderNotFoundError: The consumer has no such order.
-        """
+        """Read an order, as the last write left it."""
         response = self._client.get_item(TableName=self._table, Key=_key(account_id, order_id), ConsistentRead=True)
         if "Item" not in response:
-            raise OrderNotFoundError
+            raise ApiError(Problem.ORDER_NOT_FOUND)
         return _order(response["Item"])
 
-    def page(self, account_id: str, *, limit: int, status: Status | None = None, cursor: str | None = None) -> Page:
+    def page(self, account_id: str, limit: int, status: Status | None = None, cursor: str | None = None) -> Page:
         """Read some orders, newest first; a new order appears here a moment after it was written.
+
+        The page may be empty even though the page before had a cursor.
 
         The cursor holds only a position, neither the consumer nor the status, so one that was made for another consumer
         or another query discloses nothing.
         https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
-
-        Args:
-            account_id: The consumer's account id.
-            limit: Maximum number of orders to read.
-            status: Limits the page to orders in this state.
-            cursor: The `next_cursor` of the page before; the first page if not given.
-
-        Returns:
-            The page. It may be empty even though the page before had a cursor.
-
-        Raises:
-            InvalidCursorError: The cursor is malformed.
         """
         if status is None:
             index, attribute, value = "ByCreation", "consumer", account_id
@@ -121,11 +98,7 @@ class OrderStore:
         return Page(orders, next_cursor=_cursor(orders[-1]) if "LastEvaluatedKey" in response else None)
 
     def cancel(self, account_id: str, order_id: str) -> Order:
-        """Cancel an order; a cancelled one stays as it is.
-
-        Raises:
-            OrderNotFoundError: The consumer has no such order.
-        """
+        """Cancel an order; a cancelled one stays as it is."""
         try:
             response = self._client.update_item(
                 TableName=self._table,
@@ -140,13 +113,13 @@ class OrderStore:
                 ReturnValues="ALL_NEW",
             )
         except self._client.exceptions.ConditionalCheckFailedException:
-            raise OrderNotFoundError from None
+            raise ApiError(Problem.ORDER_NOT_FOUND) from None
         return _order(response["Attributes"])
 
 
 def _key(account_id: str, order_id: str) -> "dict[str, AttributeValueTypeDef]":
     if not _ORDER_ID.fullmatch(order_id):
-        raise OrderNotFoundError
+        raise ApiError(Problem.ORDER_NOT_FOUND)
     return {"consumer": {"S": account_id}, "order_id": {"S": order_id}}
 
 
@@ -170,12 +143,8 @@ def _cursor(order: Order) -> str:
 
 
 def _position(cursor: str) -> tuple[str, str]:
-    try:
+    with suppress(ValueError, RecursionError):
         match json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True)):
-            case [str(created_at), str(order_id)] if _CREATED_AT.fullmatch(created_at) and _ORDER_ID.fullmatch(
-                order_id
-            ):
-                return created_at, order_id
-    except (ValueError, RecursionError):
-        pass
-    raise InvalidCursorError
+            case [str(date), str(order_id)] if _CREATED_AT.fullmatch(date) and _ORDER_ID.fullmatch(order_id):
+                return date, order_id
+    raise ApiError(Problem.INVALID_CURSOR)
