@@ -15,22 +15,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 
 from caller.settings import Settings
-from cross_account_api import (
-    ApiError,
-    AssumeRoleError,
-    Call,
-    CallError,
-    Client,
-    InProgressError,
-    InvalidCallError,
-    InvalidResponseError,
-    Response,
-    ResponseTooLargeError,
-    ServerError,
-    SettingsError,
-    ThrottledError,
-    Timing,
-)
+from cross_account_api import Call, CallError, Client, Response, SettingsError, Timing, errors
 from cross_account_api.client import MAX_CONCURRENCY
 
 if TYPE_CHECKING:
@@ -45,7 +30,7 @@ MAX_RESULT_BYTES = 6 * 1024 * 1024
 _MARGIN_SECONDS = 1.0
 """Kept back to log, to emit metrics and to return before Lambda ends the function."""
 
-_PASSING = (ThrottledError, InProgressError, ServerError)
+_PASSING = (errors.ThrottledError, errors.InProgressError, errors.ServerError)
 """Responses of the API that a later delivery may not meet again."""
 
 
@@ -62,11 +47,9 @@ class _Outcome:
 @logger.inject_lambda_context(log_event=False)
 @metrics.log_metrics
 def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
-    """Make the call in the event, or one for each message if the event comes from SQS.
+    """Make the call in the event (see `Call.parse`), or the one in each message if the event comes from SQS.
 
-    Args:
-        event: A call (see `Call.parse`), or an SQS event whose message bodies are calls.
-        context: Its remaining time is the limit for all attempts of all calls.
+    The remaining time is the limit for all attempts of all calls.
 
     Returns:
         The response as `Response.as_json` gives it. For SQS, the messages to deliver again; those that no delivery can
@@ -131,9 +114,9 @@ def _require_returnable(response: Response) -> None:
         try:
             size = len(json.dumps(response.as_json(), ensure_ascii=False).encode())
         except (ValueError, RecursionError) as error:
-            raise InvalidResponseError(response.request_id) from error
+            raise errors.InvalidResponseError(response.request_id) from error
         if size > MAX_RESULT_BYTES:
-            raise ResponseTooLargeError(size, MAX_RESULT_BYTES)
+            raise errors.ResponseTooLargeError(size, MAX_RESULT_BYTES)
     except CallError as error:
         error.attempts, error.throttled = response.attempts, response.throttled
         raise
@@ -142,16 +125,12 @@ def _require_returnable(response: Response) -> None:
 def _report(outcome: _Outcome) -> None:
     """Log and count how a call ended."""
     call, result = outcome.call, outcome.result
-    attempts = result.attempts if isinstance(result, Response | CallError) else 0
-    throttled = result.throttled if isinstance(result, Response | CallError) else 0
-    fields = {
-        "correlation_id": outcome.correlation_id,
-        "attempts": attempts,
-        "duration_ms": round(outcome.milliseconds, 1),
-    }
+    attempts, throttled = (result.attempts, result.throttled) if isinstance(result, Response | CallError) else (0, 0)
+    duration = round(outcome.milliseconds, 1)
+    fields = {"correlation_id": outcome.correlation_id, "attempts": attempts, "duration_ms": duration}
     if call:
         fields |= {"method": call.method, "path": call.path, "idempotency_key": call.idempotency_key}
-    if isinstance(result, Response | ApiError):
+    if isinstance(result, Response | errors.ApiError):
         fields |= {"status": result.status, "api_request_id": result.request_id}
 
     if is_metrics_disabled():
@@ -168,7 +147,7 @@ def _report(outcome: _Outcome) -> None:
         logger.info("call succeeded", extra=fields)
         return
     metrics.add_metric("CallFailed", MetricUnit.Count, 1)
-    if isinstance(result, AssumeRoleError):
+    if isinstance(result, errors.AssumeRoleError):
         metrics.add_metric("AssumeRoleFailed", MetricUnit.Count, 1)
     fields |= {"error": type(result).__name__, "reason": str(result)}
     logger.error("call failed", extra=fields, exc_info=None if isinstance(result, CallError) else result)
@@ -187,9 +166,7 @@ def _park(record: dict[str, Any], error: Exception) -> bool:
     if not isinstance(error, CallError):
         return False
     uncertain = settings.api_ignores_idempotency_keys and error.may_have_arrived
-    is_refused = isinstance(error, InvalidCallError) or (
-        isinstance(error, ApiError) and not isinstance(error, _PASSING)
-    )
+    is_refused = isinstance(error, errors.InvalidCallError | errors.ApiError) and not isinstance(error, _PASSING)
     if not settings.failed_call_queue_url or not (uncertain or is_refused):
         return False
     attributes = {

@@ -22,12 +22,8 @@ class Settings:
     """What the function needs to know.
 
     Attributes:
-        api_url: The API's URL with its stage.
-        api_region: The region to sign for.
         executor_role_arn: Account A's role that may call the API; empty to sign as the function itself.
-        external_id: The external id in that role's trust policy.
         session_name: Name of the role session; its first 12 digits are this account's id.
-        api_ignores_idempotency_keys: Whether the API does not implement `Idempotency-Key`.
         api_timeout: Seconds to wait for one response.
         failed_call_queue_url: Where calls go that no retry can help.
     """

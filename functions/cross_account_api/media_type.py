@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from contextlib import suppress
 
 _TYPE = re.compile(r"\s*([\w.+-]+/[\w.+-]+)\s*(?:;|$)", re.ASCII)
 _CHARSET = re.compile(r""";\s*charset\s*=\s*"?([^\s;"]+)""", re.IGNORECASE)
@@ -18,31 +19,21 @@ def parse(content_type: str) -> tuple[str, str]:
 
 
 def decode(content: bytes, charset: str) -> str:
-    """Return text.
-
-    Raises:
-        ValueError: The charset is unknown, or the content is not in it.
-    """
+    """Return text; ValueError if the charset is unknown, or the content is not in it."""
     text = content.decode(_known(charset))
     text.encode()  # UTF-7 can hold lone surrogates
     return text
 
 
 def encode(text: str, charset: str) -> bytes:
-    """Return the bytes of a text.
-
-    Raises:
-        ValueError: The charset is unknown, or does not have a character.
-    """
+    """Return the bytes of a text; ValueError if the charset is unknown, or does not have a character."""
     return text.encode(_known(charset))
 
 
 def _known(charset: str) -> str:
-    try:
+    with suppress(LookupError):
         name = codecs.lookup(charset[:40]).name.replace("_", "-")
         "tea".encode(name)  # a codec such as rot13 is not for encoding
-    except LookupError as error:
-        raise ValueError(f"{charset!r} is not a charset") from error
-    if name in _PYTHON_ONLY:
-        raise ValueError(f"{charset!r} is not a charset")
-    return name
+        if name not in _PYTHON_ONLY:
+            return name
+    raise ValueError(f"{charset!r} is not a charset")

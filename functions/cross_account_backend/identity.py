@@ -15,12 +15,7 @@ class UnknownCallerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """A consumer account and the session that it calls with.
-
-    Attributes:
-        account_id: The account's 12 digits.
-        session_name: Name of its session of the executor role.
-    """
+    """A consumer account and the session of the executor role that it calls with."""
 
     account_id: str
     session_name: str

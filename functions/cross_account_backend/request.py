@@ -9,16 +9,10 @@ _PARAMETER = re.compile(r"\{([^}+]+)\+?\}")
 
 
 def request_path(event: Mapping[str, Any]) -> str:
-    """Return the path of the resource that API Gateway matched and authorized, to route by.
+    """Return the resource that API Gateway matched and authorized, with its path parameters filled in, to route by.
 
     `path` is what the client sent: behind a custom domain it begins with the base path, and may then look like a
     different route than the authorized one.
-
-    Args:
-        event: The request as a REST API sends it to Lambda.
-
-    Returns:
-        The resource with its path parameters filled in, as API Gateway passes them on.
     """
     resource: str = event["resource"]
     parameters = event["pathParameters"] or {}
@@ -36,9 +30,7 @@ def correlation_id(event: Mapping[str, Any]) -> str:
 def error_body(event: Mapping[str, Any], code: str, message: str) -> dict[str, Any]:
     """Return the body of an error, in the format that the client reads.
 
-    Args:
-        event: The request.
-        code: Identifies the kind of error, for programs, such as `order_not_found`.
-        message: For people: what is wrong and what is allowed, nothing internal.
+    The code is for programs, such as `order_not_found`; the message is for people: what is wrong and what is allowed,
+    nothing internal.
     """
     return {"error": {"code": code, "message": message, "request_id": event["requestContext"]["requestId"]}}
