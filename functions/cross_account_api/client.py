@@ -16,7 +16,7 @@ from requests_aws4auth.aws4signingkey import AWS4SigningKey
 
 from cross_account_api import errors
 from cross_account_api.call import PRINTABLE, Call
-from cross_account_api.credentials import AssumedRoleCredentials, Credentials, ProfileCredentials
+from cross_account_api.credentials import AssumedRoleCredentials, Credentials, ProfileCredentials, SessionCache
 from cross_account_api.endpoint import (
     EXTERNAL_ID,
     ROLE_ARN,
@@ -106,7 +106,7 @@ class Client:
                 clock=clock,
             )
         elif credentials is None:
-            own = ProfileCredentials(profile, timing=self._timing, clock=clock)
+            own = ProfileCredentials(profile, timing=self._timing, cache=SessionCache(clock))
             credentials, default_region, ca_bundle = own, own.region or default_region, own.ca_bundle
         self._credentials = credentials
         self._region = find_api_region(self._api_url, region or "", default_region)
@@ -134,16 +134,8 @@ class Client:
             idempotency_key: What makes a repeated POST or PATCH harmless.
             timeout: Seconds for all attempts together.
         """
-        call = Call.parse(
-            {
-                "method": method,
-                "path": path,
-                "query": query,
-                "headers": headers,
-                "body": body,
-                "idempotency_key": idempotency_key,
-            }
-        )
+        event = {"method": method, "path": path, "query": query, "headers": headers, "body": body}
+        call = Call.parse(event | {"idempotency_key": idempotency_key})
         return self.send(call, deadline=self._clock.monotonic() + timeout)
 
     def get(self, path: str | list[str], **options: Any) -> Response:

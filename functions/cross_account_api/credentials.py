@@ -140,18 +140,13 @@ class ProfileCredentials:
     """
 
     def __init__(
-        self,
-        profile: str | None = None,
-        *,
-        timing: Timing | None = None,
-        clock: Clock = time,
-        cache: "SessionCache | None" = None,
+        self, profile: str | None = None, *, timing: Timing | None = None, cache: "SessionCache | None" = None
     ) -> None:
         self._profile = profile
         self._timing = timing or Timing()
         self._role = describe_profile(profile)
         self._source = ProfileSource()
-        self._cache = SessionCache(clock) if cache is None else cache
+        self._cache = SessionCache() if cache is None else cache
         with assume_role_errors(self._role):
             session = open_session(profile)
             self.region: str = session.get_config_variable("region") or ""
@@ -199,45 +194,42 @@ class SessionCache(dict[str, dict[str, Any]]):
         super().__init__()
         self._clock = clock
         self._issued: dict[str, float] = {}
-        self._files: JSONFileCache | None = None
+        self._files: Any = {}
         self.source = ""
         if shared:
             with suppress(RuntimeError):  # there is no home directory
                 self._files = JSONFileCache(str(Path("~/.aws/cli/cache").expanduser()))
 
     def __contains__(self, key: object) -> bool:
-        if not super().__contains__(key) and self._files:
+        if not super().__contains__(key):
             with suppress(KeyError, OSError, TypeError, ValueError):
                 session = self._files[str(key)]
                 parse_timestamp(session["Credentials"]["Expiration"])
                 keys = [session["Credentials"][name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
                 if all(isinstance(key, str) for key in keys) and session.get(self._SOURCE, self.source) == self.source:
                     super().__setitem__(str(key), session)
+                    self._issued.setdefault(session["Credentials"]["AccessKeyId"], float("-inf"))
         return super().__contains__(key)
 
     def __setitem__(self, key: str, session: dict[str, Any]) -> None:
         super().__setitem__(key, session)
         self._issued[session["Credentials"]["AccessKeyId"]] = self._clock.time()
-        if self._files:
-            with suppress(OSError, ValueError):
-                self._files[key] = {**session, self._SOURCE: self.source}
+        with suppress(OSError, ValueError):
+            self._files[key] = {**session, self._SOURCE: self.source}
 
     def age(self, access_key: str | None) -> float | None:
         """Return the seconds since a session was issued, infinity if another process did; None if it is not here."""
-        if not self._keys(access_key):
-            return None
-        return self._clock.time() - self._issued.get(access_key or "", float("-inf"))
+        issued = self._issued.get(access_key or "")
+        return None if issued is None else self._clock.time() - issued
 
     def drop(self, access_key: str | None) -> None:
         """Forget a session."""
-        for key in self._keys(access_key):
-            del self[key]
-            with suppress(KeyError, OSError):
-                if self._files:
+        self._issued.pop(access_key or "", None)
+        for key, session in list(self.items()):
+            if session["Credentials"]["AccessKeyId"] == access_key:
+                del self[key]
+                with suppress(KeyError, OSError):
                     del self._files[key]
-
-    def _keys(self, access_key: str | None) -> list[str]:
-        return [key for key, session in self.items() if session["Credentials"]["AccessKeyId"] == access_key]
 
 
 @dataclass(frozen=True)

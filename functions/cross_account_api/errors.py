@@ -178,13 +178,7 @@ class SettingsError(CallError):
 
 
 class InvalidCallError(CallError):
-    """The call breaks a rule of its form; no request was sent.
-
-    Attributes:
-        field: The field, with a dot before a name inside it (`headers.Host`).
-        value: Its value, in a form that may be logged.
-        allowed: What it may be.
-    """
+    """The call breaks a rule of its form, and is not sent; `field` has a dot before a name in it (`headers.Host`)."""
 
     def __init__(self, field: str, value: str, allowed: str) -> None:
         super().__init__(f"{field} is {value}. Allowed: {allowed}.", "Account B: fix the call. No request was sent.")
@@ -208,10 +202,8 @@ class AssumeRoleError(CallError):
         remedy = denial.remedy if denial else _find_hint(_STS_HINTS, code, detail)
         remedy = remedy or "Account B: correct the credentials or the AWS configuration."
         what = "Could not assume" if role.startswith("arn:") else "No credentials from"
-        super().__init__(
-            f"{what} {role}: {code}: {one_line(detail).rstrip('.')}.",
-            remedy.replace("{profile}", profile or "<profile>"),
-        )
+        problem = f"{what} {role}: {code}: {one_line(detail).rstrip('.')}."
+        super().__init__(problem, remedy.replace("{profile}", profile or "<profile>"))
         self.role, self.code, self.detail = role, code, detail
 
 
@@ -282,7 +274,6 @@ class ApiError(CallError):
     """A response other than 2xx.
 
     Attributes:
-        status: HTTP status code.
         request_id: API Gateway's request id, to be found in account A's access log.
         code: API Gateway's `x-amzn-errortype`, or the backend's own error code.
         detail: The error message.

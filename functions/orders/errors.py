@@ -69,7 +69,9 @@ def as_api_error(error: BaseException | None) -> ApiError:
             return as_api_error(error.__cause__)
         case ConnectionError() | HTTPClientError() | IdempotencyInconsistentStateError():
             return ApiError(Problem.UNAVAILABLE)
-        case ClientError() if is_throttle(error.response) or _status(error) >= 500:
+        case ClientError(response={"ResponseMetadata": {"HTTPStatusCode": int(status)}}) if status >= 500:
+            return ApiError(Problem.UNAVAILABLE)
+        case ClientError() if is_throttle(error.response):
             return ApiError(Problem.UNAVAILABLE)
         case _:
             return ApiError(Problem.INTERNAL_ERROR)
@@ -78,7 +80,3 @@ def as_api_error(error: BaseException | None) -> ApiError:
 def is_throttle(response: Mapping[str, Any] | None) -> bool:
     """Return whether DynamoDB throttled a request, given botocore's parsed response, None if there is none."""
     return response is not None and response.get("Error", {}).get("Code") in _THROTTLES
-
-
-def _status(error: ClientError) -> int:
-    return error.response["ResponseMetadata"]["HTTPStatusCode"]
