@@ -6,14 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from cross_account_api.endpoint import (
-    EXTERNAL_ID,
-    ROLE_ARN,
-    SESSION_NAME,
-    find_api_region,
-    parse_api_url,
-    require_match,
-)
+from cross_account_api import endpoint
 from cross_account_api.errors import SettingsError
 
 
@@ -44,20 +37,20 @@ class Settings:
         Raises:
             SettingsError: A variable is missing or wrong.
         """
-        api_url = parse_api_url(environment.get("API_URL", ""), name="API_URL")
+        api_url = endpoint.parse_api_url(environment.get("API_URL", ""), name="API_URL")
         region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION", "")
         role_arn = environment.get("EXECUTOR_ROLE_ARN", "")
         external_id, session_name = environment.get("EXTERNAL_ID", ""), _short(environment.get("SESSION_NAME", ""))
         if role_arn:
             allowed = "the role's ARN: arn:aws:iam::<account A>:role/<name>, or empty"
-            require_match(role_arn, ROLE_ARN, "EXECUTOR_ROLE_ARN", allowed)
+            endpoint.require_match(role_arn, endpoint.ROLE_ARN, "EXECUTOR_ROLE_ARN", allowed)
             allowed = "2 to 1224 letters, digits or _+=,.@:/-"
-            require_match(external_id, EXTERNAL_ID, "EXTERNAL_ID", allowed, secret=True)
+            endpoint.require_match(external_id, endpoint.EXTERNAL_ID, "EXTERNAL_ID", allowed, secret=True)
             allowed = "<account id>-<name>, 2 to 64 letters, digits or _+=,.@-"
-            require_match(session_name, SESSION_NAME, "SESSION_NAME", allowed)
+            endpoint.require_match(session_name, endpoint.SESSION_NAME, "SESSION_NAME", allowed)
         return cls(
             api_url=api_url,
-            api_region=find_api_region(api_url, environment.get("API_REGION", ""), region, name="API_REGION"),
+            api_region=endpoint.find_api_region(api_url, environment.get("API_REGION", ""), region, name="API_REGION"),
             executor_role_arn=role_arn,
             external_id=external_id,
             session_name=session_name,

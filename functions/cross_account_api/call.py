@@ -110,22 +110,15 @@ class Call:
 
     @classmethod
     def parse_json(cls, text: str | bytes) -> Self:
-        """Check a call that is written as JSON, such as the body of a queue message.
-
-        Raises:
-            InvalidCallError: It is not JSON, names a field twice, holds a number that would not be sent as it is, or
-                breaks a rule of `parse`.
-        """
+        """Check a call that is written as JSON, such as the body of a queue message; see `read_json`."""
         return cls.parse(read_json(text, "call"))
 
 
 def read_json(text: str | bytes, name: str, *, is_sent_unchanged: bool = False) -> Any:
     """Parse JSON, and refuse what parsing would change in silence: a name given twice, a number of too many digits.
 
-    Args:
-        text: The JSON; bytes may be UTF-8, UTF-16 or UTF-32, each with or without a byte order mark.
-        name: The field that an error names.
-        is_sent_unchanged: Whether the text itself is sent, so that numbers survive whatever their digits.
+    Bytes may be UTF-8, UTF-16 or UTF-32, each with or without a byte order mark. If the text itself is sent, numbers
+    survive whatever their digits.
     """
     parsers: dict[str, Any] = {"parse_float": _exact}
     if is_sent_unchanged:

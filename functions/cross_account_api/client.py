@@ -4,27 +4,17 @@ import functools
 import os
 import random
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
 from botocore.credentials import ReadOnlyCredentials
-from requests.auth import AuthBase
 from requests.models import PreparedRequest
 from requests_aws4auth import AWS4Auth
 from requests_aws4auth.aws4signingkey import AWS4SigningKey
 
-from cross_account_api import errors
+from cross_account_api import endpoint, errors
 from cross_account_api.call import PRINTABLE, Call
 from cross_account_api.credentials import AssumedRoleCredentials, Credentials, ProfileCredentials, SessionCache
-from cross_account_api.endpoint import (
-    EXTERNAL_ID,
-    ROLE_ARN,
-    SESSION_NAME,
-    find_api_region,
-    parse_api_url,
-    require_match,
-)
 from cross_account_api.response import Response, read_response
 from cross_account_api.timing import Clock, Timing
 from cross_account_api.transport import Connections, Request, Timeout, Transport
@@ -85,18 +75,20 @@ class Client:
         timing: Timing | None = None,
         clock: Clock = time,
     ) -> None:
-        self._api_url = parse_api_url(api_url)
+        self._api_url = endpoint.parse_api_url(api_url)
         self._timing = timing or Timing()
         self._clock = clock
         self._keys_ignored = api_ignores_idempotency_keys
         default_region, ca_bundle = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", ""), ""
         if credentials is None and role_arn is not None:
-            require_match(role_arn, ROLE_ARN, "role_arn", "a role's ARN: arn:aws:iam::<account A>:role/<name>")
+            allowed = "a role's ARN: arn:aws:iam::<account A>:role/<name>"
+            endpoint.require_match(role_arn, endpoint.ROLE_ARN, "role_arn", allowed)
             if external_id is not None:
                 allowed = "2 to 1224 letters, digits or _+=,.@:/-"
-                require_match(external_id, EXTERNAL_ID, "external_id", allowed, secret=True)
+                endpoint.require_match(external_id, endpoint.EXTERNAL_ID, "external_id", allowed, secret=True)
             if session_name is not None:
-                require_match(session_name, SESSION_NAME, "session_name", "2 to 64 letters, digits or _+=,.@-")
+                allowed = "2 to 64 letters, digits or _+=,.@-"
+                endpoint.require_match(session_name, endpoint.SESSION_NAME, "session_name", allowed)
             credentials = AssumedRoleCredentials(
                 role_arn,
                 external_id=external_id,
@@ -109,7 +101,7 @@ class Client:
             own = ProfileCredentials(profile, timing=self._timing, cache=SessionCache(clock))
             credentials, default_region, ca_bundle = own, own.region or default_region, own.ca_bundle
         self._credentials = credentials
-        self._region = find_api_region(self._api_url, region or "", default_region)
+        self._region = endpoint.find_api_region(self._api_url, region or "", default_region)
         self._transport = transport or Connections(self._api_url, MAX_CONCURRENCY, ca_bundle)
 
     def request(
@@ -225,14 +217,19 @@ class Client:
             error.attempts, error.throttled = attempts, throttled
             raise
 
-    @property
-    def auth(self) -> AuthBase:
-        """An auth for a `requests.Session` of one's own: `session.get(url, auth=client.auth)`.
+    def auth(self, request: PreparedRequest) -> PreparedRequest:
+        """Sign a request of a `requests.Session` of one's own: `session.get(url, auth=client.auth)`.
 
         It signs requests to this client's API only, and raises `RedirectError` rather than let requests follow a
         redirect with the session token. Retries and idempotency are then up to the session.
         """
-        return _Auth(self)
+        url = request.url or ""
+        if url != self._api_url and not url.startswith((f"{self._api_url}/", f"{self._api_url}?")):
+            allowed = f"a URL below {self._api_url}"
+            raise errors.InvalidCallError("url", repr(url.partition("?")[0][:100]), allowed)
+        request.register_hook("response", _refuse_redirect)  # type: ignore[no-untyped-call]
+        _signer(self._credentials.get_frozen_credentials(), self._region)(request)
+        return request
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -293,20 +290,6 @@ def _signer(credentials: ReadOnlyCredentials, region: str) -> AWS4Auth:
 def _signing_key(secret_key: str, region: str, date: str) -> AWS4SigningKey:
     """Return the key that signs for a day: 3 % of a warm call. AWS4Auth makes another if the day ends first."""
     return AWS4SigningKey(secret_key, region, "execute-api", date)
-
-
-@dataclass(frozen=True)
-class _Auth(AuthBase):
-    client: Client
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        url, api_url = request.url or "", self.client._api_url
-        if url != api_url and not url.startswith((f"{api_url}/", f"{api_url}?")):
-            raise errors.InvalidCallError("url", repr(url.partition("?")[0][:100]), f"a URL below {api_url}")
-        request.register_hook("response", _refuse_redirect)  # type: ignore[no-untyped-call]
-        credentials = self.client._credentials.get_frozen_credentials()
-        signed: PreparedRequest = _signer(credentials, self.client._region)(request)
-        return signed
 
 
 def _refuse_redirect(response: Any, **_: Any) -> None:

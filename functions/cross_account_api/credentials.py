@@ -25,19 +25,13 @@ class Credentials(Protocol):
     """Where the credentials for signing come from."""
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        """Return credentials that no refresh changes while a request is signed with them.
-
-        Raises:
-            AssumeRoleError: There are none.
-        """
+        """Return credentials that no refresh changes while a request is signed with them, or raise AssumeRoleError."""
 
     def refresh(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
         """Discard credentials that the API rejected, and return whether others are worth a try.
 
-        Args:
-            refused: The credentials.
-            expired: Whether the API named them as the reason. It rejects a revoked session like a missing permission,
-                and only a new session tells them apart.
+        Expired are those that the API named as the reason. It rejects a revoked session like a missing permission, and
+        only a new session tells them apart.
         """
 
 

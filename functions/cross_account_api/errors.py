@@ -31,7 +31,6 @@ from typing import ClassVar
 
 from cross_account_api.denials import UNDECIDED, Denial
 
-_MAX_DETAIL = 500
 _CLOCK = "Account B: set the clock."
 _MFA_DIGITS = "Account B: an MFA code has 6 digits."
 _REGION = "Account B: set AWS_REGION, or region in the profile."
@@ -145,7 +144,7 @@ def one_line(text: str) -> str:
     One line only: below it, API Gateway quotes the canonical request, session token included.
     """
     first, *_ = text.strip().splitlines() or [""]
-    return re.sub(r"[^\x20-\x7e]", "?", first)[:_MAX_DETAIL]
+    return re.sub(r"[^\x20-\x7e]", "?", first)[:500]
 
 
 class CallError(Exception):
