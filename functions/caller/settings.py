@@ -32,11 +32,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read the variables that have the attributes' names in upper case.
-
-        Raises:
-            SettingsError: A variable is missing or wrong.
-        """
+        """Read the variables that have the attributes' names in upper case; SettingsError if one is wrong."""
         api_url = endpoint.parse_api_url(environment.get("API_URL", ""), name="API_URL")
         region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION", "")
         role_arn = environment.get("EXECUTOR_ROLE_ARN", "")

@@ -155,7 +155,7 @@ class Client:
         return self.request("DELETE", path, **options)
 
     def send(self, call: Call, *, deadline: float | None = None, correlation_id: str = "") -> Response:
-        """Make a call, and retry it while that makes sense.
+        """Make a call, retry it while that makes sense, and return the response, which is always 2xx.
 
         Retried, after the pause that `Retry-After` asks for plus a random one: failed connections, invalid responses,
         429, 5xx, and 409 with `Retry-After`, by which a backend says that it still works on the same key. A rejected
@@ -165,9 +165,6 @@ class Client:
             call: The call.
             deadline: When to have finished, by `time.monotonic`; 90 s from now unless given.
             correlation_id: Sent as `X-Correlation-Id`, if it is printable ASCII, to find the call in the API's logs.
-
-        Returns:
-            The response, always 2xx.
 
         Raises:
             InvalidCallError: A POST or PATCH has no idempotency key.

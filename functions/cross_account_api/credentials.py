@@ -55,12 +55,10 @@ class AssumedRoleCredentials:
     ) -> None:
         self._timing = timing or Timing()
         self._clock = clock
-        # The longest session that AWS allows when one role assumes another.
-        self._request = {"RoleArn": role_arn, "DurationSeconds": 3600}
-        if external_id is not None:
-            self._request["ExternalId"] = external_id
-        if session_name is not None:
-            self._request["RoleSessionName"] = session_name
+        options = {"ExternalId": external_id, "RoleSessionName": session_name}
+        self._request: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        # An hour is the longest session that AWS allows when one role assumes another.
+        self._request |= {"RoleArn": role_arn, "DurationSeconds": 3600}
         config = Config(
             connect_timeout=self._timing.sts_connect,
             read_timeout=self._timing.sts_read,
@@ -102,9 +100,10 @@ class AssumedRoleCredentials:
         if self._failure and self._clock.time() - self._failed < self._timing.sts_failure_shared:
             raise AssumeRoleError(self._failure.role, self._failure.code, self._failure.detail)
         try:
-            with assume_role_errors(str(self._request["RoleArn"])):
+            with assume_role_errors(self._request["RoleArn"]):
                 if "RoleSessionName" not in self._request:
-                    self._request["RoleSessionName"] = self._own_session_name()
+                    caller = self._sts.get_caller_identity()
+                    self._request["RoleSessionName"] = f"{caller['Account']}-{caller['Arn'].rpartition('/')[2]}"[:64]
                 credentials = self._sts.assume_role(**self._request)["Credentials"]
         except AssumeRoleError as error:
             self._failure, self._failed = error, self._clock.time()
@@ -116,10 +115,6 @@ class AssumedRoleCredentials:
             "token": credentials["SessionToken"],
             "expiry_time": credentials["Expiration"].isoformat(),
         }
-
-    def _own_session_name(self) -> str:
-        identity = self._sts.get_caller_identity()
-        return f"{identity['Account']}-{identity['Arn'].rpartition('/')[2]}"[:64]
 
 
 class ProfileCredentials:

@@ -24,12 +24,8 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 def parse_api_url(value: str, *, name: str = "api_url") -> str:
     """Check an API's URL and return it as it is signed: host in lower case, no default port, no slash at the end.
 
-    Args:
-        value: The URL with its stage, as the output `ApiUrl` of account A's stack shows it.
-        name: What the setting is called where it was made.
-
     Raises:
-        SettingsError: It is malformed, or would send a session token in the clear over a network.
+        SettingsError: It is malformed, or would send a session token in the clear over a network; it is called `name`.
     """
     if match := _URL.fullmatch(value):
         scheme, host = match["scheme"], match["host"].lower()
@@ -42,14 +38,8 @@ def parse_api_url(value: str, *, name: str = "api_url") -> str:
 def find_api_region(api_url: str, given: str, default: str, *, name: str = "region") -> str:
     """Return the region to sign for.
 
-    It is the region given, else the one in an `execute-api` host name (public, FIPS, dual stack or VPC endpoint, in any
-    partition), else the caller's own, unless the host name looks like one of these and names no region.
-
-    Args:
-        api_url: The API's URL, as `parse_api_url` returns it.
-        given: The region given for the API; empty if none is.
-        default: The caller's own region; empty if it has none.
-        name: What the setting is called where it was made.
+    It is the one given, else the one in an `execute-api` host name (public, FIPS, dual stack or VPC endpoint, in any
+    partition), else the caller's own, the default, unless the host name looks like one of these and names no region.
 
     Raises:
         SettingsError: There is none, or it is malformed.

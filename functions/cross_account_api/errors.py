@@ -187,11 +187,8 @@ class InvalidCallError(CallError):
 class AssumeRoleError(CallError):
     """There are no credentials to sign with.
 
-    Args:
-        role: The role, or the profile that names it.
-        code: The error code of STS, or the type of the failure if STS could not be asked.
-        detail: What STS or the SDK said about it.
-        profile: The profile that the first credentials come from, for the command that signs in to it.
+    `role` may be the profile that names it, `code` the type of the failure if STS could not be asked; `profile`, where
+    the first credentials come from, is for the command that signs in to it.
 
     See https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html#API_AssumeRole_Errors
     """
@@ -210,11 +207,10 @@ class DeadlineError(CallError):
     """Too little time is left for an attempt that could finish; the last failure, if any, is its `__cause__`."""
 
     def __init__(self, left: float, pause: float, attempts: int, failure: CallError | None) -> None:
+        times = f"{max(left, 0):.1f} s are left and it would start in {pause:.1f} s."
         last = f" Last failure: {type(failure).__name__}: {failure}" if failure else ""
-        super().__init__(
-            f"No time for attempt {attempts + 1}: {max(left, 0):.1f} s are left and it would start in {pause:.1f} s.",
-            f"Account B: allow more time, or make the batch smaller, if this happens often.{last}",
-        )
+        remedy = f"Account B: allow more time, or make the batch smaller, if this happens often.{last}"
+        super().__init__(f"No time for attempt {attempts + 1}: {times}", remedy)
         self.may_have_arrived = failure is not None and failure.may_have_arrived
 
 
@@ -253,20 +249,16 @@ class InvalidResponseError(ResponseError):
     """The content type says JSON, and the body is not JSON that can be handed on."""
 
     def __init__(self, request_id: str) -> None:
-        super().__init__(
-            f"The response's content type is JSON but its body is not (request id {request_id or 'unknown'}).",
-            "Account A: fix the backend's response.",
-        )
+        problem = f"The response's content type is JSON but its body is not (request id {request_id or 'unknown'})."
+        super().__init__(problem, "Account A: fix the backend's response.")
 
 
 class ResponseTooLargeError(ResponseError):
     """The response is larger than what can be handed on."""
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(
-            f"The response has {size} bytes or more; the limit is {limit}.",
-            "Account B: ask for less. Account A: answer in pages.",
-        )
+        problem = f"The response has {size} bytes or more; the limit is {limit}."
+        super().__init__(problem, "Account B: ask for less. Account A: answer in pages.")
 
 
 class ApiError(CallError):

@@ -56,12 +56,7 @@ class Response:
 
 
 def read_response(http: HttpResponse, *, attempts: int = 1, throttled: int = 0) -> Response:
-    """Interpret a complete response.
-
-    Raises:
-        ApiError: The status is not 2xx; the type says what it means.
-        InvalidResponseError: The status is 2xx, and the body is not what its content type says.
-    """
+    """Return a 2xx response, or raise the `ApiError` or `InvalidResponseError` that says what another one means."""
     request_id = errors.one_line(http.headers.get("x-amzn-requestid") or http.headers.get("apigw-requestid", ""))
     if not 200 <= http.status < 300:
         raise _api_error(http, request_id)

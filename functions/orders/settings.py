@@ -20,11 +20,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read the settings from the environment variables of the same names in upper case.
-
-        Raises:
-            ValueError: A variable is missing or malformed; the message names it.
-        """
+        """Read the variables that have the attributes' names in upper case; ValueError if one is wrong."""
         table = r"[A-Za-z0-9_.-]{3,255}"
         # The template's own list of further roles is empty by default, which leaves a comma at the end.
         role_ids = _variable("EXECUTOR_ROLE_IDS", r"AROA[A-Z0-9]+(,AROA[A-Z0-9]+)*,?")
