@@ -21,7 +21,6 @@ _REASON = re.compile(
     r"because no (?P<missing>[\w -]+?) allows|with an explicit deny(?: in (?:an?|the) (?P<denying>[\w -]+))?", re.I
 )
 
-
 _POLICIES = {
     "identity-based policy": "{account}: a policy of {principal}",
     "permissions boundary": "{account}: the permissions boundary of {principal}",
