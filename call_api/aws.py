@@ -41,17 +41,14 @@ class Caller:
         return ":user/" in self.arn
 
     @property
+    def is_root(self) -> bool:
+        """Whether it is an account's root user, which can assume no role."""
+        return self.arn.endswith(":root")
+
+    @property
     def role_name(self) -> str:
         """Name of the role, without its path; empty if the caller is no role session."""
         return self.arn.split("/")[1] if ":assumed-role/" in self.arn else ""
-
-    @property
-    def own_session_name(self) -> str:
-        """What to call the executor's session: `<account id>-<name>`; empty for the root user."""
-        # The session of an Identity Center role has the person's name; that of a task or instance has a random one.
-        is_person = self.is_user or self.role_name.startswith("AWSReservedSSO_")
-        name = self.arn.rpartition("/")[2] if is_person else self.role_name
-        return f"{self.account}-{name}"[:64] if name else ""
 
     def is_session_of(self, role_arn: str) -> bool:
         """Whether it is a session of a role."""

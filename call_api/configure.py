@@ -16,7 +16,7 @@ from call_api.aws import CREDENTIAL_SOURCES, Caller, identify
 from call_api.config_file import edit_profile, read_file, write_file
 from call_api.settings import EXTERNAL_ID_FORM, ROLE_ARN_FORM, SESSION_NAME_FORM, complete_profile, plain_settings
 from cross_account_api.call import Call
-from cross_account_api.credentials import assume_role_errors, open_session
+from cross_account_api.credentials import assume_role_errors, default_session_name, open_session
 from cross_account_api.endpoint import EXTERNAL_ID, REGION, ROLE_ARN, SESSION_NAME, find_api_region, parse_api_url
 from cross_account_api.errors import AssumeRoleError, CallError, SettingsError
 
@@ -98,7 +98,7 @@ def configure(
         "role_session_name",
         "Session name (<account id>-<name>)",
         partial(_match_session_name, caller, "ExecutorRole" in role_arn),
-        caller.own_session_name if caller else "",
+        default_session_name(caller.account, caller.arn) if caller and not caller.is_root else "",
     )
     in_source = profiles.get(settings["source_profile"], {})
     may_be_user = caller.is_user if caller else in_source and not any(name.startswith("sso_") for name in in_source)

@@ -23,7 +23,7 @@ from call_api.settings import ApiSettings
 from cross_account_api import errors
 from cross_account_api.call import Call
 from cross_account_api.client import Client
-from cross_account_api.credentials import Credentials, ProfileCredentials, SessionCache
+from cross_account_api.credentials import Credentials, ProfileCredentials, SessionCache, default_session_name
 from cross_account_api.denials import Denial
 from cross_account_api.endpoint import ROLE_ARN, SESSION_NAME, find_api_region
 from cross_account_api.response import Response, read_response
@@ -117,11 +117,12 @@ class Diagnosis:
         self._results["credentials"] = ok(self._caller.arn)
         self._results["account"] = self._check_account(self._caller)
         if not settings.is_own_role and not self._role.session_name:
-            self._role = replace(self._role, session_name=self._caller.own_session_name)
+            name = default_session_name(self._caller.account, self._caller.arn)
+            self._role = replace(self._role, session_name=name)
 
     def _check_account(self, caller: Caller) -> CheckResult:
         role = self._role
-        if caller.arn.endswith(":root") and role.role_arn:
+        if caller.is_root and role.role_arn:
             remedy = "Account B: use an IAM user or a role; the root user can assume none."
             return failed(f"the root user of {caller.account}", "an IAM user or role of a consumer account", remedy)
         if role.role_arn.split(":")[4:5] == [caller.account] and not self._is_overridden:

@@ -103,7 +103,7 @@ class AssumedRoleCredentials:
             with assume_role_errors(self._request["RoleArn"]):
                 if "RoleSessionName" not in self._request:
                     caller = self._sts.get_caller_identity()
-                    self._request["RoleSessionName"] = f"{caller['Account']}-{caller['Arn'].rpartition('/')[2]}"[:64]
+                    self._request["RoleSessionName"] = default_session_name(caller["Account"], caller["Arn"])
                 credentials = self._sts.assume_role(**self._request)["Credentials"]
         except AssumeRoleError as error:
             self._failure, self._failed = error, self._clock.time()
@@ -256,6 +256,16 @@ def find_source(session: botocore.session.Session) -> ProfileSource:
         seen.add(name)
         name = source
     return ProfileSource(name, profiles.get(name, {}))
+
+
+def default_session_name(account: str, caller_arn: str) -> str:
+    """Return `<account id>-<name>`: of an IAM user or an Identity Center person their own, of a workload its role's.
+
+    The sessions of tasks and instances have random names, and account A's logs would not show what they belong to.
+    """
+    kind, *names = caller_arn.rpartition(":")[2].split("/")
+    is_workload = kind == "assumed-role" and not names[0].startswith("AWSReservedSSO_")
+    return f"{account}-{names[0] if is_workload else (names or [kind])[-1]}"[:64]
 
 
 def describe_profile(profile: str | None) -> str:

@@ -35,7 +35,7 @@ FAULTS: list[tuple[errors.CallError, str]] = [
     (errors.ResponseTooLargeError(MAX_RESPONSE_BYTES + 1, MAX_RESPONSE_BYTES), "/too-large"),
     (
         errors.ConnectionFailedError(
-            "ProtocolError: Remote end closed connection without response", may_have_arrived=True
+            "ProtocolError: the connection was closed without a response", may_have_arrived=True
         ),
         "/hang-up",
     ),

@@ -8,7 +8,7 @@ from pathlib import Path
 import botocore.credentials
 import pytest
 
-from cross_account_api.credentials import AssumedRoleCredentials, ProfileCredentials
+from cross_account_api.credentials import AssumedRoleCredentials, ProfileCredentials, default_session_name
 from cross_account_api.errors import AssumeRoleError
 from tests.support.fakes import EXECUTOR_ROLE_ARN, EXTERNAL_ID, FakeSts, FakeTime
 
@@ -340,3 +340,17 @@ def test_a_session_is_named_after_its_caller(sts: FakeSts, clock: FakeTime) -> N
     assert identity["Action"] == "GetCallerIdentity"
     assert assume["RoleSessionName"] == "222222222222-my-user"
     assert "ExternalId" not in assume
+
+
+@pytest.mark.parametrize(
+    ("arn", "name"),
+    [
+        ("arn:aws:iam::222222222222:user/team/jane", "jane"),
+        ("arn:aws:iam::222222222222:root", "root"),
+        ("arn:aws:sts::222222222222:assumed-role/nightly-task/0af3c1de9b7e4d5f", "nightly-task"),
+        ("arn:aws-cn:sts::222222222222:assumed-role/AWSReservedSSO_Dev_1f2e/jane@example.org", "jane@example.org"),
+        (f"arn:aws:iam::222222222222:user/{'x' * 64}", "x" * 51),
+    ],
+)
+def test_the_default_session_name_says_who_calls(arn: str, name: str) -> None:
+    assert default_session_name("222222222222", arn) == f"222222222222-{name}"
