@@ -22,7 +22,7 @@ from access.stack import ModelError
 from access.templates import PROJECT, Side
 from access.variants import variants
 
-_SIDES: tuple[Side, Side] = ("a", "b")
+_SIDES: dict[Side, str] = {"a": "account A's stack", "b": "account B's stack", "access": "an access stack"}
 _WIDTH = 110
 _WORKING_COPY = "working copy"
 _UNDECIDED = (
@@ -54,10 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m access", description=__doc__)
-    for side in _SIDES:
+    for side, what in _SIDES.items():
         parser.add_argument(
-            f"--profile-{side}",
-            help=f"AWS profile to read the policies of account {side.upper()}'s stack with, instead of the template",
+            f"--profile-{side}", help=f"AWS profile to read the policies of {what} with, instead of the template"
         )
         parser.add_argument(f"--stack-{side}", help="name of that stack, by default the one in samconfig.toml")
     parser.add_argument("--output", type=Path, default=Path("build/access-report.html"), help="the page to write")
@@ -97,7 +96,7 @@ def _diff(given: argparse.Namespace, console: Console) -> int:
 
 def _facts(models: dict[str, Model], stacks: dict[Side, str]) -> dict[str, str]:
     return {
-        "Stacks": f"{stacks['a']} and {stacks['b']}",
+        "Stacks": ", ".join(name for side, name in stacks.items() if side in next(iter(models.values())).stacks),
         "Revision": _revision(),
         "Parameters": ", ".join(models),
     }
@@ -106,7 +105,8 @@ def _facts(models: dict[str, Model], stacks: dict[Side, str]) -> dict[str, str]:
 def _stack_name(side: Side) -> str:
     """Return the name in samconfig.toml."""
     config = tomllib.loads((PROJECT / "samconfig.toml").read_text())
-    return str(config[f"account-{side}"]["deploy"]["parameters"]["stack_name"])
+    section = side if side == "access" else f"account-{side}"
+    return str(config[section]["deploy"]["parameters"]["stack_name"])
 
 
 def _revision() -> str:

@@ -100,7 +100,7 @@ def _given(case: Case, request: Request) -> Iterator[Any]:
         yield request.is_service(principal.arn)
     if request.is_iam:
         yield request.is_of(principal.account)
-        yield request.is_principal(principal.arn)
+        yield request.principal_like(principal.arn)
         yield request.key("aws:userid").like(principal.user_id)
     context = {name.lower(): value for name, value in case.context.items()}
     for name, key in list(request.keys.items()):

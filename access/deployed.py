@@ -30,7 +30,8 @@ def read(sessions: Mapping[Side, boto3.Session], stacks: Mapping[Side, str], tem
     """Make the model of deployed stacks: the templates' structure with the policies and routes that are there.
 
     Args:
-        sessions: Sessions of the accounts to read; the stack of an account without one is that of its template.
+        sessions: Sessions of the accounts to read; the stack of an account without one is that of its template. An
+            access stack is part of the model only if there is a session for it.
         stacks: Names of the stacks.
         template_dir: The project's folder.
 
@@ -49,9 +50,10 @@ def read(sessions: Mapping[Side, boto3.Session], stacks: Mapping[Side, str], tem
             if "b" in sessions
             else from_template("b", template_dir, _consumer(provider), provider.region, handed_over(provider))
         )
+        others = [_read("access", sessions["access"], stacks["access"], template_dir)] if "access" in sessions else []
     except (BotoCoreError, ClientError) as error:
         raise ReadError(str(error)) from error
-    return assemble(template_dir, provider, consumer)
+    return assemble(template_dir, provider, consumer, *others)
 
 
 def _consumer(provider: Stack) -> str:

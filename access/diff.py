@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,24 +15,25 @@ from access import patterns
 from access.case import Case
 from access.contract import CONTRACT
 from access.decision import Decision, decide
-from access.documents import Document, document
+from access.documents import Document, document, listed
 from access.fields import FALSE, TRUE
 from access.iam import allowed, identity_allows
 from access.matrix import call_arn
 from access.model import Model
-from access.properties import api_calls, is_call_of, method_arn, other_ways_in, solve, statements
+from access.properties import api_calls, as_deployed, is_call_of, method_arn, other_ways_in, solve, statements
 from access.request import Kind, Request
 from access.templates import FILES
 
 _REQUIRED = (Path(FILES["a"]), Path(FILES["b"]))
 _OPTIONAL = (Path(FILES["access"]), CONTRACT)
 _MOST = 12
-_ANYTHING = "anything that its own account allows"
+ANYTHING = "anything that its own account allows"
 # What witnesses do, where any action would do.
 _ACTIONS = (
     "sts:AssumeRole",
     "sts:TagSession",
     "sts:SetSourceIdentity",
+    "sts:SetContext",
     "execute-api:Invoke",
     "execute-api:InvalidateCache",
     "lambda:InvokeFunction",
@@ -50,6 +51,11 @@ _ACTIONS = (
     "iam:CreateUser",
     "xray:GetTraceSummaries",
 )
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html: who can call AssumeRole. Services
+# assume the roles that trust them on their own.
+_MAY_ASSUME = (Kind.USER, Kind.ROLE, Kind.SERVICE)
+# Services whose actions on resources no one can ask for without a signature.
+_SIGNED = {"kms", "lambda"}
 
 
 class RevisionError(Exception):
@@ -139,7 +145,7 @@ class _Question:
     """
 
     request: Request
-    decisions: tuple[Any, Any]
+    decisions: tuple[Any, ...]
     what: str
     policy: str = ""
     identity: str = ""
@@ -165,9 +171,12 @@ class _Comparison:
             for model in self._models
             for policy in model.documents.values()
             for statement in policy["Statement"]
-            for action in _list(statement.get("Action", statement.get("NotAction", [])))
+            for action in listed(statement.get("Action", statement.get("NotAction", [])))
             if patterns.is_literal(action)
         ]
+        self._services = set(re.findall(r"[\w-]+\.amazonaws\.com", str([model.documents for model in self._models])))
+        physical = (stack.physical for model in self._models for stack in model.stacks.values())
+        self._arns = [arn for names in physical for key, arn in names.items() if key.endswith(".Arn")]
         self._actions = {action.lower(): action for action in (*_ACTIONS, *written)}
         # Questions about other documents have the same answer in both.
         self._changed = {name for name in names if base.documents.get(name) != head.documents.get(name)}
@@ -196,7 +205,7 @@ class _Comparison:
                 example = [request.resource.equals(call_arn(model, route)) for model in self._models]
                 yield _Question(
                     request,
-                    self._both(_call(model, request, name) for model in self._models),
+                    tuple(_call(model, request, name) for model in self._models),
                     what=name,
                     route=name,
                     preferred=z3.Or(*example),
@@ -205,18 +214,15 @@ class _Comparison:
     def _sessions(self) -> Iterator[_Question]:
         """Assumptions of every role."""
         for name in self._names("trust"):
-            for kind in Kind:
+            for kind in _MAY_ASSUME:
                 request = self._request(kind)
                 on_it = z3.And(request.resource.equals(self._arn(name)), request.action.like("sts:*"))
                 assumes = request.action.like("sts:assumerole")
-                trust = [
-                    allowed(request, _statements(model, f"{name} trust"), owner=self._owner(name), trust=True)
-                    for model in self._models
-                ]
+                trust = [self._allowed(model, request, name, "trust") for model in self._models]
                 for what, action in ((f"assume {name}", assumes), (f"{{action}} on {name}", z3.Not(assumes))):
                     yield _Question(
                         request,
-                        self._both(z3.And(on_it, action, decision) for decision in trust),
+                        tuple(z3.And(on_it, action, decision) for decision in trust),
                         what=what,
                         policy=f"{name} trust",
                     )
@@ -237,14 +243,14 @@ class _Comparison:
                 beyond = z3.And(is_it, invokes, z3.Not(z3.Or(*on_route)))
                 yield _Question(
                     request,
-                    self._both(z3.And(beyond, grant) for grant in granted),
+                    tuple(z3.And(beyond, grant) for grant in granted),
                     what="calls for which there is no route yet",
                     identity=f"{name} identity",
                     who=who,
                 )
             yield _Question(
                 request,
-                self._both(z3.And(is_it, z3.Not(invokes), grant) for grant in granted),
+                tuple(z3.And(is_it, z3.Not(invokes), grant) for grant in granted),
                 what="{action} on {resource}",
                 identity=f"{name} identity",
                 by_action=True,
@@ -260,7 +266,7 @@ class _Comparison:
                 continue
             arn = self._arn(name)
             service = arn.split(":")[2]
-            for kind in Kind:
+            for kind in Kind if service not in _SIGNED else [kind for kind in Kind if kind is not Kind.ANONYMOUS]:
                 request = self._request(kind)
                 # A route that is added or removed is compared as such.
                 source = request.key("aws:SourceArn")
@@ -270,22 +276,18 @@ class _Comparison:
                     on_it = z3.And(on_it, z3.Not(request.is_of(self._owner(name))))
                 yield _Question(
                     request,
-                    self._both(
-                        z3.And(
-                            on_it,
-                            allowed(
-                                request,
-                                _statements(model, f"{name} resource"),
-                                owner=self._owner(name),
-                                trust=service == "kms",
-                            ),
-                        )
-                        for model in self._models
-                    ),
+                    tuple(z3.And(on_it, self._allowed(model, request, name, "resource")) for model in self._models),
                     what=f"{{action}} on {name}",
                     policy=f"{name} resource",
                     by_action=True,
                 )
+
+    def _allowed(self, model: Model, request: Request, name: str, document: str) -> Any:
+        """Say when a trust or resource policy allows a request: the executor may do what its own policy says."""
+        _, identity = as_deployed(model, request, [model.executor])
+        needed = document == "trust" or self._arn(name).startswith("arn:aws:kms:")
+        policy = _statements(model, f"{name} {document}")
+        return allowed(request, policy, owner=self._owner(name), identity=identity, trust=needed)
 
     def _sources_of_changed_routes(self) -> list[str]:
         base, head = ({str(route): method_arn(model, route) for route in model.routes} for model in self._models)
@@ -294,24 +296,30 @@ class _Comparison:
 
     def _answer(self, question: _Question) -> Iterator[Change]:
         before, after = question.decisions
+        preferred = z3.And(question.preferred, self._is_stranger(question))
         for gained, formula in ((True, z3.And(after, z3.Not(before))), (False, z3.And(before, z3.Not(after)))):
             remaining = formula
             for _ in range(_MOST):
-                found = solve(question.request, z3.And(remaining, question.preferred))
+                found = solve(question.request, z3.And(remaining, preferred))
                 if found is None:
                     found = solve(question.request, remaining)
                 if found is None:
                     break
-                case = question.request.witness(found, self._actions)
+                case = question.request.witness(found, self._actions, self._arns)
                 remaining = z3.And(remaining, z3.Not(self._alike(question, case, found)))
                 yield self._change(question, case, gained=gained)
+
+    def _is_stranger(self, question: _Question) -> Any:
+        """Say when a principal is none of the stacks' own roles: they have fewer rights than their account can give."""
+        others = [arn for arn in self._roles if not question.identity and arn not in self._executors]
+        return z3.Not(z3.Or(*map(question.request.is_session_of, others)))
 
     def _alike(self, question: _Question, case: Case, found: Any) -> Any:
         """Say which requests are told by the same line: of the same kind of caller, on the same kind of resource."""
         request = question.request
         alike = [request.action.resembles(found), request.resource.resembles(found)] if question.by_action else []
         if request.kind is Kind.SERVICE:
-            alike.append(request.is_service(case.principal.arn))
+            alike.append(request.service.resembles(found))
         elif case.principal.arn in self._executors:
             alike.append(request.is_session_of(case.principal.arn))
         elif self._is_another_executor(case):
@@ -338,28 +346,27 @@ class _Comparison:
             witness=new if gained else old,
             before=before.reason,
             after=after.reason,
-            decided_by=tuple(label for label in decisive if not label.startswith(_ANYTHING)),
+            decided_by=tuple(label for label in decisive if not label.startswith(ANYTHING)),
         )
 
     def _decide(self, question: _Question, case: Case, model: Model) -> tuple[Case, Decision]:
         """Decide a witness, with the policies that matter filled in."""
         policy = f"{model.api} resource" if question.route else question.policy
-        identity = question.identity or self._identity_of(question, model, case)
+        identity = question.identity or self._identity_of(model, case)
         filled = replace(case, policy=policy, identity=(identity,) if identity else ())
-        if question.route and not any(str(route) == question.route for route in model.routes):
-            return filled, Decision(False, "There is no such route.", {})
+        if question.route:
+            route = next((route for route in model.routes if str(route) == question.route), None)
+            if not route:
+                return filled, Decision(False, "There is no such route.", {})
+            if case.principal.type == "Anonymous" and route.authorizer == "AWS_IAM":
+                return filled, Decision(False, "The route needs a signature.", {})
         return filled, decide(filled, {name: document([]) for name in (policy, identity)} | documents_of(model))
 
-    def _both(self, decisions: Iterable[Any]) -> tuple[Any, Any]:
-        before, after = decisions
-        return before, after
-
-    def _identity_of(self, question: _Question, model: Model, case: Case) -> str:
-        """Return the policy of a principal: the executor's for calls, or else whatever its account allows."""
+    def _identity_of(self, model: Model, case: Case) -> str:
+        """Return the policy of a principal: the executor's, or else whatever its account allows."""
         if not case.principal.account:
             return ""
-        is_executor = question.route and case.principal.arn == model.executor.arn
-        return f"{model.executor.name} identity" if is_executor else _ANYTHING
+        return f"{model.executor.name} identity" if case.principal.arn == model.executor.arn else ANYTHING
 
     def _who(self, case: Case) -> str:
         principal = case.principal
@@ -371,7 +378,7 @@ class _Comparison:
         account = next(of, "any other account")
         match principal.type:
             case "":
-                return f"the service {principal.arn}"
+                return f"the service {principal.arn}" if principal.arn in self._services else "any service"
             case "Anonymous":
                 return "anyone, unsigned"
             case "AssumedRole":
@@ -401,7 +408,7 @@ class _Comparison:
 
 def _call_policies(model: Model) -> Any:
     """Return all that decides on calls."""
-    routes = {(route.method, route.path) for route in model.routes}
+    routes = {(route.method, route.path, route.authorizer) for route in model.routes}
     executor = model.executor
     documents = model[f"{model.api} resource"], model[f"{executor.name} identity"]
     return routes, executor.arn, executor.role_id, model.api_arn, model.stage, documents
@@ -410,7 +417,7 @@ def _call_policies(model: Model) -> Any:
 def _call(model: Model, request: Request, name: str) -> Any:
     """Say when a request is an allowed call of a route."""
     route = next((route for route in model.routes if str(route) == name), None)
-    if not route:
+    if not route or (request.kind is Kind.ANONYMOUS and route.authorizer == "AWS_IAM"):
         return FALSE
     on_api, decision = api_calls(model, request)
     return z3.And(on_api, is_call_of(model, request, route), decision)
@@ -432,8 +439,4 @@ def _statements(model: Model, name: str) -> list[Any]:
 def documents_of(model: Model) -> dict[str, Document]:
     """Return the policies that a witness may name."""
     allow = {"Sid": "Allow", "Effect": "Allow", "Action": "*", "Resource": "*"}
-    return {**model.documents, _ANYTHING: document([allow])}
-
-
-def _list(value: Any) -> Iterable[Any]:
-    return value if isinstance(value, list) else [value]
+    return {**model.documents, ANYTHING: document([allow])}

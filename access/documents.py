@@ -30,6 +30,11 @@ def document(statements: list[Any]) -> Document:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
+def listed(value: Any) -> list[Any]:
+    """Return the values of an element, which may be one or a list."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def check_managed(role: str, arns: list[str]) -> None:
     """Refuse managed policies, whose content is not known here.
 
@@ -64,8 +69,7 @@ def of_template(
         for key, policy in _documents(name, resource, physical[name].get("Properties", {}), names):
             if policy.get("Version") != "2012-10-17":
                 raise UnknownPolicyError(f"{name}: version {policy.get('Version')}, in which policy variables are text")
-            statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
-            found[key] = document([*found.get(key, document([]))["Statement"], *statements])
+            found[key] = document([*found.get(key, document([]))["Statement"], *listed(policy["Statement"])])
     return {name: expand(policy, api_prefix) for name, policy in sorted(found.items())}
 
 

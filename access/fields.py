@@ -14,6 +14,9 @@ from access.patterns import Pattern
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
 
+# What a string is where nothing is asked of it; AWS wants two characters of session names and external ids.
+_ANY_WORD = "other"
+
 
 class NotModelledError(Exception):
     """A policy uses something of IAM that this logic does not model."""
@@ -61,9 +64,10 @@ class Field:
         return z3.And(*(atom if holds(model, atom) else z3.Not(atom) for atom in self._patterns.values()))
 
     def value(self, model: Any, candidates: Iterable[str] = ()) -> str:
-        """Return a string that fits a model of the solver: a candidate, if one does."""
+        """Return a string that fits a model of the solver: a candidate, if one does, or a word that says little."""
         truths = tuple(holds(model, atom) for atom in self._patterns.values())
-        for text in candidates:
+        any_word = [] if self._values or not set(_ANY_WORD) <= set(self._alphabet) else [_ANY_WORD]
+        for text in (*candidates, *any_word):
             if truths == tuple(patterns.matches(text, pattern) for pattern in self._patterns):
                 return text
         return _combinations(tuple(self._patterns), self._alphabet, tuple(self._values))[truths]

@@ -12,6 +12,7 @@ from typing import Any
 import z3
 
 from access import patterns
+from access.documents import listed
 from access.fields import FALSE, TRUE, NotModelledError
 from access.request import Key, Kind, Request
 
@@ -104,7 +105,7 @@ def _named(element: Any, request: Request) -> tuple[Any, Any]:
     named: list[Any] = []
     delegated: list[Any] = []
     for kind, values in element.items():
-        for value in _list(values):
+        for value in listed(values):
             if kind == "Service":
                 named.append(request.is_service(value))
             elif kind == "AWS" and value == "*":
@@ -112,7 +113,7 @@ def _named(element: Any, request: Request) -> tuple[Any, Any]:
             elif kind == "AWS" and (match := re.fullmatch(r"([0-9]{12})|arn:aws:iam::([0-9]{12}):root", value)):
                 delegated.append(request.is_of(match[1] or match[2]))
             elif kind == "AWS" and re.fullmatch(r"arn:aws:iam::[0-9]{12}:(user|role)/[^*?]+", value):
-                named.append(request.is_principal(value))
+                named.append(request.principal_like(value))
             else:
                 raise NotModelledError(f"principal {kind}: {value}")
     return z3.Or(*named), z3.Or(*delegated)
@@ -129,13 +130,13 @@ def parts(statement: Statement, request: Request, *, trust: bool = False) -> dic
     Returns:
         Formulas, by the name of the element or of the condition key.
     """
-    actions = [action.lower() for action in _list(statement.get("Action", statement.get("NotAction")))]
+    actions = [action.lower() for action in listed(statement.get("Action", statement.get("NotAction")))]
     matched = request.action.like(*actions)
     found = {"Action": matched if "Action" in statement else z3.Not(matched)}
     if {"Principal", "NotPrincipal"} & set(statement):
         found["Principal"] = z3.Or(*_principals(statement, request))
     if not trust or {"Resource", "NotResource"} & set(statement):
-        resources = _list(statement.get("Resource", statement.get("NotResource")))
+        resources = listed(statement.get("Resource", statement.get("NotResource")))
         for resource in resources:
             # A wildcard at the end of a part of an ARN reaches over its colon; elsewhere in the part it may not.
             if "${" in resource or re.search(r"[*?][^:*?/]+:", resource):
@@ -144,7 +145,7 @@ def parts(statement: Statement, request: Request, *, trust: bool = False) -> dic
         found["Resource"] = matched if "Resource" in statement else z3.Not(matched)
     for operator, block in statement.get("Condition", {}).items():
         for name, values in block.items():
-            found[f"{operator} {name}"] = _condition(operator, name, _list(values), request)
+            found[f"{operator} {name}"] = _condition(operator, name, listed(values), request)
     return found
 
 
@@ -184,7 +185,3 @@ def _matches(operator: str, key: Key, value: str, request: Request) -> Any:
         case "Bool" if value in {"true", "false"}:
             return key.like(value)
     raise NotModelledError(f"{operator} with {value}")
-
-
-def _list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]

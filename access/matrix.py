@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from access import access_stack, patterns
 from access.case import Case, Principal
 from access.decision import Decision, decide
 from access.documents import Document, document
-from access.model import Model, Route
+from access.model import Intent, Model, Role, Route
 
 STRANGER = "333333333333"
 ASSUME = "Assume the role"
+# The resource policy of an API that has the access stack's guard.
+_GUARD = "guarded API resource"
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,48 @@ class Row:
     cells: tuple[Cell, ...]
 
 
-def columns(model: Model) -> list[str]:
+@dataclass(frozen=True)
+class Subject:
+    """An executor role, and the API that its sessions call.
+
+    Attributes:
+        role: The role.
+        asked: What the parameters of its stack ask for.
+        policy: Name of the API's resource policy.
+        calls: Calls of the API: in words, by ARN, and whether the role is meant to make them.
+        accounts: Ids of the role's account and of a consumer.
+    """
+
+    role: Role
+    asked: Intent
+    policy: str
+    calls: tuple[tuple[str, str, bool], ...]
+    accounts: tuple[str, str]
+
+
+def subject(model: Model) -> Subject:
+    """Return account A's executor role, and its API."""
+    calls = ((str(route), call_arn(model, route), bool(route.promised)) for route in model.routes)
+    return Subject(model.executor, model.intent, f"{model.api} resource", tuple(calls), model.accounts())
+
+
+def access_subject(model: Model) -> Subject | None:
+    """Return the role of the access stack, if there is one, and an API that has its guard."""
+    if not model.access_role:
+        return None
+    arns = access_stack.granted_arns(model)
+    calls = [(" /".join(arn.split("/", 3)[2:]), arn.replace("*", "any"), True) for arn in arns]
+    unlisted = "/".join([*arns[0].split("/")[:2], "DELETE", "not-listed"])
+    if not any(patterns.matches(unlisted, patterns.glob(arn)) for arn in arns):
+        calls.append(("DELETE /not-listed", unlisted, False))
+    asked = access_stack.intent(model)
+    accounts = model.stacks["access"].account, next(iter(asked.admitted), model.accounts()[1])
+    return Subject(model.access_role, asked, _GUARD, tuple(calls), accounts)
+
+
+def columns(of: Subject) -> list[str]:
     """Return the headings of the cells."""
-    return [ASSUME, *map(str, model.routes)]
+    return [ASSUME, *(call for call, _, _ in of.calls)]
 
 
 def documents(model: Model) -> dict[str, Document]:
@@ -60,24 +102,26 @@ def documents(model: Model) -> dict[str, Document]:
     return {
         **model.documents,
         "administrator": _allow("*", "*"),
-        "may assume": _allow("sts:AssumeRole", model.executor.arn),
+        "may assume": _allow("sts:AssumeRole", *(role.arn for role in (model.executor, model.access_role) if role)),
         "may invoke": _allow("execute-api:Invoke", "*"),
         "may assume another": _allow("sts:AssumeRole", f"arn:aws:iam::{model.stacks['a'].account}:role/Other"),
+        **({_GUARD: access_stack.guarded_policy(model)} if model.access_role else {}),
     }
 
 
-def rows(model: Model) -> Iterator[Row]:
+def rows(model: Model, of: Subject) -> Iterator[Row]:
     """Let everybody try to assume the role and to call every route."""
-    a, b = model.accounts()
+    a, b = of.accounts
+    mine = (f"{of.role.name} identity",)
     known = documents(model)
     session = f"{b}-caller"
-    right = {"sts:ExternalId": model.intent.external_ids[0], "sts:RoleSessionName": session}
+    right = {"sts:ExternalId": of.asked.external_ids[0], "sts:RoleSessionName": session}
     no_id = {name: value for name, value in right.items() if name != "sts:ExternalId"}
     spoofed = {**right, "sts:RoleSessionName": f"{STRANGER}-caller"}
     with_mfa = {**right, "aws:MultiFactorAuthPresent": "true"}
     own, admin, invoker = ("may assume", "may invoke"), ("administrator",), ("may invoke",)
     callers: list[tuple[str, str, Principal, tuple[str, ...], Mapping[str, str]]] = [
-        ("The executor's session", "assumed by account B", executor(model, session), executor_policies(model), right),
+        ("The executor's session", "assumed by account B", session_of(of.role, session), mine, right),
         ("A workload of account B", "before it assumes the role", role(b, "job"), own, right),
         ("A workload of account B", "without the external id", role(b, "job"), own, no_id),
         ("A workload of account B", f"posing as account {STRANGER}", role(b, "job"), own, spoofed),
@@ -89,25 +133,23 @@ def rows(model: Model) -> Iterator[Row]:
         ("A user of account A", "who may invoke every API", user(a, "ann"), invoker, with_mfa),
     ]
     for who, situation, principal, identity, context in callers:
-        is_executor = identity == executor_policies(model)
-        trust = f"{model.executor.name} trust"
-        cases = [(Case(principal, "sts:AssumeRole", model.executor.arn, identity, trust, context), False)]
-        cases[0] = (cases[0][0], "may assume" in identity and may_assume(principal, context, model))
-        for route in model.routes:
-            call = Case(principal, "execute-api:Invoke", call_arn(model, route), identity, f"{model.api} resource")
-            cases.append((call, is_executor and bool(route.promised)))
+        assume = Case(principal, "sts:AssumeRole", of.role.arn, identity, f"{of.role.name} trust", context)
+        cases = [(assume, "may assume" in identity and may_assume(principal, context, of.asked))]
+        for _, arn, granted in of.calls:
+            cases.append(
+                (Case(principal, "execute-api:Invoke", arn, identity, of.policy), identity == mine and granted)
+            )
         yield Row(who, situation, tuple(Cell(case, decide(case, known), expected) for case, expected in cases))
 
 
-def may_assume(principal: Principal, context: Mapping[str, str], model: Model) -> bool:
-    """Say whether account A's parameters mean to let a principal assume the role, if its own account does."""
-    intent = model.intent
-    mfa = context.get("aws:MultiFactorAuthPresent") == "true" or not intent.mfa
+def may_assume(principal: Principal, context: Mapping[str, str], asked: Intent) -> bool:
+    """Say whether a stack's parameters mean to let a principal assume its role, if its own account does."""
+    mfa = context.get("aws:MultiFactorAuthPresent") == "true" or not asked.mfa
     return (
-        principal.account in intent.admitted
-        and context.get("sts:ExternalId") in intent.external_ids
-        and any(_is_named(context["sts:RoleSessionName"], name, principal) for name in intent.session_names)
-        and any(_like_arn(principal.arn, pattern) for pattern in intent.caller_arns)
+        principal.account in asked.admitted
+        and context.get("sts:ExternalId") in asked.external_ids
+        and any(_is_named(context["sts:RoleSessionName"], name, principal) for name in asked.session_names)
+        and any(_like_arn(principal.arn, pattern) for pattern in asked.caller_arns)
         and (principal.type == "AssumedRole" or (principal.type == "User" and mfa))
     )
 
@@ -131,15 +173,10 @@ def call_arn(model: Model, route: Route) -> str:
     return f"{model.api_arn}/{model.stage}/{method}{quote(route.example.path)}"
 
 
-def executor(model: Model, session: str) -> Principal:
-    """Make a session of the executor role."""
-    arn = model.executor.arn
-    return role(arn.split(":")[4], arn.split("/", 1)[1], session, model.executor.role_id)
-
-
-def executor_policies(model: Model) -> tuple[str, ...]:
-    """Return the names of the executor's own policies."""
-    return (f"{model.executor.name} identity",)
+def session_of(executor_role: Role, session: str) -> Principal:
+    """Make a session of a role of the stacks."""
+    arn = executor_role.arn
+    return role(arn.split(":")[4], arn.split("/", 1)[1], session, executor_role.role_id)
 
 
 def role(account: str, name: str, session: str = "job", role_id: str = "AROAJOBJOBJOBJOBJOBJO") -> Principal:
@@ -159,5 +196,5 @@ def root(account: str) -> Principal:
     return Principal(f"root user of {account}", f"arn:aws:iam::{account}:root", "Account", account)
 
 
-def _allow(action: str, resource: str) -> Document:
-    return document([{"Sid": "Allow", "Effect": "Allow", "Action": action, "Resource": resource}])
+def _allow(action: str, *resources: str) -> Document:
+    return document([{"Sid": "Allow", "Effect": "Allow", "Action": action, "Resource": list(resources)}])

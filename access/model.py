@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from access import contract, patterns
 from access.contract import Example
-from access.documents import Document
+from access.documents import Document, listed
 from access.stack import (
     ModelError,
     Stack,
@@ -51,10 +51,10 @@ _PUBLISHERS = {
 
 @dataclass(frozen=True)
 class Intent:
-    """What account A's parameters ask for; the properties are stated in these terms.
+    """What the parameters of an executor role ask for; the properties are stated in these terms.
 
     Attributes:
-        consumers: Ids of the accounts that may call.
+        consumers: Ids of the accounts that may call; empty for those of an organization.
         suspended: Ids of those that may not, for the time being.
         external_ids: External ids that are accepted.
         session_names: Patterns of session names.
@@ -62,6 +62,8 @@ class Intent:
         mfa: Whether IAM users need MFA.
         identity_center: Whether people of IAM Identity Center may assume it.
         more_role_ids: Unique ids of other roles that the API admits.
+        organization: Id of the organization whose accounts may call; empty for none.
+        organization_paths: The parts of it whose accounts may call; empty for all.
     """
 
     consumers: tuple[str, ...]
@@ -72,6 +74,8 @@ class Intent:
     mfa: bool
     identity_center: bool
     more_role_ids: tuple[str, ...]
+    organization: str = ""
+    organization_paths: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Intent:
@@ -79,7 +83,7 @@ class Intent:
         suspended = tuple(filter(None, parameters.get("SuspendedConsumerIds", [])))
         external_ids = (parameters["ExternalId"], parameters.get("PreviousExternalId", ""))
         return cls(
-            consumers=tuple(parameters["ConsumerAccountIds"]),
+            consumers=tuple(filter(None, parameters["ConsumerAccountIds"])),
             suspended=suspended,
             external_ids=tuple(filter(None, external_ids)),
             session_names=tuple(parameters["ConsumerSessionName"]),
@@ -87,6 +91,8 @@ class Intent:
             mfa=parameters["RequireMfaForUsers"] == "true",
             identity_center=parameters.get("AllowIdentityCenterUsers", "true") == "true",
             more_role_ids=tuple(filter(None, parameters.get("MoreExecutorRoleIds", []))),
+            organization=parameters.get("ConsumerOrganizationId", ""),
+            organization_paths=tuple(filter(None, parameters.get("ConsumerOrganizationPaths", []))),
         )
 
     @property
@@ -218,6 +224,14 @@ class Model:
         """The role that consumers assume."""
         name = named_by_output(self.stacks["a"], "ExecutorRoleArn", "AWS::IAM::Role")
         return next(role for role in self.roles if role.side == "a" and role.name == self.name("a", name))
+
+    @cached_property
+    def access_role(self) -> Role | None:
+        """The role of the access stack, if there is one."""
+        if "access" not in self.stacks:
+            return None
+        name = named_by_output(self.stacks["access"], "ExecutorRoleArn", "AWS::IAM::Role")
+        return next(role for role in self.roles if role.name == self.name("access", name))
 
     @cached_property
     def roles(self) -> tuple[Role, ...]:
@@ -403,5 +417,4 @@ def _granted(policy: Document, arn: str) -> bool:
 
 
 def _matches(globs: Any, text: str, normal: Callable[[str], str]) -> bool:
-    values = globs if isinstance(globs, list) else [globs]
-    return any(patterns.matches(text, patterns.glob(normal(value))) for value in values)
+    return any(patterns.matches(text, patterns.glob(normal(value))) for value in listed(globs))

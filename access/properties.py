@@ -13,9 +13,10 @@ from typing import Any
 import z3
 
 from access import contract, patterns
+from access.documents import listed
 from access.fields import FALSE, TRUE, Field
 from access.iam import allowed, identity_allows
-from access.model import Model, Role, Route, Use
+from access.model import Intent, Model, Role, Route, Use
 from access.request import Kind, Request
 from access.stack import of_type
 
@@ -252,7 +253,7 @@ def _undocumented(model: Model) -> Iterator[str]:
 def _dead_grants(model: Model) -> Iterator[str]:
     calls = [f"{model.api_arn}/{model.stage}/{route.method}{route.example.path}" for route in model.routes]
     for statement in statements(model, f"{model.executor.name} identity"):
-        for arn in _list(statement.get("Resource", [])):
+        for arn in listed(statement.get("Resource", [])):
             if not any(patterns.matches(call, patterns.glob(arn)) for call in calls):
                 yield f"{arn} is no route of the API"
 
@@ -315,6 +316,19 @@ def executor_trust(model: Model, request: Request) -> Any:
 
 def _executor_trust(model: Model, kind: Kind) -> Iterator[Claim]:
     request, intent = new_request(model, kind), model.intent
+    may_assume, may_tag = may_become(request, intent, model.stacks["a"].account)
+    needed = z3.And(may_assume, request.is_of(*intent.admitted))
+    yield Claim(request, TRUE, executor_trust(model, request), z3.Or(may_assume, may_tag), needed)
+
+
+def may_become(request: Request, intent: Intent, owner: str) -> tuple[Any, Any]:
+    """Say when a principal may assume an executor role, if its own account lets it, and when it may send tags with it.
+
+    Args:
+        request: The request.
+        intent: What the parameters ask for.
+        owner: Id of the role's account, which is no consumer even if it belongs to the organization.
+    """
     external_id, mfa = request.key("sts:ExternalId"), request.key("aws:MultiFactorAuthPresent")
     session = request.session_to_be
 
@@ -327,19 +341,28 @@ def _executor_trust(model: Model, kind: Kind) -> Iterator[Claim]:
         Kind.ROLE: TRUE if intent.identity_center else z3.Not(request.principal_like(_IDENTITY_CENTER)),
         Kind.USER: z3.And(mfa.present, mfa.like("true")) if intent.mfa else TRUE,
     }
-    may_pass = z3.And(request.is_of(*intent.consumers), z3.Or(*map(request.principal_like, intent.caller_arns)))
+    is_consumer = request.is_of(*intent.consumers)
+    if intent.organization:
+        organization, paths = request.key("aws:PrincipalOrgID"), request.key("aws:PrincipalOrgPaths")
+        in_paths = z3.And(paths.present, z3.Or(*map(paths.like, intent.organization_paths)))
+        is_consumer = z3.And(
+            organization.present,
+            organization.like(intent.organization),
+            in_paths if intent.organization_paths else TRUE,
+            z3.Not(request.is_of(owner)),
+        )
+    may_pass = z3.And(is_consumer, z3.Or(*map(request.principal_like, intent.caller_arns)))
     may_assume = z3.And(
         request.action.like("sts:assumerole"),
         may_pass,
         external_id.present,
         external_id.like(*intent.external_ids),
         z3.Or(*map(named_for, intent.session_names)),
-        by_type.get(kind, FALSE),
+        by_type.get(request.kind, FALSE),
     )
     # Tags and a source identity go with AssumeRole and grant nothing on their own.
     may_tag = z3.And(request.action.like("sts:tagsession", "sts:setsourceidentity"), may_pass)
-    needed = z3.And(may_assume, request.is_of(*intent.admitted))
-    yield Claim(request, TRUE, executor_trust(model, request), z3.Or(may_assume, may_tag), needed)
+    return may_assume, may_tag
 
 
 _IDENTITY_CENTER = "arn:*:iam::*:role/aws-reserved/sso.amazonaws.com/*"
@@ -354,7 +377,7 @@ def _session_names(model: Model, kind: Kind) -> Iterator[Claim]:
 
 def _service_trust(model: Model, kind: Kind) -> Iterator[Claim]:
     for role in model.roles:
-        if role == model.executor:
+        if role in {model.executor, model.access_role}:
             continue
         request = new_request(model, kind)
         account = model.stacks[role.side].account
@@ -441,7 +464,7 @@ def _consumer_that_the_backend_sees(model: Model, kind: Kind) -> Iterator[Claim]
 
 def _role_identities(model: Model, kind: Kind) -> Iterator[Claim]:
     for role in model.roles if kind is Kind.ROLE else ():
-        if role != model.executor:
+        if role not in {model.executor, model.access_role}:
             request = new_request(model, kind)
             yield _identity(model, request, request.is_session_of(role.arn), f"{role.name} identity", role.uses)
 
@@ -536,10 +559,6 @@ def other_ways_in(model: Model) -> Iterator[str]:
         for name in of_type(model.stacks["a"].resources, kind):
             if name != model.api:
                 yield f"{name} ({kind}) is another way in"
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 PROPERTIES = (

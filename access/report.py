@@ -14,7 +14,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from access.matrix import Cell, Row, columns, rows
+from access import access_stack
+from access.matrix import Cell, Row, Subject, access_subject, columns, rows, subject
 from access.model import Model
 from access.properties import PROPERTIES, Property, Verdict, prove
 
@@ -37,20 +38,40 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class Matrix:
+    """Who may assume a role and make its calls.
+
+    Attributes:
+        title: What it is about.
+        calls: Headings of the cells.
+        rows: The kinds of callers.
+    """
+
+    title: str
+    calls: Sequence[str]
+    rows: Sequence[Row]
+
+    @property
+    def where(self) -> str:
+        """What tells its cells apart from those of account A's role."""
+        return " (access stack)" if self.title else ""
+
+
+@dataclass(frozen=True)
 class Report:
     """All findings.
 
     Attributes:
         model: What they are about.
         facts: What else the head of the report says, such as the stack's names and the revision.
-        rows: The matrix.
+        matrices: The matrix of account A's role, and that of the access stack's.
         proofs: The properties.
         variants: Names of the deployments for which the properties were examined.
     """
 
     model: Model
     facts: Mapping[str, str]
-    rows: Sequence[Row]
+    matrices: Sequence[Matrix]
     proofs: Sequence[Proof]
     variants: Sequence[str]
 
@@ -62,11 +83,11 @@ class Report:
     @property
     def wrong(self) -> list[tuple[Row, str, Cell]]:
         """The cells that are not as the contract says, with row and heading."""
-        headings = columns(self.model)
         return [
-            (row, heading, cell)
-            for row in self.rows
-            for heading, cell in zip(headings, row.cells, strict=True)
+            (row, f"{heading}{matrix.where}", cell)
+            for matrix in self.matrices
+            for row in matrix.rows
+            for heading, cell in zip(matrix.calls, row.cells, strict=True)
             if not cell.good
         ]
 
@@ -78,7 +99,7 @@ class Report:
     @property
     def summary(self) -> str:
         """The result in one sentence."""
-        cells = sum(len(row.cells) for row in self.rows)
+        cells = sum(len(row.cells) for matrix in self.matrices for row in matrix.rows)
         if self.good:
             return f"Access is as the contract says: {cells} of {cells} cells, {len(self.proofs)} properties proven."
         problems = []
@@ -97,7 +118,19 @@ def examine(models: Mapping[str, Model], facts: Mapping[str, str]) -> Report:
         facts: What else the head of the report says.
     """
     first = next(iter(models.values()))
-    return Report(first, facts, list(rows(first)), [_proof(item, models) for item in PROPERTIES], list(models))
+    matrices = [_matrix("", first, subject(first))]
+    if other := access_subject(first):
+        matrices.append(_matrix("An access stack (template-access.yaml), for an API with its guard", first, other))
+    return Report(first, facts, matrices, [_proof(item, models) for item in properties_of(first)], list(models))
+
+
+def properties_of(model: Model) -> tuple[Property, ...]:
+    """Return the properties that the stacks of a model must have."""
+    return PROPERTIES + (access_stack.PROPERTIES if model.access_role else ())
+
+
+def _matrix(title: str, model: Model, of: Subject) -> Matrix:
+    return Matrix(title, columns(of), list(rows(model, of)))
 
 
 def _proof(property_: Property, models: Mapping[str, Model]) -> Proof:
@@ -119,8 +152,18 @@ def heading(report: Report) -> dict[str, str]:
         "Account B": f"{b.account}, {b.source}",
         "API": f"{model.api_arn.rpartition(':')[2]}, stage {model.stage}, region {a.region}",
         "Executor role": model.executor.arn,
+        **_access_heading(model),
         **report.facts,
     }
+
+
+def _access_heading(model: Model) -> dict[str, str]:
+    if not model.access_role:
+        return {}
+    asked = access_stack.intent(model)
+    consumers = ", ".join(asked.admitted) or ", ".join((asked.organization, *asked.organization_paths))
+    source = f"{model.stacks['access'].source}, for {consumers}: {model.access_role.arn}"
+    return {"Access stack": source}
 
 
 def terminal(report: Report) -> RenderableType:
@@ -128,13 +171,6 @@ def terminal(report: Report) -> RenderableType:
     head = Table.grid(padding=(0, 2))
     for label, value in heading(report).items():
         head.add_row(f"[bold]{label}[/]", value)
-    matrix = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    matrix.add_column("who")
-    for name in columns(report.model):
-        matrix.add_column(name.replace(" ", "\n", 1), justify="center")
-    for row in report.rows:
-        situation = f" ({row.situation})" if row.situation else ""
-        matrix.add_row(f"{row.who}{situation}", *map(_mark, row.cells))
     proofs = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
     proofs.add_column(no_wrap=True)
     proofs.add_column(overflow="fold")
@@ -149,7 +185,18 @@ def terminal(report: Report) -> RenderableType:
         for row, name, cell in report.wrong
     ]
     verdict = Text(report.summary, "bold green" if report.good else "bold red")
-    return Group(verdict, "", head, "", matrix, "", *wrong, proofs)
+    return Group(verdict, "", head, "", *map(_table, report.matrices), *wrong, proofs)
+
+
+def _table(matrix: Matrix) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("who")
+    for name in matrix.calls:
+        table.add_column(name.replace(" ", "\n", 1), justify="center")
+    for row in matrix.rows:
+        situation = f" ({row.situation})" if row.situation else ""
+        table.add_row(f"{row.who}{situation}", *map(_mark, row.cells))
+    return Group(Text(f"{matrix.title}\n", "bold"), table, "") if matrix.title else Group(table, "")
 
 
 def _mark(cell: Cell) -> str:
@@ -178,7 +225,6 @@ def html(report: Report) -> str:
     return environment.get_template("report.html.jinja").render(
         report=report,
         heading=heading(report),
-        calls=columns(report.model),
         seconds=sum(proof.seconds for proof in report.proofs),
         documents={name: _pretty(document) for name, document in report.model.documents.items()},
         made=datetime.now(UTC),

@@ -10,7 +10,7 @@ See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variable
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -99,7 +99,7 @@ class Request:
         self._free += [self._name, self._unique_id]
         if kind is Kind.ROLE:
             # Unique ids are never given twice.
-            self._laws = [self.is_principal(arn) == self._unique_id.like(role_id) for arn, role_id in roles.items()]
+            self._laws = [self.principal_like(arn) == self._unique_id.like(role_id) for arn, role_id in roles.items()]
         else:
             self._laws = []
 
@@ -139,6 +139,10 @@ class Request:
             case "aws:securetransport":
                 # Documented as present in every request.
                 return self._field_key(TRUE, Field(self._prefix + name, values=["true", "false"]))
+            case "aws:sourceaccount" | "aws:sourcearn":
+                # Documented as present only in what a service does on somebody's behalf.
+                by_service = present if self.kind is Kind.SERVICE else FALSE
+                return self._field_key(by_service, Field(self._prefix + name))
             case "aws:multifactorauthpresent":
                 return self._field_key(present, Field(self._prefix + name, values=["true", "false"]))
         return self._field_key(present, Field(self._prefix + name))
@@ -157,15 +161,11 @@ class Request:
 
     def is_session_of(self, role: str) -> Any:
         """Say when the principal is a session of a role, given by its ARN."""
-        return self.is_principal(role) if self.kind is Kind.ROLE else FALSE
+        return self.principal_like(role) if self.kind is Kind.ROLE else FALSE
 
     def is_of_role(self, role_id: str) -> Any:
         """Say when the principal is a session of a role, given by its unique id."""
         return self._unique_id.equals(role_id) if self.kind is Kind.ROLE else FALSE
-
-    def is_principal(self, arn: str) -> Any:
-        """Say when the principal is the user or role of an ARN."""
-        return self.principal_like(arn)
 
     def principal_like(self, pattern: str) -> Any:
         """Say when the principal's ARN (of the role, not of its session) matches the pattern of an ARN."""
@@ -229,15 +229,18 @@ class Request:
         """The condition keys that a policy looked at."""
         return self._keys
 
-    def witness(self, model: Any, actions: Mapping[str, str] | None = None) -> Case:
+    def witness(self, model: Any, actions: Mapping[str, str] | None = None, resources: Iterable[str] = ()) -> Case:
         """Return the request that a model of the solver stands for.
 
         Args:
             model: The model.
             actions: Actions to prefer where any would do: by their lower case, as AWS spells them.
+            resources: ARNs to prefer where any resource of the action's service would do.
         """
         actions = actions or {}
         action = self.action.value(model, actions)
+        service = {"sts": "iam"}.get(action.partition(":")[0], action.partition(":")[0])
+        resource = self.resource.value(model, (arn for arn in resources if arn.split(":")[2] == service))
         looked_at = [
             (self._spelled[name], key)
             for name, key in sorted(self._keys.items())
@@ -263,7 +266,7 @@ class Request:
                 arn = self._principal(model)
         user_id = user_ids.get(self.kind, account)
         principal = Principal(self.kind.value, arn, _TYPES.get(self.kind, ""), user_id, session)
-        return Case(principal, actions.get(action, action), self.resource.value(model), context=context, absent=absent)
+        return Case(principal, actions.get(action, action), resource, context=context, absent=absent)
 
 
 def _refused(name: str) -> Callable[[str], Any]:

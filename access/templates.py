@@ -29,7 +29,10 @@ REQUIRED_PARAMETERS: dict[str, dict[str, Any]] = {
         "CallPath": "/path",
     },
     "access": {
-        "GrantedMethodArns": [f"arn:aws:execute-api:{REGION}:{ACCOUNTS['a']}:a1b2c3d4e5/v1/GET/orders"],
+        "GrantedMethodArns": [
+            f"arn:aws:execute-api:{REGION}:{ACCOUNTS['a']}:e5d4c3b2a1/prod/{call}"
+            for call in ("GET/path", "POST/path/*")
+        ],
         "ConsumerAccountIds": [ACCOUNTS["b"]],
         "ExternalId": "external-id",
     },

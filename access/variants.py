@@ -46,8 +46,7 @@ def variants(template_dir: Path = PROJECT, compared_with: Path | None = None) ->
 
     Args:
         template_dir: The project's folder.
-        compared_with: Another version of it. Only parameters that both have are set, and template-access.yaml, whose
-            parameters are proven symbolically in the tests, is part of the models.
+        compared_with: Another version of it. Only parameters that both have are set.
     """
 
     def known(side: Side, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,6 +63,6 @@ def variants(template_dir: Path = PROJECT, compared_with: Path | None = None) ->
         # Without a role, account B's stack needs the methods.
         if "GrantedMethodArns" not in b:
             b.pop("ExecutorRoleArn", None)
-        access = known("access", parameters.get("access", parameters["a"])) if compared_with else None
+        access = known("access", parameters.get("access", parameters["a"]))
         models[name] = load(template_dir, a=a, b=b, access=access)
     return models

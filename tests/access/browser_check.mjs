@@ -59,7 +59,7 @@ phone.visibleCells = await page.evaluate(() => {
   const row = document.querySelector('tbody tr')
   return [...row.querySelectorAll('td')].filter((cell) => cell.getBoundingClientRect().right <= innerWidth).length
 })
-phone.scrolled = await page.locator('.scroll').evaluate((element) => {
+phone.scrolled = await page.locator('.scroll').first().evaluate((element) => {
   element.scrollLeft = element.scrollWidth
   return element.scrollLeft
 })

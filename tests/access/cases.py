@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from access.case import Case, Principal
-from access.matrix import STRANGER, executor, executor_policies, may_assume, role, root, user
+from access.matrix import STRANGER, may_assume, role, root, session_of, user
 from access.model import Model, Role, Route
 from access.patterns import glob, matches
 from access.properties import method_arn
@@ -24,7 +24,7 @@ def assumptions(model: Model) -> Iterator[Case]:
         role(b, "path/to/other"),
         role(STRANGER, "job-nightly"),
         role(a, "admin"),
-        executor(model, f"{b}-job"),
+        session_of(model.executor, f"{b}-job"),
         user(b, "ann"),
         user(b, "my-user"),
         user(STRANGER, "ann"),
@@ -47,7 +47,7 @@ def assumptions(model: Model) -> Iterator[Case]:
             (identity,),
             f"{model.executor.name} trust",
             context,
-            intended=identity == "may assume" and may_assume(principal, context, model),
+            intended=identity == "may assume" and may_assume(principal, context, model.intent),
         )
 
 
@@ -66,11 +66,11 @@ def paths(model: Model) -> list[str]:
 def calls(model: Model) -> Iterator[Case]:
     """Make calls of the API."""
     a, b = model.accounts()
-    role_id, own = model.executor.role_id, executor_policies(model)
-    mine = executor(model, f"{b}-caller")
+    role_id, own = model.executor.role_id, (f"{model.executor.name} identity",)
+    mine = session_of(model.executor, f"{b}-caller")
     callers: list[tuple[Principal, tuple[str, ...]]] = [
         (mine, own),
-        (executor(model, "x"), own),
+        (session_of(model.executor, "x"), own),
         (role(a, "admin"), ("administrator",)),
         (user(a, "ann"), ("may invoke",)),
         (root(a), ("administrator",)),
@@ -117,7 +117,7 @@ def queue_uses(model: Model) -> Iterator[Case]:
         (role(b, "admin"), ("administrator",), None),
         (user(b, "ann"), (), None),
         (role(a, "admin"), ("administrator",), None),
-        (executor(model, f"{b}-job"), executor_policies(model), None),
+        (session_of(model.executor, f"{b}-job"), (f"{model.executor.name} identity",), None),
         (root(STRANGER), ("administrator",), None),
     ]
     for own in model.roles:

@@ -41,7 +41,7 @@ def faults(model: Model) -> Iterator[Fault]:
             seen.append(shape)
             for what, wrong in _changes(statement, model):
                 statements = [*right["Statement"][:index], *wrong, *right["Statement"][index + 1 :]]
-                yield _fault(model, document, f"{statement['Sid']}: {what}", statements)
+                yield _fault(model, document, f"{statement.get('Sid', index)}: {what}", statements)
         for what, statement in _additions(document, model):
             yield _fault(model, document, what, [*right["Statement"], {"Sid": "Added", **statement}])
 
@@ -81,7 +81,7 @@ def _shouted(statement: Document) -> Document:
 def _apart(statement: Document) -> Iterator[Document]:
     actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
     for number, action in enumerate(actions):
-        yield {**statement, "Sid": f"{statement['Sid']}{number}", "Action": action}
+        yield {**statement, "Sid": f"{statement.get('Sid', '')}{number}", "Action": action}
 
 
 def _fault(model: Model, document: str, what: str, statements: list[Any]) -> Fault:

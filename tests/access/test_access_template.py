@@ -16,15 +16,16 @@ from typing import Any
 import pytest
 import z3
 
+from access.access_stack import alone_claim, guard_claim, suspended, trust_claim
 from access.case import Case, Principal
 from access.decision import decide
 from access.documents import Document, document, expand
-from access.fields import FALSE, TRUE, NotModelledError
-from access.iam import allowed, identity_allows
-from access.model import Model, load
+from access.fields import NotModelledError
+from access.iam import identity_allows
+from access.model import Intent, Model, load
 from access.properties import Claim, Property, Verdict, find, prove
 from access.request import Kind, Request
-from access.templates import ACCOUNTS, resolve, resolved, source
+from access.templates import ACCOUNTS, parameters_of, resolve, resolved, source
 from tests.access.mutations import _changes
 from tests.access.oracles import reach, simulate
 from tests.access.symbolic import FreeRequest, Symbols, find_outside
@@ -63,7 +64,7 @@ class Deployment:
         given = {"GrantedMethodArns": ["<arn 1>", "<arn 2>"], "ExternalId": "<external id>", **parameters}
         role = resolved("access", **given)["Resources"]["ExecutorRole"]["Properties"]
         (policy,) = role["Policies"]
-        return cls(role["AssumeRolePolicyDocument"], policy["PolicyDocument"], given)
+        return cls(role["AssumeRolePolicyDocument"], policy["PolicyDocument"], parameters_of("access", **given))
 
 
 ORGANIZATION = {"ConsumerAccountIds": [""], "ConsumerOrganizationId": "<organization>"}
@@ -135,10 +136,8 @@ def grants(deployment: Deployment, kind: Kind) -> Iterator[Claim]:
     names = deployment.parameters["GrantedMethodArns"]
     entries = {name: Entry.free(name, resource, deployment.pattern) for name in names}
     request = FreeRequest(kind, {name: _matching(entry) for name, entry in entries.items()})
-    suspended = z3.Or(
-        *(request.session.like(f"{account}-*") for account in _listed(deployment, "SuspendedConsumerIds"))
-    )
-    invokes = z3.And(request.action.like("execute-api:invoke"), z3.Not(suspended))
+    is_suspended = suspended(request, Intent.of(deployment.parameters))
+    invokes = z3.And(request.action.like("execute-api:invoke"), z3.Not(is_suspended))
     within = [
         z3.If(entry.has_wildcard, z3.PrefixOf(entry.folder, resource), resource == entry.arn)
         for entry in entries.values()
@@ -169,60 +168,17 @@ def trust_symbols(deployment: Deployment) -> Symbols:
 
 
 def trusts(deployment: Deployment, kind: Kind) -> Iterator[Claim]:
-    request, decision = _trust(deployment, kind, identity=TRUE)
-    may_pass = z3.And(
-        _is_consumer(deployment, request),
-        z3.Or(*map(request.principal_like, deployment.parameters["CallerPrincipalArns"])),
-    )
-    external_id, mfa = request.key("sts:ExternalId"), request.key("aws:MultiFactorAuthPresent")
-    external_ids = [deployment.parameters["ExternalId"], *_listed(deployment, "PreviousExternalId")]
-    of_kind = {
-        Kind.ROLE: z3.Not(request.principal_like(IDENTITY_CENTER))
-        if deployment.parameters.get("AllowIdentityCenterUsers") == "false"
-        else TRUE,
-        Kind.USER: TRUE
-        if deployment.parameters.get("RequireMfaForUsers") == "false"
-        else z3.And(mfa.present, mfa.like("true")),
-    }
-    may_assume = z3.And(
-        request.action.like("sts:assumerole"),
-        may_pass,
-        z3.And(external_id.present, external_id.like(*external_ids)),
-        request.account.begins(request.session_to_be, "-") if request.is_iam else FALSE,
-        of_kind.get(kind, FALSE),
-    )
-    may_tag = z3.And(request.action.like("sts:tagsession", "sts:setsourceidentity"), may_pass)
-    yield Claim(request, TRUE, decision, z3.Or(may_assume, may_tag), z3.Or(may_assume, may_tag))
+    asked = Intent.of(deployment.parameters)
+    yield trust_claim(_assumption(deployment, kind), deployment.trust["Statement"], asked, PROVIDER)
 
 
 def trusts_alone(deployment: Deployment, kind: Kind) -> Iterator[Claim]:
-    request, decision = _trust(deployment, kind, identity=FALSE)
-    yield Claim(request, TRUE, decision, FALSE, FALSE)
+    yield alone_claim(_assumption(deployment, kind), deployment.trust["Statement"], PROVIDER)
 
 
-def _trust(deployment: Deployment, kind: Kind, identity: Any) -> tuple[FreeRequest, Any]:
+def _assumption(deployment: Deployment, kind: Kind) -> FreeRequest:
     keys = ("sts:externalid", "aws:principalorgid", "aws:principalorgpaths")
-    request = FreeRequest(kind, trust_symbols(deployment), keys)
-    return request, allowed(request, deployment.trust["Statement"], owner=PROVIDER, identity=identity, trust=True)
-
-
-def _is_consumer(deployment: Deployment, request: Request) -> Any:
-    organization, paths = request.key("aws:PrincipalOrgID"), request.key("aws:PrincipalOrgPaths")
-    given = deployment.parameters
-    if "ConsumerOrganizationId" not in given:
-        return request.is_of(*given.get("ConsumerAccountIds", [CONSUMER]))
-    in_paths = z3.And(paths.present, paths.like(*given.get("ConsumerOrganizationPaths", [])))
-    return z3.And(
-        organization.present,
-        organization.like(given["ConsumerOrganizationId"]),
-        in_paths if "ConsumerOrganizationPaths" in given else TRUE,
-        z3.Not(request.is_of(PROVIDER)),
-    )
-
-
-def _listed(deployment: Deployment, name: str) -> list[str]:
-    value = deployment.parameters.get(name, [])
-    return value if isinstance(value, list) else [value]
+    return FreeRequest(kind, trust_symbols(deployment), keys)
 
 
 PROPERTIES: dict[Claims, str] = {
@@ -356,13 +312,7 @@ def guards() -> list[Document]:
 
 def guarded(kind: Kind, statements: list[Document]) -> Claim:
     """Who may call an API with such a policy, whatever their own policies say."""
-    request = Request(kind, {})
-    policy = expand(document(statements), API)
-    decision = allowed(request, policy["Statement"], owner=PROVIDER)
-    calls = z3.And(request.action.like("execute-api:invoke"), request.resource.like(f"{API}*"))
-    of_roles = z3.Or(*map(request.is_of_role, ROLE_IDS))
-    needed = z3.And(of_roles, request.is_of(PROVIDER))
-    return Claim(request, calls, decision, of_roles, needed)
+    return guard_claim(Request(kind, {}), expand(document(statements), API), [f"{API}*"], PROVIDER, ROLE_IDS)
 
 
 def test_guards_of_several_roles_admit_their_sessions_and_nobody_else_if_the_ids_are_in_one_list() -> None:

@@ -138,7 +138,7 @@ def test_the_emulator_decides_calls_as_intended(lab: Lab, read_back: Model) -> N
     someone = lab.user(ACCOUNT_B, "proof-caller", lab.may_assume_executor())
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     anything = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
-    mine = matrix.executor(read_back, f"{account_b}-caller")
+    mine = matrix.session_of(read_back.executor, f"{account_b}-caller")
     callers = {
         mine.name: lab.assume_executor(someone, mine.session),
         matrix.role(ACCOUNT_IDS[ACCOUNT_A], "admin").name: lab.role(ACCOUNT_A, "proof-admin", everything),

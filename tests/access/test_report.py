@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from access import matrix
+from access import access_stack, matrix
 from access.__main__ import main
 from access.documents import document
-from access.matrix import ASSUME, columns, rows
+from access.matrix import ASSUME, columns, rows, subject
 from access.model import Model, load
 from access.properties import PROPERTIES
 from access.report import Report, examine, html, terminal
@@ -27,6 +28,7 @@ from lab.lab import Lab
 from tests.access import oracles
 from tests.access.oracles import FOLDER
 from tests.access.test_properties import change_a, copied, grant
+from tests.lab.foreign.apis import deploy_access, outputs
 
 CELL = "✕ no: A workload of account B, posing as account 333333333333, Assume the role"
 
@@ -67,11 +69,13 @@ def seen(page: Path, node: None, chromium: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("project", ["orders", "second"])
 def test_every_cell_is_what_an_oracle_decides(project: str, second: Path) -> None:
-    model = load(second) if project == "second" else load()
-    cells = [cell for row in rows(model) for cell in row.cells]
+    model = load(second) if project == "second" else load(access={})
+    of = [subject for subject in (matrix.subject(model), matrix.access_subject(model)) if subject]
+    cells = [cell for each in of for row in rows(model, each) for cell in row.cells]
     decisions = oracles.reach([cell.case for cell in cells], matrix.documents(model))
     assert [cell.decision.allowed for cell in cells] == decisions
-    assert len(cells) == len(list(rows(model))) * (len(model.routes) + 1)
+    assert len(of) == (2 if project == "orders" else 1)
+    assert len(cells) == sum(10 * len(columns(each)) for each in of)
 
 
 @pytest.mark.parametrize("project", ["orders", "second"])
@@ -79,8 +83,8 @@ def test_only_the_executor_calls_and_only_the_consumers_own_principals_become_it
     model = load(second) if project == "second" else load()
     allowed = {
         (f"{row.who}, {row.situation}", call)
-        for row in rows(model)
-        for call, cell in zip(columns(model), row.cells, strict=True)
+        for row in rows(model, subject(model))
+        for call, cell in zip(columns(subject(model)), row.cells, strict=True)
         if cell.decision.allowed
     }
     assert allowed == {
@@ -102,7 +106,7 @@ def test_the_report_needs_no_other_file(good: Report, page: Path) -> None:
     assert links == []
     assert "url(" not in text
     assert good.model.executor.role_id in text
-    assert text.count(">proven<") == len(PROPERTIES)
+    assert text.count(">proven<") == len(PROPERTIES) + len(access_stack.PROPERTIES)
     assert ">refuted<" not in text
 
 
@@ -114,11 +118,15 @@ def text_of(report: Report) -> str:
 
 
 def test_it_says_what_it_is_about(good: Report) -> None:
-    cells = sum(len(row.cells) for row in rows(load()))
+    cells = sum(len(row.cells) for matrix in good.matrices for row in matrix.rows)
+    assert [matrix.calls[1:] for matrix in good.matrices[1:]] == [["GET /path", "POST /path/*", "DELETE /not-listed"]]
     for text in (html(good), text_of(good)):
         for label in ("111111111111", "222222222222", "a1b2c3d4e5", "role/ExecutorRole", "abc1234", "stage v1"):
             assert label in text
-        assert f"Access is as the contract says: {cells} of {cells} cells, {len(PROPERTIES)} properties proven." in text
+        assert (
+            f"Access is as the contract says: {cells} of {cells} cells, {len(good.proofs)} properties proven." in text
+        )
+        assert "An access stack (template-access.yaml), for an API with its guard" in text
 
 
 def test_what_is_wrong_is_said_on_top_and_where_it_is(bad: Report) -> None:
@@ -208,6 +216,41 @@ def test_the_command_reads_deployed_policies_with_profiles(
     assert main([*options, "--output", str(tmp_path / "page.html")]) == 0
     shown = capsys.readouterr().out
     assert shown.count("as deployed in stack") == len(sides)
+
+
+@pytest.fixture
+def access_stack_name(lab: Lab) -> Iterator[str]:
+    arns = [f"arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/prod/{call}" for call in ("GET/a", "POST/a/*/b")]
+    given = {"ConsumerAccountIds": "222222222222", "ExternalId": "of-a-shop", "SuspendedConsumerIds": "444444444444"}
+    deploy_access(lab, "shop-access", GrantedMethodArns=",".join(arns), **given)
+    yield "shop-access"
+    lab.session(ACCOUNT_A).client("cloudformation").delete_stack(StackName="shop-access")
+
+
+def test_the_command_reads_a_deployed_access_stack(
+    lab: Lab,
+    access_stack_name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in lab.environment.items():
+        monkeypatch.setenv(name, value)
+    options = ["--profile-access", ACCOUNT_A, "--stack-access", access_stack_name]
+    page = tmp_path / "page.html"
+    assert main([*options, "--output", str(page)]) == 0
+    assert f"as deployed in stack {access_stack_name}, for 222222222222: arn:aws:iam::111111111111" in page.read_text()
+    assert "POST /a/*/b" in page.read_text()
+
+    iam = lab.session(ACCOUNT_A).client("iam")
+    role = outputs(lab, ACCOUNT_A, access_stack_name)["ExecutorRoleArn"].rpartition("/")[2]
+    more = {"Sid": "More", "Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
+    iam.put_role_policy(RoleName=role, PolicyName="more", PolicyDocument=json.dumps(document([more])))
+    capsys.readouterr()
+    assert main([*options, "--output", str(page)]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "DELETE /not-listed (access stack): allowed, but not intended." in shown
+    assert "refuted An access stack's role may call the methods that GrantedMethodArns lists" in shown
 
 
 # --- In a browser -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,109 @@
+"""Properties of a stack of template-access.yaml: what its role grants, whom it trusts, and whom its guard admits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import z3
+
+from access.documents import Document, document, expand
+from access.fields import FALSE, TRUE
+from access.iam import allowed, identity_allows
+from access.model import Intent, Model
+from access.properties import Claim, Property, may_become, new_request, statements
+from access.request import Kind, Request
+from access.templates import resolve
+
+
+def intent(model: Model) -> Intent:
+    """Return what the stack's parameters ask for."""
+    return Intent.of(model.stacks["access"].parameters)
+
+
+def granted_arns(model: Model) -> list[str]:
+    """Return the ARNs of the methods that the stack's parameters list."""
+    return list(model.stacks["access"].parameters["GrantedMethodArns"])
+
+
+def guarded_policy(model: Model) -> Document:
+    """Return the resource policy of an API that has the stack's output `GuardStatement` and nothing else."""
+    stack = model.stacks["access"]
+    outputs = resolve("access", stack.parameters, folder=model.folder, physical=stack.physical)["Outputs"]
+    api = granted_arns(model)[0].partition("/")[0]
+    return expand(document([json.loads(outputs["GuardStatement"]["Value"])]), f"{api}/")
+
+
+def trust_claim(request: Request, trust: list[Any], asked: Intent, owner: str) -> Claim:
+    """State whom a trust policy must let in: exactly those whom the parameters ask for."""
+    may = z3.Or(*may_become(request, asked, owner))
+    return Claim(request, TRUE, allowed(request, trust, owner=owner, trust=True), may, may)
+
+
+def alone_claim(request: Request, trust: list[Any], owner: str) -> Claim:
+    """State that a trust policy lets nobody in without a permission of their own."""
+    return Claim(request, TRUE, allowed(request, trust, owner=owner, identity=FALSE, trust=True), FALSE, FALSE)
+
+
+def guard_claim(request: Request, policy: Document, arns: list[str], owner: str, role_ids: Iterable[str]) -> Claim:
+    """State that a resource policy admits sessions of some roles of its account, and nobody else."""
+    calls = z3.And(request.action.like("execute-api:invoke"), request.resource.like(*arns))
+    of_roles = z3.Or(*map(request.is_of_role, role_ids))
+    decision = allowed(request, policy["Statement"], owner=owner)
+    return Claim(request, calls, decision, of_roles, z3.And(of_roles, request.is_of(owner)))
+
+
+def suspended(request: Request, asked: Intent) -> Any:
+    """Say when a request is of a session of a suspended consumer."""
+    return z3.Or(*(request.session.like(f"{account}-*") for account in asked.suspended))
+
+
+def _trust(model: Model, kind: Kind) -> Iterator[Claim]:
+    trust = statements(model, f"{_role(model)} trust")
+    yield trust_claim(new_request(model, kind), trust, intent(model), model.stacks["access"].account)
+
+
+def _alone(model: Model, kind: Kind) -> Iterator[Claim]:
+    trust = statements(model, f"{_role(model)} trust")
+    yield alone_claim(new_request(model, kind), trust, model.stacks["access"].account)
+
+
+def _grants(model: Model, kind: Kind) -> Iterator[Claim]:
+    if kind is Kind.ROLE:
+        request = new_request(model, kind)
+        written = z3.And(request.action.like("execute-api:invoke"), request.resource.like(*granted_arns(model)))
+        may = z3.And(written, z3.Not(suspended(request, intent(model))))
+        decision = identity_allows(request, statements(model, f"{_role(model)} identity"))
+        is_it = request.is_session_of(model.access_role.arn) if model.access_role else FALSE
+        yield Claim(request, is_it, decision, may, may)
+
+
+def _guard(model: Model, kind: Kind) -> Iterator[Claim]:
+    role_ids = [model.access_role.role_id] if model.access_role else []
+    owner = model.stacks["access"].account
+    yield guard_claim(new_request(model, kind), guarded_policy(model), granted_arns(model), owner, role_ids)
+
+
+def _role(model: Model) -> str:
+    return model.access_role.name if model.access_role else ""
+
+
+PROPERTIES = (
+    Property(
+        "An access stack's role may call the methods that GrantedMethodArns lists, unless its session is of a suspended"
+        " consumer, and do nothing else",
+        _grants,
+    ),
+    Property(
+        "An access stack's role can be assumed by role sessions and users (with MFA, unless a parameter waives it) of"
+        " the consumer accounts, or of those of the organization, with the external id and a session name bound to"
+        " their account, and by nobody else",
+        _trust,
+    ),
+    Property("Nobody can assume an access stack's role without a permission of their own account", _alone),
+    Property(
+        "An API with the output GuardStatement answers only sessions of the access stack's role on what is granted",
+        _guard,
+    ),
+)
