@@ -64,7 +64,8 @@ _CALLS: dict[str, tuple[str, Named, dict[str, Any]]] = {
     "sqs:GetQueueAttributes": ("get_queue_attributes", _queue, {}),
     "sqs:PurgeQueue": ("purge_queue", _queue, {}),
     "sqs:ReceiveMessage": ("receive_message", _queue, {}),
-    "sqs:SendMessage": ("send_message", _queue, {"MessageBody": json.dumps({"path": "/echo"})}),
+    # Nobody receives it before the queues are emptied.
+    "sqs:SendMessage": ("send_message", _queue, {"MessageBody": "a", "DelaySeconds": 900}),
 }
 # The resources that such a call can name.
 _RESOURCES = {

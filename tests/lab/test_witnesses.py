@@ -139,6 +139,10 @@ def replay(own_lab: Lab) -> Replay:
         send_rewrites(emulator, found, send_witnesses(emulator, found, first=1, step=8))
     finally:
         own_lab.deploy(ACCOUNT_A, **AS_BEFORE)
+        sqs = own_lab.session(ACCOUNT_B).client("sqs")
+        for name in ("CallQueueArn", "FailedCallQueueArn"):
+            queue = own_lab.outputs[ACCOUNT_B][name].rpartition(":")[2]
+            sqs.purge_queue(QueueUrl=sqs.get_queue_url(QueueName=queue)["QueueUrl"])
     return found
 
 
