@@ -18,7 +18,6 @@ from access.case import Case
 from access.diff import Change, compare
 from access.model import Model
 from lab.accounts import ACCOUNT_A, ACCOUNT_B
-from lab.iam import create_role
 from lab.lab import STACK_NAMES, Lab
 from tests.access.mutations import faults, rewrites
 from tests.access.real_requests import Emulator, NotExpressibleError
@@ -121,15 +120,14 @@ class Replay:
 
 def read(lab: Lab) -> Model:
     a, b = lab.session(ACCOUNT_A), lab.session(ACCOUNT_B)
-    return deployed.read({"a": a, "b": b}, {"a": STACK_NAMES[ACCOUNT_A], "b": STACK_NAMES[ACCOUNT_B]}, lab.project)
+    return deployed.read({"a": a, "b": b}, {"a": STACK_NAMES[ACCOUNT_A], "b": STACK_NAMES[ACCOUNT_B]}, lab.sam.project)
 
 
 @pytest.fixture(scope="module")
 def replay(own_lab: Lab) -> Replay:
     """Witnesses of every tenth fault of a document as the lab deploys it, of every eighth as narrow as it can be."""
-    account = own_lab.session(ACCOUNT_A)
-    create_role(account, "more-executor", {"Effect": "Allow", "Action": "*", "Resource": "*"})
-    more = account.client("iam").get_role(RoleName="more-executor")["Role"]
+    own_lab.role(ACCOUNT_A, "more-executor", {"Effect": "Allow", "Action": "*", "Resource": "*"})
+    more = own_lab.session(ACCOUNT_A).client("iam").get_role(RoleName="more-executor")["Role"]
     found = Replay()
     emulator = Emulator(own_lab, read(own_lab), more["Arn"])
     send_witnesses(emulator, found, first=3, step=10)
