@@ -9,7 +9,7 @@ from typing import Any
 import z3
 
 from access.documents import Document, document, expand
-from access.fields import FALSE, TRUE
+from access.fields import FALSE, TRUE, all_of, any_of
 from access.iam import allowed, identity_allows
 from access.model import Intent, Model
 from access.properties import Claim, Property, may_become, new_request, statements
@@ -37,7 +37,7 @@ def guarded_policy(model: Model) -> Document:
 
 def trust_claim(request: Request, trust: list[Any], asked: Intent, owner: str) -> Claim:
     """State whom a trust policy must let in: exactly those whom the parameters ask for."""
-    may = z3.Or(*may_become(request, asked, owner))
+    may = any_of(*may_become(request, asked, owner))
     return Claim(request, TRUE, allowed(request, trust, owner=owner, trust=True), may, may)
 
 
@@ -48,15 +48,15 @@ def alone_claim(request: Request, trust: list[Any], owner: str) -> Claim:
 
 def guard_claim(request: Request, policy: Document, arns: list[str], owner: str, role_ids: Iterable[str]) -> Claim:
     """State that a resource policy admits sessions of some roles of its account, and nobody else."""
-    calls = z3.And(request.action.like("execute-api:invoke"), request.resource.like(*arns))
-    of_roles = z3.Or(*map(request.is_of_role, role_ids))
+    calls = all_of(request.action.like("execute-api:invoke"), request.resource.like(*arns))
+    of_roles = any_of(*map(request.is_of_role, role_ids))
     decision = allowed(request, policy["Statement"], owner=owner)
-    return Claim(request, calls, decision, of_roles, z3.And(of_roles, request.is_of(owner)))
+    return Claim(request, calls, decision, of_roles, all_of(of_roles, request.is_of(owner)))
 
 
 def suspended(request: Request, asked: Intent) -> Any:
     """Say when a request is of a session of a suspended consumer."""
-    return z3.Or(*(request.session.like(f"{account}-*") for account in asked.suspended))
+    return any_of(*(request.session.like(f"{account}-*") for account in asked.suspended))
 
 
 def _trust(model: Model, kind: Kind) -> Iterator[Claim]:
@@ -72,8 +72,8 @@ def _alone(model: Model, kind: Kind) -> Iterator[Claim]:
 def _grants(model: Model, kind: Kind) -> Iterator[Claim]:
     if kind is Kind.ROLE:
         request = new_request(model, kind)
-        written = z3.And(request.action.like("execute-api:invoke"), request.resource.like(*granted_arns(model)))
-        may = z3.And(written, z3.Not(suspended(request, intent(model))))
+        written = all_of(request.action.like("execute-api:invoke"), request.resource.like(*granted_arns(model)))
+        may = all_of(written, z3.Not(suspended(request, intent(model))))
         decision = identity_allows(request, statements(model, f"{_role(model)} identity"))
         is_it = request.is_session_of(model.access_role.arn) if model.access_role else FALSE
         yield Claim(request, is_it, decision, may, may)

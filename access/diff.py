@@ -16,7 +16,7 @@ from access.case import Case
 from access.contract import CONTRACT
 from access.decision import Decision, decide
 from access.documents import Document, document, listed
-from access.fields import FALSE, TRUE
+from access.fields import FALSE, TRUE, all_of, any_of
 from access.iam import allowed, identity_allows
 from access.matrix import call_arn
 from access.model import Model
@@ -208,7 +208,7 @@ class _Comparison:
                     tuple(_call(model, request, name) for model in self._models),
                     what=name,
                     route=name,
-                    preferred=z3.Or(*example),
+                    preferred=any_of(*example),
                 )
 
     def _sessions(self) -> Iterator[_Question]:
@@ -216,13 +216,13 @@ class _Comparison:
         for name in self._names("trust"):
             for kind in _MAY_ASSUME:
                 request = self._request(kind)
-                on_it = z3.And(request.resource.equals(self._arn(name)), request.action.like("sts:*"))
+                on_it = all_of(request.resource.equals(self._arn(name)), request.action.like("sts:*"))
                 assumes = request.action.like("sts:assumerole")
                 trust = [self._allowed(model, request, name, "trust") for model in self._models]
                 for what, action in ((f"assume {name}", assumes), (f"{{action}} on {name}", z3.Not(assumes))):
                     yield _Question(
                         request,
-                        tuple(z3.And(on_it, action, decision) for decision in trust),
+                        tuple(all_of(on_it, action, decision) for decision in trust),
                         what=what,
                         policy=f"{name} trust",
                     )
@@ -238,19 +238,19 @@ class _Comparison:
             invokes = FALSE
             if any(role == model.executor for model in self._models):
                 below = request.resource.like(*(f"{model.api_arn}/*" for model in self._models))
-                invokes = z3.And(request.action.like("execute-api:invoke"), below)
+                invokes = all_of(request.action.like("execute-api:invoke"), below)
                 on_route = (is_call_of(model, request, route) for model in self._models for route in model.routes)
-                beyond = z3.And(is_it, invokes, z3.Not(z3.Or(*on_route)))
+                beyond = all_of(is_it, invokes, z3.Not(any_of(*on_route)))
                 yield _Question(
                     request,
-                    tuple(z3.And(beyond, grant) for grant in granted),
+                    tuple(all_of(beyond, grant) for grant in granted),
                     what="calls for which there is no route yet",
                     identity=f"{name} identity",
                     who=who,
                 )
             yield _Question(
                 request,
-                tuple(z3.And(is_it, z3.Not(invokes), grant) for grant in granted),
+                tuple(all_of(is_it, z3.Not(invokes), grant) for grant in granted),
                 what="{action} on {resource}",
                 identity=f"{name} identity",
                 by_action=True,
@@ -270,13 +270,13 @@ class _Comparison:
                 request = self._request(kind)
                 # A route that is added or removed is compared as such.
                 source = request.key("aws:SourceArn")
-                of_route = z3.And(source.present, source.like(*self._sources_of_changed_routes()))
-                on_it = z3.And(request.resource.equals(arn), request.action.like(f"{service}:*"), z3.Not(of_route))
+                of_route = all_of(source.present, source.like(*self._sources_of_changed_routes()))
+                on_it = all_of(request.resource.equals(arn), request.action.like(f"{service}:*"), z3.Not(of_route))
                 if not is_there[0]:
-                    on_it = z3.And(on_it, z3.Not(request.is_of(self._owner(name))))
+                    on_it = all_of(on_it, z3.Not(request.is_of(self._owner(name))))
                 yield _Question(
                     request,
-                    tuple(z3.And(on_it, self._allowed(model, request, name, "resource")) for model in self._models),
+                    tuple(all_of(on_it, self._allowed(model, request, name, "resource")) for model in self._models),
                     what=f"{{action}} on {name}",
                     policy=f"{name} resource",
                     by_action=True,
@@ -296,23 +296,23 @@ class _Comparison:
 
     def _answer(self, question: _Question) -> Iterator[Change]:
         before, after = question.decisions
-        preferred = z3.And(question.preferred, self._is_stranger(question))
-        for gained, formula in ((True, z3.And(after, z3.Not(before))), (False, z3.And(before, z3.Not(after)))):
+        preferred = all_of(question.preferred, self._is_stranger(question))
+        for gained, formula in ((True, all_of(after, z3.Not(before))), (False, all_of(before, z3.Not(after)))):
             remaining = formula
             for _ in range(_MOST):
-                found = solve(question.request, z3.And(remaining, preferred))
+                found = solve(question.request, all_of(remaining, preferred))
                 if found is None:
                     found = solve(question.request, remaining)
                 if found is None:
                     break
                 case = question.request.witness(found, self._actions, self._arns)
-                remaining = z3.And(remaining, z3.Not(self._alike(question, case, found)))
+                remaining = all_of(remaining, z3.Not(self._alike(question, case, found)))
                 yield self._change(question, case, gained=gained)
 
     def _is_stranger(self, question: _Question) -> Any:
         """Say when a principal is none of the stacks' own roles: they have fewer rights than their account can give."""
         others = [arn for arn in self._roles if not question.identity and arn not in self._executors]
-        return z3.Not(z3.Or(*map(question.request.is_session_of, others)))
+        return z3.Not(any_of(*map(question.request.is_session_of, others)))
 
     def _alike(self, question: _Question, case: Case, found: Any) -> Any:
         """Say which requests are told by the same line: of the same kind of caller, on the same kind of resource."""
@@ -323,14 +323,14 @@ class _Comparison:
         elif case.principal.arn in self._executors:
             alike.append(request.is_session_of(case.principal.arn))
         elif self._is_another_executor(case):
-            alike.append(z3.Or(*map(request.is_of_role, self._more_roles)))
+            alike.append(any_of(*map(request.is_of_role, self._more_roles)))
         elif request.is_iam:
             known = {account for accounts in self._accounts.values() for account in accounts}
             same = next((ids for ids in self._accounts.values() if case.principal.account in ids), None)
             alike.append(request.is_of(*same) if same else z3.Not(request.is_of(*known)))
             executors = [*map(request.is_session_of, self._executors), *map(request.is_of_role, self._more_roles)]
-            alike.append(z3.Not(z3.Or(*executors)))
-        return z3.And(*alike)
+            alike.append(z3.Not(any_of(*executors)))
+        return all_of(*alike)
 
     def _change(self, question: _Question, case: Case, *, gained: bool) -> Change:
         (old, before), (new, after) = (self._decide(question, case, model) for model in self._models)
@@ -420,7 +420,7 @@ def _call(model: Model, request: Request, name: str) -> Any:
     if not route or (request.kind is Kind.ANONYMOUS and route.authorizer == "AWS_IAM"):
         return FALSE
     on_api, decision = api_calls(model, request)
-    return z3.And(on_api, is_call_of(model, request, route), decision)
+    return all_of(on_api, is_call_of(model, request, route), decision)
 
 
 def _unguarded(model: Model) -> set[str]:

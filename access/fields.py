@@ -18,6 +18,30 @@ TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
 _ANY_WORD = "other"
 
 
+def any_of(*formulas: Any) -> Any:
+    """Say when one of some formulas holds: `z3.Or`, whose coercion of its arguments costs more than solving."""
+    relevant = [formula for formula in formulas if formula is not FALSE]
+    if any(formula is TRUE for formula in relevant):
+        return TRUE
+    return _join(z3.Z3_mk_or, relevant) if relevant else FALSE
+
+
+def all_of(*formulas: Any) -> Any:
+    """Say when all of some formulas hold, as `z3.And`."""
+    relevant = [formula for formula in formulas if formula is not TRUE]
+    if any(formula is FALSE for formula in relevant):
+        return FALSE
+    return _join(z3.Z3_mk_and, relevant) if relevant else TRUE
+
+
+def _join(operation: Any, formulas: list[Any]) -> Any:
+    if len(formulas) == 1:
+        return formulas[0]
+    context = z3.main_ctx()
+    arguments = (z3.Ast * len(formulas))(*(formula.as_ast() for formula in formulas))
+    return z3.BoolRef(operation(context.ref(), len(formulas), arguments), context)
+
+
 class NotModelledError(Exception):
     """A policy uses something of IAM that this logic does not model."""
 
@@ -40,7 +64,7 @@ class Field:
 
     def like(self, *globs: str) -> Any:
         """Say when the field matches one of some patterns."""
-        return z3.Or(*(TRUE if glob == "*" else self.matches(patterns.glob(glob)) for glob in globs))
+        return any_of(*(TRUE if glob == "*" else self.matches(patterns.glob(glob)) for glob in globs))
 
     def equals(self, text: str) -> Any:
         """Say when the field is a text."""
@@ -61,7 +85,7 @@ class Field:
 
     def resembles(self, model: Any) -> Any:
         """Say when the field matches the same patterns as in a model of the solver."""
-        return z3.And(*(atom if holds(model, atom) else z3.Not(atom) for atom in self._patterns.values()))
+        return all_of(*(atom if holds(model, atom) else z3.Not(atom) for atom in self._patterns.values()))
 
     def value(self, model: Any, candidates: Iterable[str] = ()) -> str:
         """Return a string that fits a model of the solver: a candidate, if one does, or a word that says little."""
@@ -77,9 +101,9 @@ class Field:
 def _law(name: str, among: tuple[Pattern, ...], alphabet: str, values: tuple[str, ...]) -> Any:
     """Say which combinations there are; kept, because formulas cost z3's Python interface more than solving them."""
     atoms = [(z3.Not(atom), atom) for atom in (_atom(name, index) for index in range(len(among)))]
-    return z3.Or(
+    return any_of(
         *(
-            z3.And(*(literals[truth] for literals, truth in zip(atoms, combination, strict=True)))
+            all_of(*(literals[truth] for literals, truth in zip(atoms, combination, strict=True)))
             for combination in _combinations(among, alphabet, values)
         )
     )
@@ -111,7 +135,7 @@ class Account:
 
     def like(self, *globs: str) -> Any:
         """Say when it matches one of some patterns, each of them an id or `*`."""
-        return z3.Or(*map(self._matches, globs))
+        return any_of(*map(self._matches, globs))
 
     def _matches(self, glob: str) -> Any:
         if glob == "*":
@@ -134,10 +158,10 @@ class Account:
             named = {account: field.like(f"{account}{text}*") for account in self.ids}
             # A field that begins with an id that nothing names may carry this one, if nothing names it either.
             same = z3.Bool(f"{self._name} same in {id(field)}")
-            unnamed = z3.And(field.matches(patterns.account_then(text)), z3.Not(z3.Or(*named.values())))
-            cases = [z3.And(self.ids[account], carried) for account, carried in named.items()]
-            laws.append(begins == z3.Or(*cases, z3.And(z3.Not(z3.Or(*self.ids.values())), unnamed, same)))
-        return z3.And(*laws)
+            unnamed = all_of(field.matches(patterns.account_then(text)), z3.Not(any_of(*named.values())))
+            cases = [all_of(self.ids[account], carried) for account, carried in named.items()]
+            laws.append(begins == any_of(*cases, all_of(z3.Not(any_of(*self.ids.values())), unnamed, same)))
+        return all_of(*laws)
 
     def value(self, model: Any) -> str:
         """Return an id that fits a model of the solver."""

@@ -13,7 +13,7 @@ import z3
 
 from access import patterns
 from access.documents import listed
-from access.fields import FALSE, TRUE, NotModelledError
+from access.fields import FALSE, TRUE, NotModelledError, all_of, any_of
 from access.request import Key, Kind, Request
 
 type Statement = Mapping[str, Any]
@@ -49,17 +49,17 @@ def allowed(
         named, delegated = _principals(statement, request)
         applies = _applies(statement, request, trust=trust)
         if _effect(statement) == "Deny":
-            denials.append(z3.And(z3.Or(named, delegated), applies))
+            denials.append(all_of(any_of(named, delegated), applies))
         else:
-            grants.append(z3.And(named, applies))
-            delegations.append(z3.And(delegated, applies))
-    granted, delegated = z3.Or(*grants), z3.Or(*delegations)
-    not_denied = z3.Not(z3.Or(*denials))
+            grants.append(all_of(named, applies))
+            delegations.append(all_of(delegated, applies))
+    granted, delegated = any_of(*grants), any_of(*delegations)
+    not_denied = z3.Not(any_of(*denials))
     if not request.is_iam:
-        return z3.And(granted, not_denied)
-    same_account = z3.Or(granted, z3.And(identity, delegated if trust else TRUE))
-    other_account = z3.And(z3.Or(granted, delegated), identity)
-    return z3.And(z3.If(request.is_of(owner), same_account, other_account), not_denied)
+        return all_of(granted, not_denied)
+    same_account = any_of(granted, all_of(identity, delegated if trust else TRUE))
+    other_account = all_of(any_of(granted, delegated), identity)
+    return all_of(z3.If(request.is_of(owner), same_account, other_account), not_denied)
 
 
 def identity_allows(request: Request, identity_policy: Iterable[Statement]) -> Any:
@@ -79,7 +79,7 @@ def identity_allows(request: Request, identity_policy: Iterable[Statement]) -> A
             raise NotModelledError("an identity policy that names a principal: IAM refuses it")
         applies = _applies(statement, request)
         (grants if _effect(statement) == "Allow" else denials).append(applies)
-    return z3.And(z3.Or(*grants), z3.Not(z3.Or(*denials)))
+    return all_of(any_of(*grants), z3.Not(any_of(*denials)))
 
 
 def _effect(statement: Statement) -> str:
@@ -93,7 +93,7 @@ def _principals(statement: Statement, request: Request) -> tuple[Any, Any]:
     """Say when a statement names the principal itself, and when it names its account."""
     if "NotPrincipal" in statement:
         named, delegated = _named(statement["NotPrincipal"], request)
-        return z3.Not(z3.Or(named, delegated)), FALSE
+        return z3.Not(any_of(named, delegated)), FALSE
     if "Principal" not in statement:
         raise NotModelledError("a resource policy's statement without principal")
     return _named(statement["Principal"], request)
@@ -116,7 +116,7 @@ def _named(element: Any, request: Request) -> tuple[Any, Any]:
                 named.append(request.principal_like(value))
             else:
                 raise NotModelledError(f"principal {kind}: {value}")
-    return z3.Or(*named), z3.Or(*delegated)
+    return any_of(*named), any_of(*delegated)
 
 
 def parts(statement: Statement, request: Request, *, trust: bool = False) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def parts(statement: Statement, request: Request, *, trust: bool = False) -> dic
     matched = request.action.like(*actions)
     found = {"Action": matched if "Action" in statement else z3.Not(matched)}
     if {"Principal", "NotPrincipal"} & set(statement):
-        found["Principal"] = z3.Or(*_principals(statement, request))
+        found["Principal"] = any_of(*_principals(statement, request))
     if not trust or {"Resource", "NotResource"} & set(statement):
         resources = listed(statement.get("Resource", statement.get("NotResource")))
         for resource in resources:
@@ -150,7 +150,7 @@ def parts(statement: Statement, request: Request, *, trust: bool = False) -> dic
 
 
 def _applies(statement: Statement, request: Request, *, trust: bool = False) -> Any:
-    return z3.And(*parts(statement, request, trust=trust).values())
+    return all_of(*parts(statement, request, trust=trust).values())
 
 
 def _condition(operator: str, name: str, values: Sequence[str], request: Request) -> Any:
@@ -158,9 +158,9 @@ def _condition(operator: str, name: str, values: Sequence[str], request: Request
     qualifier, _, rest = operator.rpartition(":")
     base = rest.removesuffix("IfExists")
     if base == "Null":
-        return z3.Or(*(z3.Not(key.present) if value == "true" else key.present for value in values))
+        return any_of(*(z3.Not(key.present) if value == "true" else key.present for value in values))
     negated = "Not" in base
-    matched = z3.Or(*(_matches(base.replace("Not", ""), key, str(value), request) for value in values))
+    matched = any_of(*(_matches(base.replace("Not", ""), key, str(value), request) for value in values))
     holds = z3.Not(matched) if negated else matched
     # Every key here has one value, or none: of no value, all do and none does.
     absent = {"": negated or base != rest, "ForAllValues": True, "ForAnyValue": False}[qualifier]

@@ -14,7 +14,7 @@ import z3
 
 from access import contract, patterns
 from access.documents import listed
-from access.fields import FALSE, TRUE, Field
+from access.fields import FALSE, TRUE, Field, all_of, any_of
 from access.iam import allowed, identity_allows
 from access.model import Intent, Model, Role, Route, Use
 from access.request import Kind, Request
@@ -155,9 +155,9 @@ def prove(property_: Property, model: Model) -> Verdict:
     for violation in property_.violations(model):
         return Verdict(False, time.perf_counter() - started, violation)
     for claim in (claim for kind in Kind for claim in property_.claims(model, kind)):
-        too_much = z3.And(claim.allowed, z3.Not(claim.intended))
-        too_little = z3.And(claim.needed, z3.Not(claim.allowed))
-        found = find(claim, z3.Or(too_much, too_little))
+        too_much = all_of(claim.allowed, z3.Not(claim.intended))
+        too_little = all_of(claim.needed, z3.Not(claim.allowed))
+        found = find(claim, any_of(too_much, too_little))
         if found is not None:
             gained = z3.is_true(found.eval(claim.allowed, model_completion=True))
             problem = "allowed, but not intended" if gained else "intended, but not allowed"
@@ -195,7 +195,7 @@ def find(claim: Claim, formula: Any) -> Any:
     Raises:
         UndecidedError: z3 did not decide within a minute.
     """
-    return solve(claim.request, z3.And(claim.domain, formula))
+    return solve(claim.request, all_of(claim.domain, formula))
 
 
 def solve(request: Request, formula: Any) -> Any:
@@ -279,7 +279,7 @@ def is_call_of(model: Model, request: Request, route: Route) -> Any:
         return request.resource.matches(prefix + patterns.route(candidate.method, candidate.path))
 
     better = [other for other in model.routes if other is not route and _precedes(other, route)]
-    return z3.And(fits(route), z3.Not(z3.Or(*map(fits, better))))
+    return all_of(fits(route), z3.Not(any_of(*map(fits, better))))
 
 
 def _precedes(one: Route, other: Route) -> bool:
@@ -295,14 +295,14 @@ def _precedes(one: Route, other: Route) -> bool:
 def _may_call(model: Model, request: Request) -> Any:
     promised = [route for route in model.routes if route.promised]
     others = [route for route in model.routes if not route.promised]
-    return z3.And(
+    return all_of(
         request.resource.like(*(method_arn(model, route) for route in promised)) if promised else FALSE,
-        z3.Not(z3.Or(*(is_call_of(model, request, route) for route in others))),
+        z3.Not(any_of(*(is_call_of(model, request, route) for route in others))),
     )
 
 
 def _must_call(model: Model, request: Request) -> Any:
-    return z3.Or(*(is_call_of(model, request, route) for route in model.routes if route.promised))
+    return any_of(*(is_call_of(model, request, route) for route in model.routes if route.promised))
 
 
 # --- Who gets a session -----------------------------------------------------------------------------------------------
@@ -317,8 +317,8 @@ def executor_trust(model: Model, request: Request) -> Any:
 def _executor_trust(model: Model, kind: Kind) -> Iterator[Claim]:
     request, intent = new_request(model, kind), model.intent
     may_assume, may_tag = may_become(request, intent, model.stacks["a"].account)
-    needed = z3.And(may_assume, request.is_of(*intent.admitted))
-    yield Claim(request, TRUE, executor_trust(model, request), z3.Or(may_assume, may_tag), needed)
+    needed = all_of(may_assume, request.is_of(*intent.admitted))
+    yield Claim(request, TRUE, executor_trust(model, request), any_of(may_assume, may_tag), needed)
 
 
 def may_become(request: Request, intent: Intent, owner: str) -> tuple[Any, Any]:
@@ -339,29 +339,29 @@ def may_become(request: Request, intent: Intent, owner: str) -> tuple[Any, Any]:
 
     by_type = {
         Kind.ROLE: TRUE if intent.identity_center else z3.Not(request.principal_like(_IDENTITY_CENTER)),
-        Kind.USER: z3.And(mfa.present, mfa.like("true")) if intent.mfa else TRUE,
+        Kind.USER: all_of(mfa.present, mfa.like("true")) if intent.mfa else TRUE,
     }
     is_consumer = request.is_of(*intent.consumers)
     if intent.organization:
         organization, paths = request.key("aws:PrincipalOrgID"), request.key("aws:PrincipalOrgPaths")
-        in_paths = z3.And(paths.present, z3.Or(*map(paths.like, intent.organization_paths)))
-        is_consumer = z3.And(
+        in_paths = all_of(paths.present, any_of(*map(paths.like, intent.organization_paths)))
+        is_consumer = all_of(
             organization.present,
             organization.like(intent.organization),
             in_paths if intent.organization_paths else TRUE,
             z3.Not(request.is_of(owner)),
         )
-    may_pass = z3.And(is_consumer, z3.Or(*map(request.principal_like, intent.caller_arns)))
-    may_assume = z3.And(
+    may_pass = all_of(is_consumer, any_of(*map(request.principal_like, intent.caller_arns)))
+    may_assume = all_of(
         request.action.like("sts:assumerole"),
         may_pass,
         external_id.present,
         external_id.like(*intent.external_ids),
-        z3.Or(*map(named_for, intent.session_names)),
+        any_of(*map(named_for, intent.session_names)),
         by_type.get(request.kind, FALSE),
     )
     # Tags and a source identity go with AssumeRole and grant nothing on their own.
-    may_tag = z3.And(request.action.like("sts:tagsession", "sts:setsourceidentity"), may_pass)
+    may_tag = all_of(request.action.like("sts:tagsession", "sts:setsourceidentity"), may_pass)
     return may_assume, may_tag
 
 
@@ -382,14 +382,14 @@ def _service_trust(model: Model, kind: Kind) -> Iterator[Claim]:
         request = new_request(model, kind)
         account = model.stacks[role.side].account
         source = request.key("aws:SourceAccount")
-        on_behalf = z3.And(source.present, source.like(account))
+        on_behalf = all_of(source.present, source.like(account))
         assumes = request.action.like("sts:assumerole")
-        of_service = {service: z3.And(assumes, request.is_service(service)) for service in role.services}
+        of_service = {service: all_of(assumes, request.is_service(service)) for service in role.services}
         intended = [
-            is_it if service in _SOURCELESS else z3.And(is_it, on_behalf) for service, is_it in of_service.items()
+            is_it if service in _SOURCELESS else all_of(is_it, on_behalf) for service, is_it in of_service.items()
         ]
         decision = allowed(request, statements(model, f"{role.name} trust"), owner=account, trust=True)
-        yield Claim(request, TRUE, decision, z3.Or(*intended), z3.And(on_behalf, z3.Or(*of_service.values())))
+        yield Claim(request, TRUE, decision, any_of(*intended), all_of(on_behalf, any_of(*of_service.values())))
 
 
 # --- Who may call -----------------------------------------------------------------------------------------------------
@@ -401,7 +401,7 @@ def _executor_identity(model: Model, kind: Kind) -> Iterator[Claim]:
     request = new_request(model, kind)
     decision = identity_allows(request, statements(model, f"{model.executor.name} identity"))
     invokes = request.action.like("execute-api:invoke")
-    intended, needed = (z3.And(invokes, calls(model, request)) for calls in (_may_call, _must_call))
+    intended, needed = (all_of(invokes, calls(model, request)) for calls in (_may_call, _must_call))
     yield Claim(request, request.is_session_of(model.executor.arn), decision, intended, needed)
 
 
@@ -410,7 +410,7 @@ def api_calls(model: Model, request: Request) -> tuple[Any, Any]:
     _, identity = as_deployed(model, request, [model.executor])
     owner = model.stacks["a"].account
     decision = allowed(request, statements(model, f"{model.api} resource"), owner=owner, identity=identity)
-    on_api = z3.And(request.action.like("execute-api:invoke"), request.resource.like(f"{model.api_arn}/*"))
+    on_api = all_of(request.action.like("execute-api:invoke"), request.resource.like(f"{model.api_arn}/*"))
     return on_api, decision
 
 
@@ -420,12 +420,12 @@ def _api_calls(
     request = new_request(model, kind, session=session)
     on_api, decision = api_calls(model, request)
     executor = request.is_session_of(model.executor.arn)
-    admitted = z3.Not(z3.Or(*(request.session.like(f"{account}-*") for account in model.intent.suspended)))
+    admitted = z3.Not(any_of(*(request.session.like(f"{account}-*") for account in model.intent.suspended)))
     # Their own policies are not part of these stacks.
-    others = z3.Or(*map(request.is_of_role, model.intent.more_role_ids))
-    intended = z3.And(admitted, z3.Or(z3.And(executor, _may_call(model, request)), others))
-    needed = z3.And(admitted, executor, _must_call(model, request))
-    yield Claim(request, z3.And(on_api, domain(request)), decision, intended, needed)
+    others = any_of(*map(request.is_of_role, model.intent.more_role_ids))
+    intended = all_of(admitted, any_of(all_of(executor, _may_call(model, request)), others))
+    needed = all_of(admitted, executor, _must_call(model, request))
+    yield Claim(request, all_of(on_api, domain(request)), decision, intended, needed)
 
 
 def _calls_of_outsiders(model: Model, kind: Kind) -> Iterator[Claim]:
@@ -436,7 +436,7 @@ def _calls_of_insiders(model: Model, kind: Kind) -> Iterator[Claim]:
     def insider(request: Request) -> Any:
         executors = [request.is_session_of(model.executor.arn)]
         executors += map(request.is_of_role, model.intent.more_role_ids)
-        return z3.And(request.is_of(model.stacks["a"].account), z3.Not(z3.Or(*executors)))
+        return all_of(request.is_of(model.stacks["a"].account), z3.Not(any_of(*executors)))
 
     return _api_calls(model, kind, insider)
 
@@ -447,16 +447,16 @@ def _consumer_that_the_backend_sees(model: Model, kind: Kind) -> Iterator[Claim]
     name = first.session_to_be
     # The backend takes what is between the colon of `aws:userid` (<role id>:<session name>) and the first hyphen.
     begins = first.account.begins(name, "-") if first.is_iam else FALSE
-    is_consumer = z3.And(begins, first.is_of(*model.intent.consumers))
+    is_consumer = all_of(begins, first.is_of(*model.intent.consumers))
     for call in _api_calls(model, Kind.ROLE, session=name):
-        domain = z3.And(
+        domain = all_of(
             call.domain,
             executor_trust(model, first),
             first.action.like("sts:assumerole"),
             call.request.is_session_of(model.executor.arn),
         )
         claim = Claim(call.request, domain, call.allowed, is_consumer, FALSE)
-        yield replace(claim, domain=z3.And(domain, first.guarantees))
+        yield replace(claim, domain=all_of(domain, first.guarantees))
 
 
 # --- What the roles may do --------------------------------------------------------------------------------------------
@@ -482,12 +482,12 @@ def _identity(model: Model, request: Request, domain: Any, document: str, uses: 
         for actions, suffixes, required in (_READ_RIGHTS if use.event_source else _RIGHTS).get(use.type, ()):
             # X-Ray's actions do not support resource-level permissions.
             resources = [f"{use.arn}{suffix}" for suffix in suffixes]
-            right = z3.And(request.action.like(*map(str.lower, actions)), request.resource.like(*resources))
+            right = all_of(request.action.like(*map(str.lower, actions)), request.resource.like(*resources))
             intended.append(right)
             if required:
                 needed.append(right)
     decision = identity_allows(request, statements(model, document))
-    return Claim(request, domain, decision, z3.Or(*intended), z3.Or(*needed))
+    return Claim(request, domain, decision, any_of(*intended), any_of(*needed))
 
 
 def as_deployed(model: Model, request: Request, roles: Iterable[Role]) -> tuple[Any, Any]:
@@ -497,7 +497,7 @@ def as_deployed(model: Model, request: Request, roles: Iterable[Role]) -> tuple[
         z3.Implies(is_session, identity_allows(request, statements(model, f"{name} identity")))
         for name, is_session in sessions.items()
     )
-    return z3.Or(*sessions.values()), z3.And(*identity)
+    return any_of(*sessions.values()), all_of(*identity)
 
 
 # --- What the resources' own policies allow ---------------------------------------------------------------------------
@@ -511,7 +511,7 @@ def _invocations(model: Model, kind: Kind) -> Iterator[Claim]:
         of_stack, identity = as_deployed(model, request, roles)
         decision = allowed(request, statements(model, f"{name} resource"), owner=account, identity=identity)
         source = request.key("aws:SourceArn")
-        by_route = z3.And(
+        by_route = all_of(
             request.is_service("apigateway.amazonaws.com"),
             source.present,
             source.like(
@@ -524,11 +524,11 @@ def _invocations(model: Model, kind: Kind) -> Iterator[Claim]:
         )
         users = [role.arn for role in roles if any(use.arn == arn for use in role.uses)]
         invokes = request.action.like("lambda:invokefunction")
-        intended = z3.And(invokes, z3.Or(by_route, *map(request.is_session_of, users)))
-        domain = z3.And(
+        intended = all_of(invokes, any_of(by_route, *map(request.is_session_of, users)))
+        domain = all_of(
             request.resource.like(arn),
             request.action.like("lambda:*"),
-            z3.Or(z3.Not(request.is_of(account)), of_stack),
+            any_of(z3.Not(request.is_of(account)), of_stack),
         )
         yield Claim(request, domain, decision, intended, intended)
 
@@ -541,16 +541,16 @@ def _resource_policies(model: Model, kind: Kind) -> Iterator[Claim]:
             request = new_request(model, kind)
             account = model.stacks[side].account
             source, tls = request.key("aws:SourceAccount"), request.key("aws:SecureTransport")
-            secure = z3.Or(tls.like("true"), z3.Not(request.action.like(*what.with_tls))) if what.with_tls else TRUE
-            on_behalf = z3.And(source.present, source.like(account), request.action.like(*what.by_services))
+            secure = any_of(tls.like("true"), z3.Not(request.action.like(*what.with_tls))) if what.with_tls else TRUE
+            on_behalf = all_of(source.present, source.like(account), request.action.like(*what.by_services))
             services = model.publishers(arn) if governed == "AWS::SNS::Topic" else {"*"}
-            by_service = z3.And(z3.Or(*map(request.is_service, services)), on_behalf)
+            by_service = all_of(any_of(*map(request.is_service, services)), on_behalf)
             decision = allowed(
                 request, statements(model, f"{name} resource"), owner=account, trust=governed == "AWS::KMS::Key"
             )
-            own = z3.And(secure, request.is_of(account))
-            domain = z3.And(request.resource.like(arn, f"{arn}{what.below}"), request.action.like(what.actions))
-            yield Claim(request, domain, decision, z3.Or(own, z3.And(secure, by_service)), own)
+            own = all_of(secure, request.is_of(account))
+            domain = all_of(request.resource.like(arn, f"{arn}{what.below}"), request.action.like(what.actions))
+            yield Claim(request, domain, decision, any_of(own, all_of(secure, by_service)), own)
 
 
 def other_ways_in(model: Model) -> Iterator[str]:

@@ -19,7 +19,7 @@ import z3
 
 from access import patterns
 from access.case import Case, Principal
-from access.fields import FALSE, TRUE, Account, Field, NotModelledError, holds
+from access.fields import FALSE, TRUE, Account, Field, NotModelledError, all_of, holds
 
 
 class Kind(Enum):
@@ -185,7 +185,7 @@ class Request:
                 name = self.session.like(*rest)
             case _:
                 name = self._name.like(*rest)
-        return z3.And(z3.BoolVal(known), self.account.like(account), name)
+        return all_of(z3.BoolVal(known), self.account.like(account), name)
 
     def _arn_parts(self) -> tuple[str, str]:
         parts = {Kind.ROOT: ("iam", "root"), Kind.FEDERATED: ("sts", "federated-user/"), Kind.USER: ("iam", "user/")}
@@ -212,7 +212,7 @@ class Request:
             case _:
                 first = self.account.like
         if colon and ":" not in tail:
-            return z3.And(first(head), self.session.like(tail))
+            return all_of(first(head), self.session.like(tail))
         if not colon and pattern.endswith("*") and patterns.is_literal(pattern[:-1]):
             return first(pattern)
         if patterns.is_literal(pattern):
@@ -222,7 +222,7 @@ class Request:
     @property
     def guarantees(self) -> Any:
         """What AWS guarantees of any request, whoever makes it."""
-        return z3.And(*self._laws, self.account.guarantees, *(field.guarantees for field in self._free))
+        return all_of(*self._laws, self.account.guarantees, *(field.guarantees for field in self._free))
 
     @property
     def keys(self) -> Mapping[str, Key]:
