@@ -1,25 +1,16 @@
-"""What the access tests share: the deployed policies, a second API, and the programs that not every machine has."""
+"""What the access tests share: a second API, and the programs that not every machine has."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 
-from access import deployed
 from access.model import Model, load
-from access.templates import Side
-from lab.accounts import ACCOUNT_A, ACCOUNT_B
-from lab.lab import STACK_NAMES
 from tests.access import second_api
 from tests.access.oracles import FOLDER
-
-if TYPE_CHECKING:
-    from lab.lab import Lab
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +23,6 @@ def model() -> Model:
 def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with another API in the same templates."""
     return second_api.write(tmp_path_factory.mktemp("second"))
-
-
-@pytest.fixture(scope="session")
-def read_back(lab: Lab) -> Model:
-    """The policies as they are after a real deployment."""
-    sessions: dict[Side, boto3.Session] = {"a": lab.session(ACCOUNT_A), "b": lab.session(ACCOUNT_B)}
-    return deployed.read(sessions, {"a": STACK_NAMES[ACCOUNT_A], "b": STACK_NAMES[ACCOUNT_B]})
 
 
 @pytest.fixture(scope="session")

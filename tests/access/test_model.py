@@ -1,4 +1,4 @@
-"""The model of the templates, of another API in them, and of a deployment."""
+"""The model of the templates, and of another API in them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from access import deployed
 from access.contract import Example
-from access.documents import Document, UnknownPolicyError
-from access.model import Model, assemble, load
-from access.stack import ModelError, from_template
-from access.templates import PROJECT, transformed
+from access.documents import UnknownPolicyError
+from access.model import load
+from access.stack import ModelError
+from access.templates import transformed
 from lab import workarounds
-from lab.accounts import ACCOUNT_A, ACCOUNT_B
-from lab.lab import STACK_NAMES, Lab
+from lab.accounts import ACCOUNT_B
 from tests.access import second_api
 from tests.access.test_properties import change_a, copied
 
@@ -133,25 +131,6 @@ def test_a_policy_that_nothing_would_judge_is_not_overlooked(change: Any, second
 # --- A deployment -----------------------------------------------------------------------------------------------------
 
 
-def test_the_deployment_has_the_policies_of_the_templates_and_no_other(lab: Lab, read_back: Model) -> None:
-    expected = templates_of(read_back)
-    assert set(read_back.documents) == set(expected.documents)
-    for name in read_back.documents:
-        assert canonical(read_back[name]) == canonical(expected[name]), name
-    assert [(str(route), route.authorizer, route.function, route.granted) for route in read_back.routes] == [
-        (str(route), route.authorizer, route.function, route.granted) for route in load().routes
-    ]
-
-
-def templates_of(read_back: Model) -> Model:
-    """Make the model of the templates with a deployment's names and parameters."""
-    a, b = (
-        from_template(side, PROJECT, stack.account, stack.region, dict(stack.parameters), physical=stack.physical)
-        for side, stack in read_back.stacks.items()
-    )
-    return assemble(PROJECT, a, b)
-
-
 def test_what_the_lab_asks_otherwise_changes_nothing_but_session_names_and_mfa() -> None:
     """What is proven of the defaults, and cannot be deployed in the lab, differs in these two conditions only."""
     asked = {
@@ -171,32 +150,3 @@ def test_what_the_lab_asks_otherwise_changes_nothing_but_session_names_and_mfa()
 
 def parameters() -> set[str]:
     return set(transformed("a")["Parameters"])
-
-
-def test_an_account_without_the_stack_is_an_error(lab: Lab) -> None:
-    with pytest.raises(deployed.ReadError, match="no-such-stack"):
-        deployed.read({"a": lab.session(ACCOUNT_A)}, {"a": "no-such-stack", "b": STACK_NAMES[ACCOUNT_B]})
-
-
-def test_a_stack_of_another_template_is_an_error(lab: Lab) -> None:
-    with pytest.raises(deployed.ReadError, match="has parameters that the template does not have"):
-        deployed.read({"a": lab.session(ACCOUNT_B)}, {"a": STACK_NAMES[ACCOUNT_B], "b": ""})
-
-
-def canonical(document: Document) -> list[Any]:
-    """Leave out what means nothing: the order of statements, a list around one value, ids that Lambda makes up."""
-    statements = []
-    for statement in document["Statement"]:
-        plain = {key: _plain(value) for key, value in statement.items() if value}
-        if isinstance(plain.get("Principal"), dict) and plain["Principal"].get("Service") == "apigateway.amazonaws.com":
-            del plain["Sid"]
-        statements.append(plain)
-    return sorted(statements, key=str)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in sorted(value.items())}
-    if isinstance(value, list):
-        return value[0] if len(value) == 1 else sorted(value)
-    return value

@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,9 @@ from access.properties import PROPERTIES
 from access.report import Report, examine, html, terminal
 from access.templates import PROJECT
 from access.variants import variants
-from lab.accounts import ACCOUNT_A, ACCOUNT_B
-from lab.lab import Lab
 from tests.access import oracles
 from tests.access.oracles import FOLDER
 from tests.access.test_properties import change_a, copied, grant
-from tests.lab.foreign.apis import deploy_access, outputs
 
 CELL = "✕ no: A workload of account B, posing as account 333333333333, Assume the role"
 
@@ -199,58 +195,6 @@ def test_the_command_says_what_it_cannot_decide(
     assert main(["--output", str(tmp_path / "page.html")]) == 2
     assert "NotModelledError: DateLessThan" in capsys.readouterr().out
     assert not (tmp_path / "page.html").exists()
-
-
-@pytest.mark.parametrize("sides", [("a",), ("b",), ("a", "b")])
-def test_the_command_reads_deployed_policies_with_profiles(
-    lab: Lab,
-    sides: tuple[str, ...],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    for name, value in lab.environment.items():
-        monkeypatch.setenv(name, value)
-    profiles = {"a": ACCOUNT_A, "b": ACCOUNT_B}
-    options = [option for side in sides for option in (f"--profile-{side}", profiles[side])]
-    assert main([*options, "--output", str(tmp_path / "page.html")]) == 0
-    shown = capsys.readouterr().out
-    assert shown.count("as deployed in stack") == len(sides)
-
-
-@pytest.fixture
-def access_stack_name(lab: Lab) -> Iterator[str]:
-    arns = [f"arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/prod/{call}" for call in ("GET/a", "POST/a/*/b")]
-    given = {"ConsumerAccountIds": "222222222222", "ExternalId": "of-a-shop", "SuspendedConsumerIds": "444444444444"}
-    deploy_access(lab, "shop-access", GrantedMethodArns=",".join(arns), **given)
-    yield "shop-access"
-    lab.session(ACCOUNT_A).client("cloudformation").delete_stack(StackName="shop-access")
-
-
-def test_the_command_reads_a_deployed_access_stack(
-    lab: Lab,
-    access_stack_name: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    for name, value in lab.environment.items():
-        monkeypatch.setenv(name, value)
-    options = ["--profile-access", ACCOUNT_A, "--stack-access", access_stack_name]
-    page = tmp_path / "page.html"
-    assert main([*options, "--output", str(page)]) == 0
-    assert f"as deployed in stack {access_stack_name}, for 222222222222: arn:aws:iam::111111111111" in page.read_text()
-    assert "POST /a/*/b" in page.read_text()
-
-    iam = lab.session(ACCOUNT_A).client("iam")
-    role = outputs(lab, ACCOUNT_A, access_stack_name)["ExecutorRoleArn"].rpartition("/")[2]
-    more = {"Sid": "More", "Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
-    iam.put_role_policy(RoleName=role, PolicyName="more", PolicyDocument=json.dumps(document([more])))
-    capsys.readouterr()
-    assert main([*options, "--output", str(page)]) == 1
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "DELETE /not-listed (access stack): allowed, but not intended." in shown
-    assert "refuted An access stack's role may call the methods that GrantedMethodArns lists" in shown
 
 
 # --- In a browser -----------------------------------------------------------------------------------------------------

@@ -210,7 +210,7 @@ def test_access_is_as_the_contract_says(copy: Copy) -> None:
 def test_the_tests_pass(copy: Copy) -> None:
     """All that is quick and about the API; every other test can at least be collected."""
     quick = ("tests/unit/products", "tests/unit/lab", "tests/unit/caller", "tests/templates", "tests/access")
-    slow = "seeded or judges or oracle or reach or simulate or logic or written_differently or hover"
+    slow = "seeded or judges or oracle or reach or simulate or logic or written_differently or hover or architecture or lint"
     tests = copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not lab", "-k", f"not ({slow})", *quick)
     print(tests.stdout)  # noqa: T201 - with `pytest -s`
     assert " passed" in tests.stdout
