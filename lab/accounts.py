@@ -9,12 +9,15 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import Credentials
+from botocore.loaders import create_loader
 
 REGION = "eu-west-1"
 ACCOUNT_A = "account-a"
 ACCOUNT_B = "account-b"
 ACCOUNT_C = "account-c"
 ACCOUNT_IDS = {ACCOUNT_A: "111111111111", ACCOUNT_B: "222222222222", ACCOUNT_C: "333333333333"}
+
+_LOADER = create_loader()  # keeps what it has read, for every session
 
 
 def write_accounts(config_file: Path, location: Mapping[str, str]) -> None:
@@ -48,6 +51,7 @@ def environment(config_file: Path, ca_file: Path) -> dict[str, str]:
 def session(config_file: Path, who: str | Credentials) -> boto3.Session:
     """Make a boto3 session, for a profile or for credentials, that depends on nothing but an AWS configuration."""
     core = botocore.session.Session()
+    core.register_component("data_loader", _LOADER)
     core.set_config_variable("config_file", str(config_file))
     core.set_config_variable("profile", who if isinstance(who, str) else "default")
     core.set_config_variable("ca_bundle", core.get_scoped_config()["ca_bundle"])

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.credentials import DeferredRefreshableCredentials, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError, ConfigParseError, NoCredentialsError
+from botocore.loaders import create_loader
 from botocore.utils import JSONFileCache, parse_timestamp
 
 from cross_account_api.errors import AssumeRoleError
@@ -243,9 +245,16 @@ class ProfileSource:
 def open_session(profile: str | None = None) -> botocore.session.Session:
     """Open a session for a profile; unlike botocore alone, it reads `AWS_REGION` as the AWS CLI does."""
     session = botocore.session.Session(profile=profile)
+    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
     if region := os.environ.get("AWS_REGION"):
         session.set_config_variable("region", region)
     return session
+
+
+@cache
+def _loader(data_path: str | None) -> Any:
+    """Return what reads botocore's descriptions of services, each once for all sessions of the process."""
+    return create_loader(data_path)
 
 
 def find_source(session: botocore.session.Session) -> ProfileSource:
