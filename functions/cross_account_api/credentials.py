@@ -245,7 +245,7 @@ class ProfileSource:
 def open_session(profile: str | None = None) -> botocore.session.Session:
     """Open a session for a profile; unlike botocore alone, it reads `AWS_REGION` as the AWS CLI does."""
     session = botocore.session.Session(profile=profile)
-    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    session.register_component("data_loader", _loader(os.environ.get("AWS_DATA_PATH")))
     if region := os.environ.get("AWS_REGION"):
         session.set_config_variable("region", region)
     return session
