@@ -160,16 +160,18 @@ def test_the_emulator_decides_calls_as_intended(lab: Lab, read_back: Model) -> N
     assert sent == len(known) * len(METHODS) * len(callers)
 
 
-@pytest.mark.parametrize("sides", [("a",), ("b",), ("a", "b")])
-def test_the_command_reads_deployed_policies_with_profiles(
-    lab: Lab,
-    sides: tuple[str, ...],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@pytest.fixture
+def environment(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command reach the lab, as a user's environment lets it reach AWS."""
     for name, value in lab.environment.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("sides", [("a",), ("b",), ("a", "b")])
+def test_the_command_reads_deployed_policies_with_profiles(
+    sides: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     profiles = {"a": ACCOUNT_A, "b": ACCOUNT_B}
     options = [option for side in sides for option in (f"--profile-{side}", profiles[side])]
     assert main([*options, "--output", str(tmp_path / "page.html")]) == 0
@@ -186,15 +188,10 @@ def access_stack_name(lab: Lab) -> Iterator[str]:
     lab.session(ACCOUNT_A).client("cloudformation").delete_stack(StackName="shop-access")
 
 
+@pytest.mark.usefixtures("environment")
 def test_the_command_reads_a_deployed_access_stack(
-    lab: Lab,
-    access_stack_name: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    lab: Lab, access_stack_name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in lab.environment.items():
-        monkeypatch.setenv(name, value)
     options = ["--profile-access", ACCOUNT_A, "--stack-access", access_stack_name]
     page = tmp_path / "page.html"
     assert main([*options, "--output", str(page)]) == 0
