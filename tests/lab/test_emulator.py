@@ -34,7 +34,7 @@ def answers(endpoint: str) -> bool:
     try:
         with socket.create_connection((address.hostname or "", address.port or 0), timeout=5):
             return True
-    except ConnectionRefusedError:
+    except ConnectionError:
         return False
 
 
