@@ -1,7 +1,5 @@
 """Who may call what: `python -m access` for the templates as they are, `python -m access diff BASE` for a change."""
 
-from __future__ import annotations
-
 import argparse
 import subprocess
 import sys
@@ -36,11 +34,7 @@ _UNDECIDED = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line.
-
-    Returns:
-        Exit code: 0 if access is as the contract says, or was not gained; 1 if not; 2 if that could not be decided.
-    """
+    """Run a command; exit code 0: access is as the contract says, or was not gained; 1: it is not; 2: undecided."""
     parser = _parser()
     given = parser.parse_args(arguments)
     console = Console(width=max(Console().width, _WIDTH), highlight=False)

@@ -1,7 +1,5 @@
 """Properties of a stack of template-access.yaml: what its role grants, whom it trusts, and whom its guard admits."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -28,7 +26,7 @@ def granted_arns(model: Model) -> list[str]:
 
 
 def guarded_policy(model: Model) -> Document:
-    """Return the resource policy of an API that has the stack's output `GuardStatement` and nothing else."""
+    """Return the resource policy of an API whose only statement is the stack's output `GuardStatement`."""
     stack = model.stacks["access"]
     outputs = resolve("access", stack.parameters, folder=model.folder, physical=stack.physical)["Outputs"]
     api = granted_arns(model)[0].partition("/")[0]
@@ -36,18 +34,18 @@ def guarded_policy(model: Model) -> Document:
 
 
 def trust_claim(request: Request, trust: list[Any], asked: Intent, owner: str) -> Claim:
-    """State whom a trust policy must let in: exactly those whom the parameters ask for."""
+    """Claim that a trust policy admits exactly those for whom the parameters ask."""
     may = any_of(*may_become(request, asked, owner))
     return Claim(request, TRUE, allowed(request, trust, owner=owner, trust=True), may, may)
 
 
 def alone_claim(request: Request, trust: list[Any], owner: str) -> Claim:
-    """State that a trust policy lets nobody in without a permission of their own."""
+    """Claim that a trust policy admits nobody without a permission of their own account."""
     return Claim(request, TRUE, allowed(request, trust, owner=owner, identity=FALSE, trust=True), FALSE, FALSE)
 
 
 def guard_claim(request: Request, policy: Document, arns: list[str], owner: str, role_ids: Iterable[str]) -> Claim:
-    """State that a resource policy admits sessions of some roles of its account, and nobody else."""
+    """Claim that a resource policy admits only sessions of the given roles, and all of those in its own account."""
     calls = all_of(request.action.like("execute-api:invoke"), request.resource.like(*arns))
     of_roles = any_of(*map(request.is_of_role, role_ids))
     decision = allowed(request, policy["Statement"], owner=owner)
@@ -55,7 +53,7 @@ def guard_claim(request: Request, policy: Document, arns: list[str], owner: str,
 
 
 def suspended(request: Request, asked: Intent) -> Any:
-    """Say when a request is of a session of a suspended consumer."""
+    """Whether a request comes from a session of a suspended consumer, as a formula."""
     return any_of(*(request.session.like(f"{account}-*") for account in asked.suspended))
 
 

@@ -1,6 +1,4 @@
-"""Changes of access as text: for a terminal, for a pull request, for programs."""
-
-from __future__ import annotations
+"""Access changes as text: for a terminal, a pull request, or a program."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +20,7 @@ def summary(changes: Sequence[Change]) -> str:
 
 
 def terminal(changes: Sequence[Change]) -> RenderableType:
-    """Draw changes for a terminal."""
+    """Return changes as a table for a terminal."""
     table = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -72,5 +70,5 @@ def _cell(text: str) -> str:
 
 
 def _code(*texts: str) -> str:
-    """Quote text that may hold anything, so that it stays in its cell and means nothing to Markdown."""
+    """Quote arbitrary text, so that it stays in its cell and Markdown ignores its content."""
     return ", ".join(f"`{_cell(text).replace('`', chr(39))}`" for text in texts)

@@ -1,7 +1,5 @@
 """The API's contract, docs/openapi.yaml: an example request for each operation, and whether consumers may call it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,23 +15,16 @@ _METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace")
 
 @dataclass(frozen=True)
 class Example:
-    """A request that the API accepts.
+    """A request that the API accepts."""
 
-    Attributes:
-        path: Path below the stage, parameters filled in, in plain text.
-        query: Query parameters.
-        headers: Headers, without those of the signature.
-        body: JSON value; None for no body.
-    """
-
-    path: str
+    path: str  # below the stage, parameters filled in, not encoded
     query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # without those of the signature
+    body: Any = None  # JSON value; None for no body
 
     @property
     def target(self) -> str:
-        """Path and query as sent: encoded."""
+        """Path and query, URL-encoded."""
         query = urlencode(self.query, quote_via=quote)
         return quote(self.path) + (f"?{query}" if query else "")
 
@@ -45,27 +36,16 @@ class Example:
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation of the contract.
-
-    Attributes:
-        example: A request.
-        granted: Whether consumers may call it: true unless the operation says `x-granted: false`.
-        status: Documented status of success.
-        statuses: All documented statuses.
-    """
+    """An operation of the contract."""
 
     example: Example
-    granted: bool
-    status: int
-    statuses: frozenset[int]
+    granted: bool  # unless the operation has `x-granted: false`
+    status: int  # documented status of success
+    statuses: frozenset[int]  # all documented ones
 
 
 def read(folder: Path) -> dict[tuple[str, str], Operation]:
-    """Read the operations by method and path, in the order of the document; none if there is no document.
-
-    Args:
-        folder: The project's folder.
-    """
+    """Read the operations by method and path, in the order of the document; none if there is no document."""
     if not (folder / CONTRACT).exists():
         return {}
     document = _parse((folder / CONTRACT).read_text())

@@ -1,7 +1,5 @@
 """The decision on one request, and the statement that makes it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,28 +24,17 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Decision:
-    """A decision.
-
-    Attributes:
-        allowed: Whether the request is allowed.
-        reason: Why, in a sentence.
-        statements: The statements that decide, by `document: Sid`.
-    """
+    """Whether a request is allowed, and why."""
 
     allowed: bool
-    reason: str
-    statements: Mapping[str, Any]
+    reason: str  # a sentence
+    statements: Mapping[str, Any]  # those that decide, by `document: Sid`
 
 
 def decide(case: Case, documents: Mapping[str, Document]) -> Decision:
-    """Decide a request.
-
-    Args:
-        case: The request. Condition keys that it does not have are absent.
-        documents: The policies that it names. A request without a resource policy is decided by the principal's own.
-    """
+    """Decide a request; condition keys that it does not have are absent."""
     request = Request(_KINDS[case.principal.type], {})
-    # Even its own account's principals need what a role's or a key's policy allows.
+    # The policy of a role or key must allow even principals of its own account.
     trust = case.policy.endswith(" trust") or case.resource.startswith("arn:aws:kms:")
     identity = identity_allows(request, [entry for name in case.identity for entry in documents[name]["Statement"]])
     decision = identity

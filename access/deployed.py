@@ -1,11 +1,9 @@
-"""Reads the policies of deployed stacks through the services' own APIs, changing nothing.
+"""Reads the policies of deployed stacks through the services' own APIs; changes nothing.
 
 Needs, for each account: `cloudformation:DescribeStacks`, `cloudformation:ListStackResources`, `iam:GetRole`,
 `iam:ListRolePolicies`, `iam:GetRolePolicy`, `iam:ListAttachedRolePolicies`, `iam:GetPolicy`, `iam:GetPolicyVersion`,
 `apigateway:GET`, `lambda:GetPolicy`, `sqs:GetQueueAttributes`, `sns:GetTopicAttributes`, `kms:GetKeyPolicy`.
 """
-
-from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
@@ -27,16 +25,12 @@ class ReadError(Exception):
 
 
 def read(sessions: Mapping[Side, boto3.Session], stacks: Mapping[Side, str], template_dir: Path = PROJECT) -> Model:
-    """Make the model of deployed stacks: the templates' structure with the policies and routes that are there.
+    """Make the model of deployed stacks: the templates' structure with the deployed policies and routes.
 
-    Args:
-        sessions: Sessions of the accounts to read; the stack of an account without one is that of its template. An
-            access stack is part of the model only if there is a session for it.
-        stacks: Names of the stacks.
-        template_dir: The project's folder.
+    An account without a session gets the stack of its template; an access stack needs a session.
 
     Raises:
-        ReadError: An account does not answer, or its stack is not of this template.
+        ReadError: An account does not respond, or its stack is not of this template.
         UnknownPolicyError: A role has a managed policy attached.
     """
     try:
@@ -77,7 +71,7 @@ def _read(side: Side, session: boto3.Session, name: str, template_dir: Path) -> 
         if kind == "AWS::IAM::Role":
             names |= {f"{logical_id}.{key}": value for key, value in reader.role(physical_id).items()}
     stack = from_template(side, template_dir, account, region, parameters, physical=names)
-    # Others, such as SAM's deployments, have a name that changes with their content.
+    # Logical ids of other types, such as API deployments, change with their content.
     named = {key: item for key, item in stack.resources.items() if item["Type"] in NAMED_TYPES}
     if missing := sorted(set(named) - set(resources)):
         raise ReadError(f"The stack {name} lacks resources of the template: {', '.join(missing)}")
@@ -130,7 +124,7 @@ class _Reader:
                 found: Any = self._iam.get_policy_version(PolicyArn=physical_id, VersionId=version)["PolicyVersion"]
                 yield f"{logical_id} identity", document(found["Document"]["Statement"])
             case "AWS::ApiGateway::RestApi":
-                # API Gateway returns the document with its quotation marks escaped once more.
+                # API Gateway returns the document with escaped quotation marks.
                 text = self._api.get_rest_api(restApiId=physical_id).get("policy", '{\\"Statement\\": []}')
                 yield f"{logical_id} resource", document(json.loads(json.loads(f'"{text}"'))["Statement"])
             case "AWS::Lambda::Function":
@@ -143,7 +137,7 @@ class _Reader:
             case "AWS::SNS::Topic":
                 topic = self._session.client("sns").get_topic_attributes(TopicArn=physical_id)
                 policy = _parsed(topic["Attributes"].get("Policy"))
-                # What SNS sets by itself, for the topic's own account.
+                # Leave out SNS's default, which is for the topic's own account.
                 if any(statement.get("Sid") != "__default_statement_ID" for statement in policy["Statement"]):
                     yield f"{logical_id} resource", policy
             case "AWS::KMS::Key":

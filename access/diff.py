@@ -1,6 +1,4 @@
-"""What a change of the templates lets whom do: the policies of two revisions, compared for every possible request."""
-
-from __future__ import annotations
+"""Access that a change of the templates adds or removes: two revisions, compared for every possible request."""
 
 import re
 import subprocess
@@ -28,7 +26,7 @@ _REQUIRED = (Path(FILES["a"]), Path(FILES["b"]))
 _OPTIONAL = (Path(FILES["access"]), CONTRACT)
 _MOST = 12
 ANYTHING = "anything that its own account allows"
-# What witnesses do, where any action would do.
+# Actions of witnesses where any would do.
 _ACTIONS = (
     "sts:AssumeRole",
     "sts:TagSession",
@@ -54,37 +52,26 @@ _ACTIONS = (
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html: who can call AssumeRole. Services
 # assume the roles that trust them on their own.
 _MAY_ASSUME = (Kind.USER, Kind.ROLE, Kind.SERVICE)
-# Services whose actions on resources no one can ask for without a signature.
+# Services whose API accepts only signed requests.
 _SIGNED = {"kms", "lambda"}
 
 
 class RevisionError(Exception):
-    """A revision, or a template of it, is not there."""
+    """A revision, or one of its templates, does not exist."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Access that one revision gives and the other does not.
+    """Access that one revision gives and the other does not."""
 
-    Attributes:
-        gained: Whether the newer revision gives it.
-        who: Kind of caller, in words.
-        what: What it may do, in words.
-        witness: A request; None where no policy is involved.
-        before: What the older revision decides on the witness, and why.
-        after: What the newer one decides.
-        decided_by: The statements that make the difference, by `document: Sid`.
-        variant: The deployment that shows it.
-    """
-
-    gained: bool
-    who: str
-    what: str
-    witness: Case | None
-    before: str
+    gained: bool  # by the newer revision; else lost
+    who: str  # in words
+    what: str  # in words
+    witness: Case | None  # None where no policy is involved
+    before: str  # why the older revision allows or refuses the witness
     after: str
-    decided_by: tuple[str, ...]
-    variant: str = ""
+    decided_by: tuple[str, ...]  # the statements that make the difference, by `document: Sid`
+    variant: str = ""  # the deployment that shows it
 
 
 def checkout(revision: str, folder: Path, repository: Path) -> Path:
@@ -105,12 +92,7 @@ def checkout(revision: str, folder: Path, repository: Path) -> Path:
 
 
 def compare_all(bases: Mapping[str, Model], heads: Mapping[str, Model]) -> list[Change]:
-    """Compare models pair by pair and return the changes, each once, gains first.
-
-    Args:
-        bases: The older models, by the name of the deployment.
-        heads: The newer ones, by the same names.
-    """
+    """Compare models by name and return the changes, each once, gains first."""
     found: dict[tuple[bool, str, str], Change] = {}
     for name, head in heads.items():
         for change in compare(bases[name], head):
@@ -130,29 +112,17 @@ def compare(base: Model, head: Model) -> Iterator[Change]:
 
 @dataclass(frozen=True)
 class _Question:
-    """A comparison of what two revisions allow.
-
-    Attributes:
-        request: The request.
-        decisions: When each revision allows it.
-        what: What it is about, in words; `{action}` and `{resource}` are those of the witness.
-        policy: Name of the resource's policy; empty for none.
-        identity: Name of the principal's own policy; empty for that of the principal that is found.
-        route: The route that it is about.
-        who: Who makes the request, in words; empty to say it of the principal that is found.
-        by_action: Whether to tell apart what is allowed on which resource, or only to whom.
-        preferred: What a witness should be like.
-    """
+    """What to compare: when each revision allows a request, and how to describe the difference."""
 
     request: Request
-    decisions: tuple[Any, ...]
-    what: str
-    policy: str = ""
-    identity: str = ""
+    decisions: tuple[Any, ...]  # when each revision allows it
+    what: str  # in words; `{action}` and `{resource}` are those of the witness
+    policy: str = ""  # name of the resource's policy
+    identity: str = ""  # name of the principal's own policy; by default that of the witness
     route: str = ""
-    who: str = ""
-    by_action: bool = False
-    preferred: Any = TRUE
+    who: str = ""  # in words; by default derived from the witness
+    by_action: bool = False  # report each action and resource, not only each caller
+    preferred: Any = TRUE  # what a witness should look like
 
 
 class _Comparison:
@@ -228,7 +198,7 @@ class _Comparison:
                     )
 
     def _identities(self) -> Iterator[_Question]:
-        """What roles and policies for people grant; calls of the API's routes are compared above."""
+        """Grants of roles and of policies for people, except calls of the API's routes, which `_calls` compares."""
         for name in self._names("identity"):
             role = next((role for role in self._roles.values() if role.name == name), None)
             request = self._request(Kind.ROLE if role else Kind.USER)
@@ -258,17 +228,17 @@ class _Comparison:
             )
 
     def _resources(self) -> Iterator[_Question]:
-        """What the policies of functions, queues, topics and keys allow."""
+        """Access by the policies of functions, queues, topics and keys."""
         for name in self._names("resource"):
             is_there = [bool(model.arn(name)) for model in self._models]
-            # What is removed gives no access, and what is new is its own account's.
+            # A removed resource gives no access; access to a new one from its own account is no gain.
             if name in {model.api for model in self._models} or is_there == [True, False]:
                 continue
             arn = self._arn(name)
             service = arn.split(":")[2]
             for kind in Kind if service not in _SIGNED else [kind for kind in Kind if kind is not Kind.ANONYMOUS]:
                 request = self._request(kind)
-                # A route that is added or removed is compared as such.
+                # Added and removed routes are compared by `_calls`.
                 source = request.key("aws:SourceArn")
                 of_route = all_of(source.present, source.like(*self._sources_of_changed_routes()))
                 on_it = all_of(request.resource.equals(arn), request.action.like(f"{service}:*"), z3.Not(of_route))
@@ -283,7 +253,7 @@ class _Comparison:
                 )
 
     def _allowed(self, model: Model, request: Request, name: str, document: str) -> Any:
-        """Say when a trust or resource policy allows a request: the executor may do what its own policy says."""
+        """Whether a trust or resource policy allows a request; the executor is limited to its own policy."""
         _, identity = as_deployed(model, request, [model.executor])
         needed = document == "trust" or self._arn(name).startswith("arn:aws:kms:")
         policy = _statements(model, f"{name} {document}")
@@ -310,12 +280,12 @@ class _Comparison:
                 yield self._change(question, case, gained=gained)
 
     def _is_stranger(self, question: _Question) -> Any:
-        """Say when a principal is none of the stacks' own roles: they have fewer rights than their account can give."""
+        """Whether the principal is none of the stacks' roles, which have fewer rights than their account can give."""
         others = [arn for arn in self._roles if not question.identity and arn not in self._executors]
         return z3.Not(any_of(*map(question.request.is_session_of, others)))
 
     def _alike(self, question: _Question, case: Case, found: Any) -> Any:
-        """Say which requests are told by the same line: of the same kind of caller, on the same kind of resource."""
+        """Whether a request belongs to the same line of the result: same kind of caller, same kind of resource."""
         request = question.request
         alike = [request.action.resembles(found), request.resource.resembles(found)] if question.by_action else []
         if request.kind is Kind.SERVICE:
@@ -350,7 +320,7 @@ class _Comparison:
         )
 
     def _decide(self, question: _Question, case: Case, model: Model) -> tuple[Case, Decision]:
-        """Decide a witness, with the policies that matter filled in."""
+        """Decide a witness, with the relevant policies filled in."""
         policy = f"{model.api} resource" if question.route else question.policy
         identity = question.identity or self._identity_of(model, case)
         filled = replace(case, policy=policy, identity=(identity,) if identity else ())
@@ -363,7 +333,7 @@ class _Comparison:
         return filled, decide(filled, {name: document([]) for name in (policy, identity)} | documents_of(model))
 
     def _identity_of(self, model: Model, case: Case) -> str:
-        """Return the policy of a principal: the executor's, or else whatever its account allows."""
+        """Return the policy of a principal: the executor's, or else anything that its account allows."""
         if not case.principal.account:
             return ""
         return f"{model.executor.name} identity" if case.principal.arn == model.executor.arn else ANYTHING
@@ -396,7 +366,7 @@ class _Comparison:
         return Request(kind, {arn: role.role_id for arn, role in self._roles.items()})
 
     def _names(self, kind: str) -> list[str]:
-        """Return the resources of which a document of a kind has changed."""
+        """Return the resources whose document of that kind has changed."""
         return sorted(key.removesuffix(f" {kind}") for key in self._changed if key.endswith(f" {kind}"))
 
     def _arn(self, name: str) -> str:
@@ -407,7 +377,7 @@ class _Comparison:
 
 
 def _call_policies(model: Model) -> Any:
-    """Return all that decides on calls."""
+    """Return everything that decides on calls."""
     routes = {(route.method, route.path, route.authorizer) for route in model.routes}
     executor = model.executor
     documents = model[f"{model.api} resource"], model[f"{executor.name} identity"]
@@ -415,7 +385,7 @@ def _call_policies(model: Model) -> Any:
 
 
 def _call(model: Model, request: Request, name: str) -> Any:
-    """Say when a request is an allowed call of a route."""
+    """Whether a request is an allowed call of a route, as a formula."""
     route = next((route for route in model.routes if str(route) == name), None)
     if not route or (request.kind is Kind.ANONYMOUS and route.authorizer == "AWS_IAM"):
         return FALSE

@@ -1,6 +1,4 @@
-"""The policy documents that a template makes, by what they govern."""
-
-from __future__ import annotations
+"""The policy documents of a template, by the resource that they govern."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,10 +6,10 @@ from typing import Any
 
 type Document = dict[str, Any]
 
-# The only policy of AWS's own that may be attached; what it grants is documented and cannot be read offline.
+# The only AWS managed policy that may be attached; its content is documented and cannot be read offline.
 _AWS_MANAGED = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 
-# Resources that have a policy of their own even where the template sets none.
+# Resources that have a policy even if the template sets none.
 _GOVERNED = {"AWS::Lambda::Function", "AWS::SQS::Queue", "AWS::ApiGateway::RestApi"}
 # Policies that are resources, and the property that lists what they govern.
 _ATTACHED = {
@@ -22,7 +20,7 @@ _ATTACHED = {
 
 
 class UnknownPolicyError(Exception):
-    """A template or a deployment holds a policy that nothing here would judge."""
+    """A template or a deployment has a policy that the model does not cover."""
 
 
 def document(statements: list[Any]) -> Document:
@@ -36,11 +34,7 @@ def listed(value: Any) -> list[Any]:
 
 
 def check_managed(role: str, arns: list[str]) -> None:
-    """Refuse managed policies, whose content is not known here.
-
-    Raises:
-        UnknownPolicyError: The role has one.
-    """
+    """Raise `UnknownPolicyError` for any other managed policy, whose content is not known here."""
     if set(arns) - {_AWS_MANAGED}:
         raise UnknownPolicyError(f"{role} has managed policies: {arns}")
 
@@ -48,19 +42,16 @@ def check_managed(role: str, arns: list[str]) -> None:
 def of_template(
     resources: Mapping[str, Any], physical: Mapping[str, Any], names: Mapping[str, str], api_prefix: str
 ) -> dict[str, Document]:
-    """Collect the documents of a template.
+    """Collect the documents of a template by `LogicalId trust`, `LogicalId identity` or `LogicalId resource`.
 
     Args:
-        resources: Its resources, resolved, references left as logical ids.
-        physical: The same, references resolved to physical names.
-        names: The physical names by `LogicalId` and `LogicalId.Attribute`.
-        api_prefix: ARN of the API, `/` included, for API Gateway's short form `execute-api:/…`.
-
-    Returns:
-        Documents by `LogicalId trust`, `LogicalId identity` or `LogicalId resource`.
+        resources: References left as logical ids.
+        physical: The same resources, references resolved to physical names.
+        names: Physical names by `LogicalId` and `LogicalId.Attribute`.
+        api_prefix: ARN of the API, including `/`, for API Gateway's short form `execute-api:/…`.
 
     Raises:
-        UnknownPolicyError: The template holds a kind of policy that is not known here.
+        UnknownPolicyError: The template has a kind of policy that is not known here.
     """
     found: dict[str, Document] = {}
     for name, resource in resources.items():
@@ -74,7 +65,7 @@ def of_template(
 
 
 def expand(policy: Document, api_prefix: str) -> Document:
-    """Write `execute-api:/…` out, as API Gateway itself does when it stores a policy."""
+    """Expand `execute-api:/…`, as API Gateway does when it stores a policy."""
     expanded: Document = json.loads(json.dumps(policy).replace('"execute-api:/', f'"{api_prefix}'))
     return expanded
 

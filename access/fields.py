@@ -1,6 +1,4 @@
-"""Parts of a symbolic request, of which nothing is known but which patterns they match."""
-
-from __future__ import annotations
+"""Fields of a symbolic request, known only by the patterns that they match."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,12 +12,12 @@ from access.patterns import Pattern
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
 
-# What a string is where nothing is asked of it; AWS wants two characters of session names and external ids.
+# A string without constraints; AWS requires two characters in session names and external ids.
 _ANY_WORD = "other"
 
 
 def any_of(*formulas: Any) -> Any:
-    """Say when one of some formulas holds: `z3.Or`, whose coercion of its arguments costs more than solving."""
+    """Disjunction, as `z3.Or`, whose coercion of its arguments takes longer than solving."""
     relevant = [formula for formula in formulas if formula is not FALSE]
     if any(formula is TRUE for formula in relevant):
         return TRUE
@@ -27,7 +25,7 @@ def any_of(*formulas: Any) -> Any:
 
 
 def all_of(*formulas: Any) -> Any:
-    """Say when all of some formulas hold, as `z3.And`."""
+    """Conjunction, as `z3.And`."""
     relevant = [formula for formula in formulas if formula is not TRUE]
     if any(formula is FALSE for formula in relevant):
         return FALSE
@@ -43,39 +41,33 @@ def _join(operation: Any, formulas: list[Any]) -> Any:
 
 
 class NotModelledError(Exception):
-    """A policy uses something of IAM that this logic does not model."""
+    """A policy uses a feature of IAM that this logic does not model."""
 
 
 class Field:
-    """A free string of which nothing is known but which patterns it matches."""
+    """A free string, known only by the patterns that it matches; its conditions are formulas."""
 
     def __init__(self, name: str, alphabet: str = patterns.PRINTABLE, values: Sequence[str] = ()) -> None:
-        """Make a field.
-
-        Args:
-            name: Its name, unlike that of any other field.
-            alphabet: The characters that it may have.
-            values: The only values that it may have, if it is not free.
-        """
+        """Make a field of a unique name that is one of the values, if given, or else any string of the alphabet."""
         self._name = name
         self._alphabet = alphabet
         self._values = values
         self._patterns: dict[Pattern, Any] = {}
 
     def like(self, *globs: str) -> Any:
-        """Say when the field matches one of some patterns."""
+        """Whether the field matches any of the globs."""
         return any_of(*(TRUE if glob == "*" else self.matches(patterns.glob(glob)) for glob in globs))
 
     def equals(self, text: str) -> Any:
-        """Say when the field is a text."""
+        """Whether the field equals a text."""
         return self.matches(patterns.literal(text))
 
     def arn_like(self, pattern: str) -> Any:
-        """Say when the field matches the pattern of an ARN."""
+        """Whether the field matches the pattern of an ARN."""
         return self.matches(patterns.arn(pattern))
 
     def matches(self, pattern: Pattern) -> Any:
-        """Say when the field matches a compiled pattern."""
+        """Whether the field matches a compiled pattern."""
         return self._patterns.setdefault(pattern, _atom(self._name, len(self._patterns)))
 
     @property
@@ -84,11 +76,11 @@ class Field:
         return _law(self._name, tuple(self._patterns), self._alphabet, tuple(self._values))
 
     def resembles(self, model: Any) -> Any:
-        """Say when the field matches the same patterns as in a model of the solver."""
+        """Whether the field matches the same patterns as in a model of the solver."""
         return all_of(*(atom if holds(model, atom) else z3.Not(atom) for atom in self._patterns.values()))
 
     def value(self, model: Any, candidates: Iterable[str] = ()) -> str:
-        """Return a string that fits a model of the solver: a candidate, if one does, or a word that says little."""
+        """Return a string that fits a model of the solver: a candidate if one fits, otherwise a neutral word."""
         truths = tuple(holds(model, atom) for atom in self._patterns.values())
         any_word = [] if self._values or not set(_ANY_WORD) <= set(self._alphabet) else [_ANY_WORD]
         for text in (*candidates, *any_word):
@@ -99,7 +91,7 @@ class Field:
 
 @cache
 def _law(name: str, among: tuple[Pattern, ...], alphabet: str, values: tuple[str, ...]) -> Any:
-    """Say which combinations there are; kept, because formulas cost z3's Python interface more than solving them."""
+    """The possible combinations, as a formula; cached, since building formulas takes longer than solving them."""
     atoms = [(z3.Not(atom), atom) for atom in (_atom(name, index) for index in range(len(among)))]
     return any_of(
         *(
@@ -121,20 +113,15 @@ def _combinations(among: tuple[Pattern, ...], alphabet: str, values: tuple[str, 
 
 
 class Account:
-    """A free account id, of which nothing is known but which one of those that are named somewhere it is, if any."""
+    """A free account id, known only by which of the ids named in the policies it is, if any."""
 
     def __init__(self, name: str) -> None:
-        """Make an account id.
-
-        Args:
-            name: Its name, unlike that of any other.
-        """
         self._name = name
         self.ids: dict[str, Any] = {}
         self._prefixes: dict[tuple[Field, str], Any] = {}
 
     def like(self, *globs: str) -> Any:
-        """Say when it matches one of some patterns, each of them an id or `*`."""
+        """Whether it matches any of the globs, each of them an id or `*`."""
         return any_of(*map(self._matches, globs))
 
     def _matches(self, glob: str) -> Any:
@@ -147,16 +134,16 @@ class Account:
         raise NotModelledError(f"account like {glob}")
 
     def begins(self, field: Field, text: str) -> Any:
-        """Say when a field begins with this account and a text."""
+        """Whether a field begins with this account followed by a text."""
         return self._prefixes.setdefault((field, text), z3.Bool(f"{self._name} begins {len(self._prefixes)}"))
 
     @property
     def guarantees(self) -> Any:
-        """It is at most one of the ids, and stands for itself where a field begins with it."""
+        """It is at most one of the ids, consistently with the fields that begin with it."""
         laws = [z3.AtMost(*self.ids.values(), 1)] if self.ids else []
         for (field, text), begins in self._prefixes.items():
             named = {account: field.like(f"{account}{text}*") for account in self.ids}
-            # A field that begins with an id that nothing names may carry this one, if nothing names it either.
+            # A field may begin with an id that is named nowhere; that may be this account if it is not named either.
             same = z3.Bool(f"{self._name} same in {id(field)}")
             unnamed = all_of(field.matches(patterns.account_then(text)), z3.Not(any_of(*named.values())))
             cases = [all_of(self.ids[account], carried) for account, carried in named.items()]
@@ -175,5 +162,5 @@ class Account:
 
 
 def holds(model: Any, formula: Any) -> bool:
-    """Say whether a formula is true in a model of the solver."""
+    """Return whether a formula is true in a model of the solver."""
     return bool(z3.is_true(model.eval(formula, model_completion=True)))

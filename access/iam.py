@@ -3,8 +3,6 @@
 See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -30,17 +28,10 @@ def allowed(
     identity: Any = TRUE,
     trust: bool = False,
 ) -> Any:
-    """Say when a request is allowed.
+    """Whether a request is allowed, as a formula.
 
-    Args:
-        request: The request.
-        resource_policy: Statements of the resource's policy.
-        owner: Id of the account that the resource belongs to.
-        identity: When the principal's own policies allow it; by default whatever they are, at their widest.
-        trust: Whether the resource policy is a role's trust policy, needed even in the role's own account.
-
-    Returns:
-        A formula over the request.
+    `owner` is the id of the resource's account; `identity`, when the principal's own policies allow it (by default,
+    always). A role's trust policy (`trust`) is needed even in the role's own account.
     """
     grants: list[Any] = []
     delegations: list[Any] = []
@@ -63,15 +54,7 @@ def allowed(
 
 
 def identity_allows(request: Request, identity_policy: Iterable[Statement]) -> Any:
-    """Say when a principal's own policy allows a request.
-
-    Args:
-        request: The request.
-        identity_policy: Statements of the policy.
-
-    Returns:
-        A formula over the request.
-    """
+    """Whether a principal's own policy allows a request, as a formula."""
     grants: list[Any] = []
     denials: list[Any] = []
     for statement in identity_policy:
@@ -90,7 +73,7 @@ def _effect(statement: Statement) -> str:
 
 
 def _principals(statement: Statement, request: Request) -> tuple[Any, Any]:
-    """Say when a statement names the principal itself, and when it names its account."""
+    """Whether a statement names the principal itself, and whether it names its account."""
     if "NotPrincipal" in statement:
         named, delegated = _named(statement["NotPrincipal"], request)
         return z3.Not(any_of(named, delegated)), FALSE
@@ -120,16 +103,7 @@ def _named(element: Any, request: Request) -> tuple[Any, Any]:
 
 
 def parts(statement: Statement, request: Request, *, trust: bool = False) -> dict[str, Any]:
-    """Say when each part of a statement matches; the statement applies where all of them do.
-
-    Args:
-        statement: The statement.
-        request: The request.
-        trust: Whether it is of a role's trust policy, which names no resource.
-
-    Returns:
-        Formulas, by the name of the element or of the condition key.
-    """
+    """Whether each part of a statement matches, by element or condition key; trust policies name no resource."""
     actions = [action.lower() for action in listed(statement.get("Action", statement.get("NotAction")))]
     matched = request.action.like(*actions)
     found = {"Action": matched if "Action" in statement else z3.Not(matched)}
@@ -138,7 +112,7 @@ def parts(statement: Statement, request: Request, *, trust: bool = False) -> dic
     if not trust or {"Resource", "NotResource"} & set(statement):
         resources = listed(statement.get("Resource", statement.get("NotResource")))
         for resource in resources:
-            # A wildcard at the end of a part of an ARN reaches over its colon; elsewhere in the part it may not.
+            # A wildcard that ends a part of an ARN matches beyond its colon; elsewhere in the part it may not.
             if "${" in resource or re.search(r"[*?][^:*?/]+:", resource):
                 raise NotModelledError(f"variable, or wildcard inside a part of an ARN, in resource {resource}")
         matched = request.resource.like(*resources)
@@ -162,7 +136,7 @@ def _condition(operator: str, name: str, values: Sequence[str], request: Request
     negated = "Not" in base
     matched = any_of(*(_matches(base.replace("Not", ""), key, str(value), request) for value in values))
     holds = z3.Not(matched) if negated else matched
-    # Every key here has one value, or none: of no value, all do and none does.
+    # Every key has at most one value: without any, ForAllValues holds and ForAnyValue does not.
     absent = {"": negated or base != rest, "ForAllValues": True, "ForAnyValue": False}[qualifier]
     return z3.If(key.present, holds, z3.BoolVal(absent))
 
@@ -171,7 +145,7 @@ def _matches(operator: str, key: Key, value: str, request: Request) -> Any:
     has_variable = _VARIABLE.search(value)
     match operator:
         case "StringLike" if has_variable and key.field:
-            # The variable that the policies use, and the places where it can stand that have a meaning.
+            # Only the variable that the policies use, at the beginning of a prefix.
             variable = re.fullmatch(r"\$\{aws:PrincipalAccount\}([^*?$]*)\*", value)
             if not variable:
                 raise NotModelledError(f"policy variable in {value}")

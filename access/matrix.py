@@ -1,7 +1,5 @@
 """Who may call what: every kind of caller on every route, decided from the policies and compared with the contract."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -14,23 +12,17 @@ from access.model import Intent, Model, Role, Route
 
 STRANGER = "333333333333"
 ASSUME = "Assume the role"
-# The resource policy of an API that has the access stack's guard.
+# Name for the resource policy of an API with the access stack's guard.
 _GUARD = "guarded API resource"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One request of the matrix.
-
-    Attributes:
-        case: The request.
-        decision: What the policies decide.
-        expected: Whether contract and parameters mean to allow it.
-    """
+    """One request of the matrix."""
 
     case: Case
     decision: Decision
-    expected: bool
+    expected: bool  # by contract and parameters
 
     @property
     def good(self) -> bool:
@@ -40,46 +32,32 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """All requests of one kind of caller.
-
-    Attributes:
-        who: Who it is.
-        situation: What is special about it.
-        cells: Its requests: to assume the role, then to call each route.
-    """
+    """All requests of one kind of caller: to assume the role, then to call each route."""
 
     who: str
-    situation: str
+    situation: str  # what is special about the caller
     cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """An executor role, and the API that its sessions call.
-
-    Attributes:
-        role: The role.
-        asked: What the parameters of its stack ask for.
-        policy: Name of the API's resource policy.
-        calls: Calls of the API: in words, by ARN, and whether the role is meant to make them.
-        accounts: Ids of the role's account and of a consumer.
-    """
+    """An executor role, and the API that its sessions call."""
 
     role: Role
-    asked: Intent
-    policy: str
-    calls: tuple[tuple[str, str, bool], ...]
-    accounts: tuple[str, str]
+    asked: Intent  # by the parameters of its stack
+    policy: str  # name of the API's resource policy
+    calls: tuple[tuple[str, str, bool], ...]  # in words, ARN, and whether the role is meant to make it
+    accounts: tuple[str, str]  # the role's and a consumer's
 
 
 def subject(model: Model) -> Subject:
-    """Return account A's executor role, and its API."""
+    """Return account A's executor role and its API."""
     calls = ((str(route), call_arn(model, route), bool(route.promised)) for route in model.routes)
     return Subject(model.executor, model.intent, f"{model.api} resource", tuple(calls), model.accounts())
 
 
 def access_subject(model: Model) -> Subject | None:
-    """Return the role of the access stack, if there is one, and an API that has its guard."""
+    """Return the access stack's role, if there is one, and an API with its guard."""
     if not model.access_role:
         return None
     arns = access_stack.granted_arns(model)
@@ -98,7 +76,7 @@ def columns(of: Subject) -> list[str]:
 
 
 def documents(model: Model) -> dict[str, Document]:
-    """Return the policies of the stacks, and those that somebody may have besides."""
+    """Return the policies of the stacks, and those that callers may have in addition."""
     return {
         **model.documents,
         "administrator": _allow("*", "*"),
@@ -110,7 +88,7 @@ def documents(model: Model) -> dict[str, Document]:
 
 
 def rows(model: Model, of: Subject) -> Iterator[Row]:
-    """Let everybody try to assume the role and to call every route."""
+    """Decide, for every kind of caller, whether it may assume the role and call each route."""
     a, b = of.accounts
     mine = (f"{of.role.name} identity",)
     known = documents(model)
@@ -143,7 +121,7 @@ def rows(model: Model, of: Subject) -> Iterator[Row]:
 
 
 def may_assume(principal: Principal, context: Mapping[str, str], asked: Intent) -> bool:
-    """Say whether a stack's parameters mean to let a principal assume its role, if its own account does."""
+    """Return whether a stack's parameters let a principal assume its role, if its own account does."""
     mfa = context.get("aws:MultiFactorAuthPresent") == "true" or not asked.mfa
     return (
         principal.account in asked.admitted
@@ -160,7 +138,7 @@ def _is_named(session: str, pattern: str, principal: Principal) -> bool:
 
 
 def _like_arn(arn: str, pattern: str) -> bool:
-    """Compare part by part; a wildcard is a whole part, or ends the last one."""
+    """Compare part by part; a wildcard is a whole part or ends the last one."""
     *firsts, rest = pattern.split(":", 5)
     *parts, resource = arn.split(":", 5)
     fits = all(first in {"*", part} for first, part in zip(firsts, parts, strict=True))
@@ -174,13 +152,13 @@ def call_arn(model: Model, route: Route) -> str:
 
 
 def session_of(executor_role: Role, session: str) -> Principal:
-    """Make a session of a role of the stacks."""
+    """Make a session of one of the stacks' roles."""
     arn = executor_role.arn
     return role(arn.split(":")[4], arn.split("/", 1)[1], session, executor_role.role_id)
 
 
 def role(account: str, name: str, session: str = "job", role_id: str = "AROAJOBJOBJOBJOBJOBJO") -> Principal:
-    """Make a session of a role."""
+    """Make a session of any role."""
     arn = f"arn:aws:iam::{account}:role/{name}"
     return Principal(f"session of role {name} of {account}", arn, "AssumedRole", f"{role_id}:{session}", session)
 

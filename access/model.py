@@ -4,13 +4,11 @@ Resources are found by type and reference, so that the model of another API in t
 outputs `ApiId` and `ExecutorRoleArn` of account A's template say which API and which role are meant.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 from access import contract, patterns
@@ -30,7 +28,7 @@ from access.stack import (
 from access.templates import ACCOUNTS, FILES, PROJECT, REGION, Side, transformed
 
 _ROLE_KEYS = {"Role", "RoleArn", "CloudWatchRoleArn"}
-# Which service assumes the role that a resource names.
+# Services that assume the role named by a resource.
 _ASSUMED_BY = {
     "AWS::ApiGateway::Account": "apigateway.amazonaws.com",
     "AWS::Events::Rule": "events.amazonaws.com",
@@ -39,9 +37,7 @@ _ASSUMED_BY = {
     "AWS::Scheduler::Schedule": "scheduler.amazonaws.com",
     "AWS::StepFunctions::StateMachine": "states.amazonaws.com",
 }
-
-
-# Which service publishes to the topics that a resource names.
+# Services that publish to the topics named by a resource.
 _PUBLISHERS = {
     "AWS::CloudWatch::Alarm": "cloudwatch.amazonaws.com",
     "AWS::CloudWatch::CompositeAlarm": "cloudwatch.amazonaws.com",
@@ -51,35 +47,22 @@ _PUBLISHERS = {
 
 @dataclass(frozen=True)
 class Intent:
-    """What the parameters of an executor role ask for; the properties are stated in these terms.
+    """What the parameters of an executor role ask for; the properties are stated in these terms."""
 
-    Attributes:
-        consumers: Ids of the accounts that may call; empty for those of an organization.
-        suspended: Ids of those that may not, for the time being.
-        external_ids: External ids that are accepted.
-        session_names: Patterns of session names.
-        caller_arns: ARN patterns of the principals that may assume the executor role.
-        mfa: Whether IAM users need MFA.
-        identity_center: Whether people of IAM Identity Center may assume it.
-        more_role_ids: Unique ids of other roles that the API admits.
-        organization: Id of the organization whose accounts may call; empty for none.
-        organization_paths: The parts of it whose accounts may call; empty for all.
-    """
-
-    consumers: tuple[str, ...]
-    suspended: tuple[str, ...]
+    consumers: tuple[str, ...]  # ids of the accounts that may call; empty for those of an organization
+    suspended: tuple[str, ...]  # ids of those that may not, for now
     external_ids: tuple[str, ...]
-    session_names: tuple[str, ...]
-    caller_arns: tuple[str, ...]
-    mfa: bool
-    identity_center: bool
-    more_role_ids: tuple[str, ...]
-    organization: str = ""
-    organization_paths: tuple[str, ...] = ()
+    session_names: tuple[str, ...]  # patterns
+    caller_arns: tuple[str, ...]  # patterns of the principals that may assume the role
+    mfa: bool  # whether IAM users need it
+    identity_center: bool  # whether its users may assume the role
+    more_role_ids: tuple[str, ...]  # unique ids of other roles that the API admits
+    organization: str = ""  # id; empty for none
+    organization_paths: tuple[str, ...] = ()  # empty for the whole organization
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Any]) -> Intent:
-        """Read it from the values of the parameters."""
+    def of(cls, parameters: Mapping[str, Any]) -> Self:
+        """Read it from a stack's parameters."""
         suspended = tuple(filter(None, parameters.get("SuspendedConsumerIds", [])))
         external_ids = (parameters["ExternalId"], parameters.get("PreviousExternalId", ""))
         return cls(
@@ -103,95 +86,61 @@ class Intent:
 
 @dataclass(frozen=True)
 class Route:
-    """A route of the API.
+    """A route of the API."""
 
-    Attributes:
-        method: HTTP method; `ANY` for all.
-        path: Path with parameters, such as `/orders/{order_id}`.
-        authorizer: `AWS_IAM`, `NONE`, or the name of another authorizer.
-        function: The function behind it; empty for none.
-        granted: Whether the executor's own policy lets it call the route.
-        promised: Whether the contract lets consumers call it; None if it is not in the contract.
-        example: A request, from the contract.
-        status: Documented status of success.
-        statuses: All documented statuses.
-    """
-
-    method: str
-    path: str
-    authorizer: str
-    function: str
-    granted: bool
-    promised: bool | None
+    method: str  # `ANY` for all
+    path: str  # with parameters, such as `/orders/{order_id}`
+    authorizer: str  # `AWS_IAM`, `NONE`, or the name of another authorizer
+    function: str  # empty for none
+    granted: bool  # by the executor's own policy
+    promised: bool | None  # by the contract; None if it is not in the contract
     example: Example = field(hash=False)
-    status: int = 200
-    statuses: frozenset[int] = frozenset()
+    status: int = 200  # documented status of success
+    statuses: frozenset[int] = frozenset()  # all documented ones
 
     def __str__(self) -> str:
-        """Method and path."""
         return f"{self.method} {self.path}"
 
 
 @dataclass(frozen=True)
 class Use:
-    """A resource that another one refers to.
+    """A resource that another one refers to."""
 
-    Attributes:
-        type: Its CloudFormation type.
-        arn: Its ARN.
-        event_source: Whether it is read as an event source.
-    """
-
-    type: str
+    type: str  # of CloudFormation
     arn: str
-    event_source: bool = False
+    event_source: bool = False  # whether it is read as one
 
 
 @dataclass(frozen=True)
 class Role:
-    """A role of a stack.
+    """A role of a stack."""
 
-    Attributes:
-        name: Its name in the model.
-        side: Its account.
-        arn: Its ARN.
-        role_id: Its unique id.
-        services: The services that assume it for the resources that name it.
-        uses: What those resources refer to.
-    """
-
-    name: str
+    name: str  # in the model
     side: Side
     arn: str
     role_id: str
-    services: frozenset[str]
-    uses: frozenset[Use]
+    services: frozenset[str]  # that assume it for the resources that name it
+    uses: frozenset[Use]  # what those resources refer to
 
 
 @dataclass(frozen=True)
 class Model:
-    """Both stacks.
+    """All stacks: account A's, account B's, and possibly one of template-access.yaml."""
 
-    Attributes:
-        folder: The project's folder.
-        stacks: The stacks: of account A, of account B, and maybe one of template-access.yaml.
-        documents: All policy documents. A name that both stacks use is qualified, as in `B.AlarmTopic resource`.
-    """
-
-    folder: Path
+    folder: Path  # the project's
     stacks: Mapping[Side, Stack]
+    # A name that several stacks use is qualified, as in `B.AlarmTopic resource`.
     documents: Mapping[str, Document] = field(repr=False)
 
-    def with_document(self, name: str, document: Document) -> Model:
+    def with_document(self, name: str, document: Document) -> Self:
         """Return the same model with another document."""
         return replace(self, documents={**self.documents, name: document})
 
     def __getitem__(self, document: str) -> Document:
-        """Return a policy document."""
         return self.documents[document]
 
     def accounts(self) -> tuple[str, str]:
-        """Ids of both accounts."""
+        """Return the ids of accounts A and B."""
         return self.stacks["a"].account, self.stacks["b"].account
 
     @cached_property
@@ -215,7 +164,7 @@ class Model:
 
     @property
     def api_arn(self) -> str:
-        """ARN of the API, below which its methods are."""
+        """ARN of the API, without stage and method."""
         stack = self.stacks["a"]
         return f"arn:aws:execute-api:{stack.region}:{stack.account}:{stack.physical[self.api]}"
 
@@ -235,7 +184,7 @@ class Model:
 
     @cached_property
     def roles(self) -> tuple[Role, ...]:
-        """All roles of both stacks."""
+        """The roles of all stacks."""
         return tuple(role for side in self.stacks for role in self._roles(side))
 
     @cached_property
@@ -278,7 +227,7 @@ class Model:
         return tuple(sorted(routes, key=lambda route: order.get((route.method, route.path), len(order))))
 
     def name(self, side: Side, logical_id: str) -> str:
-        """Return the name in the model of a resource."""
+        """Return a resource's name in the model."""
         if side == "access":
             return f"access.{logical_id}"
         other = self.stacks["b" if side == "a" else "a"].resources
@@ -303,7 +252,7 @@ class Model:
         return found
 
     def arn(self, name: str) -> str:
-        """Return the ARN of a resource by its name in the model; empty if it is not there."""
+        """Return the ARN of a resource by its name in the model; empty if there is none."""
         for side, stack in self.stacks.items():
             for logical_id in stack.resources:
                 if self.name(side, logical_id) == name:
@@ -359,19 +308,14 @@ def load(
     accounts: Mapping[Side, str] | None = None,
     region: str = REGION,
 ) -> Model:
-    """Make the model of the templates.
+    """Make the model of the templates; account ids are made up unless given, and physical names always.
 
-    Args:
-        template_dir: The project's folder.
-        a: Parameters of account A's template that differ from the defaults and from `REQUIRED_PARAMETERS`.
-        b: The same for account B's. By default, the role's ARN and the API's URL are those of account A's stack.
-        access: The same for template-access.yaml, whose stack is part of the model only if this is given.
-        accounts: Ids of the accounts; by default made up, as are all physical names.
-        region: The region.
+    `a`, `b` and `access` are the parameters that differ from the defaults and from `REQUIRED_PARAMETERS`. Account B's
+    default to the outputs of account A's stack. Without `access`, the model has no access stack.
 
     Raises:
         ModelError: Account A's template has no API with an executor role.
-        UnknownPolicyError: A template holds a kind of policy that is not known here.
+        UnknownPolicyError: A template has a kind of policy that is not known here.
     """
     ids = accounts or {"a": ACCOUNTS["a"], "b": ACCOUNTS["b"]}
     provider = from_template("a", template_dir, ids["a"], region, a or {})
@@ -406,7 +350,7 @@ def handed_over(provider: Stack) -> dict[str, Any]:
 
 
 def _granted(policy: Document, arn: str) -> bool:
-    """Say whether statements without conditions allow calling a method."""
+    """Return whether statements without conditions allow calling a method."""
     applying = {
         statement["Effect"]
         for statement in policy["Statement"]

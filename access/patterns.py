@@ -5,14 +5,12 @@ it matches, and there are few combinations; they are found by running all patter
 is. z3 decides over these combinations: exactly, and in milliseconds where its own theory of strings takes minutes.
 """
 
-from __future__ import annotations
-
 import re
 import string
 from collections import deque
 from functools import cache
 
-# The characters of a string, most readable first: those that no pattern names are all alike.
+# Alphabets, most readable characters first: those that no pattern names are interchangeable.
 PRINTABLE = (
     string.ascii_lowercase
     + string.digits
@@ -31,7 +29,7 @@ type Pattern = tuple[tuple[str, bool], ...]
 
 
 def glob(pattern: str) -> Pattern:
-    """Compile a pattern of IAM in which `*` stands for any characters and `?` for one."""
+    """Compile an IAM pattern, in which `*` matches any characters and `?` one."""
     return tuple(
         (_ANY, True) if character == "*" else (_ANY, False) if character == "?" else (character, False)
         for character in pattern
@@ -39,7 +37,7 @@ def glob(pattern: str) -> Pattern:
 
 
 def arn(pattern: str) -> Pattern:
-    """Compile the pattern of an ARN, whose wildcards reach over a colon only in the last of the six parts."""
+    """Compile the pattern of an ARN, whose wildcards match a colon only in the last of the six parts."""
     *parts, last = pattern.split(":", 5)
     pieces: list[tuple[str, bool]] = []
     for part in parts:
@@ -49,12 +47,12 @@ def arn(pattern: str) -> Pattern:
 
 
 def literal(text: str) -> Pattern:
-    """Make the pattern of one string."""
+    """Compile a string that matches only itself."""
     return tuple((character, False) for character in text)
 
 
 def route(method: str, path: str) -> Pattern:
-    """Make the pattern of what an ARN says of the calls of a route: `GET/orders/7f3c` for `GET /orders/{order_id}`.
+    """Compile the end of the ARNs of a route's calls: `GET/orders/7f3c` for `GET /orders/{order_id}`.
 
     A parameter is one segment of the path, a greedy one (`{proxy+}`) the rest of it. The method `ANY` is all methods.
     """
@@ -70,12 +68,12 @@ def route(method: str, path: str) -> Pattern:
 
 
 def account_then(text: str) -> Pattern:
-    """Make the pattern of strings that begin with any account's id and a text."""
+    """Compile a pattern of any account id followed by a text and anything else."""
     return (*((_DIGIT, False),) * 12, *glob(f"{text}*"))
 
 
 def matches(text: str, pattern: Pattern) -> bool:
-    """Say whether a string matches a pattern."""
+    """Return whether a string matches a pattern."""
     states = _closed({0}, pattern)
     for character in text:
         states = _step(states, pattern, character)
@@ -84,15 +82,7 @@ def matches(text: str, pattern: Pattern) -> bool:
 
 @cache
 def combinations(patterns: tuple[Pattern, ...], alphabet: str) -> dict[tuple[bool, ...], str]:
-    """Find every combination of patterns that a string can match.
-
-    Args:
-        patterns: The patterns.
-        alphabet: The characters that the string may have; it has at least one.
-
-    Returns:
-        For each combination (matched or not, pattern by pattern) one of the shortest strings.
-    """
+    """Return each combination (matched or not, by pattern) with one of the shortest non-empty strings for it."""
     start = tuple(_closed({0}, pattern) for pattern in patterns)
     found: dict[tuple[bool, ...], str] = {}
     seen = {start}
@@ -110,7 +100,7 @@ def combinations(patterns: tuple[Pattern, ...], alphabet: str) -> dict[tuple[boo
 
 
 def _telling(states: tuple[frozenset[int], ...], patterns: tuple[Pattern, ...], alphabet: str) -> list[str]:
-    """The characters that the patterns tell apart at this place, and one that stands for all others."""
+    """Return the characters that the patterns distinguish here, and one that represents all others."""
     named = {":", "/"}
     for state, pattern in zip(states, patterns, strict=True):
         named |= {pattern[index][0] for index in state if index < len(pattern)}
@@ -145,7 +135,7 @@ def _closed(states: set[int], pattern: Pattern) -> frozenset[int]:
 
 
 def after(prefix: str, pattern: str) -> set[str]:
-    """Return the patterns that what follows a prefix must match for the whole to match a pattern."""
+    """Return the patterns that the rest of a string must match after a prefix, for the whole to match a pattern."""
     if not prefix:
         return {pattern}
     if pattern.startswith("*"):
@@ -156,5 +146,5 @@ def after(prefix: str, pattern: str) -> set[str]:
 
 
 def is_literal(pattern: str) -> bool:
-    """Say whether a pattern has no wildcard."""
+    """Return whether a pattern has no wildcard."""
     return not re.search(r"[*?]", pattern)

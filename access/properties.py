@@ -3,8 +3,6 @@
 They are stated in terms of the model: of routes, grants, parameters and references. None names a route or a resource.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -22,8 +20,8 @@ from access.stack import of_type
 
 _TIMEOUT_MS = 60_000
 
-# What may be done with a resource that a function or schedule refers to: actions, what follows the resource's ARN, and
-# whether the reference would be pointless without them.
+# Allowed uses of a resource that a function or schedule refers to: actions, suffixes of its ARN, and whether the
+# reference would be pointless without them.
 type Rights = tuple[tuple[tuple[str, ...], tuple[str, ...], bool], ...]
 _ITEMS = ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "ConditionCheckItem")
 _RIGHTS: dict[str, Rights] = {
@@ -66,19 +64,12 @@ _READ_RIGHTS: dict[str, Rights] = {
 
 @dataclass(frozen=True)
 class _Governed:
-    """A type of resources with a policy of their own.
+    """A type of resource with a policy of its own."""
 
-    Attributes:
-        actions: All actions on it.
-        with_tls: Those that need TLS.
-        by_services: Those that services may do on behalf of its account.
-        below: What may follow its ARN.
-    """
-
-    actions: str
-    with_tls: tuple[str, ...]
-    by_services: tuple[str, ...]
-    below: str = ""
+    actions: str  # all on the resource
+    with_tls: tuple[str, ...]  # actions that need TLS
+    by_services: tuple[str, ...]  # actions that services may perform on behalf of its account
+    below: str = ""  # what may follow its ARN
 
 
 _GOVERNED = {
@@ -87,57 +78,37 @@ _GOVERNED = {
     "AWS::SNS::Topic": _Governed("sns:*", ("sns:publish",), ("sns:publish",)),
     "AWS::SQS::Queue": _Governed("sqs:*", ("sqs:*",), ("sqs:sendmessage",)),
 }
-# They do not say on whose behalf they assume a role: AWS documents no `aws:SourceAccount` for them.
+# Services for which AWS documents no `aws:SourceAccount` when they assume a role.
 _SOURCELESS = {"lambda.amazonaws.com", "apigateway.amazonaws.com"}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A property in formulas: within its domain, the policies allow what is needed and only what is intended.
-
-    Attributes:
-        request: The request that they speak about.
-        domain: Which requests the property is about.
-        allowed: When the policies allow the request.
-        intended: When they may allow it.
-        needed: When they must allow it.
-    """
+    """A property in formulas: within its domain, the policies allow what is needed and only what is intended."""
 
     request: Request
-    domain: Any
-    allowed: Any
-    intended: Any
-    needed: Any
+    domain: Any  # which requests the property is about
+    allowed: Any  # by the policies
+    intended: Any  # may be allowed
+    needed: Any  # must be allowed
 
 
 @dataclass(frozen=True)
 class Property:
-    """A property of the model.
-
-    Attributes:
-        sentence: The property in words.
-        claims: Makes the formulas for a kind of principal.
-        violations: Finds what contradicts it in the structure of the model, in words.
-    """
+    """A property of the model."""
 
     sentence: str
-    claims: Callable[[Model, Kind], Iterable[Claim]] = lambda *_: ()
-    violations: Callable[[Model], Iterable[str]] = lambda _: ()
+    claims: Callable[[Model, Kind], Iterable[Claim]] = lambda *_: ()  # its formulas for a kind of principal
+    violations: Callable[[Model], Iterable[str]] = lambda _: ()  # what in the model's structure violates it, in words
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The solver's verdict on a property.
-
-    Attributes:
-        proven: Whether it holds.
-        seconds: How long the proof took.
-        counterexample: What contradicts it, in words.
-    """
+    """The solver's verdict on a property."""
 
     proven: bool
     seconds: float
-    counterexample: str = ""
+    counterexample: str = ""  # in words
 
 
 class UndecidedError(Exception):
@@ -167,7 +138,7 @@ def prove(property_: Property, model: Model) -> Verdict:
 
 
 def reads(property_: Property, model: Model) -> set[str]:
-    """Return the names of the policy documents that a property depends on."""
+    """Return the names of the policy documents on which a property depends."""
     documents = _Recording(model.documents)
     recording = replace(model, documents=documents)
     for kind in Kind:
@@ -187,22 +158,12 @@ class _Recording(dict[str, Any]):
 
 
 def find(claim: Claim, formula: Any) -> Any:
-    """Find a request in the domain of a claim for which a formula holds.
-
-    Returns:
-        A model, or None if there is no such request.
-
-    Raises:
-        UndecidedError: z3 did not decide within a minute.
-    """
+    """Like `solve`, within the domain of a claim."""
     return solve(claim.request, all_of(claim.domain, formula))
 
 
 def solve(request: Request, formula: Any) -> Any:
-    """Find a request for which a formula holds.
-
-    Returns:
-        A model, or None if there is no such request.
+    """Return the solver's model of a request for which a formula holds, or None if there is no such request.
 
     Raises:
         UndecidedError: z3 did not decide within a minute.
@@ -212,7 +173,7 @@ def solve(request: Request, formula: Any) -> Any:
     solver.set(timeout=_TIMEOUT_MS // 10)
     answer = solver.check()
     if answer == z3.unknown:
-        # z3's search depends on all formulas that the process has made; in a context of its own it does not.
+        # z3's search depends on all earlier formulas of its context, so try again in a new one.
         solver = solver.translate(z3.Context())
         solver.set(timeout=_TIMEOUT_MS)
         answer = solver.check()
@@ -265,14 +226,14 @@ def _allowing_guard(model: Model) -> Iterator[str]:
 
 
 def method_arn(model: Model, route: Route) -> str:
-    """Return the narrowest ARN pattern that names every call of a route: IAM's `*` reaches over slashes."""
+    """Return the narrowest ARN pattern that matches every call of a route: IAM's `*` also matches slashes."""
     method = "*" if route.method == "ANY" else route.method
     path = "/".join("*" if part.startswith("{") else part for part in route.path.split("/"))
     return f"{model.api_arn}/{model.stage}/{method}{path}"
 
 
 def is_call_of(model: Model, request: Request, route: Route) -> Any:
-    """Say when a request is a call that API Gateway takes for a route: no other one fits better."""
+    """Whether API Gateway sends a request to the route, because no other one fits better, as a formula."""
 
     def fits(candidate: Route) -> Any:
         prefix = patterns.literal(f"{model.api_arn}/{model.stage}/")
@@ -283,7 +244,7 @@ def is_call_of(model: Model, request: Request, route: Route) -> Any:
 
 
 def _precedes(one: Route, other: Route) -> bool:
-    """Say whether API Gateway prefers a route where both fit: literals to parameters, these to greedy ones."""
+    """Return whether API Gateway prefers a route where both fit: literals to parameters, these to greedy ones."""
 
     def rank(route: Route) -> tuple[Any, ...]:
         kinds = [(part.startswith("{")) + part.endswith("+}") for part in route.path.split("/")]
@@ -309,7 +270,7 @@ def _must_call(model: Model, request: Request) -> Any:
 
 
 def executor_trust(model: Model, request: Request) -> Any:
-    """Say when the executor's trust policy lets a principal assume the role, if its own account does."""
+    """Whether the executor's trust policy admits a principal, if its own account does, as a formula."""
     name = f"{model.executor.name} trust"
     return allowed(request, statements(model, name), owner=model.stacks["a"].account, trust=True)
 
@@ -322,12 +283,9 @@ def _executor_trust(model: Model, kind: Kind) -> Iterator[Claim]:
 
 
 def may_become(request: Request, intent: Intent, owner: str) -> tuple[Any, Any]:
-    """Say when a principal may assume an executor role, if its own account lets it, and when it may send tags with it.
+    """Whether a principal may assume an executor role, and whether it may pass tags, if its own account allows it.
 
-    Args:
-        request: The request.
-        intent: What the parameters ask for.
-        owner: Id of the role's account, which is no consumer even if it belongs to the organization.
+    The owner is the role's account, which is no consumer even if it belongs to the organization.
     """
     external_id, mfa = request.key("sts:ExternalId"), request.key("aws:MultiFactorAuthPresent")
     session = request.session_to_be
@@ -406,7 +364,7 @@ def _executor_identity(model: Model, kind: Kind) -> Iterator[Claim]:
 
 
 def api_calls(model: Model, request: Request) -> tuple[Any, Any]:
-    """Say when a request is a call of the API, and when it is allowed, others' own policies at their widest."""
+    """Whether a request is a call of the API, and whether it is allowed if others' own policies allow everything."""
     _, identity = as_deployed(model, request, [model.executor])
     owner = model.stacks["a"].account
     decision = allowed(request, statements(model, f"{model.api} resource"), owner=owner, identity=identity)
@@ -421,7 +379,7 @@ def _api_calls(
     on_api, decision = api_calls(model, request)
     executor = request.is_session_of(model.executor.arn)
     admitted = z3.Not(any_of(*(request.session.like(f"{account}-*") for account in model.intent.suspended)))
-    # Their own policies are not part of these stacks.
+    # Their identity policies are not part of these stacks.
     others = any_of(*map(request.is_of_role, model.intent.more_role_ids))
     intended = all_of(admitted, any_of(all_of(executor, _may_call(model, request)), others))
     needed = all_of(admitted, executor, _must_call(model, request))
@@ -442,10 +400,10 @@ def _calls_of_insiders(model: Model, kind: Kind) -> Iterator[Claim]:
 
 
 def _consumer_that_the_backend_sees(model: Model, kind: Kind) -> Iterator[Claim]:
-    """A principal assumes the executor role, then the session calls: its name begins with the principal's account."""
+    """A principal assumes the role and its session calls: the session's name begins with the principal's account."""
     first = new_request(model, kind, "first ")
     name = first.session_to_be
-    # The backend takes what is between the colon of `aws:userid` (<role id>:<session name>) and the first hyphen.
+    # The backend reads the text between the colon of `aws:userid` (<role id>:<session name>) and the first hyphen.
     begins = first.account.begins(name, "-") if first.is_iam else FALSE
     is_consumer = all_of(begins, first.is_of(*model.intent.consumers))
     for call in _api_calls(model, Kind.ROLE, session=name):
@@ -491,7 +449,7 @@ def _identity(model: Model, request: Request, domain: Any, document: str, uses: 
 
 
 def as_deployed(model: Model, request: Request, roles: Iterable[Role]) -> tuple[Any, Any]:
-    """Say when the principal is one of some roles, and when its policy allows: theirs as deployed, others at widest."""
+    """Whether the principal is one of the roles, and whether its policy as deployed allows it (any other's does)."""
     sessions = {role.name: request.is_session_of(role.arn) for role in roles}
     identity = (
         z3.Implies(is_session, identity_allows(request, statements(model, f"{name} identity")))
@@ -554,7 +512,7 @@ def _resource_policies(model: Model, kind: Kind) -> Iterator[Claim]:
 
 
 def other_ways_in(model: Model) -> Iterator[str]:
-    """Find APIs and function URLs besides the API."""
+    """Find other APIs and function URLs."""
     for kind in ("AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api", "AWS::Lambda::Url"):
         for name in of_type(model.stacks["a"].resources, kind):
             if name != model.api:

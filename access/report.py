@@ -1,7 +1,5 @@
 """The access report: who may call what, why, and what is proven about it; on the terminal and as one HTML page."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,67 +20,46 @@ from access.properties import PROPERTIES, Property, Verdict, prove
 
 @dataclass(frozen=True)
 class Proof:
-    """The verdict on a property.
-
-    Attributes:
-        property: The property.
-        verdict: The first refutation, or that it holds.
-        variant: The deployment that refutes it; empty if none does.
-        seconds: How long all variants took.
-    """
+    """The verdict on a property, for all variants."""
 
     property: Property
-    verdict: Verdict
-    variant: str
-    seconds: float
+    verdict: Verdict  # the first refutation, or that it holds
+    variant: str  # the deployment that refutes it; empty if none does
+    seconds: float  # for all variants
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Who may assume a role and make its calls.
+    """Who may assume a role and make its calls."""
 
-    Attributes:
-        title: What it is about.
-        calls: Headings of the cells.
-        rows: The kinds of callers.
-    """
-
-    title: str
-    calls: Sequence[str]
+    title: str  # empty for account A's role
+    calls: Sequence[str]  # headings of the cells
     rows: Sequence[Row]
 
     @property
     def where(self) -> str:
-        """What tells its cells apart from those of account A's role."""
+        """Suffix that distinguishes its cells from those of account A's role."""
         return " (access stack)" if self.title else ""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All findings.
-
-    Attributes:
-        model: What they are about.
-        facts: What else the head of the report says, such as the stack's names and the revision.
-        matrices: The matrix of account A's role, and that of the access stack's.
-        proofs: The properties.
-        variants: Names of the deployments for which the properties were examined.
-    """
+    """All findings."""
 
     model: Model
-    facts: Mapping[str, str]
+    facts: Mapping[str, str]  # more lines for its head
     matrices: Sequence[Matrix]
     proofs: Sequence[Proof]
-    variants: Sequence[str]
+    variants: Sequence[str]  # deployments for which the properties were examined
 
     @property
     def refuted(self) -> int:
-        """How many properties are refuted."""
+        """Number of refuted properties."""
         return sum(not proof.verdict.proven for proof in self.proofs)
 
     @property
     def wrong(self) -> list[tuple[Row, str, Cell]]:
-        """The cells that are not as the contract says, with row and heading."""
+        """The cells that violate the contract, with row and heading."""
         return [
             (row, f"{heading}{matrix.where}", cell)
             for matrix in self.matrices
@@ -111,12 +88,7 @@ class Report:
 
 
 def examine(models: Mapping[str, Model], facts: Mapping[str, str]) -> Report:
-    """Decide the matrix for the first model and examine the properties for all.
-
-    Args:
-        models: The same stacks, deployed with different parameters, by name.
-        facts: What else the head of the report says.
-    """
+    """Decide the matrix for the first model and prove the properties for all, which differ only in parameters."""
     first = next(iter(models.values()))
     matrices = [_matrix("", first, subject(first))]
     if other := access_subject(first):
@@ -125,7 +97,7 @@ def examine(models: Mapping[str, Model], facts: Mapping[str, str]) -> Report:
 
 
 def properties_of(model: Model) -> tuple[Property, ...]:
-    """Return the properties that the stacks of a model must have."""
+    """Return the properties that a model must have."""
     return PROPERTIES + (access_stack.PROPERTIES if model.access_role else ())
 
 
@@ -144,7 +116,7 @@ def _proof(property_: Property, models: Mapping[str, Model]) -> Proof:
 
 
 def heading(report: Report) -> dict[str, str]:
-    """Return what the report is about: labels and values."""
+    """Return the labels and values of the report's head."""
     model = report.model
     a, b = model.stacks["a"], model.stacks["b"]
     return {
@@ -167,7 +139,7 @@ def _access_heading(model: Model) -> dict[str, str]:
 
 
 def terminal(report: Report) -> RenderableType:
-    """Draw the report for a terminal."""
+    """Return the report as tables for a terminal."""
     head = Table.grid(padding=(0, 2))
     for label, value in heading(report).items():
         head.add_row(f"[bold]{label}[/]", value)
@@ -214,7 +186,7 @@ def _blame(proof: Proof) -> str:
 
 
 def html(report: Report) -> str:
-    """Return the report as an HTML page that needs no other file."""
+    """Return the report as a self-contained HTML page."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -7,8 +7,6 @@ a guess.
 See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#principaltable
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from access.fields import FALSE, TRUE, Account, Field, NotModelledError, all_of,
 
 
 class Kind(Enum):
-    """The kinds of principals that make requests."""
+    """Kinds of principals."""
 
     USER = "user"
     ROLE = "role session"
@@ -44,50 +42,30 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Key:
-    """A condition key of a request.
-
-    Attributes:
-        present: When it is there.
-        like: Says when its value matches a pattern.
-        arn_like: The same for the pattern of an ARN.
-        value: Returns a value that fits a model.
-        field: Its value, where it is a free one.
-    """
+    """A condition key of a request; `present` and the results of `like` and `arn_like` are formulas."""
 
     present: Any
-    like: Callable[[str], Any]
-    arn_like: Callable[[str], Any]
-    value: Callable[[Any], str]
-    field: Field | None = None
+    like: Callable[[str], Any]  # matches an IAM pattern
+    arn_like: Callable[[str], Any]  # matches the pattern of an ARN
+    value: Callable[[Any], str]  # in a model of the solver
+    field: Field | None = None  # its value, if it is free
 
 
 class Request:
-    """A request to AWS by one kind of principal, with every field free.
-
-    Attributes:
-        kind: What kind of principal makes it.
-        account: The principal's account.
-        session: Name of the principal's session.
-        service: DNS name of the service principal.
-        action: The action in lower case, since IAM ignores its case.
-        resource: ARN of the resource.
-    """
+    """A request to AWS by one kind of principal, with every field free; its conditions are formulas."""
 
     def __init__(self, kind: Kind, roles: Mapping[str, str], prefix: str = "", session: Field | None = None) -> None:
-        """Make a request.
+        """Make a request, given the existing roles' unique ids by ARN; no other role has such an id.
 
-        Args:
-            kind: What kind of principal makes it.
-            roles: Unique ids by ARN of the roles that exist; no other role has such an id.
-            prefix: Tells the variables of several requests in one formula apart.
-            session: Name of the principal's session, if another request made it.
+        The prefix distinguishes the variables of several requests in one formula. `session` is the name of the
+        principal's session if another request created it.
         """
         self.kind = kind
         self.is_iam = kind not in {Kind.SERVICE, Kind.ANONYMOUS}
         self.account = Account(f"{prefix}account")
         self.session = session or Field(f"{prefix}session", patterns.NAME)
         self.service = Field(f"{prefix}service", patterns.LOWER)
-        self.action = Field(f"{prefix}action", patterns.LOWER)
+        self.action = Field(f"{prefix}action", patterns.LOWER)  # in lower case, since IAM ignores case
         self.resource = Field(f"{prefix}resource")
         self._name = Field(f"{prefix}name", patterns.NAME)
         self._unique_id = Field(f"{prefix}unique id", patterns.UNIQUE_ID)
@@ -98,14 +76,14 @@ class Request:
         self._free: list[Field] = [self.session, self.service, self.action, self.resource]
         self._free += [self._name, self._unique_id]
         if kind is Kind.ROLE:
-            # Unique ids are never given twice.
+            # Unique ids are never reused.
             self._laws = [self.principal_like(arn) == self._unique_id.like(role_id) for arn, role_id in roles.items()]
         else:
             self._laws = []
 
     @property
     def session_to_be(self) -> Field:
-        """Name of the session that the request asks for, when it is one to assume a role."""
+        """Name of the session that a request to assume a role asks for."""
         field = self.key("sts:RoleSessionName").field
         assert field
         return field
@@ -134,13 +112,13 @@ class Request:
             case "aws:userid":
                 return Key(z3.BoolVal(self.kind in _TYPES), self._user_id_like, _refused(name), lambda _: "")
             case "sts:rolesessionname":
-                # It is in every request to assume a role.
+                # Part of every request to assume a role.
                 return self._field_key(TRUE, Field(self._prefix + name, patterns.NAME))
             case "aws:securetransport":
                 # Documented as present in every request.
                 return self._field_key(TRUE, Field(self._prefix + name, values=["true", "false"]))
             case "aws:sourceaccount" | "aws:sourcearn":
-                # Documented as present only in what a service does on somebody's behalf.
+                # Documented as present only when a service acts on behalf of someone.
                 by_service = present if self.kind is Kind.SERVICE else FALSE
                 return self._field_key(by_service, Field(self._prefix + name))
             case "aws:multifactorauthpresent":
@@ -152,23 +130,23 @@ class Request:
         return Key(present, field.like, field.arn_like, field.value, field)
 
     def is_service(self, name: str) -> Any:
-        """Say when the principal is a service, given by its DNS name."""
+        """Whether the principal is a service, given by its DNS name."""
         return self.service.like(name) if self.kind is Kind.SERVICE else FALSE
 
     def is_of(self, *accounts: str) -> Any:
-        """Say when the principal is of one of some accounts."""
+        """Whether the principal belongs to any of the accounts."""
         return self.account.like(*accounts) if self.is_iam else FALSE
 
     def is_session_of(self, role: str) -> Any:
-        """Say when the principal is a session of a role, given by its ARN."""
+        """Whether the principal is a session of a role, given by its ARN."""
         return self.principal_like(role) if self.kind is Kind.ROLE else FALSE
 
     def is_of_role(self, role_id: str) -> Any:
-        """Say when the principal is a session of a role, given by its unique id."""
+        """Whether the principal is a session of a role, given by its unique id."""
         return self._unique_id.equals(role_id) if self.kind is Kind.ROLE else FALSE
 
     def principal_like(self, pattern: str) -> Any:
-        """Say when the principal's ARN (of the role, not of its session) matches the pattern of an ARN."""
+        """Whether the principal's ARN (of the role, not of its session) matches the pattern of an ARN."""
         if not self.is_iam:
             return FALSE
         service, kind = self._arn_parts()
@@ -198,7 +176,7 @@ class Request:
         return f"arn:aws:{service}::{self.account.value(model)}:{kind}{name}"
 
     def _user_id_like(self, pattern: str) -> Any:
-        """Match what comes before the colon and what comes after it, neither of which has a colon itself."""
+        """Match the parts before and after the colon, neither of which contains a colon."""
         head, colon, tail = pattern.partition(":")
         match self.kind:
             case Kind.USER:
@@ -221,7 +199,7 @@ class Request:
 
     @property
     def guarantees(self) -> Any:
-        """What AWS guarantees of any request, whoever makes it."""
+        """What AWS guarantees of any request."""
         return all_of(*self._laws, self.account.guarantees, *(field.guarantees for field in self._free))
 
     @property
@@ -232,10 +210,7 @@ class Request:
     def witness(self, model: Any, actions: Mapping[str, str] | None = None, resources: Iterable[str] = ()) -> Case:
         """Return the request that a model of the solver stands for.
 
-        Args:
-            model: The model.
-            actions: Actions to prefer where any would do: by their lower case, as AWS spells them.
-            resources: ARNs to prefer where any resource of the action's service would do.
+        The actions, by their lower case, and the resources are preferred where any would do.
         """
         actions = actions or {}
         action = self.action.value(model, actions)

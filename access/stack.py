@@ -1,7 +1,5 @@
 """One account's stack: its resources with physical names, its policy documents and its routes."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
@@ -47,20 +45,7 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class Stack:
-    """One account's stack.
-
-    Attributes:
-        side: Its account.
-        account: The account's id.
-        region: Its region.
-        parameters: Values of its parameters.
-        resources: Its resources, references left as logical ids.
-        outputs: Its outputs, references left as logical ids.
-        physical: Physical names by `LogicalId` and `LogicalId.Attribute`.
-        documents: Policy documents by `LogicalId trust`, `LogicalId identity` or `LogicalId resource`.
-        source: Where the policies come from, in words.
-        routes: Method, path, authorizer and function of each route, if they were read from a deployment.
-    """
+    """One account's stack; in resources and outputs, references are logical ids."""
 
     side: Side
     account: str
@@ -68,9 +53,10 @@ class Stack:
     parameters: Mapping[str, Any]
     resources: Mapping[str, Any]
     outputs: Mapping[str, Any]
-    physical: Mapping[str, str]
-    documents: Mapping[str, Document] = field(repr=False)
-    source: str = "template"
+    physical: Mapping[str, str]  # by `LogicalId` and `LogicalId.Attribute`
+    documents: Mapping[str, Document] = field(repr=False)  # by `LogicalId trust|identity|resource`
+    source: str = "template"  # of the policies, in words
+    # Method, path, authorizer and function of each, if read from a deployment.
     routes: tuple[tuple[str, str, str, str], ...] | None = None
 
 
@@ -83,18 +69,9 @@ def from_template(
     *,
     physical: Mapping[str, str] | None = None,
 ) -> Stack:
-    """Work a stack out from its template.
-
-    Args:
-        side: Its account.
-        template_dir: The project's folder.
-        account: The account's id.
-        region: Its region.
-        parameters: Parameters that differ from the defaults and from `REQUIRED_PARAMETERS`.
-        physical: Physical names; by default made up.
-    """
+    """Resolve a stack from its template; physical names are made up unless given."""
     plain = resolve(side, parameters, folder=template_dir, account=account, region=region)
-    # Its role has the name of account A's, in the same account.
+    # Its role would otherwise have the same name as account A's, in the same account.
     prefix = "Access" if side == "access" else ""
     names = dict(physical or {}) or {
         name: value
@@ -102,7 +79,8 @@ def from_template(
         for name, value in physical_names(logical_id, resource["Type"], prefix + logical_id, account, region)
     }
     for logical_id in of_type(plain["Resources"], "AWS::IAM::Role"):
-        names.setdefault(f"{logical_id}.RoleId", _role_id(side, logical_id))
+        digest = hashlib.sha256(f"{side} {logical_id}".encode()).hexdigest()
+        names.setdefault(f"{logical_id}.RoleId", f"AROA{digest[:17].upper()}")
     named = resolve(side, parameters, folder=template_dir, account=account, region=region, physical=names)
     apis = of_type(plain["Resources"], "AWS::ApiGateway::RestApi")
     api_prefix = "".join(f"arn:aws:execute-api:{region}:{account}:{names[api]}/" for api in list(apis)[:1])
@@ -140,7 +118,7 @@ def of_type(resources: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def named_by_output(stack: Stack, output: str, kind: str) -> str:
-    """Return the resource that an output refers to.
+    """Return the resource to which an output refers.
 
     Raises:
         ModelError: There is no such output, or it names another type.
@@ -188,7 +166,7 @@ def references(value: Any) -> Iterator[str]:
 
 
 def values_at(value: Any, keys: set[str]) -> list[Any]:
-    """Return the values of some keys, however deep."""
+    """Return the values of the keys, at any depth."""
     if isinstance(value, list):
         return [found for item in value for found in values_at(item, keys)]
     if not isinstance(value, dict):
@@ -198,13 +176,9 @@ def values_at(value: Any, keys: set[str]) -> list[Any]:
 
 
 def without(value: Any, keys: set[str]) -> Any:
-    """Return a value without some keys, however deep."""
+    """Return a value without the keys, at any depth."""
     if isinstance(value, list):
         return [without(item, keys) for item in value]
     if not isinstance(value, dict):
         return value
     return {key: without(item, keys) for key, item in value.items() if key not in keys}
-
-
-def _role_id(side: Side, logical_id: str) -> str:
-    return f"AROA{hashlib.sha256(f'{side} {logical_id}'.encode()).hexdigest()[:17].upper()}"

@@ -1,7 +1,5 @@
 """The templates as CloudFormation sees them: transformed by SAM and resolved for given parameters."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import logging
@@ -19,7 +17,7 @@ PROJECT = Path(__file__).parents[1]
 ACCOUNTS = {"a": "111111111111", "b": "222222222222", "access": "111111111111"}
 REGION = "eu-west-1"
 
-# What a user must give; everything else has a default.
+# Parameters without a default.
 REQUIRED_PARAMETERS: dict[str, dict[str, Any]] = {
     "a": {"ConsumerAccountIds": [ACCOUNTS["b"]], "ExternalId": "external-id"},
     "b": {
@@ -41,7 +39,7 @@ REQUIRED_PARAMETERS: dict[str, dict[str, Any]] = {
 Side = Literal["a", "b", "access"]
 FILES = {"a": "template-account-a.yaml", "b": "template-account-b.yaml", "access": "template-access.yaml"}
 
-# It warns of feature toggles and metrics that only the service itself has.
+# It warns about feature toggles and metrics that only the service has.
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
 
@@ -52,34 +50,25 @@ class _NoManagedPolicies:
 
 @functools.cache
 def source(side: Side, folder: Path = PROJECT) -> dict[str, Any]:
-    """Return an account's template as it is in its file."""
+    """Return a template as it is in its file."""
     template: dict[str, Any] = yaml_parse((folder / FILES[side]).read_text())
     return template
 
 
 @functools.cache
 def transformed(side: Side, folder: Path = PROJECT) -> dict[str, Any]:
-    """Return an account's template as SAM transforms it, intrinsic functions unresolved."""
+    """Return a template as transformed by SAM, intrinsic functions unresolved."""
     template = copy.deepcopy(source(side, folder))
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = "s3://bucket/key"  # the translator takes no local folder
+            resource["Properties"]["CodeUri"] = "s3://bucket/key"  # the translator does not accept local folders
     with mock.patch.dict(os.environ, {"AWS_DEFAULT_REGION": REGION}):
         result: dict[str, Any] = transform(template, {}, _NoManagedPolicies())
     return result
 
 
 def parameters_of(side: Side, folder: Path = PROJECT, **given: Any) -> dict[str, Any]:
-    """Return the value of each template parameter.
-
-    Args:
-        side: Whose template.
-        folder: Where the templates are.
-        **given: Values that differ from the defaults and from `REQUIRED_PARAMETERS`.
-
-    Raises:
-        KeyError: The template has no such parameter.
-    """
+    """Return the value of each parameter: as given, from `REQUIRED_PARAMETERS`, or the default."""
     values: dict[str, Any] = {}
     for name, parameter in source(side, folder)["Parameters"].items():
         value = given.pop(name, REQUIRED_PARAMETERS[side].get(name, parameter.get("Default")))
@@ -103,14 +92,11 @@ def rules(side: Side, **parameters: Any) -> dict[str, bool]:
 
 
 def resolved(side: Side, **parameters: Any) -> dict[str, Any]:
-    """Return the transformed template with parameters, conditions and intrinsic functions worked out.
+    """Return the transformed template with parameters, conditions and intrinsic functions resolved.
 
-    A reference to a resource becomes its logical id, and an attribute of one ``LogicalId.Attribute``, so that tests can
-    name both. Resources whose condition is false are left out.
-
-    Args:
-        side: Whose template.
-        **parameters: Values that differ from the defaults and from `REQUIRED_PARAMETERS`.
+    A reference to a resource becomes its logical id, and an attribute of one `LogicalId.Attribute`, so that tests can
+    name both. Resources whose condition is false are left out. The parameters are those that differ from the defaults
+    and from `REQUIRED_PARAMETERS`.
     """
     return resolve(side, parameters)
 
@@ -124,16 +110,7 @@ def resolve(
     region: str = REGION,
     physical: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return the same for any folder, account and region.
-
-    Args:
-        side: Whose template.
-        parameters: Values that differ from the defaults and from `REQUIRED_PARAMETERS`.
-        folder: Where the templates are.
-        account: Id of the account; by default that of `ACCOUNTS`.
-        region: The region.
-        physical: What `LogicalId` and `LogicalId.Attribute` refer to; by default they are left as they are.
-    """
+    """Like `resolved`, for any folder, account and region; `physical` maps `LogicalId` and `LogicalId.Attribute`."""
     template = transformed(side, folder)
     values: dict[str, Any] = {
         "AWS::AccountId": account or ACCOUNTS[side],
@@ -191,7 +168,7 @@ class _Resolver:
             case "Fn::Sub":
                 text, extra = (argument, {}) if isinstance(argument, str) else argument
                 values = {**self._values, **self.resolve(extra)}
-                # ${!x} is CloudFormation's way to write ${x} itself.
+                # ${!x} is CloudFormation's escape for a literal ${x}.
                 text = re.sub(r"\$\{([\w.:]+)\}", lambda match: str(values.get(match[1], match[1])), text)
                 return text.replace("${!", "${")
             case "Fn::If":

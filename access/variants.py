@@ -1,6 +1,4 @@
-"""The deployments for which the templates are proven: each parameter that shapes a policy, at both ends."""
-
-from __future__ import annotations
+"""The deployments for which the templates are proven: each parameter that shapes a policy, at both extremes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,12 +40,7 @@ _VARIANTS: dict[str, dict[Side, Mapping[str, Any]]] = {
 
 
 def variants(template_dir: Path = PROJECT, compared_with: Path | None = None) -> dict[str, Model]:
-    """Make the models of all variants, by name; the first one has the templates' defaults.
-
-    Args:
-        template_dir: The project's folder.
-        compared_with: Another version of it. Only parameters that both have are set.
-    """
+    """Make the models of all variants, the defaults first, setting only parameters that both versions have."""
 
     def known(side: Side, parameters: Mapping[str, Any]) -> dict[str, Any]:
         folders = [folder for folder in (template_dir, compared_with) if folder and (folder / FILES[side]).exists()]
