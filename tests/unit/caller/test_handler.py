@@ -311,10 +311,11 @@ def test_without_keys_a_queued_call_that_may_have_arrived_is_parked_as_uncertain
     is_parked: bool,
 ) -> None:
     monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", "true")
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     fake_api.rest = reply
     body = '{"method": "POST", "path": "/payments", "body": {}}'
 
-    answer = function.handler({"Records": [message("1", body)]}, LambdaContext(seconds=4))
+    answer = function.handler({"Records": [message("1", body)]}, CONTEXT)
 
     assert answer == {"batchItemFailures": [] if is_parked else [{"itemIdentifier": "1"}]}
     assert [
