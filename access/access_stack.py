@@ -10,7 +10,7 @@ from access.documents import Document, document, expand
 from access.fields import FALSE, TRUE, all_of, any_of
 from access.iam import allowed, identity_allows
 from access.model import Intent, Model
-from access.properties import Claim, Property, may_become, new_request, statements
+from access.properties import Claim, Property, may_become, new_request, statements, suspended
 from access.request import Kind, Request
 from access.templates import resolve
 
@@ -50,11 +50,6 @@ def guard_claim(request: Request, policy: Document, arns: list[str], owner: str,
     of_roles = any_of(*map(request.is_of_role, role_ids))
     decision = allowed(request, policy["Statement"], owner=owner)
     return Claim(request, calls, decision, of_roles, all_of(of_roles, request.is_of(owner)))
-
-
-def suspended(request: Request, asked: Intent) -> Any:
-    """Whether a request comes from a session of a suspended consumer, as a formula."""
-    return any_of(*(request.session.like(f"{account}-*") for account in asked.suspended))
 
 
 def _trust(model: Model, kind: Kind) -> Iterator[Claim]:

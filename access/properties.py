@@ -372,13 +372,18 @@ def api_calls(model: Model, request: Request) -> tuple[Any, Any]:
     return on_api, decision
 
 
+def suspended(request: Request, asked: Intent) -> Any:
+    """Whether a request comes from a session of a suspended consumer, as a formula."""
+    return any_of(*(request.session.like(f"{account}-*") for account in asked.suspended))
+
+
 def _api_calls(
     model: Model, kind: Kind, domain: Callable[[Request], Any] = lambda _: TRUE, session: Field | None = None
 ) -> Iterator[Claim]:
     request = new_request(model, kind, session=session)
     on_api, decision = api_calls(model, request)
     executor = request.is_session_of(model.executor.arn)
-    admitted = z3.Not(any_of(*(request.session.like(f"{account}-*") for account in model.intent.suspended)))
+    admitted = z3.Not(suspended(request, model.intent))
     # Their identity policies are not part of these stacks.
     others = any_of(*map(request.is_of_role, model.intent.more_role_ids))
     intended = all_of(admitted, any_of(all_of(executor, _may_call(model, request)), others))

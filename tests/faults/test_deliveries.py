@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 import time
 from collections import Counter
 
@@ -14,7 +13,7 @@ from tests.faults.environment import TIMED_OUT
 from tests.faults.queues import RECEIVES
 from tests.faults.testbed import TestBed, order
 from tests.support.aws.gateway import gateway_error
-from tests.support.aws.loopback import Exchange, RequestFault, always, json_response, once
+from tests.support.aws.loopback import Exchange, RequestFault, always, json_response
 
 POISON = [
     "not JSON",
@@ -61,24 +60,8 @@ def test_an_occurrence_is_delivered_twice_by_the_scheduler(bed: TestBed) -> None
 
 def test_the_function_is_killed_in_the_middle(bed: TestBed) -> None:
     """The function is killed after the order was written: the queue delivers the call again, one order."""
-    working = threading.Event()
-
-    @RequestFault
-    def work_and_stall(exchange: Exchange) -> None:
-        exchange.respond()
-        working.set()
-        exchange.stall()
-
-    def kill() -> None:
-        assert working.wait(10)
-        bed.environment.kill()
-
-    bed.provider.api.inject(once(work_and_stall))
     bed.put(order("killed"))
-    killer = threading.Thread(target=kill)
-    killer.start()
-    killed, delivered = bed.deliver()
-    killer.join()
+    killed, delivered = bed.deliver_and_kill()
     assert (killed.error, delivered.error) == (TIMED_OUT, "")
     all_done(bed, ["killed"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
 
 import pytest
@@ -12,7 +11,6 @@ from tests.faults.cases import CASES, Case
 from tests.faults.environment import TIMED_OUT
 from tests.faults.runner import QUEUED, UnkeyedResult, run_all, run_unkeyed_case
 from tests.faults.testbed import Shared, TestBed, order
-from tests.support.aws.loopback import Exchange, RequestFault, once
 
 ORDERING = [case for case in CASES if case.call(QUEUED).get("method") == "POST" and "key used" not in case.fault]
 
@@ -44,27 +42,11 @@ def test_no_call_is_lost(case: Case, results: dict[str, UnkeyedResult]) -> None:
 
 
 def test_a_function_killed_in_the_middle_of_a_call_is_not_repeated(shared: Shared) -> None:
-    working = threading.Event()
-
-    @RequestFault
-    def work_and_stall(exchange: Exchange) -> None:
-        exchange.respond()
-        working.set()
-        exchange.stall()
-
     bed = TestBed(shared, ignores_keys=True)
 
-    def kill() -> None:
-        assert working.wait(10)
-        bed.environment.kill()
-
-    killer = threading.Thread(target=kill)
     try:
-        bed.provider.api.inject(once(work_and_stall))
         bed.put(order("killed"))
-        killer.start()
-        [killed] = bed.deliver()
-        killer.join()
+        [killed] = bed.deliver_and_kill()
         assert killed.error == TIMED_OUT
         assert bed.ordered() == ["killed"]
         assert [json.loads(call.body) for call in bed.queues.waiting()] == [order("killed")]

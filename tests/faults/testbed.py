@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -20,7 +21,7 @@ from tests.faults.environment import SPEEDUP, Environment, Invocation, fork_serv
 from tests.faults.queues import RECEIVES, UNKEYED_RECEIVES, Queues
 from tests.support.aws.certificates import Authority
 from tests.support.aws.gateway import Gateway, gateway_error
-from tests.support.aws.loopback import HOST, Response, Server
+from tests.support.aws.loopback import HOST, Exchange, RequestFault, Response, Server, once
 from tests.support.aws.sigv4 import Request
 from tests.support.aws.sts import CALLER_ENVIRONMENT, REGION, Sts
 
@@ -164,6 +165,27 @@ class TestBed:
 
     def deliver(self) -> list[Invocation]:
         return self.queues.deliver(self.invoke)
+
+    def deliver_and_kill(self) -> list[Invocation]:
+        """Deliver, and kill the function when the API has done the work of the first call, and has not responded."""
+        working = threading.Event()
+
+        @RequestFault
+        def work_and_stall(exchange: Exchange) -> None:
+            exchange.respond()
+            working.set()
+            exchange.stall()
+
+        def kill() -> None:
+            assert working.wait(10)
+            self.environment.kill()
+
+        self.provider.api.inject(once(work_and_stall))
+        killer = threading.Thread(target=kill)
+        killer.start()
+        deliveries = self.deliver()
+        killer.join()
+        return deliveries
 
     def ordered(self) -> list[str]:
         """Return the SKU of every order that the consumer has."""
