@@ -10,7 +10,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from access.templates import resolved, rules, source
+from cross_account_access.templates import resolved, rules, source
 from cross_account_api.call import Call
 
 # With the two permissions that sessions with tags or a source identity need as well.

@@ -12,7 +12,7 @@ import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from samtranslator.yaml_helper import yaml_parse
 
-from access.templates import PROJECT, REGION, Side, resolved
+from cross_account_access.templates import PROJECT, REGION, Side, resolved
 
 TEMPLATE: dict[str, Any] = yaml_parse((PROJECT / "template-deploy-role.yaml").read_text())
 

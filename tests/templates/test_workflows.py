@@ -14,7 +14,7 @@ import pytest
 import yaml
 from samcli.cli.types import CfnParameterOverridesType
 
-from access.templates import PROJECT, source
+from cross_account_access.templates import PROJECT, source
 
 WORKFLOWS = sorted((PROJECT / ".github/workflows").glob("*.yaml"))
 

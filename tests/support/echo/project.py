@@ -8,9 +8,9 @@ from pathlib import Path
 
 from samtranslator.yaml_helper import yaml_parse
 
-from access.contract import CONTRACT
-from access.model import load
-from access.templates import PROJECT, source
+from cross_account_access.contract import CONTRACT
+from cross_account_access.model import load
+from cross_account_access.templates import PROJECT, source
 
 _HERE = Path(__file__).parent
 _CONTRACT = {"openapi": "3.1.0", "paths": {"/echo": {"get": {"responses": {"200": {}}}}}}
