@@ -26,13 +26,9 @@ define environment
 @VIRTUAL_ENV=$(1) $(UV) pip sync --quiet --require-hashes --compile-bytecode $(2)
 endef
 
-.venv/.ready: requirements-dev.txt pyproject.toml | $(filter .uv/bin/uv,$(UV))
+.venv/.ready: requirements-dev.txt pyproject.toml functions/pyproject.toml | $(filter .uv/bin/uv,$(UV))
 	$(call environment,.venv,requirements-dev.txt)
-	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
-
-.lab-venv/.ready: cross_account_lab/requirements.txt | $(filter .uv/bin/uv,$(UV))
-	$(call environment,.lab-venv,cross_account_lab/requirements.txt)
+	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable functions --editable .
 	@touch $@
 
 .aws-cli-venv/.ready: requirements-aws-cli.txt | $(filter .uv/bin/uv,$(UV))
@@ -44,7 +40,7 @@ tests/access/node_modules/.ready: tests/access/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/access && touch $@; fi
 
 .PHONY: setup
-setup: .venv/.ready .lab-venv/.ready tests/access/node_modules/.ready ## Make the environments: the project's, the emulator's, the oracle's
+setup: .venv/.ready tests/access/node_modules/.ready ## Make the environments: the project's, the oracle's
 
 .PHONY: demo
 demo: setup ## Deploy both accounts to the local AWS, watch the schedule fire, see who may do what
@@ -116,7 +112,7 @@ deploy-access: setup ## Deploy rights on an API that exists; ARGS='--stack-name 
 
 .PHONY: lock
 lock: setup ## Pin the newest dependencies that fit, with hashes
-	@$(call compile,dev,requirements-dev.txt,--universal pyproject.toml)
+	@$(call compile,dev,requirements-dev.txt,--universal pyproject.toml functions/pyproject.toml --all-extras $(OWN))
 	@$(call compile,lab,cross_account_lab/requirements.txt,--universal)
 	@$(call compile,aws-cli,requirements-aws-cli.txt,--universal)
 	@for group in $(patsubst functions/%/handler.py,%,$(wildcard functions/*/handler.py)); do \
@@ -124,9 +120,10 @@ lock: setup ## Pin the newest dependencies that fit, with hashes
 	@$(call compile,deploy,.github/requirements.txt,--constraints requirements-dev.txt)
 compile = $(UV) pip compile --quiet $(UPGRADE) --no-header --no-annotate --generate-hashes --python-version 3.13 \
 	$(3) --group $(1) --output-file $(2)
+OWN := --no-emit-package cross-account-api --no-emit-package cross-account-api-dev
 UPGRADE := --upgrade
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
-	@rm -rf .aws-sam .venv .lab-venv .aws-cli-venv .uv tests/access/node_modules build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .aws-sam .venv .aws-cli-venv .uv tests/access/node_modules build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,7 +13,9 @@ from unittest import mock
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-PROJECT = Path(__file__).parents[1]
+from cross_account_access import project
+
+PROJECT = project.PROJECT
 ACCOUNTS = {"a": "111111111111", "b": "222222222222", "access": "111111111111"}
 REGION = "eu-west-1"
 

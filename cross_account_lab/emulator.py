@@ -1,10 +1,17 @@
 """The emulator of AWS: MiniStack on loopback, with signatures and policies enforced."""
 
+import fcntl
+import hashlib
+import os
 import ssl
+import subprocess
+import sys
 import time
+import venv
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPException, HTTPSConnection
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import trustme
@@ -13,9 +20,6 @@ from cross_account_lab.process import free_port, running, tail
 
 CA_FILE = "ca.pem"
 """File with the certificate authority of the endpoint, in the emulator's folder."""
-
-# In an environment of its own because it pins another botocore than SAM CLI.
-_PROGRAM = Path(__file__).parents[1] / ".lab-venv/bin/ministack"
 
 # A shell in the emulator's process group waits for EOF on standard input, i.e. for the lab to die, and then removes the
 # folder and kills the group.
@@ -26,6 +30,44 @@ class EmulatorError(Exception):
     """The emulator is not installed or did not start."""
 
 
+def installed() -> Path:
+    """Return the emulator's program, installed once for each version in the user's cache.
+
+    It has an environment of its own because it pins another botocore than SAM CLI.
+    """
+    requirements = files("cross_account_lab") / "requirements.txt"
+    content = requirements.read_bytes() + sys.version.encode()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cross-account-api"
+    folder = cache / f"ministack-{hashlib.sha256(content).hexdigest()[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    ready = folder / ".ready"
+    with (folder / ".lock").open("w") as lock, as_file(requirements) as path:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not ready.exists():
+            venv.create(folder, symlinks=True)
+            pip: list[str | Path] = [
+                sys.executable,
+                "-m",
+                "pip",
+                "--python",
+                folder / "bin/python",
+                "install",
+                "--quiet",
+                "--no-deps",
+            ]
+            done = subprocess.run(
+                [*pip, "--disable-pip-version-check", "--require-hashes", "--only-binary=:all:", "-r", path],
+                env={**os.environ, "PIP_USER": "0"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                raise EmulatorError(f"the emulator could not be installed into {folder}:\n{done.stderr.strip()}")
+            ready.touch()
+    return folder / "bin/ministack"
+
+
 @contextmanager
 def emulator(
     folder: Path,
@@ -33,15 +75,14 @@ def emulator(
     api_account: str,
     host: str = "127.0.0.1",
     settings: Mapping[str, str] = {},
-    program: Path = _PROGRAM,
+    program: Path | None = None,
     ready_seconds: float = 30.0,
 ) -> Iterator[str]:
     """Run the emulator on a free port and yield its URL. It speaks TLS, as the queues' policies demand.
 
     It writes to no other folder than the given one, which must be empty, and creates `CA_FILE` in it.
     """
-    if not program.exists():
-        raise EmulatorError(f"{program} is missing: run `make setup`")
+    program = program or installed()
     port = free_port(host)
     (folder / "tmp").mkdir()
     authority = trustme.CA()

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cross_account_access.model import Route, load
+from cross_account_access.project import PROJECT
 from cross_account_access.templates import Side, source
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
-from cross_account_lab.sam import PROJECT
 
 _SIDES: dict[str, Side] = {ACCOUNT_A: "a", ACCOUNT_B: "b"}
 

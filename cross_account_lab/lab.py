@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
+from cross_account_access.project import PROJECT
 from cross_account_lab import workarounds
 from cross_account_lab.accounts import (
     ACCOUNT_A,
@@ -29,7 +30,7 @@ from cross_account_lab.accounts import (
 from cross_account_lab.emulator import CA_FILE, emulator
 from cross_account_lab.functions import example_path
 from cross_account_lab.iam import Statement, credentials, policy, trust_in
-from cross_account_lab.sam import PROJECT, Sam, setting
+from cross_account_lab.sam import Sam, setting
 
 STACK_NAMES = {account: setting(account, "deploy", "stack_name") for account in (ACCOUNT_A, ACCOUNT_B)}
 USER = "my-user"

@@ -9,10 +9,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cross_account_access.project import PROJECT, require_project
 from cross_account_lab.process import host_architecture, running, tail
 from cross_account_lab.workarounds import adapted_template
-
-PROJECT = Path(__file__).parents[1]
 
 
 class SamError(Exception):
@@ -21,6 +20,7 @@ class SamError(Exception):
 
 def setting(config_env: str, command: str, name: str) -> str:
     """Return a setting from samconfig.toml."""
+    require_project()
     config = tomllib.loads((PROJECT / "samconfig.toml").read_text())
     return str(config[config_env][command]["parameters"][name])
 

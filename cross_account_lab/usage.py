@@ -10,10 +10,10 @@ from shlex import quote
 
 import certifi
 
+from cross_account_access.project import PROJECT
 from cross_account_lab.accounts import ACCOUNT_B, REGION
 from cross_account_lab.functions import example_path
 from cross_account_lab.lab import STACK_NAMES, USER_PROFILE, Lab
-from cross_account_lab.sam import PROJECT
 
 ENV_FILE = PROJECT / "build/lab.env"
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cross_account_access.project import PROJECT
 from cross_account_lab.console import progress
 from cross_account_lab.containers.lab import ContainerLab
 from cross_account_lab.containers.sam_local import SamLocal, has_failed
 from cross_account_lab.functions import function_for, read_functions
-from cross_account_lab.sam import PROJECT, SamError
+from cross_account_lab.sam import SamError
 
 
 def run(console: Console, event: Path | None, arguments: Sequence[str]) -> bool:

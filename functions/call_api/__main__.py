@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from call_api.configure import configure
-from call_api.doctor import doctor, find_version
+from call_api.doctor import doctor
 from call_api.settings import ApiSettings, api_options, find_remedy
 from call_api.verbose import VerboseTransport
 from cross_account_api import errors
@@ -23,6 +23,7 @@ from cross_account_api.credentials import ProfileCredentials, describe_profile
 from cross_account_api.response import Response
 from cross_account_api.timing import Timing
 from cross_account_api.transport import Connections, Transport
+from cross_account_api.version import __version__
 
 _MAX_BODY_BYTES = 10 * 1024 * 1024
 """API Gateway's own limit: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
@@ -132,7 +133,7 @@ def _complete_words(context: click.Context, _parameter: click.Parameter, incompl
 @click.option("-i", "--include", is_flag=True, help="Show status and headers before the body.")
 @click.option("-v", "--verbose", is_flag=True, help="Log each request on standard error.")
 @click.option("--dry-run", is_flag=True, help="Show the request and send nothing.")
-@click.version_option(find_version(), message="call-api %(version)s")
+@click.version_option(__version__, message="call-api %(version)s")
 def call(
     *,
     words: tuple[str, ...],

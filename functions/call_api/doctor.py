@@ -5,7 +5,6 @@ import json
 import platform
 import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 
 import botocore
 import click
@@ -18,6 +17,7 @@ from call_api.diagnosis import NOT_REACHED, Diagnosis
 from call_api.settings import ApiSettings, api_options
 from cross_account_api.call import Call
 from cross_account_api.errors import AssumeRoleError, InvalidCallError, SettingsError
+from cross_account_api.version import __version__
 
 _SIGNS = {
     Status.OK: ("✓", "ok", "green"),
@@ -55,7 +55,7 @@ def doctor(*, path: str, profile: str | None, as_json: bool, **options: str) -> 
     next_step = (failures or warnings)[0].remedy if failures or warnings else ""
     if as_json:
         report = {
-            "version": find_version(),
+            "version": __version__,
             "python": platform.python_version(),
             "platform": platform.platform(),
             "botocore": botocore.__version__,
@@ -71,14 +71,6 @@ def doctor(*, path: str, profile: str | None, as_json: bool, **options: str) -> 
         verdict = verdict if failures or not warnings else Text.assemble("Nothing failed. ", verdict)
         console.print(verdict, soft_wrap=True)
     sys.exit(1 if failures else 0)
-
-
-def find_version() -> str:
-    """Return the installed version; empty for a copy that is not installed."""
-    try:
-        return version("cross-account-api")
-    except PackageNotFoundError:
-        return ""
 
 
 def _table(results: Mapping[str, CheckResult], *, ascii_only: bool) -> Table:

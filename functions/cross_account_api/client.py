@@ -18,6 +18,7 @@ from cross_account_api.credentials import AssumedRoleCredentials, Credentials, P
 from cross_account_api.response import Response, read_response
 from cross_account_api.timing import Clock, Timing
 from cross_account_api.transport import Connections, Request, Timeout, Transport
+from cross_account_api.version import __version__
 
 MAX_CONCURRENCY = 32
 """How many connections a client keeps open."""
@@ -269,7 +270,7 @@ def request_headers(call: Call, correlation_id: str) -> dict[str, str]:
         "Accept": "application/json",
         "Content-Type": call.content_type,
         "Idempotency-Key": call.idempotency_key,
-        "User-Agent": "cross-account-api",
+        "User-Agent": f"cross-account-api/{__version__}",
     }
     tracing = {"X-Amzn-Trace-Id": os.environ.get("_X_AMZN_TRACE_ID", ""), "X-Correlation-Id": correlation_id}
     headers |= {name: value for name, value in tracing.items() if PRINTABLE.fullmatch(value)}

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cross_account_lab.emulator import EmulatorError, emulator
+from cross_account_lab.emulator import EmulatorError, emulator, installed
 from tests.support.waiting import eventually
 
 START = """
@@ -105,12 +105,16 @@ def test_it_ends_with_the_process_that_started_it(folder: Path, stop: signal.Sig
         assert eventually(lambda: not folder.exists(), seconds=60)
 
 
-def test_a_missing_program_says_what_to_do(folder: Path) -> None:
-    with (
-        pytest.raises(EmulatorError, match="run `make setup`"),
-        emulator(folder, api_account="111111111111", program=folder / "nothing"),
-    ):
-        pass
+def test_an_installation_that_fails_says_why_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(EmulatorError, match="could not be installed into"):
+        installed()
+
+    monkeypatch.delenv("PIP_NO_INDEX")
+    assert installed().exists()
 
 
 def test_an_emulator_that_ends_at_once_says_why(folder: Path, tmp_path: Path) -> None:

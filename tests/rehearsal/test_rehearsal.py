@@ -39,7 +39,6 @@ class Copy:
             if (PROJECT / name).exists():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(PROJECT / name, folder / name)
-        (folder / ".lab-venv").symlink_to(PROJECT / ".lab-venv")
         self._make_venv()
         self.git("init", "--quiet")
         self.commit()

@@ -9,9 +9,9 @@ import pytest
 
 from cross_account_access.contract import Example
 from cross_account_access.model import Route
+from cross_account_access.project import PROJECT
 from cross_account_lab import functions
 from cross_account_lab.functions import Function, function_for, read_functions
-from cross_account_lab.sam import PROJECT
 
 EVENTS = sorted((PROJECT / "events").glob("*.json"))
 
