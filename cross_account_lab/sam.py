@@ -40,7 +40,9 @@ class Sam:
         for template in self.project.glob("template-*.yaml"):
             (self.folder / template.name).write_text(adapted_template(template.read_text()))
         ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(self.project / "functions", self.folder / "functions", ignore=ignored, dirs_exist_ok=True)
+        for sources in ("functions", "wheels"):
+            if (self.project / sources).exists():
+                shutil.copytree(self.project / sources, self.folder / sources, ignore=ignored, dirs_exist_ok=True)
         with ExitStack() as stack:
             for env in config_envs:
                 stack.enter_context(self._running("build", env))
