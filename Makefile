@@ -31,6 +31,10 @@ endef
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable functions --editable .
 	@touch $@
 
+.build-venv/.ready: requirements-build.txt | $(filter .uv/bin/uv,$(UV))
+	$(call environment,.build-venv,requirements-build.txt)
+	@touch $@
+
 .aws-cli-venv/.ready: requirements-aws-cli.txt | $(filter .uv/bin/uv,$(UV))
 	$(call environment,.aws-cli-venv,requirements-aws-cli.txt)
 	@touch $@
@@ -41,6 +45,14 @@ tests/access/node_modules/.ready: tests/access/package-lock.json
 
 .PHONY: setup
 setup: .venv/.ready tests/access/node_modules/.ready ## Make the environments: the project's, the oracle's
+
+.PHONY: init
+init: .build-venv/.ready ## Start a project of your own (DIR=../products NAME=products)
+	@.build-venv/bin/python -m cross_account_project init "$${DIR:?name a new folder: DIR=../products}" "$${NAME-}"
+
+.PHONY: upgrade-project
+upgrade-project: .build-venv/.ready ## Merge this version into a project of your own (DIR=../products)
+	@.build-venv/bin/python -m cross_account_project upgrade "$${DIR:?name the project: DIR=../products}"
 
 .PHONY: demo
 demo: setup ## Deploy both accounts to the local AWS, watch the schedule fire, see who may do what
@@ -117,6 +129,8 @@ lock: setup ## Pin the newest dependencies that fit, with hashes
 	@$(call compile,aws-cli,requirements-aws-cli.txt,--universal)
 	@for group in $(patsubst functions/%/handler.py,%,$(wildcard functions/*/handler.py)); do \
 		$(call compile,$$group,functions/$$group/requirements.txt,--constraints requirements-dev.txt); done
+	@$(call compile,build,requirements-build.txt,--constraints requirements-dev.txt)
+	@$(call compile,project,cross_account_project/files/requirements.txt,--universal pyproject.toml functions/pyproject.toml --all-extras $(OWN) --constraints requirements-dev.txt)
 	@$(call compile,deploy,.github/requirements.txt,--constraints requirements-dev.txt)
 compile = $(UV) pip compile --quiet $(UPGRADE) --no-header --no-annotate --generate-hashes --python-version 3.13 \
 	$(3) --group $(1) --output-file $(2)
@@ -125,5 +139,5 @@ UPGRADE := --upgrade
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
-	@rm -rf .aws-sam .venv .aws-cli-venv .uv tests/access/node_modules build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .aws-sam .venv .aws-cli-venv .build-venv .uv tests/access/node_modules build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

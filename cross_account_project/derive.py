@@ -41,7 +41,7 @@ def project_files(name: str, wheels: Mapping[str, bytes], version: str) -> dict[
     }
     runtime, development = pins["cross-account-api"], pins["cross-account-api-dev"]
     locks = {
-        "requirements.txt": runtime + development + _source("cross_account_project/requirements.txt"),
+        "requirements.txt": runtime + development + _own("requirements.txt"),
         "functions/backend/requirements.txt": runtime,
         "functions/caller/requirements.txt": runtime + _source("functions/cross_account_caller/requirements.txt"),
     }
@@ -154,6 +154,8 @@ _DERIVED: dict[str, Iterable[Callable[[str], str]]] = {
         # The command line is not deployed.
         _sub(r"^(\t@tar )", '\t@rm -rf "$(ARTIFACTS_DIR)/bin" "$(ARTIFACTS_DIR)/call_api"\n\\1'),
     ),
+    ".github/requirements.txt": (),
+    ".python-version": (),
     "template-account-b.yaml": (),
     "template-access.yaml": (),
     "template-deploy-role.yaml": (),
