@@ -9,14 +9,17 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from cross_account_access.model import Model, load
-from cross_account_access.templates import PROJECT
+from cross_account_access.project import PROJECT
+from cross_account_api import __version__
 from cross_account_lab.accounts import ACCOUNT_A
 from cross_account_lab.lab import Lab
+from cross_account_project.wheels import find_wheels, version_of
 
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
@@ -46,16 +49,18 @@ def interpreter(version: str) -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheels() -> dict[str, bytes]:
+    """Both wheels of the repository, by file name."""
+    return find_wheels(None)
+
+
+@pytest.fixture(scope="session")
+def wheel(wheels: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runtime's wheel."""
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
-        cwd=PROJECT,
-        check=True,
-        capture_output=True,
-    )
-    [wheel] = folder.glob("*.whl")
-    return wheel
+    for name, content in wheels.items():
+        (folder / name).write_bytes(content)
+    return next(folder.glob("cross_account_api-*.whl"))
 
 
 @pytest.fixture(scope="session")
@@ -74,11 +79,21 @@ def run(command: list[str | Path], environment: Mapping[str, str]) -> subprocess
     )
 
 
-def test_the_wheel_holds_the_client_and_the_command_line_only(wheel: Path) -> None:
-    names = zipfile.ZipFile(wheel).namelist()
+def modules(wheel: bytes) -> set[str]:
+    names = zipfile.ZipFile(BytesIO(wheel)).namelist()
+    return {name.partition("/")[0] for name in names if ".dist-info/" not in name}
 
-    assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {"call_api", "cross_account_api"}
-    assert "cross_account_api/py.typed" in names
+
+def test_each_wheel_holds_its_own_modules_only(wheels: dict[str, bytes]) -> None:
+    runtime, development = wheels.values()
+
+    assert modules(runtime) == {"call_api", "cross_account_api", "cross_account_backend", "cross_account_caller"}
+    assert modules(development) == {"cross_account_access", "cross_account_lab", "cross_account_project"}
+    assert {f"{name}/py.typed" for name in modules(runtime)} <= set(zipfile.ZipFile(BytesIO(runtime)).namelist())
+
+
+def test_both_have_the_version_of_the_package(wheels: dict[str, bytes]) -> None:
+    assert [version_of(name) for name in wheels] == [__version__, __version__]
 
 
 FOUND = {version: path for version in VERSIONS if (path := interpreter(version))}
@@ -88,21 +103,24 @@ def test_some_python_is_there_to_try() -> None:
     assert "3.13" in FOUND
 
 
-@pytest.mark.parametrize("version", FOUND)
-def test_a_clean_environment_calls_the_api(wheel: Path, lab: Lab, model: Model, tmp_path: Path, version: str) -> None:
+# The newest dependencies, and the oldest that pyproject.toml allows.
+ENDS = [*((version, "highest") for version in FOUND), (min(FOUND, key=VERSIONS.index), "lowest-direct")]
+
+
+@pytest.mark.parametrize(("version", "end"), ENDS)
+def test_a_clean_environment_calls_the_api(
+    wheel: Path, lab: Lab, model: Model, tmp_path: Path, version: str, end: str
+) -> None:
     venv = tmp_path / "venv"
-    subprocess.run([FOUND[version], "-m", "venv", venv], check=True)
-    pip: list[str | Path] = [
-        venv / "bin/python",
-        "-m",
-        "pip",
-        "--disable-pip-version-check",
-        "install",
-        "--quiet",
-        wheel,
-    ]
-    installed = subprocess.run(pip, capture_output=True, text=True, check=False)
-    assert installed.returncode == 0, installed.stderr
+    uv: list[str | Path] = [Path(sys.executable).parent / "uv", "--quiet"]
+    into: list[str | Path] = ["pip", "install", "--python", venv / "bin/python"]
+    for command in (
+        ["venv", "--python", FOUND[version], venv],
+        [*into, "--resolution", end, "--requirement", PROJECT / "functions/pyproject.toml"],
+        [*into, "--no-deps", wheel],
+    ):
+        done = subprocess.run([*uv, *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
     path = next(
         route.path for route in model.routes if route.granted and route.method == "GET" and "{" not in route.path
     )
@@ -117,9 +135,9 @@ def test_a_clean_environment_calls_the_api(wheel: Path, lab: Lab, model: Model, 
     }
 
     program = run([venv / "bin/python", "-W", "error", "-c", PROGRAM], environment)
-    command = run([venv / "bin/call-api", "GET", path, "--output", "json"], {**environment, "AWS_PROFILE": "orders"})
+    by_hand = run([venv / "bin/call-api", "GET", path, "--output", "json"], {**environment, "AWS_PROFILE": "orders"})
 
     assert program.returncode == 0, program.stderr
     assert json.loads(program.stdout) == [200, 1, 403]
-    assert command.returncode == 0, command.stderr
-    assert json.loads(command.stdout)["status"] == 200
+    assert by_hand.returncode == 0, by_hand.stderr
+    assert json.loads(by_hand.stdout)["status"] == 200
