@@ -151,8 +151,7 @@ _DERIVED: dict[str, Iterable[Callable[[str], str]]] = {
         _sub(r"packages named here and the pinned requirements of the first of them", "folder named here and its pins"),
         _sub(r"^PYTHON := .*\n", "\\g<0>WHEELS := $(dir $(abspath $(firstword $(MAKEFILE_LIST))))../wheels\n"),
         _sub(r"--only-binary=:all: ", '\\g<0>--find-links "$(WHEELS)" '),
-        # The command line is not deployed.
-        _sub(r"^(\t@tar )", '\t@rm -rf "$(ARTIFACTS_DIR)/bin" "$(ARTIFACTS_DIR)/call_api"\n\\1'),
+        _sub(r'(rm -rf "\$\(ARTIFACTS_DIR\)/bin")', r'\1 "$(ARTIFACTS_DIR)/call_api"'),
     ),
     ".github/requirements.txt": (),
     ".python-version": (),

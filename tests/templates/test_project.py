@@ -187,6 +187,26 @@ def test_wheels_of_two_versions_are_refused(
     assert not (tmp_path / "new").exists()
 
 
+def test_the_caller_s_package_is_ours_and_the_wheel_s_metadata(project: Path, tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder, target in ((PROJECT, ours), (project, theirs)):
+        target.mkdir()
+        make = ["make", "--makefile", folder / "functions/Makefile", "build-CallerFunction", f"ARTIFACTS_DIR={target}"]
+        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            make, cwd=folder / "functions", env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    built = [{str(path.relative_to(target)): path for path in target.rglob("*.py")} for target in (ours, theirs)]
+
+    # The backend's check is in the same wheel.
+    assert {name for name in built[1] if not name.startswith("cross_account_backend/")} == set(built[0])
+    for name, path in built[0].items():
+        if name != "cross_account_api/version.py":
+            assert path.read_bytes() == built[1][name].read_bytes(), name
+    assert len(list(theirs.rglob("*.pyc"))) == len(built[1])
+
+
 # --- upgrade ---
 
 
