@@ -35,6 +35,10 @@ endef
 	$(call environment,.build-venv,requirements-build.txt)
 	@touch $@
 
+.release-venv/.ready: requirements-release.txt | $(filter .uv/bin/uv,$(UV))
+	$(call environment,.release-venv,requirements-release.txt)
+	@touch $@
+
 .aws-cli-venv/.ready: requirements-aws-cli.txt | $(filter .uv/bin/uv,$(UV))
 	$(call environment,.aws-cli-venv,requirements-aws-cli.txt)
 	@touch $@
@@ -130,6 +134,7 @@ lock: setup ## Pin the newest dependencies that fit, with hashes
 	@for group in $(patsubst functions/%/handler.py,%,$(wildcard functions/*/handler.py)); do \
 		$(call compile,$$group,functions/$$group/requirements.txt,--constraints requirements-dev.txt); done
 	@$(call compile,build,requirements-build.txt,--constraints requirements-dev.txt)
+	@$(call compile,release,requirements-release.txt,--constraints requirements-dev.txt)
 	@$(call compile,project,cross_account_project/files/requirements.txt,--universal pyproject.toml functions/pyproject.toml --all-extras $(OWN) --constraints requirements-dev.txt)
 	@$(call compile,deploy,.github/requirements.txt,--constraints requirements-dev.txt)
 compile = $(UV) pip compile --quiet $(UPGRADE) --no-header --no-annotate --generate-hashes --python-version 3.13 \
@@ -137,7 +142,22 @@ compile = $(UV) pip compile --quiet $(UPGRADE) --no-header --no-annotate --gener
 OWN := --no-emit-package cross-account-api --no-emit-package cross-account-api-dev
 UPGRADE := --upgrade
 
+.PHONY: dist
+dist: .release-venv/.ready ## Build what a release consists of into dist/
+	@rm -rf dist build/sbom
+	@cd functions && ../.release-venv/bin/python -m hatchling build --directory ../dist
+	@.release-venv/bin/python -m hatchling build --directory dist
+	@$(UV) venv --quiet build/sbom && $(UV) pip install --quiet --python build/sbom dist/cross_account_api-*.whl
+	@.release-venv/bin/cyclonedx-py environment --pyproject functions/pyproject.toml --output-reproducible \
+		--output-file dist/sbom.cdx.json build/sbom
+	@cp template-access.yaml dist && cd dist && sha256sum -- * >SHA256SUMS
+
+.PHONY: release-check
+release-check: setup ## Try a release: build it, or take DIST=dist; install it in clean environments, compare contents and versions
+	@test -n "$${DIST-}" || $(MAKE) dist
+	@DIST=$${DIST-dist} python -m pytest tests/wheel $(ARGS)
+
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
-	@rm -rf .aws-sam .venv .aws-cli-venv .build-venv .uv tests/access/node_modules build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .aws-sam .venv .aws-cli-venv .build-venv .release-venv .uv tests/access/node_modules build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

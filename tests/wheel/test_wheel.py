@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+from packaging.metadata import Metadata
 
 from cross_account_access.model import Model, load
 from cross_account_access.project import PROJECT
 from cross_account_api import __version__
 from cross_account_lab.accounts import ACCOUNT_A
 from cross_account_lab.lab import Lab
-from cross_account_project.wheels import find_wheels, version_of
+from cross_account_project.wheels import find_wheels
 
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+DIST = os.environ.get("DIST")
 
 PROGRAM = """
 import json, os
@@ -50,8 +53,8 @@ def interpreter(version: str) -> Path | None:
 
 @pytest.fixture(scope="session")
 def wheels() -> dict[str, bytes]:
-    """Both wheels of the repository, by file name."""
-    return find_wheels(None)
+    """Both wheels by file name: of the repository, or as a release has built them (DIST)."""
+    return find_wheels(Path(DIST) if DIST else None)
 
 
 @pytest.fixture(scope="session")
@@ -79,28 +82,58 @@ def run(command: list[str | Path], environment: Mapping[str, str]) -> subprocess
     )
 
 
-def modules(wheel: bytes) -> set[str]:
-    names = zipfile.ZipFile(BytesIO(wheel)).namelist()
-    return {name.partition("/")[0] for name in names if ".dist-info/" not in name}
+def test_each_wheel_holds_what_is_listed(wheels: dict[str, bytes]) -> None:
+    """`contents.txt` is written anew with `python -m tests.wheel.test_wheel >tests/wheel/contents.txt`."""
+    assert "".join(contents(wheels)) == (Path(__file__).parent / "contents.txt").read_text()
 
 
-def test_each_wheel_holds_its_own_modules_only(wheels: dict[str, bytes]) -> None:
-    runtime, development = wheels.values()
+def contents(wheels: dict[str, bytes]) -> Iterator[str]:
+    for name, content in wheels.items():
+        yield f"{name.partition('-')[0]}\n"
+        for path in sorted(zipfile.ZipFile(BytesIO(content)).namelist()):
+            yield f"  {path.replace(__version__, 'VERSION')}\n"
 
-    assert modules(runtime) == {"call_api", "cross_account_api", "cross_account_backend", "cross_account_caller"}
-    assert modules(development) == {"cross_account_access", "cross_account_lab", "cross_account_project"}
-    assert {f"{name}/py.typed" for name in modules(runtime)} <= set(zipfile.ZipFile(BytesIO(runtime)).namelist())
+
+def test_versions_metadata_and_changelog_agree(wheels: dict[str, bytes]) -> None:
+    for name, content in wheels.items():
+        wheel = zipfile.ZipFile(BytesIO(content))
+        [path] = [path for path in wheel.namelist() if path.endswith(".dist-info/METADATA")]
+        metadata = Metadata.from_email(wheel.read(path), validate=True)
+        assert (metadata.name.replace("-", "_"), str(metadata.version)) == (name.partition("-")[0], __version__)
+        assert metadata.description_content_type == "text/markdown"
+    [newest, *_] = re.findall(r"^## \[(.+?)\]", (PROJECT / "CHANGELOG.md").read_text(), re.M)
+    assert newest == __version__
 
 
-def test_both_have_the_version_of_the_package(wheels: dict[str, bytes]) -> None:
-    assert [version_of(name) for name in wheels] == [__version__, __version__]
+@pytest.mark.parametrize("folder", ["functions", "."])
+def test_the_source_distribution_builds_the_same_wheel(folder: str, wheels: dict[str, bytes], tmp_path: Path) -> None:
+    def build(target: str, source: Path) -> Path:
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "hatchling",
+            "build",
+            "--target",
+            target,
+            "--directory",
+            tmp_path / target,
+        ]
+        subprocess.run(command, cwd=source, check=True, capture_output=True)
+        [built] = (tmp_path / target).iterdir()
+        return built
+
+    shutil.unpack_archive(build("sdist", PROJECT / folder), tmp_path / "unpacked", filter="data")
+    [source] = (tmp_path / "unpacked").iterdir()
+    wheel = build("wheel", source)
+
+    assert set(zipfile.ZipFile(wheel).namelist()) == set(zipfile.ZipFile(BytesIO(wheels[wheel.name])).namelist())
 
 
 FOUND = {version: path for version in VERSIONS if (path := interpreter(version))}
 
 
-def test_some_python_is_there_to_try() -> None:
-    assert "3.13" in FOUND
+def test_the_python_to_try_is_there() -> None:
+    assert os.environ.get("PYTHON_VERSION", "3.13") in FOUND
 
 
 # The newest dependencies, and the oldest that pyproject.toml allows.
@@ -141,3 +174,7 @@ def test_a_clean_environment_calls_the_api(
     assert json.loads(program.stdout) == [200, 1, 403]
     assert by_hand.returncode == 0, by_hand.stderr
     assert json.loads(by_hand.stdout)["status"] == 200
+
+
+if __name__ == "__main__":
+    sys.stdout.writelines(contents(find_wheels(None)))
