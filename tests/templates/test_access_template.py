@@ -266,3 +266,11 @@ def test_samconfig_holds_only_options_that_sam_knows() -> None:
     assert deploy["profile"] == "account-a"
     assert deploy["capabilities"] == ["CAPABILITY_IAM"]
     assert deploy["on_failure"] == "DELETE"
+
+
+def test_readers_other_than_cloudformation_understand_the_rules() -> None:
+    """CDK's and others' YAML readers drop the short forms of functions that only rules have."""
+    text = (PROJECT / "template-access.yaml").read_text()
+
+    assert re.findall(r"!(EachMember\w+|Contains|RefAll|ValueOf\w*)", text) == []
+    assert "Transform" not in text

@@ -34,7 +34,7 @@ def write(folder: Path) -> Path:
         if path.name != "template-account-a.yaml":
             shutil.copy(path, folder)
     functions = folder / "functions"
-    for package in ("caller", "cross_account_api", "cross_account_backend"):
+    for package in ("cross_account_caller", "cross_account_api", "cross_account_backend"):
         shutil.copytree(PROJECT / "functions" / package, functions / package)
     (functions / "echo").mkdir()
     shutil.copy(_HERE / "handler.py", functions / "echo")

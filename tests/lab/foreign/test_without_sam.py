@@ -1,0 +1,52 @@
+"""template-access.yaml deployed by nothing but the AWS CLI, as the page says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cross_account_access.project import PROJECT
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
+from cross_account_lab.iam import credentials
+from cross_account_lab.workarounds import adapted_template
+from tests.lab.foreign.apis import Foreign, outputs, trust_parameters
+
+PAGE = (PROJECT / "docs/keep-your-api.md").read_text()
+AWS = PROJECT / ".aws-cli-venv/bin"
+
+
+def test_the_aws_cli_deploys_the_rights(foreign: Foreign, tmp_path: Path) -> None:
+    if not (AWS / "aws").exists():
+        pytest.skip("`make .aws-cli-venv/.ready` installs the AWS CLI")
+    lab, api = foreign.lab, foreign.http
+    (tmp_path / "template-access.yaml").write_text(adapted_template((PROJECT / "template-access.yaml").read_text()))
+    [command] = re.findall(r"^aws cloudformation deploy(?:.*\\\n)*.*$", PAGE, re.M)
+    arns = ",".join(api.arns("GET/items"))
+    command = re.sub(r"GrantedMethodArns=\S+", f"GrantedMethodArns='{arns}'", command).replace(
+        "shop-for-b", "plain-for-b"
+    )
+    command += "".join(f" {name}={value}" for name, value in trust_parameters(ACCOUNT_B).items() if name not in command)
+
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env={**os.environ, **lab.environment, "AWS_PROFILE": ACCOUNT_A, "PATH": f"{AWS}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+    assert done.returncode == 0, done.stderr
+    given = outputs(lab, ACCOUNT_A, "plain-for-b")
+    sts = lab.session(foreign.users[ACCOUNT_B]).client("sts")
+    session = credentials(
+        sts.assume_role(
+            RoleArn=given["ExecutorRoleArn"], ExternalId=given["ExternalId"], RoleSessionName="222222222222-ann"
+        )
+    )
+    assert [foreign.call(api, f"{method} /items", session).status_code for method in ("GET", "POST")] == [200, 403]
