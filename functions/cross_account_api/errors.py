@@ -30,6 +30,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from cross_account_api.denials import UNDECIDED, Denial
+from cross_account_api.redaction import redact
 
 _CLOCK = "Account B: set the clock."
 _MFA_DIGITS = "Account B: an MFA code has 6 digits."
@@ -69,6 +70,7 @@ _STS_HINTS = {
     ),
     "ProfileNotFound: profile ()": "Account B: AWS_PROFILE is set but empty; unset it.",
     "ProfileNotFound": "Account B: name a profile of your AWS configuration; call-api configure writes one.",
+    "MalformedCredentials": "Account B: correct it: printable ASCII, without blanks and line ends.",
     "MissingSessionToken": "Account B: set AWS_SESSION_TOKEN or aws_session_token, which belongs to the key.",
     "ConfigParseError": "Account B: correct this file.",
     "PartialCredentialsError": (
@@ -110,6 +112,10 @@ _FORBIDDEN_HINTS = {
         "Account A: a Lambda authorizer refuses it; for signed calls, the method's authorizer must be AWS_IAM."
     ),
     "AccessDeniedException": "Account A: the executor role's policy lacks this method and path.",
+    "WafAction": (
+        "Account A: the stage's web ACL (AWS WAF) stopped it before the API; Challenge and CAPTCHA are for browsers: "
+        "use Block there, or except this path."
+    ),
     ": Forbidden": (
         "An HTTP API gives no reason. Account A: the role's policy must allow this route. "
         "Account B: check the region and the credentials that sign."
@@ -143,7 +149,7 @@ def one_line(text: str) -> str:
 
     One line only: below it, API Gateway quotes the canonical request, session token included.
     """
-    first, *_ = text.strip().splitlines() or [""]
+    first, *_ = redact(text).strip().splitlines() or [""]
     return re.sub(r"[^\x20-\x7e]", "?", first)[:500]
 
 
@@ -194,6 +200,7 @@ class AssumeRoleError(CallError):
     """
 
     def __init__(self, role: str, code: str, detail: str, *, profile: str = "") -> None:
+        detail = redact(detail)
         denial = Denial.parse(detail) if code.startswith("AccessDenied") else None
         remedy = denial.remedy if denial else _find_hint(_STS_HINTS, code, detail)
         remedy = remedy or "Account B: correct the credentials or the AWS configuration."
@@ -231,8 +238,8 @@ class CertificateError(ConnectionFailedError):
     """The API's certificate is not trusted; no request was sent."""
 
     hint = (
-        "Account B: if something on the network intercepts TLS, AWS_CA_BUNDLE or the profile's ca_bundle must contain "
-        "its CA. Account A: check the certificate of a custom domain."
+        "Account B: if something on the network intercepts TLS, AWS_CA_BUNDLE or the profile's ca_bundle, else "
+        "REQUESTS_CA_BUNDLE, must contain its CA. Account A: check the certificate of a custom domain."
     )
 
     def __init__(self, reason: str) -> None:
@@ -277,6 +284,7 @@ class ApiError(CallError):
     def __init__(
         self, status: int, *, request_id: str = "", code: str = "", detail: str = "", retry_after: float | None = None
     ) -> None:
+        code, detail = redact(code), redact(detail)
         said = ": ".join(filter(None, (one_line(code), one_line(detail))))
         problem = f"The API answered {status}{f' {said}' if said else ''} (request id {request_id or 'unknown'})."
         if retry_after is not None:
@@ -300,7 +308,7 @@ class BadRequestError(ApiError):
 
 
 class ForbiddenError(BadRequestError):
-    """403: IAM, the resource policy, AWS WAF or the backend refuses the caller.
+    """403: IAM, the resource policy or the backend refuses the caller; or any status by which AWS WAF stops a request.
 
     See https://repost.aws/knowledge-center/api-gateway-troubleshoot-403-forbidden
     """
