@@ -10,6 +10,7 @@
 
 from cross_account_api.call import Call as Call
 from cross_account_api.client import Client as Client
+from cross_account_api.client import __version__ as __version__
 from cross_account_api.errors import ApiError as ApiError
 from cross_account_api.errors import AssumeRoleError as AssumeRoleError
 from cross_account_api.errors import BadRequestError as BadRequestError
