@@ -33,7 +33,6 @@ from cross_account_api.denials import UNDECIDED, Denial
 from cross_account_api.redaction import redact
 
 _CLOCK = "Account B: set the clock."
-_MFA_DIGITS = "Account B: an MFA code has 6 digits."
 _REGION = "Account B: set AWS_REGION, or region in the profile."
 _PROGRAM = "Account B: the program in the profile's credential_process failed; run it by hand, its output must be JSON."
 
@@ -60,8 +59,16 @@ _STS_HINTS = {
     "SignatureDoesNotMatch": (
         "Account B: the caller's own credentials are not valid: the secret access key is not the access key's."
     ),
-    "ValidationError: tokenCode": _MFA_DIGITS,
-    "(Param)?ValidationError: TokenCode": _MFA_DIGITS,
+    "(Param)?ValidationError: TokenCode": "Account B: an MFA code has 6 digits.",
+    "(Param)?ValidationError: role chaining": (
+        "Account B: duration_seconds of the profile is at most 3600 where a role's session assumes the next role."
+    ),
+    "(Param)?ValidationError: DurationSeconds": (
+        "Account B: duration_seconds of the profile must be from 900 to the role's MaxSessionDuration."
+    ),
+    "(Param)?ValidationError: WebIdentityToken": (
+        "Account B: the file in web_identity_token_file or AWS_WEB_IDENTITY_TOKEN_FILE has no token in it."
+    ),
     "(Param)?ValidationError": "Account B: check the role's ARN, the ExternalId and the session name.",
     "Throttling.*|RequestLimitExceeded|Internal.*|ServiceUnavailable.*": "AWS: try again later.",
     # What keeps STS from being asked.
@@ -72,6 +79,7 @@ _STS_HINTS = {
     "ProfileNotFound": "Account B: name a profile of your AWS configuration; call-api configure writes one.",
     "MalformedCredentials": "Account B: correct it: printable ASCII, without blanks and line ends.",
     "MissingSessionToken": "Account B: set AWS_SESSION_TOKEN or aws_session_token, which belongs to the key.",
+    "MissingDependencyException": 'Account B: this way to sign in needs one more package: pip install "botocore[crt]"',
     "ConfigParseError": "Account B: correct this file.",
     "PartialCredentialsError": (
         "Account B: complete the profile: a role needs source_profile or credential_source, a key its secret."
@@ -136,10 +144,13 @@ _FORBIDDEN_HINTS = {
 }
 
 
+_SECRET = re.compile(r"(?<=AWS4-HMAC-SHA256).+|[\w+/=%-]{200,}", re.ASCII)
+
+
 def _find_hint(hints: Mapping[str, str], code: str, detail: str) -> str:
     for key, hint in hints.items():
         codes, _, words = key.partition(": ")
-        if re.fullmatch(codes, code) and words in detail:
+        if re.fullmatch(codes, code[:100]) and words.lower() in detail.lower():
             return hint
     return ""
 
@@ -147,10 +158,11 @@ def _find_hint(hints: Mapping[str, str], code: str, detail: str) -> str:
 def one_line(text: str) -> str:
     """Return the first line of someone else's text, short and printable.
 
-    One line only: below it, API Gateway quotes the canonical request, session token included.
+    One line only: below it, API Gateway quotes the canonical request, session token included. An Authorization header,
+    and what is as long as a session token, is not shown.
     """
     first, *_ = redact(text).strip().splitlines() or [""]
-    return re.sub(r"[^\x20-\x7e]", "?", first)[:500]
+    return _SECRET.sub("(not shown)", re.sub(r"[^\x20-\x7e]", "?", first))[:500]
 
 
 class CallError(Exception):
@@ -205,7 +217,8 @@ class AssumeRoleError(CallError):
         remedy = denial.remedy if denial else _find_hint(_STS_HINTS, code, detail)
         remedy = remedy or "Account B: correct the credentials or the AWS configuration."
         what = "Could not assume" if role.startswith("arn:") else "No credentials from"
-        problem = f"{what} {role}: {code}: {one_line(detail).rstrip('.')}."
+        said = ": ".join(filter(None, (code, one_line(detail).rstrip("."))))
+        problem = f"{what} {role}: {said}."
         super().__init__(problem, remedy.replace("{profile}", profile or "<profile>"))
         self.role, self.code, self.detail = role, code, detail
 
@@ -216,7 +229,7 @@ class DeadlineError(CallError):
     def __init__(self, left: float, pause: float, attempts: int, failure: CallError | None) -> None:
         times = f"{max(left, 0):.1f} s are left and it would start in {pause:.1f} s."
         last = f" Last failure: {type(failure).__name__}: {failure}" if failure else ""
-        remedy = f"Account B: allow more time, or make the batch smaller, if this happens often.{last}"
+        remedy = f"Account B: allow more time (of a batch: make it smaller), if this happens often.{last}"
         super().__init__(f"No time for attempt {attempts + 1}: {times}", remedy)
         self.may_have_arrived = failure is not None and failure.may_have_arrived
 
@@ -230,6 +243,8 @@ class ConnectionFailedError(CallError):
     )
 
     def __init__(self, reason: str, *, may_have_arrived: bool, remedy: str = "") -> None:
+        if "of unknown length" in reason:
+            remedy = "Account A: the server, or a proxy before it, must send Content-Length or chunks."
         super().__init__(f"No complete response from the API: {one_line(reason).rstrip('.')}.", remedy or self.hint)
         self.may_have_arrived = may_have_arrived
 
@@ -264,7 +279,7 @@ class ResponseTooLargeError(ResponseError):
     """The response is larger than what can be handed on."""
 
     def __init__(self, size: int, limit: int) -> None:
-        problem = f"The response has {size} bytes or more; the limit is {limit}."
+        problem = f"The response has {size} bytes or more; the client takes {limit} at most."
         super().__init__(problem, "Account B: ask for less. Account A: answer in pages.")
 
 
@@ -324,6 +339,13 @@ class ExpiredSessionError(ForbiddenError):
         "Account B: the session has expired or is not valid: get a new one. If that is rejected too, check the clock "
         "and the partition of the API's URL."
     )
+    _hints: ClassVar = {
+        "UnrecognizedClientException": (
+            "Account B: the session is not valid: get a new one. If that is rejected too, check the partition of the "
+            "API's URL and, in a region that is off by default, sts_regional_endpoints: it must be regional, since "
+            "sessions of the global STS endpoint are not valid there."
+        )
+    }
 
 
 class NotFoundError(BadRequestError):
@@ -347,7 +369,7 @@ class InProgressError(ConflictError):
 class ThrottledError(BadRequestError):
     """429: more calls than the API accepts."""
 
-    hint = "Account A: raise the stage's throttling. Account B: lower the queue's concurrency."
+    hint = "Account A: raise the stage's throttling. Account B: call less often; lower the queue's concurrency, if any."
     _hints: ClassVar = {"LimitExceededException": "Account A: the usage plan's quota is used up; raise it."}
 
 

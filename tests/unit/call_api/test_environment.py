@@ -236,7 +236,7 @@ def test_a_profile_without_a_name(monkeypatch: pytest.MonkeyPatch, arguments: li
         ("external_id = x", "check the role's ARN, the ExternalId and the session name"),
         ("role_session_name = x", "check the role's ARN, the ExternalId and the session name"),
         ("role_arn = x", "check the role's ARN, the ExternalId and the session name"),
-        ("duration_seconds = 1", "check the role's ARN, the ExternalId and the session name"),
+        ("duration_seconds = 60", "duration_seconds of the profile must be from 900 to the role's MaxSessionDuration"),
     ],
 )
 def test_what_the_sdk_refuses_to_send(
