@@ -14,7 +14,14 @@ from botocore.exceptions import BotoCoreError
 
 from call_api.aws import CREDENTIAL_SOURCES, Caller, identify
 from call_api.config_file import edit_profile, read_file, write_file
-from call_api.settings import EXTERNAL_ID_FORM, ROLE_ARN_FORM, SESSION_NAME_FORM, complete_profile, plain_settings
+from call_api.settings import (
+    EXTERNAL_ID_FORM,
+    ROLE_ARN_FORM,
+    SESSION_NAME_FORM,
+    complete_profile,
+    find_remedy,
+    plain_settings,
+)
 from cross_account_api.call import Call
 from cross_account_api.credentials import assume_role_errors, default_session_name, open_session
 from cross_account_api.endpoint import EXTERNAL_ID, REGION, ROLE_ARN, SESSION_NAME, find_api_region, parse_api_url
@@ -69,7 +76,7 @@ def configure(
             session = open_session()
             profiles = {name: plain_settings(found) for name, found in session.full_config.get("profiles", {}).items()}
     except AssumeRoleError as error:
-        raise click.ClickException(f"{error.problem}\n{error.remedy}") from error
+        raise click.ClickException(f"{error.problem}\n{find_remedy(error)}") from error
     path = _home_file(session.get_config_variable("config_file"))
     credentials_path = _home_file(session.get_config_variable("credentials_file"))
     if os.environ.get("AWS_PROFILE") not in profiles:
@@ -192,7 +199,7 @@ def _identify(profile: str, settings: Mapping[str, str], old: Mapping[str, str])
             return identify(profile, {**old, **settings})
         return identify(source or None, {} if source else settings)
     except AssumeRoleError as error:
-        click.echo(f"Warning: the caller could not be identified. {error.problem}\n{error.remedy}", err=True)
+        click.echo(f"Warning: the caller could not be identified. {error.problem}\n{find_remedy(error)}", err=True)
         return None
 
 

@@ -1,6 +1,8 @@
 """Where the API is and how to sign: from options, else environment variables, else the AWS profile."""
 
+import difflib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
@@ -18,7 +20,7 @@ from cross_account_api.credentials import (
     describe_profile,
     open_session,
 )
-from cross_account_api.errors import CallError, SettingsError
+from cross_account_api.errors import AssumeRoleError, CallError, DeadlineError, SettingsError
 
 ROLE_ARN_FORM = "a role's ARN: arn:aws:iam::<account A>:role/<name>"
 EXTERNAL_ID_FORM = "2 to 1224 letters, digits or _+=,.@:/-"
@@ -145,5 +147,16 @@ def plain_settings(profile: Mapping[str, Any]) -> dict[str, str]:
 
 def find_remedy(error: CallError) -> str:
     """Return what a person can do about an error."""
-    fix = _FIXES.get(error.setting) if isinstance(error, SettingsError) else None
-    return fix or error.remedy
+    match error:
+        case SettingsError(setting=setting) if setting in _FIXES:
+            return _FIXES[setting]
+        case DeadlineError(__cause__=CallError() as last):
+            return f"Give it more time with --timeout. Last failure: {last.problem} {find_remedy(last)}"
+        case DeadlineError():
+            return "Give it more time with --timeout."
+        case AssumeRoleError(code="ProfileNotFound", detail=detail):
+            name = detail.partition("(")[2].partition(")")[0]
+            with suppress(BotoCoreError, OSError):
+                if like := difflib.get_close_matches(name, open_session().available_profiles, 1):
+                    return f"{error.remedy} Did you mean {like[0]}?"
+    return error.remedy

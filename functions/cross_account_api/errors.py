@@ -108,7 +108,9 @@ _STS_HINTS = {
         "Account B: check HTTPS_PROXY: its address, and that user and password are percent-encoded ASCII."
     ),
     "HTTPClientError: codec can't encode": "Account B: user and password in HTTPS_PROXY must be ASCII.",
-    "SSLError": "Account B: AWS_CA_BUNDLE or the profile's ca_bundle must contain the CA of STS.",
+    "SSLError": (
+        "Account B: AWS_CA_BUNDLE or the profile's ca_bundle, else REQUESTS_CA_BUNDLE, must contain the CA of STS."
+    ),
     r".*(Connect|Connection|Timeout|HTTPClient|ResponseStreaming)\w*Error": (
         "Account B: STS must be reachable from here; a later attempt may succeed."
     ),
@@ -243,8 +245,6 @@ class ConnectionFailedError(CallError):
     )
 
     def __init__(self, reason: str, *, may_have_arrived: bool, remedy: str = "") -> None:
-        if "of unknown length" in reason:
-            remedy = "Account A: the server, or a proxy before it, must send Content-Length or chunks."
         super().__init__(f"No complete response from the API: {one_line(reason).rstrip('.')}.", remedy or self.hint)
         self.may_have_arrived = may_have_arrived
 

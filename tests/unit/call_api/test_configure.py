@@ -111,7 +111,7 @@ def test_yes_in_advance(config: Path) -> None:
 
     assert result.exit_code == 0
     assert config.read_text() == f"{OWN}\n{PROFILE}"
-    [backup] = config.parent.glob("config.*.bak")
+    backup = config.with_name("config.call-api.bak")
     assert backup.read_text() == OWN
     assert result.stdout.splitlines()[-1] == (f"Wrote {config}, kept {backup}. Next: call-api doctor --profile orders")
 

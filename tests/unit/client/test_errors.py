@@ -9,7 +9,6 @@ import pytest
 from cross_account_api.denials import Denial
 from cross_account_api.errors import (
     AssumeRoleError,
-    ConnectionFailedError,
     ExpiredSessionError,
     ForbiddenError,
     ResponseTooLargeError,
@@ -68,12 +67,6 @@ def test_a_session_that_is_not_valid_may_be_of_the_global_endpoint_of_sts() -> N
         "sts_regional_endpoints" in ExpiredSessionError(403, code="UnrecognizedClientException", detail=detail).remedy
     )
     assert "sts_regional_endpoints" not in ExpiredSessionError(403, code="ExpiredTokenException", detail=detail).remedy
-
-
-def test_a_body_without_a_length_is_the_servers_fault() -> None:
-    error = ConnectionFailedError("a body of unknown length, which may be cut off", may_have_arrived=True)
-
-    assert error.remedy == "Account A: the server, or a proxy before it, must send Content-Length or chunks."
 
 
 def test_the_largest_response_is_a_limit_of_the_client() -> None:
