@@ -414,7 +414,9 @@ def test_the_role_lacks_the_route(own_lab: Lab, examine: Doctor) -> None:
 
     assert report.failed() == ["permission"]
     assert "is not authorized to perform: execute-api:Invoke" in report.steps["permission"]["observed"]
-    assert report.next == "Account A: the executor role's policy lacks this method and path."
+    assert report.next.startswith(
+        "Account A: the executor role's policy lacks this method and path. Account B: check the URL: API "
+    )
 
 
 def test_the_sessions_were_revoked(own_lab: Lab, examine: Doctor) -> None:
@@ -423,7 +425,7 @@ def test_the_sessions_were_revoked(own_lab: Lab, examine: Doctor) -> None:
 
     assert report.failed() == ["permission"]
     assert report.next.startswith(
-        "Account A: a policy of the executor role denies this method and path. Sessions are revoked"
+        "Account A: a policy of the executor role denies this method and path. Such a policy suspends a consumer"
     )
 
 

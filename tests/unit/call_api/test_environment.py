@@ -269,8 +269,10 @@ def test_what_the_sdk_refuses_to_send(
 MFA = f"[profile q]\n{KEYS}[profile p]\n{ROLE}source_profile = q\nmfa_serial = arn:aws:iam::222222222222:mfa/me\n"
 
 
-CONFIGURE = ("--role-arn", EXECUTOR_ROLE_ARN, "--external-id", "abc", "--api-url", API_URL, "--mfa-serial", "''")
-CONFIGURE += ("--source-profile", "p", "--role-session-name", "222222222222-me")
+CONFIGURE = (
+    f"--role-arn {EXECUTOR_ROLE_ARN} --external-id abc --api-url {API_URL} --mfa-serial '' --source-profile p "
+    "--role-session-name 222222222222-me"
+)
 
 
 def spawn(tmp_path: Path, config: str, *arguments: str, before: str = "", **options: Any) -> Any:
@@ -316,7 +318,7 @@ def test_an_mfa_code_that_nobody_types(tmp_path: Path, redirection: str, text: b
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is there on Linux only")
-@pytest.mark.parametrize("arguments", [("/", "--dry-run"), ("doctor",), ("configure", "--print", *CONFIGURE)])
+@pytest.mark.parametrize("arguments", [("/", "--dry-run"), ("doctor",), ("configure", "--print", CONFIGURE)])
 def test_a_full_disk(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = spawn(tmp_path, f"[profile p]\n{KEYS}region = eu-west-1\n", *arguments, "--profile", "p", "> /dev/full")
 
