@@ -23,6 +23,7 @@ from botocore.credentials import Credentials
 from click.testing import CliRunner
 
 from call_api.__main__ import main
+from cross_account_api.errors import ExpiredSessionError
 from cross_account_api.transport import Connections, HttpResponse, Request, Timeout
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION, write_profile
 from lab.lab import USER, USER_PROFILE, Lab
@@ -567,6 +568,7 @@ EXPIRED = (
     "Account B: the session has expired or is not valid: get a new one. If that is rejected too, check the clock and "
     "the partition of the API's URL."
 )
+INVALID = ExpiredSessionError(403, code="UnrecognizedClientException").remedy
 
 # --- What the emulator never says: answers as AWS gives them ----------------------------------------------------------
 
@@ -600,7 +602,7 @@ EXPIRED = (
             "UnrecognizedClientException",
             "The security token included in the request is invalid.",
             "signature",
-            EXPIRED,
+            INVALID,
         ),
         (
             403,
