@@ -4,7 +4,6 @@ import dataclasses
 import errno
 import json
 import os
-import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from click.shell_completion import CompletionItem
 
 from call_api.configure import configure
 from call_api.doctor import doctor, find_version
-from call_api.settings import ApiSettings, api_options, find_remedy
+from call_api.settings import ApiSettings, api_options, check_path, find_remedy
 from call_api.verbose import VerboseTransport
 from cross_account_api import errors, media_type
 from cross_account_api.call import METHODS, Call, read_json
@@ -55,9 +54,6 @@ _CURL_OPTIONS = {
 }
 """What to do instead of options that curl has and people type."""
 
-_WINDOWS_PATH = re.compile(r"[A-Za-z]:[/\\\\]")
-_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
-
 _EPILOG = """\b
 The API's URL and region come from an option, else from the environment, else from api_url and api_region in the AWS
 profile. Shell completion: eval "$(_CALL_API_COMPLETE=bash_source call-api)", or zsh_source, or fish_source.
@@ -75,9 +71,8 @@ Exit codes:
   8  no usable response in time
 
 \b
-PATH is plain text and encoded as it is sent: '/a b', not /a%20b. Only a query after it is taken as encoded.
-Git Bash makes a Windows path of it unless MSYS_NO_PATHCONV=1 is set. Where PowerShell takes the quotes out of JSON,
-use @FILE or @-.
+PATH is plain text: '/a b', not /a%20b. Only a query after it is taken as encoded. Git Bash turns PATH into a Windows
+path unless MSYS_NO_PATHCONV=1 is set. Where PowerShell takes the quotes out of JSON, use @FILE or @-.
 """
 
 
@@ -158,7 +153,7 @@ def _complete_words(context: click.Context, _parameter: click.Parameter, incompl
 
 @main.command("call", cls=_Call, hidden=True, epilog=_EPILOG)
 @click.argument("words", metavar="[METHOD] PATH", nargs=-1, required=True, shell_complete=_complete_words)
-@click.option("-X", "--request", "given_method", metavar="METHOD", help="METHOD, as curl has it.")
+@click.option("-X", "--request", "given_method", metavar="METHOD", help="The method, as for curl.")
 @click.option("--query", multiple=True, metavar="NAME=VALUE", help="Query parameter; may be repeated.")
 @click.option("--segment", multiple=True, metavar="TEXT", help="Path segment to append, slashes included; repeatable.")
 @click.option("-H", "--header", multiple=True, metavar="NAME:VALUE", help="Header; may be repeated.")
@@ -263,14 +258,9 @@ def _split_words(words: tuple[str, ...], given_method: str | None) -> tuple[str,
         what = "PATH beside --request" if given_method else "[METHOD] PATH"
         raise click.UsageError(f"Expected {what}, got {len(words)} words.")
     target = words[-1]
-    if _WINDOWS_PATH.match(target):
-        raise click.UsageError(
-            f"PATH is {target!r}: Git Bash makes a Windows path of what begins with a slash. Set MSYS_NO_PATHCONV=1."
-        )
+    check_path(target.partition("?")[0])
     if "#" in target:
         raise click.UsageError("PATH has a #, and a fragment is never sent: write %23 in a query, --segment in a path.")
-    if escape := _ESCAPE.search(target.partition("?")[0]):
-        click.echo(f"Note: PATH is plain text, so {escape[0]} is sent as %25{escape[0][1:]}.", err=True)
     return (given_method or ("GET", *words)[-2]).upper(), target
 
 

@@ -18,6 +18,7 @@ from call_api.settings import (
     EXTERNAL_ID_FORM,
     ROLE_ARN_FORM,
     SESSION_NAME_FORM,
+    check_path,
     complete_profile,
     find_remedy,
     plain_settings,
@@ -31,7 +32,9 @@ _PROFILE = re.compile(r"[\w.@:/+=,-]+(?: [\w.@:/+=,-]+)*", re.ASCII)
 _PROFILE_FORM = "letters, digits or _.@:/+=,- and single spaces"
 _MFA_SERIAL = re.compile(r"|[\w+=/:,.@-]{9,256}", re.ASCII)
 _MFA_FORM = "arn:aws:iam::<account id>:mfa/<device>, a serial number, or nothing"
-_SECRET = re.compile(r"(.\s*(?:aws_secret_access_key|aws_session_token|aws_security_token)\s*[=:]\s*).+", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(.\s*(?:aws_access_key_id|aws_secret_access_key|aws_session_token|aws_security_token)\s*[=:]\s*).+", re.IGNORECASE
+)
 _RIVALS = (
     "web_identity_token_file",
     "credential_process",
@@ -122,6 +125,7 @@ def configure(
     )
     settings["api_path"] = old.get("api_path", "")
     if given["api_path"]:
+        check_path(given["api_path"])
         settings["api_path"] = _parse(lambda path: Call.parse({"path": path}).path, given["api_path"])
     if settings["source_profile"] != profile:
         settings |= dict.fromkeys(_RIVALS, "")

@@ -1,6 +1,7 @@
 """Where the API is and how to sign: from options, else environment variables, else the AWS profile."""
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -35,6 +36,20 @@ _FIXES = {
     "AWS_CA_BUNDLE": "Correct $AWS_CA_BUNDLE, or ca_bundle in the profile.",
     "HTTPS_PROXY": "Correct $HTTPS_PROXY; user and password must be percent-encoded ASCII.",
 }
+
+
+_WINDOWS_PATH = re.compile(r"[A-Za-z]:[/\\]")
+_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that a shell has replaced, and note one that looks encoded."""
+    if _WINDOWS_PATH.match(path):
+        raise click.UsageError(
+            f"The path is {path!r}: Git Bash makes a Windows path of what begins with a slash. Set MSYS_NO_PATHCONV=1."
+        )
+    if escape := _ESCAPE.search(path):
+        click.echo(f"Note: a path is plain text, so {escape[0]} is sent as %25{escape[0][1:]}.", err=True)
 
 
 def complete_profile(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

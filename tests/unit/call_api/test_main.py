@@ -156,7 +156,7 @@ def test_the_path_may_have_a_query(fake_api: FakeApi) -> None:
 def test_a_path_that_looks_encoded_is_noted_and_sent_as_it_is(fake_api: FakeApi) -> None:
     results = [call_api("/a%20b?q=a%20b"), call_api("/100%"), call_api("/", "--segment", "a%2Fb")]
 
-    assert [result.stderr for result in results] == ["Note: PATH is plain text, so %20 is sent as %2520.\n", "", ""]
+    assert [result.stderr for result in results] == ["Note: a path is plain text, so %20 is sent as %2520.\n", "", ""]
     assert fake_api.requests[0].url == f"{API_URL}/a%2520b?q=a%20b"
 
 
@@ -481,6 +481,8 @@ def test_a_dry_run_shows_the_request_and_sends_nothing(fake_api: FakeApi, sts: F
         (Reply(302), 6, "302"),
         (Reply(400), 6, "400"),
         (refusal("AccessDeniedException"), 4, "Account A: the executor role's policy lacks"),
+        (Reply(202, b"", {"x-amzn-waf-action": "challenge"}), 4, "AWS WAF"),
+        (Reply(405, b"", {"x-amzn-waf-action": "captcha"}), 4, "AWS WAF"),
         (refusal("ExpiredTokenException"), 4, "Account B: the session has expired"),
         (Reply(404), 5, "404"),
         (Reply(409), 6, "409"),
@@ -585,11 +587,14 @@ def test_bad_input_is_reported_before_anything_is_sent(fake_api: FakeApi, argume
     assert fake_api.requests == []
 
 
-def test_doctor_refuses_an_invalid_path() -> None:
-    result = CliRunner(mix_stderr=False).invoke(main, ["doctor", "orders"])
+@pytest.mark.parametrize(
+    ("path", "words"), [("orders", "path is 'orders'"), ("C:/Git/orders", "Git Bash makes a Windows path")]
+)
+def test_doctor_refuses_an_invalid_path(path: str, words: str) -> None:
+    result = CliRunner(mix_stderr=False).invoke(main, ["doctor", path])
 
     assert result.exit_code == 2
-    assert "path is 'orders'" in result.stderr
+    assert words in " ".join(result.stderr.split())
 
 
 def test_the_version_is_that_of_the_package() -> None:
