@@ -43,6 +43,10 @@ UNDECIDED = (
     "Account A: check the trust policy's account, ExternalId, session name, principal and MFA."
 )
 
+LACKING = (
+    "Account A: the executor role's policy lacks this method and path. Account B: or the URL is not account A's output "
+    "ApiUrl."
+)
 _GUARD = (
     "It does so while the consumer is suspended (SuspendedConsumerIds), and to roles that it does not know "
     "(MoreExecutorRoleIds). Account B: call with a session of the executor role."
@@ -126,10 +130,10 @@ class Denial:
     def _api_remedy(self) -> str:
         if self.principal == "anonymous":
             return "Account A: the method does not read signatures; its authorizer must be AWS_IAM."
-        lacking = "Account A: the executor role's policy lacks this method and path."
+        lacking = LACKING
         if called := _METHOD_ARN.fullmatch(self.resource):
             region, api, stage = called.groups()
-            lacking += f" Account B: check the URL: API {api}, stage {stage} in {region} was called."
+            lacking += f" API {api}, stage {stage} in {region} was called."
         is_open = self.policy in ("", "identity-based policy", "resource-based policy")
         if not self.is_of_executor:
             assume = f"Account B: {self.principal} is not the executor role: assume account A's output ExecutorRoleArn."

@@ -29,7 +29,7 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from cross_account_api.denials import UNDECIDED, Denial
+from cross_account_api.denials import LACKING, UNDECIDED, Denial
 from cross_account_api.redaction import redact
 
 _CLOCK = "Account B: set the clock."
@@ -121,7 +121,7 @@ _FORBIDDEN_HINTS = {
     "AccessDeniedException: User is not authorized to access this resource": (
         "Account A: a Lambda authorizer refuses it; for signed calls, the method's authorizer must be AWS_IAM."
     ),
-    "AccessDeniedException": "Account A: the executor role's policy lacks this method and path.",
+    "AccessDeniedException": LACKING,
     "WafAction": (
         "Account A: the stage's web ACL (AWS WAF) stopped it before the API; Challenge and CAPTCHA are for browsers: "
         "use Block there, or except this path."

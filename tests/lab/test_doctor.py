@@ -416,7 +416,7 @@ def test_the_role_lacks_the_route(own_lab: Lab, examine: Doctor) -> None:
     assert report.failed() == ["permission"]
     assert "is not authorized to perform: execute-api:Invoke" in report.steps["permission"]["observed"]
     assert report.next.startswith(
-        "Account A: the executor role's policy lacks this method and path. Account B: check the URL: API "
+        "Account A: the executor role's policy lacks this method and path. Account B: or the URL is not account A's"
     )
 
 

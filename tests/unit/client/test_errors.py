@@ -98,7 +98,7 @@ def test_a_missing_permission_may_be_a_wrong_url() -> None:
     assert denial
     assert denial.remedy == (
         "Account A: the executor role's policy lacks this method and path. "
-        "Account B: check the URL: API a1b2c3d4e5, stage v1 in eu-west-1 was called."
+        "Account B: or the URL is not account A's output ApiUrl. API a1b2c3d4e5, stage v1 in eu-west-1 was called."
     )
 
 
