@@ -61,7 +61,7 @@ profile. Shell completion: eval "$(_CALL_API_COMPLETE=bash_source call-api)", or
 \b
 Exit codes:
   0  the API responded with 2xx
-  1  the response could not be written; the call was made
+  1  the output could not be written; the message says whether the call was made
   2  the call, an option or the environment is wrong; nothing was sent
   3  no credentials to sign with
   4  the API refused the caller (403)
