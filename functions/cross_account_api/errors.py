@@ -77,7 +77,7 @@ _STS_HINTS = {
     ),
     "ProfileNotFound: profile ()": "Account B: AWS_PROFILE is set but empty; unset it.",
     "ProfileNotFound": "Account B: name a profile of your AWS configuration; call-api configure writes one.",
-    "MalformedCredentials": "Account B: correct it: printable ASCII, without blanks and line ends.",
+    "MalformedCredentials": "Account B: correct it: printable ASCII, without blanks, quotes and line ends.",
     "MissingSessionToken": "Account B: set AWS_SESSION_TOKEN or aws_session_token, which belongs to the key.",
     "MissingDependencyException": 'Account B: this way to sign in needs one more package: pip install "botocore[crt]"',
     "ConfigParseError": "Account B: correct this file.",

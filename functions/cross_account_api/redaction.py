@@ -7,7 +7,9 @@ from collections import deque
 from botocore.credentials import ReadOnlyCredentials
 
 _PARTS = ("access_key", "secret_key", "token")
-_UNSENDABLE = re.compile(r"[^!-~]+")
+_UNSENDABLE = re.compile(r"""[^!-~]+|["'`]+""")
+"""Quotes can be sent, but are in no credential: they were pasted along with it."""
+
 _QUOTING = re.compile(r"(Invalid header (?:name|value)|codec can't (?:en|de)code)\b.*", re.DOTALL)
 """How http.client and Python begin to quote what they cannot send."""
 
@@ -37,7 +39,7 @@ def find_fault(credentials: ReadOnlyCredentials) -> tuple[str, str] | None:
 
 
 def describe_fault(value: object) -> str:
-    """Return what keeps a text from being sent in a header; empty if it is printable ASCII without blanks."""
+    """Return why a text is no credential; empty if it is printable ASCII without blanks and quotes."""
     if not isinstance(value, str) or not value:
         return "is missing"
     found = _UNSENDABLE.search(value)
@@ -46,5 +48,7 @@ def describe_fault(value: object) -> str:
     what = "a character other than printable ASCII"
     if not found[0].strip():
         what = "a line end" if {"\r", "\n"} & set(found[0]) else "a blank"
+    elif found[0].isascii() and found[0].isprintable():
+        what = "a quote"
     where = "ends in" if found.end() == len(value) else "holds" if found.start() else "begins with"
     return f"{where} {what}"

@@ -248,7 +248,7 @@ def test_what_an_api_echoes_is_not_shown(
 
 def test_the_faults_of_a_credential() -> None:
     assert "".join(char for char in map(chr, range(0x3000)) if not describe_fault(f"a{char}b")) == "".join(
-        map(chr, range(0x21, 0x7F))
+        char for char in map(chr, range(0x21, 0x7F)) if char not in "\"'`"
     )
     faults: dict[Any, str] = {
         "AKIA/+=": "",
@@ -257,6 +257,7 @@ def test_the_faults_of_a_credential() -> None:
         "a\r\n": "ends in a line end",
         " a": "begins with a blank",
         "a b": "holds a blank",
+        '"a"': "begins with a quote",
         "a\0": "ends in a character other than printable ASCII",
     }
     assert {value: describe_fault(value) for value in faults} == faults
