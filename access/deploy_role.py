@@ -105,6 +105,7 @@ _IN_BOUNDARY = (
 )
 _READS_ROLES = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
 _SERVICES = ("lambda.amazonaws.com", "scheduler.amazonaws.com")
+_PACKAGES = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject")
 # What the boundary is for: at most, and at least.
 _USED = ("dynamodb:{region}:{account}:table/", "lambda:{region}:{account}:function:", "sqs:{region}:{account}:")
 _USES = ("dynamodb:*Item", "dynamodb:Query", "lambda:InvokeFunction", "sqs:*Message", "sqs:GetQueueAttributes")
@@ -288,7 +289,7 @@ def reach_claims(deployed: Setting) -> Iterator[Claim]:
             all_of(_does(request, ("cloudformation:CreateChangeSet",), transform), z3.Not(imports)),
             _does(request, ("apigateway:POST", "apigateway:UpdateRestApiPolicy"), apis),
             all_of(_does(request, ("apigateway:*",), f"{apis}/*"), _is(tag, [name])),
-            _does(request, ("s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"), f"{bucket}/*"),
+            _does(request, _PACKAGES, f"{bucket}/*"),
             _does(request, ("s3:ListBucket",), bucket),
             all_of(
                 request.action.like("lambda:*eventsourcemapping"),

@@ -16,9 +16,12 @@ from samtranslator.yaml_helper import yaml_parse
 
 from access import deploy_role
 from access.deploy_role import FILE, SETTINGS, Setting, setting
+from access.fields import TRUE, all_of, any_of
+from access.iam import identity_allows
 from access.model import load
 from access.properties import Claim, find, refutation
 from access.report import properties_of
+from access.request import Kind, Request
 from access.templates import PROJECT, resolve_template, rules_of
 
 type Claims = Callable[[Setting], Iterator[Claim]]
@@ -66,6 +69,23 @@ def test_every_policy_of_the_template_is_read() -> None:
         for statement in one
     }
     assert read | {"DenyWithoutTls"} == set(re.findall(r"Sid: (\w+)", text))
+
+
+def test_the_stack_s_api_can_be_made_and_changed() -> None:
+    """A new API has no tags yet; what is below an API has the API's."""
+    about = ("CreateApi", "ReadApis", "ManageApi", "TagApis")
+    statements = [one for one in ACCOUNT_A.policies["DeployRole identity"] if one["Sid"] in about]
+    request = Request(Kind.ROLE, {})
+    apis, tags = ACCOUNT_A.arns("apigateway:{region}::/restapis", "apigateway:{region}::/tags/*")
+    tag = request.key("aws:ResourceTag/aws:cloudformation:stack-name")
+    changes = request.action.like(*(f"apigateway:{verb}" for verb in ("delete", "get", "patch", "post", "put")))
+    needed = any_of(
+        all_of(request.action.like("apigateway:post", "apigateway:updaterestapipolicy"), request.resource.like(apis)),
+        all_of(changes, request.resource.like(f"{apis}/*"), tag.present, tag.like("orders-api")),
+        all_of(request.action.like("apigateway:get"), request.resource.like(f"{apis}/*", tags)),
+        all_of(request.action.like("apigateway:put", "apigateway:delete"), request.resource.like(tags)),
+    )
+    assert refutation(Claim(request, TRUE, identity_allows(request, statements), TRUE, needed)) == ""
 
 
 # --- Seeded faults in statements --------------------------------------------------------------------------------------
