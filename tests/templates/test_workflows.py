@@ -107,7 +107,7 @@ def test_a_job_with_a_deploy_role_installs_sam_only(account: str) -> None:
         'python -m pip install --quiet --require-hashes --only-binary ":all:" -r .github/requirements.txt'
     ]
     group = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]["deploy"]
-    assert group == ["aws-sam-cli"]
+    assert [re.split("[^a-z-]", requirement)[0] for requirement in group] == ["aws-sam-cli"]
     actions = {step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step}
     assert actions == {"actions/checkout", "actions/setup-python", "aws-actions/configure-aws-credentials"}
 
