@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 from access.templates import PROJECT
@@ -21,13 +21,14 @@ def pinned(folder: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def write(folder: Path, others: Iterable[tuple[str, str, str]] = ()) -> Path:
-    """Make wheels of what is pinned, and of other versions, each with the requirement that it has."""
+def write(folder: Path, others: Mapping[str, str], without: Container[str] = ()) -> Path:
+    """Make wheels of what is pinned, and of other versions, which need nothing."""
     versions = {pin for pins in pinned(PROJECT).values() for pin in pins.items()}
     for name, version in sorted(versions):
-        wheel(folder, name, version, _metadata(name, version))
-    for name, version, requirement in others:
-        wheel(folder, name, version, f"Requires-Dist: {requirement}\n" if requirement else "")
+        if name not in without:
+            wheel(folder, name, version, _metadata(name, version))
+    for name, version in others.items():
+        wheel(folder, name, version)
     return folder
 
 

@@ -23,13 +23,14 @@ FILES = (
     "functions/*/handler.py",
     "tests/access/*.json",
 )
-# An old SAM CLI that any click fits, as there is one: without a lower bound the resolver prefers it.
-NEWER = (("click", "9999.0.0", ""), ("certifi", "9999.0.0", ""), ("aws-sam-cli", "1.138.0", "click"))
+NEWER = {"certifi": "9999.0.0", "click": "9999.0.0"}
+# They know nothing of the templates' newer properties.
+OLD = {"aws-sam-cli": "1.138.0", "aws-sam-translator": "1.97.0", "cfn-lint": "1.34.2"}
 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return wheels.write(tmp_path_factory.mktemp("index"), NEWER)
+    return wheels.write(tmp_path_factory.mktemp("index"), NEWER | OLD)
 
 
 @pytest.fixture
@@ -66,32 +67,54 @@ def make(project: Path, *arguments: str, path: str = "", **environment: str) -> 
     )
 
 
-def locked(project: Path, target: str, index: Path) -> dict[str, dict[str, str]]:
-    done = make(project, target, UV_CACHE_DIR=str(project.parent / "cache"), UV_FIND_LINKS=str(index), UV_OFFLINE="1")
-    assert done.returncode == 0, done.stdout
-    return wheels.pinned(project)
+def lock(project: Path, target: str, index: Path) -> subprocess.CompletedProcess[str]:
+    cache = str(project.parent / "cache")
+    return make(project, target, UV_CACHE_DIR=cache, UV_FIND_LINKS=str(index), UV_OFFLINE="1")
+
+
+def contents(project: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for pattern in wheels.LOCKS for path in project.glob(pattern)}
 
 
 def test_lock_pins_what_is_new_and_touches_nothing_else(project: Path, index: Path) -> None:
-    before = {path: path.read_bytes() for pattern in wheels.LOCKS for path in project.glob(pattern)}
+    before = contents(project)
     (project / "functions/tea").mkdir()
     (project / "functions/tea/handler.py").touch()
-    pyproject = project / "pyproject.toml"
-    pyproject.write_text(
-        pyproject.read_text().replace("[dependency-groups]\n", '[dependency-groups]\ntea = ["certifi"]\n')
+    groups = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(
+        groups.replace("[dependency-groups]\n", '[dependency-groups]\ntea = ["certifi"]\n')
     )
-    found = locked(project, "lock", index)
-    assert {path: path.read_bytes() for path in before} == before
+    done = lock(project, "lock", index)
+    assert done.returncode == 0, done.stdout
+    new = project / "functions/tea/requirements.txt"
+    assert contents(project) == before | {new: new.read_bytes()}
+    found = wheels.pinned(project)
     assert found["functions/tea/requirements.txt"] == {"certifi": found["requirements-dev.txt"]["certifi"]}
 
 
-def test_upgrade_takes_the_newest_that_the_templates_work_with(project: Path, index: Path) -> None:
-    before = wheels.pinned(project)
-    found = locked(project, "upgrade", index)
+def test_upgrade_takes_the_newest(project: Path, index: Path) -> None:
+    done = lock(project, "upgrade", index)
+    assert done.returncode == 0, done.stdout
+    found = wheels.pinned(project)
     assert {pins["certifi"] for pins in found.values() if "certifi" in pins} == {"9999.0.0"}
     for name in ("requirements-dev.txt", ".github/requirements.txt"):
-        assert found[name]["aws-sam-cli"] == before[name]["aws-sam-cli"]
-        assert found[name]["aws-sam-translator"] == before[name]["aws-sam-translator"]
+        assert not OLD.items() & found[name].items()
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_no_upgrade_goes_back_to_what_does_not_know_the_templates(project: Path, name: str, tmp_path: Path) -> None:
+    """As the resolver would, if a newer package fits only an old one of these."""
+    (tmp_path / "index").mkdir()
+    index = wheels.write(tmp_path / "index", OLD, without=OLD)
+    before = contents(project)
+    groups = (project / "pyproject.toml").read_text()
+    for other in OLD.keys() - {name}:
+        groups = re.sub(rf'"{other}>=[^"]+"', f'"{other}"', groups)
+    (project / "pyproject.toml").write_text(groups)
+    done = lock(project, "upgrade", index)
+    assert done.returncode == 2
+    assert f"{name}>=" in done.stdout
+    assert contents(project) == before
 
 
 # --- uv where there is none -------------------------------------------------------------------------------------------
