@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from access.deploy_role import SETTINGS, setting
 from access.documents import listed
-from access.templates import PROJECT, REGION, Side, resolved
+from access.templates import PROJECT, REGION, Side, resolved, rules_of
 
 TEMPLATE: dict[str, Any] = yaml_parse((PROJECT / "template-deploy-role.yaml").read_text())
 
@@ -144,6 +145,29 @@ def test_packages_are_kept_and_travel_by_tls_only() -> None:
 @pytest.mark.parametrize("parameter", ["Subjects", "SmokeTestSubjects"])
 def test_a_subject_is_one_environment_of_one_repository(parameter: str, subject: str, accepted: bool) -> None:
     assert bool(re.fullmatch(TEMPLATE["Parameters"][parameter]["AllowedPattern"], subject, re.ASCII)) is accepted
+
+
+@pytest.mark.parametrize("stack_name", ["orders-api", "orders-caller"])
+def test_the_documented_commands_fit_the_template(stack_name: str) -> None:
+    text = (PROJECT / "docs/operations.md").read_text().replace("OWNER_ID", "1").replace("REPO_ID", "2")
+    commands = (part.partition("```")[0] for part in text.split("aws cloudformation deploy "))
+    (command,) = (part for part in commands if f"--stack-name deploy-{stack_name} " in part)
+    given = dict(part.split("=", 1) for part in shlex.split(command) if re.match(r"[A-Z]\w+=", part))
+    values: dict[str, Any] = {}
+    for name, parameter in TEMPLATE["Parameters"].items():
+        value = given.pop(name, parameter.get("Default"))
+        values[name] = value.split(",") if parameter["Type"] == "CommaDelimitedList" else value
+        for item in listed(values[name]):
+            assert re.fullmatch(parameter["AllowedPattern"], item, re.ASCII), (name, item)
+    assert given == {}
+    assert all(rules_of(TEMPLATE, values).values())
+    assert not set(values["Subjects"]) & set(values["SmokeTestSubjects"])
+    assert values["RolePath"] == f"/{stack_name}/", "only a path confines iam:PassRole"
+
+
+def test_rules_are_written_in_the_form_that_cloudformation_documents() -> None:
+    """SAM would rewrite the short one, but this template is deployed without it."""
+    assert not re.search(r"!(Contains|EachMember)", (PROJECT / "template-deploy-role.yaml").read_text())
 
 
 def test_the_policy_fits_into_a_role() -> None:
