@@ -384,8 +384,8 @@ PROPERTIES = (
         _structure,
     ),
     _property(
-        "Deploy role: it changes and reads nothing but its stack, without the data, and its packages, except for tags,"
-        " saved queries and subscriptions, which AWS cannot narrow to a stack, and reading the definitions of APIs",
+        "Deploy role: it changes and reads nothing but its stack, without the data, and its packages, except for new"
+        " APIs, tags, saved queries and subscriptions, which AWS cannot narrow to a stack, and reading other APIs",
         reach_claims,
     ),
     _property(

@@ -126,6 +126,13 @@ def test_account_b_follows_account_a_and_gets_its_outputs() -> None:
     assert named == set(source("a")["Outputs"]) & set(source("b")["Parameters"])
 
 
+@pytest.mark.parametrize("name", [*ACCOUNTS, "smoke-test"])
+def test_a_token_is_for_sts_which_is_another_one_in_china(name: str) -> None:
+    job, _ = deploy_steps(name)
+    (credentials,) = [step["with"] for step in job["steps"] if "configure-aws-credentials" in step.get("uses", "")]
+    assert credentials["audience"] == "${{ vars.AUDIENCE || 'sts.amazonaws.com' }}"
+
+
 def test_the_smoke_test_comes_last_with_a_role_of_its_own() -> None:
     job, commands = deploy_steps("smoke-test")
     assert (job["needs"], job["environment"]) == ("account-b", "smoke-test")
