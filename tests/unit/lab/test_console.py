@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from lab.console import progress
+from cross_account_lab.console import progress
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from typing import Any, Self
 import pytest
 from rich.console import Console
 
-from access.contract import Example
-from access.model import Route
-from lab import demo
-from lab.access import Caller, Observations, Outcome
-from lab.accounts import ACCOUNT_B
-from lab.lab import STACK_NAMES
+from cross_account_access.contract import Example
+from cross_account_access.model import Route
+from cross_account_lab import demo
+from cross_account_lab.access import Caller, Observations, Outcome
+from cross_account_lab.accounts import ACCOUNT_B
+from cross_account_lab.lab import STACK_NAMES
 
 
 def route(method: str, path: str, example: Example | None = None, *, promised: bool | None = True) -> Route:

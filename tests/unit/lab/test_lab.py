@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samcli.cli.types import CfnParameterOverridesType
 
-from lab.lab import _override
+from cross_account_lab.lab import _override
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from lab.accounts import ACCOUNT_B
-from lab.lab import STACK_NAMES
-from lab.usage import environment_file, usage
+from cross_account_lab.accounts import ACCOUNT_B
+from cross_account_lab.lab import STACK_NAMES
+from cross_account_lab.usage import environment_file, usage
 
 USERS_OWN = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
@@ -133,4 +133,6 @@ def test_the_usage_has_commands_for_each_consumer(lab: Any, env_file: Path) -> N
     for consumer in lab.consumers:
         assert f"sam remote invoke CallQueue --stack-name {STACK_NAMES[ACCOUNT_B]} --profile {consumer} --event" in text
         assert f"sam logs --stack-name {STACK_NAMES[ACCOUNT_B]} --profile {consumer}" in text
-        assert f"python -m lab replay --env-file {os.path.relpath(env_file)} --consumer {consumer}" in text
+        assert (
+            f"python -m cross_account_lab replay --env-file {os.path.relpath(env_file)} --consumer {consumer}" in text
+        )

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse
 
-from access.templates import PROJECT, Side, source
-from lab import workarounds
+from cross_account_access.templates import PROJECT, Side, source
+from cross_account_lab import workarounds
 
 OUTPUTS = {"ApiId": "abc123", "ApiUrl": "https://abc123.execute-api.eu-west-1.amazonaws.com/v2"}
 
