@@ -10,7 +10,6 @@ export SAM_CLI_TELEMETRY := 0
 
 # uv from PATH, else an own one in .uv, made with nothing but python3 and its venv module.
 UV := $(or $(shell command -v uv),.uv/bin/uv)
-UV_PIN := $(shell sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements-dev.txt)
 
 .PHONY: help
 help: ## List the targets
@@ -18,11 +17,13 @@ help: ## List the targets
 
 .uv/bin/uv:
 	@python3 -m venv .uv || { echo "python3 has no venv module: install uv (or Debian's python3-venv) and try again" >&2; exit 1; }
-	@.uv/bin/python -m pip install --quiet --disable-pip-version-check "$(UV_PIN)"
+	@sed -n '/^uv==/,/[^\]$$/p' requirements-dev.txt >.uv/requirements.txt
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .uv/requirements.txt
 
 # $(call environment,folder,requirements): an environment that holds exactly the hashed requirements, bytecode included.
 define environment
-@test -x $(1)/bin/python || $(UV) venv --quiet $(1)
+@test -x $(1)/bin/python || $(UV) venv --quiet $(1) || { \
+	echo "no Python $$(cat .python-version): install it, or let uv download it from GitHub" >&2; exit 1; }
 @VIRTUAL_ENV=$(1) $(UV) pip sync --quiet --require-hashes --compile-bytecode $(2)
 endef
 
@@ -75,7 +76,7 @@ access: setup ## Who may call what, decided and proven from the templates; build
 	@python -m cross_account_access $(ARGS)
 
 .PHONY: access-diff
-access-diff: setup ## Who may do more or less than by the templates at BASE=<revision>
+access-diff: repository setup ## Who may do more or less than by the templates at BASE=<revision>; a gain is an error
 	@python -m cross_account_access diff $(BASE) $(ARGS)
 
 .PHONY: bench
@@ -96,8 +97,14 @@ SLOW := seeded or judges or oracle or reach or simulate or logic or written_diff
 coverage: ## Run every test and measure the branch coverage, subprocesses included
 	@$(MAKE) test ARGS="--cov --cov-report=term --cov-fail-under=95"
 
+# A copy that is not cloned, such as one of `sam init`, has no history.
+.PHONY: repository
+repository:
+	@git rev-parse --verify --quiet HEAD >/dev/null || { \
+		echo "this needs a git repository with a commit: git init && git add --all && git commit --message start" >&2; exit 1; }
+
 .PHONY: check
-check: setup ## Format, lint, types, templates, secrets, workflows: what CI checks before the tests
+check: repository setup ## Format, lint, types, templates, secrets, workflows: what CI checks before the tests
 	@ruff format --check .
 	@ruff check .
 	@mypy
@@ -127,7 +134,7 @@ deploy-access: setup ## Deploy rights on an API that exists; ARGS='--stack-name 
 	@sam deploy --config-env access $(value ARGS)
 
 .PHONY: lock
-lock: setup ## Pin the newest dependencies that fit, with hashes
+lock: | $(filter .uv/bin/uv,$(UV)) ## Pin, with hashes, the dependencies that are new in pyproject.toml; pinned versions that fit stay
 	@$(call compile,dev,requirements-dev.txt,--universal pyproject.toml functions/pyproject.toml --all-extras $(OWN))
 	@$(call compile,lab,cross_account_lab/requirements.txt,--universal)
 	@$(call compile,aws-cli,requirements-aws-cli.txt,--universal)
@@ -140,7 +147,10 @@ lock: setup ## Pin the newest dependencies that fit, with hashes
 compile = $(UV) pip compile --quiet $(UPGRADE) --no-header --no-annotate --generate-hashes --python-version 3.13 \
 	$(3) --group $(1) --output-file $(2)
 OWN := --no-emit-package cross-account-api --no-emit-package cross-account-api-dev
-UPGRADE := --upgrade
+
+.PHONY: upgrade
+upgrade: ## Pin the newest versions of all dependencies
+	@$(MAKE) lock UPGRADE=--upgrade
 
 .PHONY: dist
 dist: .release-venv/.ready ## Build what a release consists of into dist/

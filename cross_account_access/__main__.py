@@ -44,6 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"[bold red]{type(error).__name__}[/]: ", end="")
         console.print(str(error), markup=False, soft_wrap=True)
         return 2
+    except Exception as error:
+        # A crash must not look like a verdict.
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        console.print(f"cannot be judged: {text}", markup=False, soft_wrap=True)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -111,6 +111,8 @@ def _telling(states: tuple[frozenset[int], ...], patterns: tuple[Pattern, ...], 
 
 
 def _step(states: frozenset[int], pattern: Pattern, character: str) -> frozenset[int]:
+    if not states:
+        return states
     after = set()
     for index in states:
         if index == len(pattern):

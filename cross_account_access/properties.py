@@ -126,15 +126,21 @@ def prove(property_: Property, model: Model) -> Verdict:
     for violation in property_.violations(model):
         return Verdict(False, time.perf_counter() - started, violation)
     for claim in (claim for kind in Kind for claim in property_.claims(model, kind)):
-        too_much = all_of(claim.allowed, z3.Not(claim.intended))
-        too_little = all_of(claim.needed, z3.Not(claim.allowed))
-        found = find(claim, any_of(too_much, too_little))
-        if found is not None:
-            gained = z3.is_true(found.eval(claim.allowed, model_completion=True))
-            problem = "allowed, but not intended" if gained else "intended, but not allowed"
-            seconds = time.perf_counter() - started
-            return Verdict(False, seconds, f"{problem}: {claim.request.witness(found)}")
+        if counterexample := refutation(claim):
+            return Verdict(False, time.perf_counter() - started, counterexample)
     return Verdict(True, time.perf_counter() - started)
+
+
+def refutation(claim: Claim) -> str:
+    """Return a request that refutes a claim, in words; empty if there is none."""
+    too_much = all_of(claim.allowed, z3.Not(claim.intended))
+    too_little = all_of(claim.needed, z3.Not(claim.allowed))
+    found = find(claim, any_of(too_much, too_little))
+    if found is None:
+        return ""
+    gained = z3.is_true(found.eval(claim.allowed, model_completion=True))
+    problem = "allowed, but not intended" if gained else "intended, but not allowed"
+    return f"{problem}: {claim.request.witness(found)}"
 
 
 def reads(property_: Property, model: Model) -> set[str]:

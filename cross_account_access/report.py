@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cross_account_access import access_stack
+from cross_account_access import access_stack, deploy_role
 from cross_account_access.matrix import Cell, Row, Subject, access_subject, columns, rows, subject
 from cross_account_access.model import Model
 from cross_account_access.properties import PROPERTIES, Property, Verdict, prove
@@ -98,7 +98,8 @@ def examine(models: Mapping[str, Model], facts: Mapping[str, str]) -> Report:
 
 def properties_of(model: Model) -> tuple[Property, ...]:
     """Return the properties that a model must have."""
-    return PROPERTIES + (access_stack.PROPERTIES if model.access_role else ())
+    others = access_stack.PROPERTIES if model.access_role else ()
+    return PROPERTIES + others + (deploy_role.PROPERTIES if deploy_role.is_in(model.folder) else ())
 
 
 def _matrix(title: str, model: Model, of: Subject) -> Matrix:

@@ -93,7 +93,7 @@ class Request:
         self._spelled.setdefault(name.lower(), name)
         name = name.lower()
         if name not in self._keys:
-            if not re.fullmatch(r"[a-z0-9-]+:.+", name):
+            if not re.fullmatch(r"[a-z0-9.-]+:.+", name):
                 raise NotModelledError(f"condition key {name}")
             self._keys[name] = self._new_key(name)
         return self._keys[name]

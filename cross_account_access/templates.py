@@ -85,11 +85,16 @@ def parameters_of(side: Side, folder: Path = PROJECT, **given: Any) -> dict[str,
 
 def rules(side: Side, **parameters: Any) -> dict[str, bool]:
     """Return whether each rule of the template accepts the parameters."""
-    resolver = _Resolver(parameters_of(side, **parameters), {}, {})
+    return rules_of(source(side), parameters_of(side, **parameters))
+
+
+def rules_of(template: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, bool]:
+    """Return whether each rule of a template accepts the values of its parameters."""
+    resolver = _Resolver(values, {}, {})
     return {
         name: not resolver.resolve(rule.get("RuleCondition", {"Fn::Equals": [1, 1]}))
         or all(resolver.resolve(assertion["Assert"]) for assertion in rule["Assertions"])
-        for name, rule in source(side).get("Rules", {}).items()
+        for name, rule in template.get("Rules", {}).items()
     }
 
 
@@ -124,13 +129,21 @@ def resolve(
         **(physical or {}),
         **parameters_of(side, folder, **parameters),
     }
+    return resolve_template(template, values)
+
+
+def resolve_template(template: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Resolve any template without transform, given the values of parameters and references."""
     resolver = _Resolver(values, template.get("Conditions", {}), template.get("Mappings", {}))
-    resources = {
-        name: resource
-        for name, resource in template["Resources"].items()
-        if "Condition" not in resource or resolver.holds(resource["Condition"])
+    present = {
+        section: {
+            name: entry
+            for name, entry in template[section].items()
+            if "Condition" not in entry or resolver.holds(entry["Condition"])
+        }
+        for section in ("Resources", "Outputs")
     }
-    result: dict[str, Any] = resolver.resolve({"Resources": resources, "Outputs": template["Outputs"]})
+    result: dict[str, Any] = resolver.resolve(present)
     return result
 
 

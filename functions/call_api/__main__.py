@@ -1,11 +1,17 @@
 """`call-api`: calls the API with the credentials of an ordinary AWS profile."""
 
 import dataclasses
+import errno
 import json
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from getpass import GetPassWarning
 from pathlib import Path
 from time import monotonic
+from typing import Any
 from urllib.parse import parse_qs
 from uuid import uuid4
 
@@ -14,9 +20,9 @@ from click.shell_completion import CompletionItem
 
 from call_api.configure import configure
 from call_api.doctor import doctor
-from call_api.settings import ApiSettings, api_options, find_remedy
+from call_api.settings import ApiSettings, api_options, check_path, find_remedy
 from call_api.verbose import VerboseTransport
-from cross_account_api import errors
+from cross_account_api import errors, media_type
 from cross_account_api.call import METHODS, Call, read_json
 from cross_account_api.client import Client, request_headers
 from cross_account_api.credentials import ProfileCredentials, describe_profile
@@ -39,6 +45,16 @@ _EXIT_CODES: tuple[tuple[int, type[errors.CallError] | tuple[type[errors.CallErr
 )
 """The first that fits counts."""
 
+_CURL_OPTIONS = {
+    "-o": "--output raw > FILE writes the body to a file.",
+    "-k": "Certificates are always checked; AWS_CA_BUNDLE names the CA of your own network.",
+    "-s": "There is no progress to silence: leave it out.",
+    "-L": "Redirects are never followed.",
+    "-u": "The AWS profile signs: --profile.",
+    "-I": "HEAD is a method: call-api HEAD PATH.",
+}
+"""What to do instead of options that curl has and people type."""
+
 _EPILOG = """\b
 The API's URL and region come from an option, else from the environment, else from api_url and api_region in the AWS
 profile. Shell completion: eval "$(_CALL_API_COMPLETE=bash_source call-api)", or zsh_source, or fish_source.
@@ -46,6 +62,7 @@ profile. Shell completion: eval "$(_CALL_API_COMPLETE=bash_source call-api)", or
 \b
 Exit codes:
   0  the API responded with 2xx
+  1  the output could not be written; the message says whether the call was made
   2  the call, an option or the environment is wrong; nothing was sent
   3  no credentials to sign with
   4  the API refused the caller (403)
@@ -53,6 +70,10 @@ Exit codes:
   6  the API did not accept the call (other 3xx and 4xx)
   7  the API could not do it now (429, 409 in progress, 5xx)
   8  no usable response in time
+
+\b
+PATH is plain text: '/a b', not /a%20b. Only a query after it is taken as encoded. Git Bash turns PATH into a Windows
+path unless MSYS_NO_PATHCONV=1 is set. Where PowerShell takes the quotes out of JSON, use @FILE or @-.
 """
 
 
@@ -62,6 +83,10 @@ class _CallOrCommand(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         is_command = bool(args) and args[0] in self.commands
         return super().parse_args(ctx, args if is_command else ["call", *args])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _output_errors():
+            return super().invoke(ctx)
 
 
 class _CallContext(click.Context):
@@ -75,6 +100,14 @@ class _Call(click.Command):
     """The hidden command for calls, whose help is that of `call-api`."""
 
     context_class = _CallContext
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if hint := _CURL_OPTIONS.get(error.option_name):
+                raise click.UsageError(f"There is no option {error.option_name}. {hint}", ctx) from error
+            raise
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(ctx.command_path, "configure|doctor [OPTIONS]", prefix="       ")
@@ -91,9 +124,25 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "color": False if os.environ.
 
 @click.group(cls=_CallOrCommand, commands=[configure, doctor], context_settings=_CONTEXT)
 def main() -> None:  # noqa: D103 - `call` has the help
+    if sys.stdout is None:
+        raise click.UsageError("Standard output is closed. Nothing was sent; > /dev/null discards the output.")
+    warnings.simplefilter("ignore", GetPassWarning)  # names a file of Python; getpass warns in words of its own
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # cp1252 and the like cannot print every response
+
+
+@contextmanager
+def _output_errors(done: str = "") -> Iterator[None]:
+    """Say that standard output cannot be written, and what has been done all the same."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise  # a closed pipe, which click ends without a word
+        with suppress(OSError):  # what is in the buffer would fail once more when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.ClickException(f"Cannot write the output: {error.strerror}.{done}") from error
 
 
 def _complete_words(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -105,6 +154,7 @@ def _complete_words(context: click.Context, _parameter: click.Parameter, incompl
 
 @main.command("call", cls=_Call, hidden=True, epilog=_EPILOG)
 @click.argument("words", metavar="[METHOD] PATH", nargs=-1, required=True, shell_complete=_complete_words)
+@click.option("-X", "--request", "given_method", metavar="METHOD", help="The method, as for curl.")
 @click.option("--query", multiple=True, metavar="NAME=VALUE", help="Query parameter; may be repeated.")
 @click.option("--segment", multiple=True, metavar="TEXT", help="Path segment to append, slashes included; repeatable.")
 @click.option("-H", "--header", multiple=True, metavar="NAME:VALUE", help="Header; may be repeated.")
@@ -137,6 +187,7 @@ def _complete_words(context: click.Context, _parameter: click.Parameter, incompl
 def call(
     *,
     words: tuple[str, ...],
+    given_method: str | None,
     query: tuple[str, ...],
     segment: tuple[str, ...],
     header: tuple[str, ...],
@@ -154,11 +205,12 @@ def call(
 ) -> None:
     """Call the API in account A, signed with the credentials of an AWS profile.
 
-    METHOD is GET unless given. PATH may have a query: '/orders?limit=1'.
+    METHOD is GET unless given. PATH is plain text and may have a query: '/orders?limit=1'.
     """
     correlation_id, start, attempts = str(uuid4()), monotonic(), 0
     try:
-        request = _parse_call(words, query, segment, header, json_body, data, idempotency_key)
+        method, target = _split_words(words, given_method)
+        request = _parse_call(method, target, query, segment, header, json_body, data, idempotency_key)
         settings = ApiSettings.resolve(profile, **options)
         in_profile = settings.in_profile.get("api_ignores_idempotency_keys", "").lower() == "true"
         keys_ignored = api_ignores_idempotency_keys or in_profile
@@ -183,21 +235,39 @@ def call(
             api_ignores_idempotency_keys=keys_ignored,
             timing=Timing(read=max(Timing.read, timeout or 0)),
         )
-        response = client.send(request, deadline=start + (timeout or 90), correlation_id=correlation_id)
+        deadline = start + (timeout or 90)
+        response = client.send(request, deadline=deadline, correlation_id=correlation_id, raw=output == "raw")
         attempts = response.attempts
     except errors.CallError as error:
         attempts = error.attempts
         click.echo(f"{click.style('Error:', fg='red')} {error.problem}\n{find_remedy(error)}", err=True)
-        sys.exit(next(code for code, kinds in _EXIT_CODES if isinstance(error, kinds)))
+        last = error.__cause__ if isinstance(error, errors.DeadlineError) else None
+        sys.exit(next(code for code, kinds in _EXIT_CODES if isinstance(last or error, kinds)))
     finally:
         if verbose and attempts:
             took = monotonic() - start
             click.echo(f"{attempts} attempt(s) in {took:.2f} s, correlation id {correlation_id}", err=True)
-    _show_response(response, output, include=include)
+    with _output_errors(f" The call was made: the API answered {response.status}."):
+        _show_response(response, output, include=include)
+
+
+def _split_words(words: tuple[str, ...], given_method: str | None) -> tuple[str, str]:
+    """Return method and path with query."""
+    if len(words) == 2 and words[0].startswith("/") and words[1].upper() in METHODS:
+        raise click.UsageError(f"METHOD comes first: {words[1].upper()} {words[0]}.")
+    if len(words) > (1 if given_method else 2):
+        what = "PATH beside --request" if given_method else "[METHOD] PATH"
+        raise click.UsageError(f"Expected {what}, got {len(words)} words.")
+    target = words[-1]
+    check_path(target.partition("?")[0])
+    if "#" in target:
+        raise click.UsageError("PATH has a #, and a fragment is never sent: write %23 in a query, --segment in a path.")
+    return (given_method or ("GET", *words)[-2]).upper(), target
 
 
 def _parse_call(
-    words: tuple[str, ...],
+    method: str,
+    target: str,
     query: tuple[str, ...],
     segments: tuple[str, ...],
     header: tuple[str, ...],
@@ -205,11 +275,11 @@ def _parse_call(
     data: str | None,
     idempotency_key: str | None,
 ) -> Call:
-    if len(words) > 2:
-        raise click.UsageError(f"Expected [METHOD] PATH, got {len(words)} words.")
-    method, target = ("GET", *words)[-2:]
     path, _, own_query = target.partition("?")
-    names = parse_qs(own_query, keep_blank_values=True)
+    try:
+        names = parse_qs(own_query, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as error:
+        raise click.UsageError("The query after PATH has %XX escapes that are not UTF-8.") from error
     for item in query:
         name, value = _split(item, "=", "--query")
         names.setdefault(name, []).append(value)
@@ -223,7 +293,7 @@ def _parse_call(
     if body is not None and "content-type" not in map(str.lower, headers):
         headers["Content-Type"] = content_type
     event = {
-        "method": method.upper(),
+        "method": method,
         "path": [*filter(None, path.split("/")), *segments] if segments else path,
         "query": names,
         "headers": headers,
@@ -250,7 +320,13 @@ def _read_body(json_body: str | None, data: str | None) -> tuple[bytes | None, s
             text = content.decode(json.detect_encoding(content))
         except UnicodeDecodeError as error:
             raise click.BadParameter("The bytes are not UTF-8, UTF-16 or UTF-32.", param_hint="--json") from error
-        read_json(text, "--json", is_sent_unchanged=True)
+        try:
+            read_json(text, "--json", is_sent_unchanged=True)
+        except errors.InvalidCallError as error:
+            if json_body.startswith("@") or '"' in text:
+                raise
+            allowed = "JSON; if the shell took the quotes away, as PowerShell and cmd do, give @FILE or @-"
+            raise errors.InvalidCallError(error.field, error.value, allowed) from error
         return text.encode(), "application/json"
     if data is not None:
         is_file = data.startswith("@")
@@ -296,7 +372,7 @@ def _show_response(response: Response, output: str, *, include: bool) -> None:
     elif response.base64:
         click.echo("The body is not text, this is Base64; --output raw writes the bytes.", err=True)
         click.echo(response.body)
-    elif isinstance(response.body, str) and not response.headers.get("content-type", "").endswith("json"):
+    elif isinstance(response.body, str) and not media_type.is_json(response.headers.get("content-type", "")):
         click.echo(response.body)
     elif response.content:
         click.echo(json.dumps(response.body, indent=2, ensure_ascii=ascii_only))

@@ -69,7 +69,7 @@ def judge_stage(unsigned: Response | errors.CallError, *, is_http_api: bool, is_
                 return warning(observed, _GIVE_A_PATH)
             remedy = "Account A: the API is open to everybody; its methods must have the authorizer AWS_IAM."
             return failed(observed, expected, remedy)
-        case errors.ForbiddenError(code="ForbiddenException") | errors.RedirectError() as error:
+        case errors.ForbiddenError(code="ForbiddenException" | "WafAction") | errors.RedirectError() as error:
             return failed(error, expected)
         case errors.ForbiddenError() | errors.ThrottledError() | errors.ServerError() as error:
             kind = " by an HTTP API" if is_http_api else ""
@@ -112,7 +112,7 @@ def _failed_step(error: errors.CallError, *, is_http_api: bool) -> str:
             return "signature"
         case errors.ForbiddenError(code="InvalidSignatureException" | "IncompleteSignatureException"):
             return "signature"
-        case errors.ForbiddenError(code="MissingAuthenticationTokenException" | "ForbiddenException"):
+        case errors.ForbiddenError(code="MissingAuthenticationTokenException" | "ForbiddenException" | "WafAction"):
             return "path"
         case errors.NotFoundError(code="", detail="Not Found") if is_http_api:
             return "path"
@@ -129,4 +129,4 @@ def _may_be_the_path(step: str, error: errors.CallError) -> bool:
         return 400 <= error.status < 500 and error.status not in (403, 429)
     if denial := Denial.parse(error.detail):
         return denial.is_of_executor and not denial.explicit and denial.policy in ("", "identity-based policy")
-    return step in ("path", "permission") and error.code != "ForbiddenException"
+    return step in ("path", "permission") and error.code not in ("ForbiddenException", "WafAction")

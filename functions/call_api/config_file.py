@@ -7,7 +7,6 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 _ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}
@@ -68,7 +67,7 @@ def read_file(path: Path) -> str:
 def write_file(path: Path, text: str) -> Path | None:
     """Replace the file's content in one step, so that no reader finds half of it, and return the copy of what it was.
 
-    A link stays a link. A new file is readable by its owner only, and there is no copy.
+    A link stays a link. A new file is readable by its owner only, and there is no copy. The copy replaces the last one.
 
     Raises:
         OSError: The file could not be written; it is as it was.
@@ -77,7 +76,7 @@ def write_file(path: Path, text: str) -> Path | None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     backup = None
     if path.exists():
-        backup = path.with_name(f"{path.name}.{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.bak")
+        backup = path.with_name(f"{path.name}.call-api.bak")
         shutil.copy2(path, backup)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -14,7 +14,15 @@ from botocore.exceptions import BotoCoreError
 
 from call_api.aws import CREDENTIAL_SOURCES, Caller, identify
 from call_api.config_file import edit_profile, read_file, write_file
-from call_api.settings import EXTERNAL_ID_FORM, ROLE_ARN_FORM, SESSION_NAME_FORM, complete_profile, plain_settings
+from call_api.settings import (
+    EXTERNAL_ID_FORM,
+    ROLE_ARN_FORM,
+    SESSION_NAME_FORM,
+    check_path,
+    complete_profile,
+    find_remedy,
+    plain_settings,
+)
 from cross_account_api.call import Call
 from cross_account_api.credentials import assume_role_errors, default_session_name, open_session
 from cross_account_api.endpoint import EXTERNAL_ID, REGION, ROLE_ARN, SESSION_NAME, find_api_region, parse_api_url
@@ -24,7 +32,9 @@ _PROFILE = re.compile(r"[\w.@:/+=,-]+(?: [\w.@:/+=,-]+)*", re.ASCII)
 _PROFILE_FORM = "letters, digits or _.@:/+=,- and single spaces"
 _MFA_SERIAL = re.compile(r"|[\w+=/:,.@-]{9,256}", re.ASCII)
 _MFA_FORM = "arn:aws:iam::<account id>:mfa/<device>, a serial number, or nothing"
-_SECRET = re.compile(r"(.\s*(?:aws_secret_access_key|aws_session_token|aws_security_token)\s*[=:]\s*).+", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(.\s*(?:aws_access_key_id|aws_secret_access_key|aws_session_token|aws_security_token)\s*[=:]\s*).+", re.IGNORECASE
+)
 _RIVALS = (
     "web_identity_token_file",
     "credential_process",
@@ -69,7 +79,7 @@ def configure(
             session = open_session()
             profiles = {name: plain_settings(found) for name, found in session.full_config.get("profiles", {}).items()}
     except AssumeRoleError as error:
-        raise click.ClickException(f"{error.problem}\n{error.remedy}") from error
+        raise click.ClickException(f"{error.problem}\n{find_remedy(error)}") from error
     path = _home_file(session.get_config_variable("config_file"))
     credentials_path = _home_file(session.get_config_variable("credentials_file"))
     if os.environ.get("AWS_PROFILE") not in profiles:
@@ -115,6 +125,7 @@ def configure(
     )
     settings["api_path"] = old.get("api_path", "")
     if given["api_path"]:
+        check_path(given["api_path"])
         settings["api_path"] = _parse(lambda path: Call.parse({"path": path}).path, given["api_path"])
     if settings["source_profile"] != profile:
         settings |= dict.fromkeys(_RIVALS, "")
@@ -192,7 +203,7 @@ def _identify(profile: str, settings: Mapping[str, str], old: Mapping[str, str])
             return identify(profile, {**old, **settings})
         return identify(source or None, {} if source else settings)
     except AssumeRoleError as error:
-        click.echo(f"Warning: the caller could not be identified. {error.problem}\n{error.remedy}", err=True)
+        click.echo(f"Warning: the caller could not be identified. {error.problem}\n{find_remedy(error)}", err=True)
         return None
 
 

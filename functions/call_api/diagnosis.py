@@ -106,7 +106,7 @@ class Diagnosis:
             has_own_role = settings.is_own_role and not self._is_overridden
             self._caller = identify(settings.profile, settings.in_profile if has_own_role else {})
         except errors.AssumeRoleError as error:
-            response = getattr(error.__cause__, "response", {})
+            response = getattr(error.__cause__, "response", None) or {}  # an HTTPClientError has none
             date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
             self._results["clock"] = _check_clock(date) if date else skipped("STS did not respond")
             self._results["credentials"] = failed(error, "credentials that STS knows")
@@ -237,7 +237,7 @@ class Diagnosis:
         self._results["TLS"] = ok("not used on this machine")
         if url.startswith("https:"):
             public = f"the public authorities in {certifi.where()}"
-            by = ca_bundle or os.environ.get("AWS_CA_BUNDLE") or public
+            by = ca_bundle or os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or public
             self._results["TLS"] = ok(f"the certificate is trusted, by {by}")
         stage = judge_stage(unsigned, is_http_api=is_http_api, is_chosen=self._is_chosen)
         self._results["stage"] = stage

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from call_api.checks import CheckResult, Status, failed
 from call_api.diagnosis import NOT_REACHED, Diagnosis
-from call_api.settings import ApiSettings, api_options
+from call_api.settings import ApiSettings, api_options, check_path
 from cross_account_api.call import Call
 from cross_account_api.errors import AssumeRoleError, InvalidCallError, SettingsError
 from cross_account_api.version import __version__
@@ -45,6 +45,7 @@ def doctor(*, path: str, profile: str | None, as_json: bool, **options: str) -> 
     except (AssumeRoleError, SettingsError) as error:
         results = NOT_REACHED | {"profile": failed(error, "a profile that leads to the API")}
     try:
+        check_path(path)
         call = Call.parse({"path": path or "/"})
     except InvalidCallError as error:
         raise click.BadArgumentUsage(str(error)) from error

@@ -1,6 +1,9 @@
 """Where the API is and how to sign: from options, else environment variables, else the AWS profile."""
 
+import difflib
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
@@ -18,7 +21,7 @@ from cross_account_api.credentials import (
     describe_profile,
     open_session,
 )
-from cross_account_api.errors import CallError, SettingsError
+from cross_account_api.errors import AssumeRoleError, CallError, DeadlineError, SettingsError
 
 ROLE_ARN_FORM = "a role's ARN: arn:aws:iam::<account A>:role/<name>"
 EXTERNAL_ID_FORM = "2 to 1224 letters, digits or _+=,.@:/-"
@@ -33,6 +36,20 @@ _FIXES = {
     "AWS_CA_BUNDLE": "Correct $AWS_CA_BUNDLE, or ca_bundle in the profile.",
     "HTTPS_PROXY": "Correct $HTTPS_PROXY; user and password must be percent-encoded ASCII.",
 }
+
+
+_WINDOWS_PATH = re.compile(r"[A-Za-z]:[/\\]")
+_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that a shell has replaced, and note one that looks encoded."""
+    if _WINDOWS_PATH.match(path):
+        raise click.UsageError(
+            f"The path is {path!r}: Git Bash makes a Windows path of what begins with a slash. Set MSYS_NO_PATHCONV=1."
+        )
+    if escape := _ESCAPE.search(path):
+        click.echo(f"Note: a path is plain text, so {escape[0]} is sent as %25{escape[0][1:]}.", err=True)
 
 
 def complete_profile(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -145,5 +162,16 @@ def plain_settings(profile: Mapping[str, Any]) -> dict[str, str]:
 
 def find_remedy(error: CallError) -> str:
     """Return what a person can do about an error."""
-    fix = _FIXES.get(error.setting) if isinstance(error, SettingsError) else None
-    return fix or error.remedy
+    match error:
+        case SettingsError(setting=setting) if setting in _FIXES:
+            return _FIXES[setting]
+        case DeadlineError(__cause__=CallError() as last):
+            return f"Give it more time with --timeout. Last failure: {last.problem} {find_remedy(last)}"
+        case DeadlineError():
+            return "Give it more time with --timeout."
+        case AssumeRoleError(code="ProfileNotFound", detail=detail):
+            name = detail.partition("(")[2].partition(")")[0]
+            with suppress(BotoCoreError, OSError):
+                if like := difflib.get_close_matches(name, open_session().available_profiles, 1):
+                    return f"{error.remedy} Did you mean {like[0]}?"
+    return error.remedy

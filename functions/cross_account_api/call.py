@@ -4,7 +4,7 @@ import base64
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal, DecimalException
@@ -21,8 +21,9 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MAX_BODY_BYTES = 6 * 1024 * 1024
 """What a Lambda function can be invoked with, so that every call that fits here can be replayed."""
 
-MAX_HEAD_BYTES = 10240
-"""API Gateway's own limit for the request line and the headers: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
+MAX_HEAD_BYTES = 10240 - 3072
+"""API Gateway's limit for request line and headers, less what signature, token, trace and the client's own take:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
 _FIELDS = ("method", "path", "query", "headers", "body", "base64", "idempotency_key")
 _PATH = re.compile(r"/(?:[^/?#]+/)*[^/?#]*")
@@ -103,9 +104,10 @@ class Call:
         call = cls(method, path, encoded_path, query, headers, body, content_type, idempotency_key)
         size = len(call.target) + sum(len(name) + len(text) for name, text in headers)
         if size > MAX_HEAD_BYTES:
-            raise InvalidCallError(
-                "call", f"{size} bytes of path, query and headers", f"at most {MAX_HEAD_BYTES} bytes"
+            allowed = (
+                f"at most {MAX_HEAD_BYTES} bytes; API Gateway takes 10240, of which signature and token need the rest"
             )
+            raise InvalidCallError("call", f"{size} bytes of path, query and headers", allowed)
         return call
 
     @classmethod
@@ -280,7 +282,36 @@ def _encode_json(value: object) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidCallError("body", type_name(value), "JSON, without NaN, infinity or lone surrogates") from error
+        place, what = "body", type_name(value)
+        with suppress(RecursionError):
+            place, what = next(_not_json_parts(value, "body"), (place, what))
+        raise InvalidCallError(place[:200], what, "JSON, without NaN, infinity or lone surrogates") from error
+
+
+def _not_json_parts(value: object, place: str) -> Iterator[tuple[str, str]]:
+    """Yield where in a body something is that JSON does not have, and what it is."""
+    match value:
+        case dict():
+            for name, item in value.items():
+                if not isinstance(name, str | int | float | None) or _SURROGATE.search(str(name)):
+                    yield place, f"an object with a name that is {type_name(name)}"
+                yield from _not_json_parts(item, f"{place}.{_shown(str(name))[1:-1]}")
+        case list() | tuple():
+            for number, item in enumerate(value):
+                yield from _not_json_parts(item, f"{place}.{number}")
+        case str() if _SURROGATE.search(value):
+            yield place, "text with a lone surrogate"
+        case float() if not math.isfinite(value):
+            yield place, str(value)
+        case str() | bool() | float() | None:
+            pass
+        case int():
+            with suppress(ValueError):
+                str(value)
+                return
+            yield place, "an integer of too many digits"
+        case _:
+            yield place, type_name(value)
 
 
 def _idempotency_key(value: object) -> str | None:

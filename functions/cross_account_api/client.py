@@ -1,11 +1,13 @@
 """The client: signs requests and retries what may pass."""
 
 import functools
+import logging
 import os
 import random
 import time
 from datetime import UTC, datetime
 from typing import Any, Self
+from urllib.parse import unquote_to_bytes
 
 from botocore.credentials import ReadOnlyCredentials
 from requests.models import PreparedRequest
@@ -13,8 +15,14 @@ from requests_aws4auth import AWS4Auth
 from requests_aws4auth.aws4signingkey import AWS4SigningKey
 
 from cross_account_api import endpoint, errors
-from cross_account_api.call import PRINTABLE, Call
-from cross_account_api.credentials import AssumedRoleCredentials, Credentials, ProfileCredentials, SessionCache
+from cross_account_api.call import PRINTABLE, Call, type_name
+from cross_account_api.credentials import (
+    AssumedRoleCredentials,
+    Credentials,
+    ProfileCredentials,
+    SessionCache,
+    require_well_formed,
+)
 from cross_account_api.response import Response, read_response
 from cross_account_api.timing import Clock, Timing
 from cross_account_api.transport import Connections, Request, Timeout, Transport
@@ -22,6 +30,9 @@ from cross_account_api.version import __version__
 
 MAX_CONCURRENCY = 32
 """How many connections a client keeps open."""
+
+logger = logging.getLogger("cross_account_api")
+"""Attempts at DEBUG; pauses and replaced sessions at INFO. No query, header or body."""
 
 _MAX_ATTEMPTS = 6
 _TRANSIENT = (
@@ -36,7 +47,7 @@ _REFUSED_BY_API_GATEWAY = ("TooManyRequestsException", "LimitExceededException")
 
 
 class Client:
-    """Calls one API. Threads may share a client.
+    """Calls one API. Threads may share a client, and processes that are forked.
 
         client = Client("https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1",
                         role_arn="arn:aws:iam::111111111111:role/orders-api-ExecutorRole-…", external_id="…")
@@ -90,7 +101,7 @@ class Client:
             if session_name is not None:
                 allowed = "2 to 64 letters, digits or _+=,.@-"
                 endpoint.require_match(session_name, endpoint.SESSION_NAME, "session_name", allowed)
-            credentials = AssumedRoleCredentials(
+            role = AssumedRoleCredentials(
                 role_arn,
                 external_id=external_id,
                 session_name=session_name,
@@ -98,12 +109,15 @@ class Client:
                 timing=self._timing,
                 clock=clock,
             )
+            credentials, ca_bundle = role, role.ca_bundle
         elif credentials is None:
             own = ProfileCredentials(profile, timing=self._timing, cache=SessionCache(clock))
             credentials, default_region, ca_bundle = own, own.region or default_region, own.ca_bundle
         self._credentials = credentials
         self._region = endpoint.find_api_region(self._api_url, region or "", default_region)
-        self._transport = transport or Connections(self._api_url, MAX_CONCURRENCY, ca_bundle)
+        self._transport = transport or Connections(
+            self._api_url, MAX_CONCURRENCY, ca_bundle, timing=self._timing, clock=clock
+        )
 
     def request(
         self,
@@ -115,6 +129,7 @@ class Client:
         body: Any = None,
         idempotency_key: str | None = None,
         timeout: float = 90.0,
+        raw: bool = False,
     ) -> Response:
         """Make a call; see `Call.parse` for its parts and `send` for its errors.
 
@@ -126,10 +141,11 @@ class Client:
             body: Anything that JSON can hold; text if a `Content-Type` other than JSON is given; bytes as they are.
             idempotency_key: What makes a repeated POST or PATCH harmless.
             timeout: Seconds for all attempts together.
+            raw: Only the response's bytes are wanted, its `content`: do not parse them into `body`.
         """
         event = {"method": method, "path": path, "query": query, "headers": headers, "body": body}
         call = Call.parse(event | {"idempotency_key": idempotency_key})
-        return self.send(call, deadline=self._clock.monotonic() + timeout)
+        return self.send(call, deadline=self._clock.monotonic() + timeout, raw=raw)
 
     def get(self, path: str | list[str], **options: Any) -> Response:
         """Make a GET; options as in `request`."""
@@ -155,7 +171,9 @@ class Client:
         """Make a DELETE; options as in `request`."""
         return self.request("DELETE", path, **options)
 
-    def send(self, call: Call, *, deadline: float | None = None, correlation_id: str = "") -> Response:
+    def send(
+        self, call: Call, *, deadline: float | None = None, correlation_id: str = "", raw: bool = False
+    ) -> Response:
         """Make a call, retry it while that makes sense, and return the response, which is always 2xx.
 
         Retried, after the pause that `Retry-After` asks for plus a random one: failed connections, invalid responses,
@@ -165,6 +183,7 @@ class Client:
         Args:
             call: The call.
             deadline: When to have finished, by `time.monotonic`; 90 s from now unless given.
+            raw: Leave the response's `body` None: only its `content` is wanted.
             correlation_id: Sent as `X-Correlation-Id`, if it is printable ASCII, to find the call in the API's logs.
 
         Raises:
@@ -188,11 +207,16 @@ class Client:
                 raise errors.InvalidCallError("idempotency_key", "missing", f"always given with {call.method}")
             while True:
                 self._require_time(deadline, pause, attempts, failure)
+                if failure:
+                    logger.info(
+                        "%s %s: %s; attempt %d in %.1f s", call.method, call.path, failure.problem, attempts + 1, pause
+                    )
                 if pause:
                     self._clock.sleep(pause)
-                credentials = self._credentials.get_frozen_credentials()
+                credentials = self._freeze_credentials()
                 self._require_time(deadline, 0.0, attempts, failure)
-                request = Request(call.method, self._api_url + call.target, call.body)
+                is_repeatable = call.is_idempotent or not self._keys_ignored
+                request = Request(call.method, self._api_url + call.target, call.body, is_repeatable=is_repeatable)
                 _signer(credentials, self._region)(request)
                 # Not signed, so that no odd value can break the signature; TLS protects them.
                 request.headers.update(request_headers(call, correlation_id))
@@ -200,11 +224,14 @@ class Client:
                 attempts += 1
                 try:
                     response = self._transport.send(request, timeout)
-                    return read_response(response, attempts=attempts, throttled=throttled)
+                    if logger.isEnabledFor(logging.DEBUG):
+                        logger.debug("%s %s: attempt %d: %d", call.method, call.path, attempts, response.status)
+                    return read_response(response, attempts=attempts, throttled=throttled, raw=raw)
                 except errors.ForbiddenError as error:
                     if session_replaced or not self._replace_session(credentials, error):
                         raise
                     session_replaced = True
+                    logger.info("the session was refused (%s) and is replaced", error.code)
                     failure, pause = error, 0.0
                 except _TRANSIENT as error:
                     throttled += isinstance(error, errors.ThrottledError)
@@ -220,13 +247,34 @@ class Client:
 
         It signs requests to this client's API only, and raises `RedirectError` rather than let requests follow a
         redirect with the session token. Retries and idempotency are then up to the session.
+
+        Raises:
+            InvalidCallError: The URL is not this API's, or the request cannot be signed.
+            AssumeRoleError: There are no credentials.
         """
-        url = request.url or ""
+        url = (request.url or "").partition("#")[0]
         if url != self._api_url and not url.startswith((f"{self._api_url}/", f"{self._api_url}?")):
             allowed = f"a URL below {self._api_url}"
             raise errors.InvalidCallError("url", repr(url.partition("?")[0][:100]), allowed)
+        body: Any = request.body
+        if not (body is None or isinstance(body, str | bytes | bytearray) or hasattr(body, "read")):
+            raise errors.InvalidCallError("body", type_name(body), "bytes, text or a file")
+        # What AWS4Auth reads otherwise than API Gateway is written in the form that both read alike.
+        path, mark, query = url.partition("?")
+        try:
+            unquote_to_bytes(query).decode()
+        except UnicodeDecodeError as error:
+            raise errors.InvalidCallError("url", "a URL with a query in another encoding", "UTF-8") from error
+        request.url = path.replace(";", "%3B") + mark + query.replace("+", "%20")
+        for name in ("date", "x-amz-date"):
+            request.headers.pop(name, None)
         request.register_hook("response", _refuse_redirect)  # type: ignore[no-untyped-call]
-        _signer(self._credentials.get_frozen_credentials(), self._region)(request)
+        credentials = self._freeze_credentials()
+        try:
+            _signer(credentials, self._region)(request)
+        except (LookupError, ValueError) as error:  # an unpaired quote, an unknown charset, a lone surrogate
+            allowed = "x-amz-* headers whose quotes are paired, text in the charset of Content-Type"
+            raise errors.InvalidCallError("request", "what cannot be signed", allowed) from error
         return request
 
     def close(self) -> None:
@@ -240,6 +288,9 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _freeze_credentials(self) -> ReadOnlyCredentials:
+        return require_well_formed(self._credentials.get_frozen_credentials(), "the given credentials")
+
     def _require_time(self, deadline: float, pause: float, attempts: int, failure: errors.CallError | None) -> None:
         left = deadline - self._clock.monotonic()
         if left < pause + self._timing.min_attempt:
@@ -250,6 +301,8 @@ class Client:
         return (expired or error.code in _POSSIBLY_REVOKED) and self._credentials.refresh(credentials, expired=expired)
 
     def _may_repeat(self, call: Call, error: errors.CallError) -> bool:
+        if isinstance(error, errors.CertificateError):
+            return False
         if isinstance(error, errors.ThrottledError) and error.code == "LimitExceededException":
             return False  # a quota; it does not pass within a deadline
         if call.is_idempotent or not self._keys_ignored:

@@ -8,18 +8,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import botocore.session
+from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.credentials import DeferredRefreshableCredentials, ReadOnlyCredentials
+from botocore.credentials import DeferredRefreshableCredentials, ReadOnlyCredentials, RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError, ConfigParseError, NoCredentialsError
 from botocore.loaders import create_loader
 from botocore.utils import JSONFileCache, parse_timestamp
 
 from cross_account_api.errors import AssumeRoleError
+from cross_account_api.redaction import describe_fault, find_fault, redact
 from cross_account_api.timing import Clock, Timing
 
 
@@ -37,8 +39,18 @@ class Credentials(Protocol):
         """
 
 
+_NAMES = {
+    "access_key": (("AWS_ACCESS_KEY_ID",), "aws_access_key_id", "the access key id"),
+    "secret_key": (("AWS_SECRET_ACCESS_KEY",), "aws_secret_access_key", "the secret access key"),
+    "token": (("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"), "aws_session_token", "the session token"),
+}
+"""By part of the credentials: its environment variables, its setting in a profile, and what else a message calls it."""
+
+
 class AssumedRoleCredentials:
     """A session of a role, shared by all threads and refreshed by botocore 15 minutes before it expires.
+
+    A process that was forked keeps the session, but not the connections to STS.
 
     Arguments as for `Client`. Without `session_name`, it takes a request to STS to name the session after its caller.
 
@@ -61,15 +73,16 @@ class AssumedRoleCredentials:
         self._request: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         # An hour is the longest session that AWS allows when one role assumes another.
         self._request |= {"RoleArn": role_arn, "DurationSeconds": 3600}
-        config = Config(
+        self._config = Config(
             connect_timeout=self._timing.sts_connect,
             read_timeout=self._timing.sts_read,
             retries={"mode": "standard", "total_max_attempts": 3},
         )
-        with assume_role_errors(role_arn):
-            self._sts: Any = open_session(profile).create_client("sts", config=config)
-        self._lock = threading.Lock()
-        self._session = self._new_session()
+        self._profile = profile
+        self._connect()
+        self._session: RefreshableCredentials = self._new_session()
+        self._pid = os.getpid()
+        self._metadata: dict[str, Any] = {}
         self._token: str | None = None
         self._issued = 0.0
         self._failure: AssumeRoleError | None = None
@@ -77,13 +90,15 @@ class AssumedRoleCredentials:
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return the session's credentials; the first call, and one near their end, asks STS."""
-        return self._session.get_frozen_credentials()
+        self._leave_parent()
+        return require_well_formed(self._session.get_frozen_credentials(), self._request["RoleArn"])
 
     def refresh(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
         """Discard a session that the API rejected.
 
         See https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_revoke-sessions.html
         """
+        self._leave_parent()
         with self._lock:
             if refused.token != self._token:
                 return True
@@ -93,9 +108,28 @@ class AssumedRoleCredentials:
             self._token = None
             return True
 
+    def _connect(self) -> None:
+        with assume_role_errors(self._request["RoleArn"]):
+            session = open_session(self._profile)
+            self.ca_bundle: str = session.get_config_variable("ca_bundle") or ""
+            self._sts: Any = session.create_client("sts", config=self._config)
+        self._lock = threading.Lock()
+
+    def _leave_parent(self) -> None:
+        """After a fork, share neither connections nor locks with the parent: a thread of it may have held one."""
+        if self._pid != os.getpid():
+            self._inherited = self._sts, self._session  # kept, since closing a connection would end the parent's
+            self._connect()
+            self._session = self._new_session()
+            if self._token:
+                options = self._metadata | {"expiry_time": parse_timestamp(self._metadata["expiry_time"])}
+                self._session = RefreshableCredentials(
+                    **options, refresh_using=self._assume_role, method="sts-assume-role", time_fetcher=_utc_now
+                )
+            self._pid = os.getpid()
+
     def _new_session(self) -> DeferredRefreshableCredentials:
-        # botocore's own clock looks up the local time zone for each signature.
-        return DeferredRefreshableCredentials(self._assume_role, "sts-assume-role", lambda: datetime.now(UTC))
+        return DeferredRefreshableCredentials(self._assume_role, "sts-assume-role", _utc_now)
 
     def _assume_role(self) -> dict[str, Any]:
         """Ask STS; botocore calls this, one thread at a time."""
@@ -111,12 +145,13 @@ class AssumedRoleCredentials:
             self._failure, self._failed = error, self._clock.time()
             raise
         self._token, self._issued = credentials["SessionToken"], self._clock.time()
-        return {
+        self._metadata = {
             "access_key": credentials["AccessKeyId"],
             "secret_key": credentials["SecretAccessKey"],
             "token": credentials["SessionToken"],
             "expiry_time": credentials["Expiration"].isoformat(),
         }
+        return self._metadata
 
 
 class ProfileCredentials:
@@ -149,7 +184,12 @@ class ProfileCredentials:
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return the credentials; a profile with `role_arn` assumes its role, asking for an MFA code if it must."""
         with assume_role_errors(self._role, self._source):
-            return self._credentials.get_frozen_credentials()
+            if self._pid != os.getpid():  # botocore's connections and locks are the parent's; the cache may be kept
+                self._inherited = self._credentials
+                self._load(open_session(self._profile))
+            return require_well_formed(
+                self._credentials.get_frozen_credentials(), self._role, self._source, self.method
+            )
 
     def refresh(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
         """Drop a session of the profile's role from the cache, unless it is too new to have been revoked."""
@@ -168,7 +208,9 @@ class ProfileCredentials:
         if credentials is None:
             raise NoCredentialsError
         self._source.require_token(credentials.method)
-        self._credentials, self.method = credentials, credentials.method
+        self._credentials, self.method, self._pid = credentials, credentials.method, os.getpid()
+        if not isinstance(credentials, RefreshableCredentials):  # there is no need to ask anybody
+            require_well_formed(credentials.get_frozen_credentials(), self._role, self._source, self.method)
 
 
 class SessionCache(dict[str, dict[str, Any]]):
@@ -239,7 +281,32 @@ class ProfileSource:
             key, token = (os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"))
             token = token or os.environ.get("AWS_SECURITY_TOKEN")
         if key and key.startswith("ASIA") and not token:
-            raise AssumeRoleError(where, "MissingSessionToken", f"{key} is the key of a session")
+            shown = key if not describe_fault(key) else "the access key id"
+            raise AssumeRoleError(where, "MissingSessionToken", f"{shown} is the key of a session")
+
+
+def require_well_formed(
+    credentials: ReadOnlyCredentials, role: str, source: ProfileSource | None = None, method: str = ""
+) -> ReadOnlyCredentials:
+    """Return credentials that can be sent, or raise AssumeRoleError, which names where the others are from."""
+    if not (found := find_fault(credentials)):
+        return credentials
+    part, fault = found
+    variables, setting, name = _NAMES[part]
+    value, source = getattr(credentials, part), source or ProfileSource()
+    if source.settings.get(setting) == value:
+        name = f"{setting} of {describe_profile(source.name)}"
+    elif "credential_process" in source.settings and method not in ("env", "assume-role"):
+        name = f"{name} from the credential_process of {describe_profile(source.name)}"
+    elif method:
+        name = f"{name} ({method})"
+    name = next((variable for variable in variables if value and os.environ.get(variable) == value), name)
+    raise AssumeRoleError(role, "MalformedCredentials", f"{name} {fault}", profile=source.name)
+
+
+def _utc_now() -> datetime:
+    """Return the time; botocore's own clock looks up the local time zone for each signature."""
+    return datetime.now(UTC)
 
 
 def open_session(profile: str | None = None) -> botocore.session.Session:
@@ -248,7 +315,22 @@ def open_session(profile: str | None = None) -> botocore.session.Session:
     session.register_component("data_loader", _loader(os.environ.get("AWS_DATA_PATH")))
     if region := os.environ.get("AWS_REGION"):
         session.set_config_variable("region", region)
+    session.register("before-sign", partial(_require_sendable, session))
     return session
+
+
+def _require_sendable(
+    session: botocore.session.Session, request: Any, request_signer: Any, signature_version: object, **_: object
+) -> None:
+    """Raise before botocore signs with credentials, or sends a header, that http.client would refuse and quote."""
+    role, credentials = describe_profile(session.profile), getattr(request_signer, "_credentials", None)
+    if credentials is not None and signature_version != UNSIGNED:
+        require_well_formed(credentials.get_frozen_credentials(), role, find_source(session), credentials.method)
+    for name, value in request.headers.items():
+        if isinstance(value, str) and not (value.isascii() and value.isprintable()):
+            raise AssumeRoleError(
+                role, "MalformedCredentials", f"what the header {name} is made of is not printable ASCII"
+            )
 
 
 @cache
@@ -306,7 +388,14 @@ def assume_role_errors(role: str, source: ProfileSource | None = None) -> Iterat
             code = "EOFError"  # getpass, without standard input
         elif "credential_process" in source.settings and not isinstance(error, BotoCoreError | EOFError):
             code = "CredentialProcessError"
-        raise AssumeRoleError(role, code, detail, profile=source.name) from error
+        # A cause is shown with the traceback, and with it what it quotes.
+        raise AssumeRoleError(role, code, detail, profile=source.name) from (None if _quotes_secret(error) else error)
+
+
+def _quotes_secret(error: BaseException | None) -> bool:
+    while error and redact(str(error)) == str(error):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _line_number(error: object) -> str:

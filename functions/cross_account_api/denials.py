@@ -18,8 +18,12 @@ _SENTENCE = re.compile(
     r"(?: on (?:the )?resource:? (?P<resource>\S+))?"
 )
 _REASON = re.compile(
-    r"because no (?P<missing>[\w -]+?) allows|with an explicit deny(?: in (?:an?|the) (?P<denying>[\w -]+))?", re.I
+    r"because no (?P<missing>[\w -]{1,40}?) allows|with an explicit deny(?: in (?:an?|the) (?P<denying>[\w -]{1,40}))?",
+    re.IGNORECASE,
 )
+"""No type of policy is longer: an API that repeats these words ten thousand times must not keep the client busy."""
+
+_METHOD_ARN = re.compile(r"arn:[\w-]+:execute-api:([\w-]+):[^:]*:([^/]+)/([^/]+)/.*", re.ASCII)
 
 _POLICIES = {
     "identity-based policy": "{account}: a policy of {principal}",
@@ -34,14 +38,28 @@ _POLICIES = {
 """By the type of policy: who can change it, and what a message calls it; `account` is that of the principal."""
 
 UNDECIDED = (
-    "STS did not say which side refused. Account B: allow {action} on exactly this role. "
+    "STS did not say which side refused. Account B: compare the role's ARN with account A's output ExecutorRoleArn; "
+    "allow {action} on exactly this role. "
     "Account A: check the trust policy's account, ExternalId, session name, principal and MFA."
 )
 
+LACKING = (
+    "Account A: the executor role's policy lacks this method and path. Account B: or the URL is not account A's output "
+    "ApiUrl."
+)
+_GUARD = (
+    "It does so while the consumer is suspended (SuspendedConsumerIds), and to roles that it does not know "
+    "(MoreExecutorRoleIds). Account B: call with a session of the executor role."
+)
 _MORE = {
-    ("execute-api", "identity-based policy", True): "Sessions are revoked in the same way.",
-    ("execute-api", "resource-based policy", True): "Account B: call with a session of the executor role.",
-    ("sts", "identity-based policy", False): "ApiAccessPolicy of template-account-b.yaml does.",
+    ("execute-api", "identity-based policy", True): (
+        "Such a policy suspends a consumer or revokes its sessions; after a revocation, a new session is accepted."
+    ),
+    ("execute-api", "resource-based policy", True): _GUARD,
+    ("sts", "identity-based policy", False): (
+        "ApiAccessPolicy of template-account-b.yaml does: attach it by ApiUserNames, by ApiRoleNames or in the "
+        "permission set. Or the ARN is wrong: compare it with account A's output ExecutorRoleArn."
+    ),
     ("sts", "role trust policy", False): (
         "It compares the account, the ExternalId, the session name, the principal and MFA. "
         "Account B: check what the profile sends."
@@ -112,7 +130,10 @@ class Denial:
     def _api_remedy(self) -> str:
         if self.principal == "anonymous":
             return "Account A: the method does not read signatures; its authorizer must be AWS_IAM."
-        lacking = "Account A: the executor role's policy lacks this method and path."
+        lacking = LACKING
+        if called := _METHOD_ARN.fullmatch(self.resource):
+            region, api, stage = called.groups()
+            lacking += f" API {api}, stage {stage} in {region} was called."
         is_open = self.policy in ("", "identity-based policy", "resource-based policy")
         if not self.is_of_executor:
             assume = f"Account B: {self.principal} is not the executor role: assume account A's output ExecutorRoleArn."
@@ -124,10 +145,7 @@ class Denial:
             own = self.principal.split(":")[4]
             return f"Account B: unless {own} is the API's account, assume account A's output ExecutorRoleArn. {lacking}"
         if not self.policy and self.explicit:
-            return (
-                "Account A: a policy denies it, probably the API's resource policy. "
-                "Account B: call with a session of the executor role."
-            )
+            return f"Account A: a policy denies it, probably the API's resource policy. {_GUARD}"
         if self.policy in ("", "identity-based policy") and not self.explicit:
             return lacking
         return self._named_remedy("the executor role", "Account A", "the API's resource policy", "this method and path")

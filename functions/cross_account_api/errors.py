@@ -29,10 +29,10 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from cross_account_api.denials import UNDECIDED, Denial
+from cross_account_api.denials import LACKING, UNDECIDED, Denial
+from cross_account_api.redaction import redact
 
 _CLOCK = "Account B: set the clock."
-_MFA_DIGITS = "Account B: an MFA code has 6 digits."
 _REGION = "Account B: set AWS_REGION, or region in the profile."
 _PROGRAM = "Account B: the program in the profile's credential_process failed; run it by hand, its output must be JSON."
 
@@ -59,8 +59,16 @@ _STS_HINTS = {
     "SignatureDoesNotMatch": (
         "Account B: the caller's own credentials are not valid: the secret access key is not the access key's."
     ),
-    "ValidationError: tokenCode": _MFA_DIGITS,
-    "(Param)?ValidationError: TokenCode": _MFA_DIGITS,
+    "(Param)?ValidationError: TokenCode": "Account B: an MFA code has 6 digits.",
+    "(Param)?ValidationError: role chaining": (
+        "Account B: duration_seconds of the profile is at most 3600 where a role's session assumes the next role."
+    ),
+    "(Param)?ValidationError: DurationSeconds": (
+        "Account B: duration_seconds of the profile must be from 900 to the role's MaxSessionDuration."
+    ),
+    "(Param)?ValidationError: WebIdentityToken": (
+        "Account B: the file in web_identity_token_file or AWS_WEB_IDENTITY_TOKEN_FILE has no token in it."
+    ),
     "(Param)?ValidationError": "Account B: check the role's ARN, the ExternalId and the session name.",
     "Throttling.*|RequestLimitExceeded|Internal.*|ServiceUnavailable.*": "AWS: try again later.",
     # What keeps STS from being asked.
@@ -69,7 +77,9 @@ _STS_HINTS = {
     ),
     "ProfileNotFound: profile ()": "Account B: AWS_PROFILE is set but empty; unset it.",
     "ProfileNotFound": "Account B: name a profile of your AWS configuration; call-api configure writes one.",
+    "MalformedCredentials": "Account B: correct it: printable ASCII, without blanks, quotes and line ends.",
     "MissingSessionToken": "Account B: set AWS_SESSION_TOKEN or aws_session_token, which belongs to the key.",
+    "MissingDependencyException": 'Account B: this way to sign in needs one more package: pip install "botocore[crt]"',
     "ConfigParseError": "Account B: correct this file.",
     "PartialCredentialsError": (
         "Account B: complete the profile: a role needs source_profile or credential_source, a key its secret."
@@ -98,7 +108,9 @@ _STS_HINTS = {
         "Account B: check HTTPS_PROXY: its address, and that user and password are percent-encoded ASCII."
     ),
     "HTTPClientError: codec can't encode": "Account B: user and password in HTTPS_PROXY must be ASCII.",
-    "SSLError": "Account B: AWS_CA_BUNDLE or the profile's ca_bundle must contain the CA of STS.",
+    "SSLError": (
+        "Account B: AWS_CA_BUNDLE or the profile's ca_bundle, else REQUESTS_CA_BUNDLE, must contain the CA of STS."
+    ),
     r".*(Connect|Connection|Timeout|HTTPClient|ResponseStreaming)\w*Error": (
         "Account B: STS must be reachable from here; a later attempt may succeed."
     ),
@@ -109,7 +121,11 @@ _FORBIDDEN_HINTS = {
     "AccessDeniedException: User is not authorized to access this resource": (
         "Account A: a Lambda authorizer refuses it; for signed calls, the method's authorizer must be AWS_IAM."
     ),
-    "AccessDeniedException": "Account A: the executor role's policy lacks this method and path.",
+    "AccessDeniedException": LACKING,
+    "WafAction": (
+        "Account A: the stage's web ACL (AWS WAF) stopped it before the API; Challenge and CAPTCHA are for browsers: "
+        "use Block there, or except this path."
+    ),
     ": Forbidden": (
         "An HTTP API gives no reason. Account A: the role's policy must allow this route. "
         "Account B: check the region and the credentials that sign."
@@ -130,10 +146,13 @@ _FORBIDDEN_HINTS = {
 }
 
 
+_SECRET = re.compile(r"(?<=AWS4-HMAC-SHA256).+|[\w+/=%-]{200,}", re.ASCII)
+
+
 def _find_hint(hints: Mapping[str, str], code: str, detail: str) -> str:
     for key, hint in hints.items():
         codes, _, words = key.partition(": ")
-        if re.fullmatch(codes, code) and words in detail:
+        if re.fullmatch(codes, code[:100]) and words.lower() in detail.lower():
             return hint
     return ""
 
@@ -141,10 +160,11 @@ def _find_hint(hints: Mapping[str, str], code: str, detail: str) -> str:
 def one_line(text: str) -> str:
     """Return the first line of someone else's text, short and printable.
 
-    One line only: below it, API Gateway quotes the canonical request, session token included.
+    One line only: below it, API Gateway quotes the canonical request, session token included. An Authorization header,
+    and what is as long as a session token, is not shown.
     """
-    first, *_ = text.strip().splitlines() or [""]
-    return re.sub(r"[^\x20-\x7e]", "?", first)[:500]
+    first, *_ = redact(text).strip().splitlines() or [""]
+    return _SECRET.sub("(not shown)", re.sub(r"[^\x20-\x7e]", "?", first))[:500]
 
 
 class CallError(Exception):
@@ -194,11 +214,13 @@ class AssumeRoleError(CallError):
     """
 
     def __init__(self, role: str, code: str, detail: str, *, profile: str = "") -> None:
+        detail = redact(detail)
         denial = Denial.parse(detail) if code.startswith("AccessDenied") else None
         remedy = denial.remedy if denial else _find_hint(_STS_HINTS, code, detail)
         remedy = remedy or "Account B: correct the credentials or the AWS configuration."
         what = "Could not assume" if role.startswith("arn:") else "No credentials from"
-        problem = f"{what} {role}: {code}: {one_line(detail).rstrip('.')}."
+        said = ": ".join(filter(None, (code, one_line(detail).rstrip("."))))
+        problem = f"{what} {role}: {said}."
         super().__init__(problem, remedy.replace("{profile}", profile or "<profile>"))
         self.role, self.code, self.detail = role, code, detail
 
@@ -209,7 +231,7 @@ class DeadlineError(CallError):
     def __init__(self, left: float, pause: float, attempts: int, failure: CallError | None) -> None:
         times = f"{max(left, 0):.1f} s are left and it would start in {pause:.1f} s."
         last = f" Last failure: {type(failure).__name__}: {failure}" if failure else ""
-        remedy = f"Account B: allow more time, or make the batch smaller, if this happens often.{last}"
+        remedy = f"Account B: allow more time (of a batch: make it smaller), if this happens often.{last}"
         super().__init__(f"No time for attempt {attempts + 1}: {times}", remedy)
         self.may_have_arrived = failure is not None and failure.may_have_arrived
 
@@ -231,8 +253,8 @@ class CertificateError(ConnectionFailedError):
     """The API's certificate is not trusted; no request was sent."""
 
     hint = (
-        "Account B: if something on the network intercepts TLS, AWS_CA_BUNDLE or the profile's ca_bundle must contain "
-        "its CA. Account A: check the certificate of a custom domain."
+        "Account B: if something on the network intercepts TLS, AWS_CA_BUNDLE or the profile's ca_bundle, else "
+        "REQUESTS_CA_BUNDLE, must contain its CA. Account A: check the certificate of a custom domain."
     )
 
     def __init__(self, reason: str) -> None:
@@ -257,7 +279,7 @@ class ResponseTooLargeError(ResponseError):
     """The response is larger than what can be handed on."""
 
     def __init__(self, size: int, limit: int) -> None:
-        problem = f"The response has {size} bytes or more; the limit is {limit}."
+        problem = f"The response has {size} bytes or more; the client takes {limit} at most."
         super().__init__(problem, "Account B: ask for less. Account A: answer in pages.")
 
 
@@ -277,6 +299,7 @@ class ApiError(CallError):
     def __init__(
         self, status: int, *, request_id: str = "", code: str = "", detail: str = "", retry_after: float | None = None
     ) -> None:
+        code, detail = redact(code), redact(detail)
         said = ": ".join(filter(None, (one_line(code), one_line(detail))))
         problem = f"The API answered {status}{f' {said}' if said else ''} (request id {request_id or 'unknown'})."
         if retry_after is not None:
@@ -300,7 +323,7 @@ class BadRequestError(ApiError):
 
 
 class ForbiddenError(BadRequestError):
-    """403: IAM, the resource policy, AWS WAF or the backend refuses the caller.
+    """403: IAM, the resource policy or the backend refuses the caller; or any status by which AWS WAF stops a request.
 
     See https://repost.aws/knowledge-center/api-gateway-troubleshoot-403-forbidden
     """
@@ -316,6 +339,13 @@ class ExpiredSessionError(ForbiddenError):
         "Account B: the session has expired or is not valid: get a new one. If that is rejected too, check the clock "
         "and the partition of the API's URL."
     )
+    _hints: ClassVar = {
+        "UnrecognizedClientException": (
+            "Account B: the session is not valid: get a new one. If that is rejected too, check the partition of the "
+            "API's URL and, in a region that is off by default, sts_regional_endpoints: it must be regional, since "
+            "sessions of the global STS endpoint are not valid there."
+        )
+    }
 
 
 class NotFoundError(BadRequestError):
@@ -339,7 +369,7 @@ class InProgressError(ConflictError):
 class ThrottledError(BadRequestError):
     """429: more calls than the API accepts."""
 
-    hint = "Account A: raise the stage's throttling. Account B: lower the queue's concurrency."
+    hint = "Account A: raise the stage's throttling. Account B: call less often; lower the queue's concurrency, if any."
     _hints: ClassVar = {"LimitExceededException": "Account A: the usage plan's quota is used up; raise it."}
 
 

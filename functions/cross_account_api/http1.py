@@ -9,6 +9,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from cross_account_api.timing import Clock
+
 _CUT_OFF = "the connection was closed too early"
 _MAX_HEAD_BYTES = 64 * 1024
 """API Gateway sends at most 10 KiB: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
@@ -23,16 +25,44 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\0\r\n]*)?\r?\n")
 _TRAILER = re.compile(rb"(?:[^\0\r\n:]+:[^\0\r\n]*)?\r?\n")
 
 
+class UnknownLengthError(http.client.HTTPException):
+    """A body that ends with the connection, so that nobody can tell whether it is whole."""
+
+
 class Attempt(threading.local):
-    """When the attempt of this thread has to be over."""
+    """When the attempt of this thread has to be over, and how long its connection may have been idle before."""
 
     deadline = 0.0
+    idle = 0.0
 
 
 class Connection(http.client.HTTPConnection):
-    """Sends within the time for the attempt; urllib3 would let the connect timeout limit that too."""
+    """Sends within the time for the attempt; urllib3 would let the connect timeout limit that too.
+
+    A connection that was idle for too long counts as closed: what a NAT gateway, or a server while Lambda had frozen
+    this environment, has dropped in silence is noticed only by the next request, which may not be repeatable.
+    """
 
     attempt: Attempt
+    clock: Clock
+    _used: tuple[float, float] | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection may be used again."""
+        return self._idle_seconds() <= self.attempt.idle and bool(getattr(super(), "is_connected"))  # noqa: B009 - urllib3's
+
+    def getresponse(self) -> Any:
+        """Return the response, once its head is here."""
+        response = super().getresponse()
+        self._used = self.clock.monotonic(), self.clock.time()
+        return response
+
+    def _idle_seconds(self) -> float:
+        """Return the seconds since the last response; while a machine is suspended, one of the clocks may stop."""
+        if not self._used:
+            return 0.0
+        return max(self.clock.monotonic() - self._used[0], self.clock.time() - self._used[1])
 
     def send(self, data: Any) -> None:
         """Send all of it, connecting first if need be."""
@@ -92,7 +122,7 @@ class Response(http.client.HTTPResponse):
         elif self.chunked:
             self.fp.expected = _CHUNK_SIZE
         elif self.length is None and self.status < 300:
-            raise http.client.HTTPException("a body of unknown length, which may be cut off")
+            raise UnknownLengthError
 
 
 class _Stream(io.BufferedReader):

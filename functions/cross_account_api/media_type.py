@@ -18,6 +18,12 @@ def parse(content_type: str) -> tuple[str, str]:
     return type_[1].lower() if type_ else "text/plain", charset[1] if charset else "utf-8"
 
 
+def is_json(content_type: str) -> bool:
+    """Return whether a content type says JSON."""
+    type_, _ = parse(content_type)
+    return type_ == "application/json" or type_.endswith("+json")
+
+
 def decode(content: bytes, charset: str) -> str:
     """Return text; ValueError if the charset is unknown, or the content is not in it."""
     text = content.decode(_known(charset))

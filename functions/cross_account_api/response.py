@@ -16,7 +16,8 @@ _SESSION_CODES = ("ExpiredTokenException", "UnrecognizedClientException")
 _ERRORS = {403: errors.ForbiddenError, 404: errors.NotFoundError, 409: errors.ConflictError, 429: errors.ThrottledError}
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _TEXT = re.compile(
-    r"text/.*|.*[/+]xml|application/(?:javascript|x-www-form-urlencoded|yaml|x-yaml|x-ndjson|sql|graphql)"
+    r"text/.*|.*[/+](?:xml|jwt|yaml)|application/(?:javascript|x-www-form-urlencoded|x-yaml|sql|graphql|jose|toml"
+    r"|(?:x-)?ndjson|(?:x-)?jsonl|(?:x-)?json-?lines|json-seq|x-amz-json-[0-9.]+)"
 )
 
 
@@ -27,6 +28,7 @@ class Response:
     Attributes:
         headers: Headers, names in lower case.
         body: Parsed JSON or text, by the content type; Base64 of anything else (`base64` is then true); None if empty.
+            An integer in JSON of more than 4,300 digits, which Python does not convert, is text.
         base64: Whether `body` is Base64.
         content: The body's bytes as received.
         request_id: API Gateway's request id.
@@ -55,20 +57,26 @@ class Response:
         }
 
 
-def read_response(http: HttpResponse, *, attempts: int = 1, throttled: int = 0) -> Response:
-    """Return a 2xx response, or raise the `ApiError` or `InvalidResponseError` that says what another one means."""
+def read_response(http: HttpResponse, *, attempts: int = 1, throttled: int = 0, raw: bool = False) -> Response:
+    """Return a 2xx response, or raise the `ApiError` or `InvalidResponseError` that says what another one means.
+
+    Raw has no `body`, only `content`, whatever its type says.
+    """
     request_id = errors.one_line(http.headers.get("x-amzn-requestid") or http.headers.get("apigw-requestid", ""))
+    if action := http.headers.get("x-amzn-waf-action"):  # 202 for Challenge: the API has not seen it
+        raise errors.ForbiddenError(http.status, request_id=request_id, code="WafAction", detail=action)
     if not 200 <= http.status < 300:
         raise _api_error(http, request_id)
-    body, is_base64 = _parse_body(http, request_id)
+    body, is_base64 = (None, False) if raw else _parse_body(http, request_id)
     return Response(http.status, dict(http.headers), body, http.body, request_id, attempts, throttled, is_base64)
 
 
 def _parse_body(http: HttpResponse, request_id: str) -> tuple[Any, bool]:
     if not http.body:
         return None, False
-    type_, charset = media_type.parse(http.headers.get("content-type", ""))
-    if type_ == "application/json" or type_.endswith("+json"):
+    content_type = http.headers.get("content-type", "")
+    type_, charset = media_type.parse(content_type)
+    if media_type.is_json(content_type):
         return _parse_json(http.body, request_id), False
     if _TEXT.fullmatch(type_) and http.headers.get("content-encoding", "identity").lower() == "identity":
         with suppress(ValueError):
@@ -80,7 +88,13 @@ def _parse_json(content: bytes, request_id: str) -> Any:
     """Parse JSON that can be handed on as JSON: without NaN, infinity and lone surrogates."""
     try:
         text = content.decode(json.detect_encoding(content))  # json.loads would let surrogates pass
-        body = json.loads(text, parse_constant=not_json, parse_float=_finite)
+        options: dict[str, Any] = {"parse_constant": not_json, "parse_float": _finite}
+        try:
+            body = json.loads(text, **options)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # perhaps an integer of too many digits for Python, though not for JSON
+            body = json.loads(text, parse_int=_integer, **options)
         if _SURROGATE_ESCAPE.search(text):
             json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
@@ -91,6 +105,13 @@ def _parse_json(content: bytes, request_id: str) -> Any:
 def _finite(text: str) -> float:
     number = float(text)
     return number if math.isfinite(number) else not_json(text[:20])
+
+
+def _integer(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def _api_error(http: HttpResponse, request_id: str) -> errors.ApiError:

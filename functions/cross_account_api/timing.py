@@ -23,7 +23,10 @@ class Timing:
 
     Attributes:
         connect: Limit for one connection attempt; a host name may have several addresses, each gets this much.
-        read: Limit for one response. API Gateway answers for its backend after 29 s unless the quota was raised.
+        read: Limit for one response, from the request's last byte to the response's. HTTP APIs answer for their backend
+            after 30 s, REST APIs after 29 s unless the quota was raised; if they stream, after up to 15 minutes.
+        idle: A connection that was unused for longer is closed instead of used; NAT gateways drop it after 350 s.
+        idle_unrepeatable: The same for a call that must not be sent twice.
         min_attempt: No attempt starts with less time left, since a cold backend could do the work unheard.
         backoff_base: Upper bound of the first pause between attempts; it doubles with each attempt.
         backoff_max: Upper bound of any pause.
@@ -35,6 +38,8 @@ class Timing:
 
     connect: float = 3.0
     read: float = 30.0
+    idle: float = 60.0
+    idle_unrepeatable: float = 5.0
     min_attempt: float = 2.0
     backoff_base: float = 0.5
     backoff_max: float = 10.0

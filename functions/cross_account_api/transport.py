@@ -2,10 +2,11 @@
 
 Against urllib3's defaults: all connections share one TLS context, the read timeout limits the whole response instead of
 each read, a response that is malformed or cut off anywhere is an error, a connection with bytes left on it is not used
-again, no redirect is followed, nothing is retried.
+again, nor one that was idle for long or is the parent process's, no redirect is followed, nothing is retried.
 """
 
 import os
+import socket
 import ssl
 import time
 import zlib
@@ -20,14 +21,18 @@ from requests.utils import get_environ_proxies, select_proxy
 
 from cross_account_api import http1
 from cross_account_api.errors import (
+    CallError,
     CertificateError,
     ConnectionFailedError,
+    ResponseError,
     ResponseTooLargeError,
     SettingsError,
 )
+from cross_account_api.timing import Clock, Timing
 
 MAX_RESPONSE_BYTES = 10 * 1024 * 1024
-"""API Gateway's own limit: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
+"""What API Gateway passes on, unless a REST API streams its responses:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html"""
 
 _MAX_ERROR_BYTES = 64 * 1024
 """How much is read of a response other than 2xx, for its code and message."""
@@ -51,12 +56,17 @@ _NOTHING_SENT = (
 
 @dataclass
 class Request:
-    """A request as it is signed and sent; AWS4Auth signs any object with these attributes."""
+    """A request as it is signed and sent; AWS4Auth signs any object with these attributes.
+
+    Attributes:
+        is_repeatable: Whether it may be sent again after a failure that it may have survived.
+    """
 
     method: str
     url: str
     body: bytes | None = field(default=None, repr=False)
     headers: dict[str, str] = field(default_factory=dict, repr=False)
+    is_repeatable: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,42 +101,48 @@ class Transport(Protocol):
 
         Raises:
             ConnectionFailedError: There was no complete response in time.
-            ResponseTooLargeError: The body is larger than `MAX_RESPONSE_BYTES`.
+            ResponseError: The body has no length, or is larger than `MAX_RESPONSE_BYTES`.
         """
 
 
 class Connections:
-    """A pool of connections to one API. Threads may share it.
+    """A pool of connections to one API. Threads may share it; a forked process starts with an empty one.
 
     Args:
         api_url: The API's URL, which decides whether a proxy is used.
         size: How many connections are kept open.
-        ca_bundle: A file of CA certificates; by default `AWS_CA_BUNDLE`, else the public ones.
+        ca_bundle: A file of CA certificates; by default `AWS_CA_BUNDLE`, else `REQUESTS_CA_BUNDLE`, else public ones.
+        timing: How long connections may be idle.
+        clock: The `time` module, or a substitute.
 
     Raises:
         SettingsError: The file holds no CA certificates, or `HTTPS_PROXY` is malformed.
     """
 
-    def __init__(self, api_url: str, size: int, ca_bundle: str = "") -> None:
-        ca_bundle = ca_bundle or os.environ.get("AWS_CA_BUNDLE") or certifi.where()
-        try:
-            context = ssl.create_default_context(cafile=ca_bundle)
-        except OSError as error:
-            raise SettingsError("AWS_CA_BUNDLE", repr(ca_bundle), "a file of CA certificates in PEM form") from error
-        self._manager = _pool_manager(find_proxy(api_url), maxsize=size, ssl_context=context)
+    def __init__(
+        self, api_url: str, size: int, ca_bundle: str = "", *, timing: Timing | None = None, clock: Clock = time
+    ) -> None:
+        self._timing = timing or Timing()
+        self._url, self._proxy = api_url, find_proxy(api_url)
         self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(api_url))
         self._attempt = http1.Attempt()
-        pool: Any = self._manager.connection_from_url(api_url)
-        pool.ConnectionCls = type(
-            "Connection",
-            (http1.Connection, pool.ConnectionCls),
-            {"attempt": self._attempt, "response_class": http1.Response},
-        )
-        self._pool = pool
+        self._connection = {"attempt": self._attempt, "clock": clock, "response_class": http1.Response}
+        self._options = {"maxsize": size, "ssl_context": _tls_context(ca_bundle)}
+        self._open()
+
+    def _open(self) -> None:
+        self._manager = _pool_manager(self._proxy, **self._options)
+        pool: Any = self._manager.connection_from_url(self._url)
+        pool.ConnectionCls = type("Connection", (http1.Connection, pool.ConnectionCls), self._connection)
+        self._pool, self._pid = pool, os.getpid()
 
     def send(self, request: Request, timeout: Timeout) -> HttpResponse:
         """Send a request: see `Transport`."""
+        if self._pid != os.getpid():
+            self._inherited = self._manager  # kept, since closing its connections would end the parent's
+            self._open()
         self._attempt.deadline = time.monotonic() + min(timeout.total, timeout.connect + timeout.read)
+        self._attempt.idle = self._timing.idle if request.is_repeatable else self._timing.idle_unrepeatable
         try:
             response = self._pool.urlopen(
                 request.method,
@@ -145,6 +161,10 @@ class Connections:
                 body = _read(response)
         except urllib3.exceptions.HTTPError as error:
             raise _connection_error(error, timeout) from error
+        except ValueError as error:  # of a header; its message quotes the value
+            raise ConnectionFailedError(type(error).__name__, may_have_arrived=True) from None
+        except Exception as error:
+            raise ConnectionFailedError(type(error).__name__, may_have_arrived=True) from error
         headers = {name.lower(): value for name, value in response.headers.itermerged()}
         if body and headers.get("content-encoding", "").lower() in _GZIP:
             body = _decompress(body)
@@ -156,6 +176,20 @@ class Connections:
     def close(self) -> None:
         """Close the connections that are kept open."""
         self._manager.clear()
+
+
+def _tls_context(ca_bundle: str) -> ssl.SSLContext:
+    """Return what judges the API's certificate, by the rules by which botocore judges that of STS."""
+    names = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+    given = {names[0]: ca_bundle} if ca_bundle else {name: os.environ.get(name, "") for name in names}
+    name, file = next(((name, file) for name, file in given.items() if file), ("", certifi.where()))
+    try:
+        context = ssl.create_default_context(cafile=file)
+    except OSError as error:
+        raise SettingsError(name, repr(file), "a file of CA certificates in PEM form") from error
+    if name:  # Python 3.13 refuses CAs without key identifiers, as TLS proxies have them
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 def find_proxy(api_url: str) -> str | None:
@@ -212,7 +246,7 @@ def _decompress(body: bytes) -> bytes:
     return content
 
 
-def _connection_error(error: urllib3.exceptions.HTTPError, timeout: Timeout) -> ConnectionFailedError:
+def _connection_error(error: urllib3.exceptions.HTTPError, timeout: Timeout) -> CallError:
     """Name the first cause; the messages in between contain the URL with its query."""
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return ConnectionFailedError(
@@ -221,13 +255,20 @@ def _connection_error(error: urllib3.exceptions.HTTPError, timeout: Timeout) -> 
             remedy="Account B: if the API needs longer, allow it: ApiTimeout of the stack, --timeout of call-api, or "
             "timing of the client. Account A: check that the API exists, and what takes it so long.",
         )
-    first: BaseException = error
-    while first.__context__:
-        first = first.__context__
-    name = type(error).__name__
+    chain: list[BaseException] = [error]
+    while cause := chain[-1].__context__:
+        chain.append(cause)
+    first, name = chain[-1], type(error).__name__
+    if isinstance(first, http1.UnknownLengthError):
+        return ResponseError(
+            "The response has neither a Content-Length nor chunks, so that nobody can tell whether all of it is here.",
+            "Account A: the server, or a proxy before it, must send one of them.",
+        )
     if isinstance(first, ssl.SSLCertVerificationError):
         return CertificateError(f"{name}: {first.verify_message}")
     own_words = not isinstance(first, urllib3.exceptions.HTTPError)
+    if isinstance(first, socket.gaierror):
+        name = next((f"{name} of {host}" for host in (getattr(link, "_host", "") for link in chain) if host), name)
     return ConnectionFailedError(
         f"{name}: {first}" if own_words else name, may_have_arrived=not isinstance(error, _NOTHING_SENT)
     )

@@ -53,7 +53,8 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
 
     Returns:
         The response as `Response.as_json` gives it. For SQS, the messages to deliver again; those that no delivery can
-        help are in the queue for failed calls.
+        help are in the queue for failed calls, and so is a scheduled call that the API, which ignores keys, may have
+        carried out: nothing is returned for that.
 
     Raises:
         CallError: The call failed; Lambda reports the type as `errorType`. Not for SQS.
@@ -67,8 +68,16 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
     outcome = _make_call(event, deadline, context.aws_request_id)
     _report(outcome)
     if isinstance(outcome.result, Exception):
+        if _is_scheduled(outcome.call) and _park(json.dumps(event), outcome, only_uncertain=True):
+            return {}
         raise outcome.result
     return outcome.result.as_json()
+
+
+def _is_scheduled(call: Call | None) -> bool:
+    """Whether it is the schedule's call, by its key: Lambda does not say whether anybody waits for the result."""
+    stack = f"{os.environ.get('AWS_REGION')}/{os.environ.get('POWERTOOLS_SERVICE_NAME')}/"
+    return call is not None and (call.idempotency_key or "").startswith(stack)
 
 
 def _is_message(record: object) -> bool:
@@ -88,7 +97,7 @@ def _make_calls(records: list[dict[str, Any]], deadline: float) -> dict[str, Any
     for record, future in outcomes:
         outcome = future.result()
         _report(outcome)
-        if isinstance(outcome.result, Exception) and not _park(record, outcome.result):
+        if isinstance(outcome.result, Exception) and not _park(record["body"], outcome):
             failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}
 
@@ -153,8 +162,8 @@ def _report(outcome: _Outcome) -> None:
     logger.error("call failed", extra=fields, exc_info=None if isinstance(result, CallError) else result)
 
 
-def _park(record: dict[str, Any], error: Exception) -> bool:
-    """Move a message to the queue for failed calls if delivering it again cannot help, and return whether it is there.
+def _park(body: str, outcome: _Outcome, *, only_uncertain: bool = False) -> bool:
+    """Send a call to the queue for failed calls if another delivery cannot help, and return whether it is there.
 
     That is so for a call that is refused as it is, and for one that must not be repeated because the API ignores
     idempotency keys and may have received it.
@@ -163,11 +172,12 @@ def _park(record: dict[str, Any], error: Exception) -> bool:
         settings = Settings.from_environment()
     except SettingsError:
         return False
+    error = outcome.result
     if not isinstance(error, CallError):
         return False
     uncertain = settings.api_ignores_idempotency_keys and error.may_have_arrived
     is_refused = isinstance(error, errors.InvalidCallError | errors.ApiError) and not isinstance(error, _PASSING)
-    if not settings.failed_call_queue_url or not (uncertain or is_refused):
+    if not settings.failed_call_queue_url or not (uncertain or (is_refused and not only_uncertain)):
         return False
     attributes = {
         "ErrorCode": type(error).__name__,
@@ -177,13 +187,14 @@ def _park(record: dict[str, Any], error: Exception) -> bool:
     try:
         _sqs().send_message(
             QueueUrl=settings.failed_call_queue_url,
-            MessageBody=record["body"],
+            MessageBody=body,
             MessageAttributes={
                 name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
             },
         )
-    except Exception as failure:  # the queue delivers the message again, and moves it there in the end
-        logger.warning("message not moved", correlation_id=record["messageId"], error=repr(failure))
+    except Exception as failure:  # SQS delivers a message again, and Lambda keeps a scheduled call
+        reason = errors.one_line(repr(failure))
+        logger.warning("call not moved", correlation_id=outcome.correlation_id, error=reason)
         return False
     return True
 

@@ -296,3 +296,11 @@ def test_markdown_has_a_row_for_each_change(weakened: Path, capsys: pytest.Captu
 def test_a_revision_that_is_not_there_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", "nowhere"]) == 2
     assert "RevisionError: fatal: invalid object name 'nowhere'." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "json"])
+def test_a_crash_is_no_verdict(form: str, weakened: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1 would say that access was gained, and that it was compared."""
+    (weakened / "template-account-a.yaml").write_text("Resources: [")
+    assert main(["diff", "HEAD", "--format", form]) == 2
+    assert re.fullmatch(r"cannot be judged: \w+Error: .+\n", capsys.readouterr().out)

@@ -244,9 +244,9 @@ CASES = [
     retried("connection refused", unreachable(lambda bed: bed.provider.api.refusing()), transient=None),
     retried("unknown host name", unknown_host, transient=None),
     retried("connection reset before the TLS handshake", at_api(faults.reset_at_once)),
-    retried("certificate of an unknown authority", at_api(untrusted)),
-    retried("certificate for another host", at_api(for_another_host)),
-    retried("certificate out of date", at_api(out_of_date)),
+    final("certificate of an unknown authority", at_api(untrusted), errors.CertificateError),
+    final("certificate for another host", at_api(for_another_host), errors.CertificateError),
+    final("certificate out of date", at_api(out_of_date), errors.CertificateError),
     retried("no TLS at all", at_api(faults.no_tls)),
     retried(
         "connection reset before the request is read",

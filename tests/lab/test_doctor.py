@@ -23,6 +23,7 @@ from botocore.credentials import Credentials
 from click.testing import CliRunner
 
 from call_api.__main__ import main
+from cross_account_api.errors import ExpiredSessionError
 from cross_account_api.transport import Connections, HttpResponse, Request, Timeout
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION, write_profile
 from cross_account_lab.lab import USER, USER_PROFILE, Lab
@@ -414,7 +415,9 @@ def test_the_role_lacks_the_route(own_lab: Lab, examine: Doctor) -> None:
 
     assert report.failed() == ["permission"]
     assert "is not authorized to perform: execute-api:Invoke" in report.steps["permission"]["observed"]
-    assert report.next == "Account A: the executor role's policy lacks this method and path."
+    assert report.next.startswith(
+        "Account A: the executor role's policy lacks this method and path. Account B: or the URL is not account A's"
+    )
 
 
 def test_the_sessions_were_revoked(own_lab: Lab, examine: Doctor) -> None:
@@ -423,7 +426,7 @@ def test_the_sessions_were_revoked(own_lab: Lab, examine: Doctor) -> None:
 
     assert report.failed() == ["permission"]
     assert report.next.startswith(
-        "Account A: a policy of the executor role denies this method and path. Sessions are revoked"
+        "Account A: a policy of the executor role denies this method and path. Such a policy suspends a consumer"
     )
 
 
@@ -565,6 +568,7 @@ EXPIRED = (
     "Account B: the session has expired or is not valid: get a new one. If that is rejected too, check the clock and "
     "the partition of the API's URL."
 )
+INVALID = ExpiredSessionError(403, code="UnrecognizedClientException").remedy
 
 # --- What the emulator never says: answers as AWS gives them ----------------------------------------------------------
 
@@ -598,7 +602,7 @@ EXPIRED = (
             "UnrecognizedClientException",
             "The security token included in the request is invalid.",
             "signature",
-            EXPIRED,
+            INVALID,
         ),
         (
             403,

@@ -365,8 +365,7 @@ def test_configure_writes_the_profile_that_calls(lab: Lab, home: dict[str, str],
     assert configured.returncode == 0, configured.stderr
     assert "[222222222222-my-user]" in configured.stderr, "the session name is proposed"
     assert "Next: call-api doctor --profile shop" in configured.stdout
-    [backup] = tmp_path.glob("config.*.bak")
-    assert backup.read_text() == before
+    assert (tmp_path / "config.call-api.bak").read_text() == before
     assert config.read_text().startswith(before.rstrip("\n"))
     assert json.loads(called.stdout)["session_name"] == f"222222222222-{USER}"
     assert doctor.returncode == 0, doctor.stdout

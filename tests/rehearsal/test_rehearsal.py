@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from cross_account_access.templates import PROJECT
+from tests.support import wheels
 
 PRODUCTS = Path(__file__).parent / "products"
 GUIDE = (PROJECT / "docs/your-own-api.md").read_text()
@@ -39,6 +40,11 @@ class Copy:
             if (PROJECT / name).exists():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(PROJECT / name, folder / name)
+        self._index = {
+            "UV_FIND_LINKS": str(wheels.write(folder.with_name("index"), {})),
+            "UV_CACHE_DIR": str(folder.with_name("cache")),
+            "UV_OFFLINE": "1",
+        }
         self._make_venv()
         self.git("init", "--quiet")
         self.commit()
@@ -56,12 +62,12 @@ class Copy:
 
     def run(self, *command: str, check: bool = True, timeout: float = 400) -> subprocess.CompletedProcess[str]:
         # With CI, what the copy does not have (Node's packages) would fail instead of skip.
-        own = ("PYTEST", "COV", "GIT", "CI")
+        own = ("PYTEST", "COV", "GIT", "CI", "MAKE", "MFLAGS")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(own)}
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env=inherited | {"PATH": f"{self.folder}/.venv/bin:{os.environ['PATH']}", "COLUMNS": "160"},
+            env=inherited | self._index | {"PATH": f"{self.folder}/.venv/bin:{os.environ['PATH']}", "COLUMNS": "160"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -140,15 +146,18 @@ BY_HAND: dict[str, Callable[[Copy], None]] = {
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     """The copy after all steps: commands as they are written, the rest by hand."""
-    copy = Copy(tmp_path_factory.mktemp("copy"))
+    folder = tmp_path_factory.mktemp("rehearsal")
+    (folder / "copy").mkdir()
+    (folder / "index").mkdir()
+    copy = Copy(folder / "copy")
     steps = list(STEP.finditer(GUIDE))
     by_hand = dict(BY_HAND)
     touched: dict[str, list[str]] = {}
     for step in steps:
-        for script in re.findall(r"^   ```sh\n(.*?)^   ```$", step["text"], re.M | re.S):
-            copy.run("bash", "-eu", "-c", script)
         if step["title"] in by_hand:
             by_hand.pop(step["title"])(copy)
+        for script in re.findall(r"^   ```sh\n(.*?)^   ```$", step["text"], re.M | re.S):
+            copy.run("bash", "-eu", "-c", script)
         named = re.findall(r"`([^`]+)`", step["paths"])
         changed = [line[3:] for line in copy.git("status", "--porcelain", "--no-renames", "-uall").splitlines()]
         assert changed, f"{step['title']}: changes nothing"
@@ -176,6 +185,11 @@ for name in ("access", "cross_account_api", "lab", "products", "orders"):
     assert {*copy.python("-c", "import access; print(*access.__path__)").stdout.split()} == {
         str(copy.folder / "cross_account_access")
     }
+
+
+def test_the_requirements_of_the_new_function_are_locked(copy: Copy) -> None:
+    """No other lock file changed: the guide does not name one."""
+    assert (copy.folder / "functions/products/requirements.txt").read_text() == ""
 
 
 def test_nothing_else_names_the_example(copy: Copy) -> None:

@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import strategies as st
 
+from cross_account_api import __version__
 from cross_account_api.call import METHODS, Call
 from cross_account_api.errors import InvalidCallError
 from tests.signing.apis import PLACES, TRACE_ID, Api, FixedCredentials, Place
@@ -48,7 +49,7 @@ def given_headers(
     own = {
         "accept": "application/json",
         "accept-encoding": "identity",
-        "user-agent": "cross-account-api",
+        "user-agent": f"cross-account-api/{__version__}",
         "x-amzn-trace-id": TRACE_ID,
     }
     if event.get("body") is not None:

@@ -83,7 +83,7 @@ def function(
 ) -> ModuleType:
     """The function's module as a new execution environment loads it, with a log and metrics of its own."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", next(_services))
-    monkeypatch.setattr("cross_account_api.client.Connections", lambda *_: fake_api)
+    monkeypatch.setattr("cross_account_api.client.Connections", lambda *_, **__: fake_api)
     sys.modules.pop("cross_account_caller.handler", None)
     module = import_module("cross_account_caller.handler")
     module.logger.logger_handler.setStream(CurrentStdout())

@@ -9,8 +9,9 @@ from typing import Any
 
 import botocore.session
 import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from cross_account_access.templates import resolved, rules, source
+from cross_account_access.templates import REGION, resolved, rules, source
 from cross_account_api.call import Call
 
 # With the two permissions that sessions with tags or a source identity need as well.
@@ -217,6 +218,24 @@ def test_the_access_policy_may_be_named_for_permission_sets() -> None:
 
     assert name() is None
     assert name(ApiAccessPolicyName="call-orders") == "call-orders"
+
+
+def test_the_access_policy_can_be_left_out() -> None:
+    """As a deployment through GitHub does; nothing else changes."""
+    whole, without = resolved("b"), resolved("b", CreateApiAccessPolicy="false")
+    assert whole["Resources"].keys() - without["Resources"].keys() == {"ApiAccessPolicy"}
+    assert whole["Outputs"].keys() - without["Outputs"].keys() == {"ApiAccessPolicyArn"}
+    assert {name: whole["Resources"][name] for name in without["Resources"]} == without["Resources"]
+
+
+def test_the_access_policy_is_never_replaced() -> None:
+    """Its description is create-only, and CloudFormation cannot replace a policy that ApiAccessPolicyName names."""
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, "AWS::IAM::ManagedPolicy").schema
+    fixed = {path.rpartition("/")[2] for path in schema["createOnlyProperties"]} - {"ManagedPolicyName"}
+    properties = source("b")["Resources"]["ApiAccessPolicy"]["Properties"]
+    assert {name: properties[name] for name in fixed & set(properties)} == {
+        "Description": "Gives people and workloads the same access to account A's API as CallerFunction."
+    }
 
 
 def test_the_replay_command_is_one_that_sqs_knows() -> None:

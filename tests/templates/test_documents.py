@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,23 @@ def test_links_lead_somewhere(document: Path) -> None:
         linked = document.parent / path if path else document
         assert linked.exists(), target
         assert not anchor or anchor in anchors(linked), target
+
+
+def test_nobody_is_told_to_install_a_name_that_anybody_may_register() -> None:
+    name = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["name"].replace("-", "[-_.]")
+    advice = re.compile(
+        rf"\b(?:install|download|add|run|uvx|pipx)\b[^`\n]*[\s\"'=]{name}(?!\.whl|[\w/-]|\.\w| @ )", re.IGNORECASE
+    )
+    for told in (f"pip install {name}", f'uv add "{name}[login]>=2"', f"uvx --from {name} call-api"):
+        assert advice.search(told.replace("[-_.]", "-")), told
+    for fine in ("pip install .", "pip install dist/cross_account_api-2.0.0-py3-none-any.whl"):
+        assert not advice.search(fine), fine
+
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, check=True).stdout
+    paths = [PROJECT / os.fsdecode(path) for path in tracked.split(b"\0") if path]
+    texts = {path: path.read_text(errors="replace") for path in paths if path.is_file() and path != Path(__file__)}
+    assert len(texts) > 100
+    assert {path: found[0] for path, text in texts.items() if (found := advice.search(text))} == {}
 
 
 def test_every_threat_names_tests_that_exist() -> None:

@@ -59,7 +59,15 @@ class Release:
     def upgrade(self, project: Path) -> subprocess.CompletedProcess[str]:
         """Run this version's own command, from its wheel."""
         [wheel] = self.wheels.glob("cross_account_api_dev-*.whl")
-        command = [sys.executable, "-m", "cross_account_project", "upgrade", project, "--wheels", self.wheels]
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "cross_account_project",
+            "upgrade",
+            project,
+            "--wheels",
+            self.wheels,
+        ]
         environment = {**os.environ, "PYTHONPATH": str(wheel)}
         return subprocess.run(command, env=environment, cwd=wheel.parent, capture_output=True, text=True, check=False)
 
@@ -191,7 +199,13 @@ def test_the_caller_s_package_is_ours_and_the_wheel_s_metadata(project: Path, tm
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     for folder, target in ((PROJECT, ours), (project, theirs)):
         target.mkdir()
-        make = ["make", "--makefile", folder / "functions/Makefile", "build-CallerFunction", f"ARTIFACTS_DIR={target}"]
+        make: list[str | Path] = [
+            "make",
+            "--makefile",
+            folder / "functions/Makefile",
+            "build-CallerFunction",
+            f"ARTIFACTS_DIR={target}",
+        ]
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         done = subprocess.run(
             make, cwd=folder / "functions", env=environment, capture_output=True, text=True, check=False

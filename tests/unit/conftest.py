@@ -21,6 +21,7 @@ def _no_sockets() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _lambda_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     for name, value in {
         "AWS_REGION": "eu-west-1",
         "AWS_DEFAULT_REGION": "eu-west-1",

@@ -165,12 +165,13 @@ def test_the_file_as_it_was_is_kept_with_its_mode(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([path, backup])
 
 
-def test_each_change_keeps_a_copy_of_its_own(tmp_path: Path) -> None:
+def test_one_copy_is_kept_however_often_the_file_changes(tmp_path: Path) -> None:
     path = tmp_path / "config"
 
     copies = [write_file(path, text) for text in ("1", "2", "3")]
 
-    assert [copy.read_text() if copy else None for copy in copies] == [None, "1", "2"]
+    assert copies == [None, tmp_path / "config.call-api.bak", tmp_path / "config.call-api.bak"]
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"config": "3", "config.call-api.bak": "2"}
 
 
 def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_yes_in_advance(config: Path) -> None:
 
     assert result.exit_code == 0
     assert config.read_text() == f"{OWN}\n{PROFILE}"
-    [backup] = config.parent.glob("config.*.bak")
+    backup = config.with_name("config.call-api.bak")
     assert backup.read_text() == OWN
     assert result.stdout.splitlines()[-1] == (f"Wrote {config}, kept {backup}. Next: call-api doctor --profile orders")
 
@@ -369,6 +369,7 @@ def test_a_wrong_answer_is_asked_for_again(config: Path) -> None:
         ({"api_url": "http://example.com"}, "api_url is 'http://example.com'"),
         ({"region": "here"}, "'here' is not a region"),
         ({"api_path": "whoami"}, "path is 'whoami'"),
+        ({"api_path": "C:/Git/whoami"}, "Git Bash makes a Windows path"),
     ],
 )
 def test_a_wrong_option_is_refused(config: Path, changes: dict[str, str], message: str) -> None:

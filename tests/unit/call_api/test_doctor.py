@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import botocore.exceptions
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.credentials import AssumeRoleProvider
-from botocore.exceptions import ConnectTimeoutError
+from botocore.exceptions import BotoCoreError, ConnectTimeoutError, HTTPClientError
 from click.testing import CliRunner
 
 from call_api.__main__ import main
@@ -173,6 +174,8 @@ def config(aws: Aws, api: GuardedApi, tmp_path: Path, monkeypatch: pytest.Monkey
     path.write_text(CONFIG)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("call_api.diagnosis.Connections", lambda *_: api)
@@ -198,6 +201,8 @@ def test_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (report.exit_code, report.next) == (0, "")
     assert report.steps["DNS"]["observed"] == "a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com is 192.0.2.7"
     assert "trusted, by the public authorities in" in report.steps["TLS"]["observed"]
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/company/requests.pem")
+    assert Report("/orders").steps["TLS"]["observed"] == "the certificate is trusted, by /company/requests.pem"
     monkeypatch.setenv("AWS_CA_BUNDLE", "/company/ca.pem")
     assert Report("/orders").steps["TLS"]["observed"] == "the certificate is trusted, by /company/ca.pem"
 
@@ -625,9 +630,21 @@ def test_sts_goes_away(aws: Aws) -> None:
     assert report.next.startswith("Account B: STS must be reachable from here")
 
 
-def test_sts_does_not_respond(monkeypatch: pytest.MonkeyPatch) -> None:
+def connection_errors() -> dict[str, Exception]:
+    """Return one of each of botocore's exceptions for a connection that failed."""
+    found: dict[str, Exception] = {}
+    left: list[type[BotoCoreError]] = [HTTPClientError, botocore.exceptions.ConnectionError]
+    while left:
+        kind = left.pop()
+        left += kind.__subclasses__()
+        found[kind.__name__] = kind(endpoint_url="https://sts", proxy_url="http://proxy", error="no", request=None)
+    return found
+
+
+@pytest.mark.parametrize("name", connection_errors())
+def test_sts_does_not_respond(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def fail(_: object, request: Any) -> AWSResponse:
-        raise ConnectTimeoutError(endpoint_url=request.url)
+        raise connection_errors()[name]
 
     monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", fail)
 
@@ -636,7 +653,15 @@ def test_sts_does_not_respond(monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.having("failed") == ["credentials"]
     assert report.steps["clock"]["observed"] == "STS did not respond"
     assert report.steps["AssumeRole"]["status"] == "not tried"
-    assert "STS must be reachable" in report.next
+    other = {"SSLError": "must contain the CA of STS", "ProxyConnectionError": "check HTTPS_PROXY"}
+    assert other.get(name, "STS must be reachable") in report.next
+
+
+def test_sts_takes_no_session_that_long(aws: Aws) -> None:
+    message = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
+    aws.sts.failure = (400, "ValidationError", message)
+
+    assert Report("/orders").next.startswith("Account B: duration_seconds of the profile is at most 3600")
 
 
 def test_the_credentials_of_a_machine_are_identified(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -717,6 +742,30 @@ def test_there_is_no_closed_api(api: GuardedApi, stranger: Reply, words: str) ->
 
     assert report.having("failed")[0] == "stage"
     assert words in report.next
+
+
+@pytest.mark.parametrize(
+    "blocked",
+    [
+        Reply(202, b"", {"x-amzn-waf-action": "challenge"}),
+        Reply(405, b"<html>", {"x-amzn-waf-action": "captcha"}),
+        refusal("ForbiddenException", "Forbidden"),
+    ],
+    ids=["Challenge", "CAPTCHA", "Block"],
+)
+def test_aws_waf_stops_a_request_before_the_api(api: GuardedApi, blocked: Reply) -> None:
+    api.stranger = blocked
+
+    report = Report("/orders")
+
+    assert report.having("failed") == ["stage"]
+    assert re.search("Account A: .*AWS WAF", report.next)
+
+    api.stranger, api.rest = refusal("MissingAuthenticationTokenException"), blocked
+    for path in (["/orders"], []):
+        report = Report(*path)
+        assert report.having("failed") == ["path"]
+        assert "AWS WAF" in report.next
 
 
 def test_an_http_api_needs_no_stage(api: GuardedApi) -> None:

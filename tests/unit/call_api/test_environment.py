@@ -40,6 +40,7 @@ class Case:
         code: Exit code of a call.
         environment: Environment variables.
         configured: Whether `configure` can find no fault, since it asks less than a call does.
+        without_crt: Whether botocore is installed without its extra `crt`.
     """
 
     config: str
@@ -47,6 +48,7 @@ class Case:
     code: int = 3
     environment: Mapping[str, str] = field(default_factory=dict)
     configured: bool = False
+    without_crt: bool = False
 
 
 CASES = {
@@ -64,6 +66,9 @@ CASES = {
     ),
     "no web identity token": Case(
         f"[profile p]\n{ROLE}web_identity_token_file = /none/token\n", "this file must be readable"
+    ),
+    "an empty web identity token": Case(
+        f"[profile p]\n{ROLE}web_identity_token_file = /dev/null\n", "has no token in it"
     ),
     "container credentials from elsewhere": Case(
         "[profile p]\nregion = eu-west-1\n", "AWS_CONTAINER_CREDENTIALS_FULL_URI must be", environment=CONTAINER
@@ -87,6 +92,7 @@ CASES = {
     ),
     "a profile that is its own source": Case(f"[profile p]\n{ROLE}source_profile = p\n", "correct the profile"),
     "no such profile": Case("[profile q]\n", "name a profile of your AWS configuration"),
+    "a typo in the profile's name": Case("[profile pp]\n", "writes one. Did you mean pp?"),
     "no secret key": Case("[profile p]\naws_access_key_id = AKIAEXAMPLE\n", "complete the profile"),
     "no session token": Case(f"[profile p]\n{SESSION_KEYS}", "set AWS_SESSION_TOKEN or aws_session_token"),
     "no session token of the source": Case(
@@ -109,6 +115,11 @@ CASES = {
     "not signed in to the console": Case(
         "[profile p]\nlogin_session = arn:aws:iam::222222222222:user/me\nregion = eu-west-1\n",
         "aws login --profile p",
+    ),
+    "a way to sign in that needs one more package": Case(
+        "[profile p]\nlogin_session = arn:aws:iam::222222222222:user/me\nregion = eu-west-1\n",
+        'this way to sign in needs one more package: pip install "botocore[crt]"',
+        without_crt=True,
     ),
     "no such Identity Center session": Case(f"[profile p]\n{SSO}", "correct the profile"),
     "a section twice": Case("[profile p]\n[profile p]\n", "line 2, cannot be read. Account B: correct this file."),
@@ -184,6 +195,8 @@ def run(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *arguments:
     (tmp_path / ".aws/config").write_bytes(case.config.encode("utf-8", "surrogateescape"))
     for name, value in case.environment.items():
         monkeypatch.setenv(name, value)
+    if case.without_crt:
+        monkeypatch.setattr("botocore.credentials.EC", None)
     result = CliRunner(mix_stderr=False).invoke(main, arguments)
     assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
     for secret in ("not-shown", "p%C5%82"):
@@ -236,7 +249,7 @@ def test_a_profile_without_a_name(monkeypatch: pytest.MonkeyPatch, arguments: li
         ("external_id = x", "check the role's ARN, the ExternalId and the session name"),
         ("role_session_name = x", "check the role's ARN, the ExternalId and the session name"),
         ("role_arn = x", "check the role's ARN, the ExternalId and the session name"),
-        ("duration_seconds = 1", "check the role's ARN, the ExternalId and the session name"),
+        ("duration_seconds = 60", "duration_seconds of the profile must be from 900 to the role's MaxSessionDuration"),
     ],
 )
 def test_what_the_sdk_refuses_to_send(
@@ -254,6 +267,12 @@ def test_what_the_sdk_refuses_to_send(
 # --- Terminals, standard streams and users without a home: a process each ---------------------------------------------
 
 MFA = f"[profile q]\n{KEYS}[profile p]\n{ROLE}source_profile = q\nmfa_serial = arn:aws:iam::222222222222:mfa/me\n"
+
+
+CONFIGURE = (
+    f"--role-arn {EXECUTOR_ROLE_ARN} --external-id abc --api-url {API_URL} --mfa-serial '' --source-profile p "
+    "--role-session-name 222222222222-me"
+)
 
 
 def spawn(tmp_path: Path, config: str, *arguments: str, before: str = "", **options: Any) -> Any:
@@ -294,6 +313,24 @@ def test_an_mfa_code_that_nobody_types(tmp_path: Path, redirection: str, text: b
 
     assert done.returncode == 3
     assert words in done.stderr
+    assert b"getpass.py" not in done.stderr
+    assert b"Error: ." not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is there on Linux only")
+@pytest.mark.parametrize("arguments", [("/", "--dry-run"), ("doctor",), ("configure", "--print", CONFIGURE)])
+def test_a_full_disk(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = spawn(tmp_path, f"[profile p]\n{KEYS}region = eu-west-1\n", *arguments, "--profile", "p", "> /dev/full")
+
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith(b"Error: Cannot write the output: No space left on device.")
+
+
+def test_nothing_is_sent_while_standard_output_is_closed(tmp_path: Path) -> None:
+    done = spawn(tmp_path, f"[profile p]\n{KEYS}region = eu-west-1\n", "/", "--profile", "p", ">&-")
+
+    assert done.returncode == 2
+    assert b"Standard output is closed. Nothing was sent" in done.stderr
 
 
 def test_a_body_from_standard_input_that_is_closed(tmp_path: Path) -> None:

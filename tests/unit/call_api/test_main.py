@@ -153,6 +153,19 @@ def test_the_path_may_have_a_query(fake_api: FakeApi) -> None:
     assert fake_api.requests[0].url == f"{API_URL}/orders?limit=1&limit=2&empty=&note=a%20b%2B"
 
 
+def test_a_path_that_looks_encoded_is_noted_and_sent_as_it_is(fake_api: FakeApi) -> None:
+    results = [call_api("/a%20b?q=a%20b"), call_api("/100%"), call_api("/", "--segment", "a%2Fb")]
+
+    assert [result.stderr for result in results] == ["Note: a path is plain text, so %20 is sent as %2520.\n", "", ""]
+    assert fake_api.requests[0].url == f"{API_URL}/a%2520b?q=a%20b"
+
+
+@pytest.mark.parametrize("arguments", [["-X", "DELETE", "/a"], ["-XDELETE", "/a"], ["--request", "delete", "/a"]])
+def test_the_method_as_curl_has_it(fake_api: FakeApi, arguments: list[str]) -> None:
+    assert call_api(*arguments).exit_code == 0
+    assert [(request.method, request.url) for request in fake_api.requests] == [("DELETE", f"{API_URL}/a")]
+
+
 def test_a_segment_may_have_slashes(fake_api: FakeApi) -> None:
     call_api("/files", "--segment", "a/b", "--segment", "c d")
     call_api("/", "--segment", "a%2Fb")
@@ -250,6 +263,30 @@ def test_the_response_in_the_form_asked_for(fake_api: FakeApi, reply: Reply, arg
     fake_api.rest = reply
 
     assert call_api("/", *arguments).stdout == stdout
+
+
+@pytest.mark.parametrize("content", [b'{"a":NaN}', b"{", b'{"n":' + b"9" * 5000 + b"}", b"\xff"])
+def test_raw_is_what_came_whatever_its_type_says(fake_api: FakeApi, content: bytes) -> None:
+    fake_api.rest = Reply(200, content, {"Content-Type": "application/json"})
+
+    result = call_api("POST", "/", "--idempotency-key", "key-1", "--output", "raw")
+
+    assert (result.exit_code, result.stdout_bytes, len(fake_api.requests)) == (0, content, 1)
+
+
+@pytest.mark.parametrize(
+    "type_", ["application/json", "application/json; charset=utf-8", "Application/Problem+JSON;a=b"]
+)
+def test_json_is_shown_as_json_whatever_else_its_type_says(fake_api: FakeApi, type_: str) -> None:
+    fake_api.rest = Reply(200, b'"text"', {"Content-Type": type_})
+
+    assert call_api("/").stdout == '"text"\n'
+
+
+def test_text_is_shown_as_text_whatever_its_type_ends_with(fake_api: FakeApi) -> None:
+    fake_api.rest = Reply(200, b"text", {"Content-Type": "text/x-json"})
+
+    assert call_api("/").stdout == "text\n"
 
 
 def test_bytes_stay_bytes(fake_api: FakeApi) -> None:
@@ -379,6 +416,22 @@ def test_only_a_terminal_gets_a_final_newline(stdout: str, tmp_path: Path) -> No
     os.close(controller)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is there on Linux only")
+@pytest.mark.parametrize("output", ["pretty", "raw", "json"])
+def test_a_full_disk_does_not_hide_that_the_call_was_made(
+    fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit) as ended:
+            main(["--profile", "orders", "/", "--output", output])
+
+    assert (ended.value.code, len(fake_api.requests)) == (1, 1)
+    assert capsys.readouterr().err == (
+        "Error: Cannot write the output: No space left on device. The call was made: the API answered 200.\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "incomplete", "expected"),
     [
@@ -428,12 +481,14 @@ def test_a_dry_run_shows_the_request_and_sends_nothing(fake_api: FakeApi, sts: F
         (Reply(302), 6, "302"),
         (Reply(400), 6, "400"),
         (refusal("AccessDeniedException"), 4, "Account A: the executor role's policy lacks"),
+        (Reply(202, b"", {"x-amzn-waf-action": "challenge"}), 4, "AWS WAF"),
+        (Reply(405, b"", {"x-amzn-waf-action": "captcha"}), 4, "AWS WAF"),
         (refusal("ExpiredTokenException"), 4, "Account B: the session has expired"),
         (Reply(404), 5, "404"),
         (Reply(409), 6, "409"),
         (refusal("LimitExceededException"), 4, "403"),
         (json_reply(429, {}, x_amzn_errortype="LimitExceededException"), 7, "usage plan's quota"),
-        (json_reply(409, {}, Retry_After="3600"), 8, "No time for attempt 2"),
+        (json_reply(409, {}, Retry_After="3600"), 7, "No time for attempt 2"),
         (json_reply(200, {}), 0, ""),
         (Reply(200, b"{", {"Content-Type": "application/json"}), 8, "its body is not"),
     ],
@@ -454,12 +509,21 @@ def test_the_exit_code_says_what_kind_of_failure_it_was(
 
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize(
-    ("reply", "exit_code"), [(Reply(429), 7), (Reply(503), 7), (json_reply(409, {}, Retry_After="0"), 7)]
+    "reply", [Reply(429), Reply(503), json_reply(409, {}, Retry_After="0"), unreachable()], ids=str
 )
-def test_what_may_pass_later_has_an_exit_code_of_its_own(fake_api: FakeApi, reply: Reply, exit_code: int) -> None:
+def test_the_exit_code_is_that_of_the_last_failure_whether_attempts_or_time_run_out(
+    fake_api: FakeApi, reply: Reply | Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exit_code = 8 if isinstance(reply, Exception) else 7
     fake_api.rest = reply
-
     assert call_api("/").exit_code == exit_code
+
+    monkeypatch.setattr("random.uniform", lambda *_: 3600.0)
+    result = call_api("/")
+
+    assert (result.exit_code, "No time for attempt 2" in result.stderr) == (exit_code, True)
+    assert "\nGive it more time with --timeout. Last failure: " in result.stderr
+    assert "batch" not in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -468,6 +532,25 @@ def test_what_may_pass_later_has_an_exit_code_of_its_own(fake_api: FakeApi, repl
         ([], "Missing argument"),
         (["GET", "/", "x"], "[METHOD] PATH"),
         (["FETCH", "/"], "method is 'FETCH'"),
+        (["-X", "FETCH", "/"], "method is 'FETCH'"),
+        (["-X", "POST", "PUT", "/"], "Expected PATH beside --request, got 2 words."),
+        (["/q", "post"], "METHOD comes first: POST /q."),
+        (["/q", "-o", "file"], "There is no option -o. --output raw > FILE"),
+        (["-sS", "/q"], "There is no option -s. There is no progress"),
+        (["-k", "/q"], "There is no option -k. Certificates are always checked; AWS_CA_BUNDLE"),
+        (["-q", "/q"], "No such option: -q"),
+        (
+            ["C:/Program Files/Git/orders"],
+            "Git Bash makes a Windows path of what begins with a slash. Set MSYS_NO_PATH",
+        ),
+        (["/q?name=Gr%FC%DFe"], "%XX escapes that are not UTF-8"),
+        (["/q?%FF=1"], "%XX escapes that are not UTF-8"),
+        (["/q?a=1#x"], "PATH has a #"),
+        (["/q#x"], "PATH has a #"),
+        (
+            ["PUT", "/", "--json", "{sku: ABC-1}"],
+            "if the shell took the quotes away, as PowerShell and cmd do, give @FILE",
+        ),
         (["orders"], "path is 'orders'"),
         (["/", "--query", "a"], "not NAME=VALUE"),
         (["/", "--header", "a"], "not NAME:VALUE"),
@@ -504,11 +587,14 @@ def test_bad_input_is_reported_before_anything_is_sent(fake_api: FakeApi, argume
     assert fake_api.requests == []
 
 
-def test_doctor_refuses_an_invalid_path() -> None:
-    result = CliRunner(mix_stderr=False).invoke(main, ["doctor", "orders"])
+@pytest.mark.parametrize(
+    ("path", "words"), [("orders", "path is 'orders'"), ("C:/Git/orders", "Git Bash makes a Windows path")]
+)
+def test_doctor_refuses_an_invalid_path(path: str, words: str) -> None:
+    result = CliRunner(mix_stderr=False).invoke(main, ["doctor", path])
 
     assert result.exit_code == 2
-    assert "path is 'orders'" in result.stderr
+    assert words in " ".join(result.stderr.split())
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -15,6 +15,7 @@ from unittest.mock import ANY
 
 import pytest
 
+from cross_account_access.templates import source
 from cross_account_api import Client
 from cross_account_api.errors import (
     AssumeRoleError,
@@ -322,6 +323,94 @@ def test_without_keys_a_queued_call_that_may_have_arrived_is_parked_as_uncertain
         (parked["MessageBody"], parked["MessageAttributes"]["Uncertain"]["StringValue"]) for parked in sts.parked
     ] == ([(body, "true")] if is_parked else [])
     assert len(fake_api.requests) == 1 or not is_parked
+
+
+SCHEDULED = {"method": "POST", "path": "/payments", "body": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("reply", "keys_ignored", "is_parked"),
+    [
+        (Reply(503), True, True),
+        (unreachable(), True, True),
+        (unreachable(), False, False),
+        (unreachable(may_have_arrived=False), True, False),
+        (Reply(404), True, False),
+    ],
+)
+def test_a_scheduled_call_that_may_have_arrived_is_parked_as_uncertain(
+    function: ModuleType,
+    fake_api: FakeApi,
+    sts: FakeSts,
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+    reply: Reply | Exception,
+    keys_ignored: bool,
+    is_parked: bool,
+) -> None:
+    """Lambda itself would keep it without saying so."""
+    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", str(keys_ignored).lower())
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    fake_api.rest = reply
+    call = SCHEDULED | {"idempotency_key": f"eu-west-1/{function.metrics.service}/2026-01-15T08:00:00Z"}
+
+    if is_parked:
+        assert function.handler(call, CONTEXT) == {}
+    else:
+        with pytest.raises(CallError):
+            function.handler(call, CONTEXT)
+
+    assert [
+        (json.loads(parked["MessageBody"]), parked["MessageAttributes"]["Uncertain"]["StringValue"])
+        for parked in sts.parked
+    ] == ([(call, "true")] if is_parked else [])
+    [line], metrics = output()
+    assert (line["message"], metrics["CallFailed"]) == ("call failed", [1])
+
+
+def test_a_direct_call_that_may_have_arrived_is_told_to_who_waits_for_it(
+    function: ModuleType, fake_api: FakeApi, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", "true")
+    fake_api.rest = Reply(503)
+
+    for call in (SCHEDULED, SCHEDULED | {"idempotency_key": "eu-west-1/another-stack/7"}):
+        with pytest.raises(CallError):
+            function.handler(call, CONTEXT)
+
+    assert sts.parked == []
+
+
+def test_a_scheduled_call_that_cannot_be_parked_is_kept_by_lambda(
+    function: ModuleType, fake_api: FakeApi, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", "true")
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    sts.queue_is_down = True
+    fake_api.rest = Reply(503)
+
+    with pytest.raises(CallError):
+        function.handler(SCHEDULED | {"idempotency_key": f"eu-west-1/{function.metrics.service}/1"}, CONTEXT)
+
+
+def test_the_schedule_marks_its_calls_by_their_key() -> None:
+    properties = source("b")["Resources"]["CallerFunction"]["Properties"]
+
+    assert '"idempotency_key":"${AWS::Region}/${AWS::StackName}/' in str(properties["Events"]["Schedule"])
+    assert properties["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
+
+
+def test_a_message_that_the_web_acl_stopped_is_parked(
+    function: ModuleType, fake_api: FakeApi, sts: FakeSts, output: Output
+) -> None:
+    fake_api.rest = Reply(202, b"", {"x-amzn-waf-action": "challenge"})
+
+    assert function.handler({"Records": [message("1", '{"path": "/1"}')]}, CONTEXT) == {"batchItemFailures": []}
+
+    assert [parked["MessageAttributes"]["ErrorCode"]["StringValue"] for parked in sts.parked] == ["ForbiddenError"]
+    [line], _ = output()
+    assert (line["message"], line["status"]) == ("call failed", 202)
+    assert "web ACL" in line["reason"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -125,7 +126,7 @@ def test_nested_destination_envelopes_are_removed() -> None:
         ({"path": "/", "method": "GET", "body": {}}, "body"),
         ({"path": "/", "method": "HEAD", "body": {}}, "body"),
         ({"path": "/", "method": "PUT", "body": float("inf")}, "body"),
-        ({"path": "/", "method": "PUT", "body": ["\ud800"]}, "body"),
+        ({"path": "/", "method": "PUT", "body": ["\ud800"]}, "body.0"),
         ({"path": "/", "method": "PUT", "body": {1, 2}}, "body"),
         ({"path": "/", "method": "PUT", "body": bytearray(b"{}")}, "body"),
         ({"path": "/", "method": "PUT", "body": "tea", "base64": 1}, "base64"),
@@ -275,6 +276,32 @@ def test_the_content_type_says_how_a_body_is_sent(
     call = Call.parse({"path": "/", "method": "PUT", **fields})
 
     assert (call.body, call.content_type) == (body, content_type)
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "value"),
+    [
+        ({"a": [1, {"when": datetime(2026, 1, 15, tzinfo=UTC)}]}, "body.a.1.when", "a Python datetime"),
+        ([float("nan")], "body.0", "nan"),
+        ({"a": {1, 2}}, "body.a", "a Python set"),
+        ({("a", "b"): 1}, "body", "an object with a name that is a Python tuple"),
+        ({"a": "cut \ud83d"}, "body.a", "text with a lone surrogate"),
+        ({"n": 10**5000}, "body.n", "an integer of too many digits"),
+        (datetime(2026, 1, 15, tzinfo=UTC), "body", "a Python datetime"),
+    ],
+)
+def test_the_error_says_where_a_body_is_no_json(body: object, field: str, value: str) -> None:
+    error = error_of({"path": "/", "method": "PUT", "body": body})
+
+    assert (error.field, error.value) == (field, value)
+
+
+def test_a_call_leaves_room_for_the_headers_that_are_added() -> None:
+    def event(size: int) -> dict[str, Any]:
+        return {"path": "/", "headers": {"X-A": "x" * (size - len("/X-A"))}}
+
+    assert Call.parse(event(7168))
+    assert error_of(event(7169)).allowed.startswith("at most 7168 bytes")
 
 
 def test_segments_may_contain_anything() -> None:

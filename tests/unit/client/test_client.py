@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from io import BytesIO, StringIO
 from typing import Any
 
 import pytest
@@ -14,12 +16,14 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cross_account_api import __version__
 from cross_account_api.call import Call
 from cross_account_api.client import Client
 from cross_account_api.errors import (
     ApiError,
     BadRequestError,
     CallError,
+    CertificateError,
     ConflictError,
     ConnectionFailedError,
     DeadlineError,
@@ -51,6 +55,7 @@ from tests.support.fakes import (
     unreachable,
 )
 
+NINES = b"9" * 5000
 ORDER = Call.parse({"method": "POST", "path": "/orders", "body": {"sku": "tea"}, "idempotency_key": "key-1"})
 
 
@@ -87,7 +92,7 @@ def test_a_response(client: Client, fake_api: FakeApi, monkeypatch: pytest.Monke
         "Authorization": request.headers["Authorization"],
         "Content-Type": "application/json",
         "Idempotency-Key": "key-1",
-        "User-Agent": "cross-account-api",
+        "User-Agent": f"cross-account-api/{__version__}",
         "X-Amzn-Trace-Id": "Root=1-69689f80-0f1e2d3c4b5a69788796a5b4;Sampled=1",
         "X-Correlation-Id": "message-7",
     }
@@ -148,12 +153,13 @@ def test_transient_failures_are_retried(
         (Reply(404), NotFoundError),
         (Reply(408), BadRequestError),
         (Reply(409), ConflictError),
+        (CertificateError("self-signed certificate"), CertificateError),
         (Reply(413), BadRequestError),
         (Reply(422), BadRequestError),
     ],
 )
 def test_permanent_failures_are_not_retried(
-    client: Client, fake_api: FakeApi, clock: FakeTime, reply: Reply, error_type: type[CallError]
+    client: Client, fake_api: FakeApi, clock: FakeTime, reply: Reply | Exception, error_type: type[CallError]
 ) -> None:
     fake_api.rest = reply
 
@@ -162,6 +168,45 @@ def test_permanent_failures_are_not_retried(
     assert type(error) is error_type
     assert len(fake_api.requests) == 1
     assert clock.pauses == []
+
+
+@pytest.mark.parametrize(
+    ("status", "action"), [(202, "challenge"), (405, "captcha"), (403, "block"), (200, "count-me-out"), (503, "block")]
+)
+def test_what_the_web_acl_stops_is_no_success_whatever_its_status(
+    client: Client, fake_api: FakeApi, clock: FakeTime, status: int, action: str
+) -> None:
+    fake_api.rest = Reply(status, b"", {"x-amzn-waf-action": action})
+
+    error = failure_of(client, clock)
+
+    assert type(error) is ForbiddenError
+    assert (error.status, error.code, error.detail, error.may_have_arrived) == (status, "WafAction", action, False)
+    assert "Account A: the stage's web ACL (AWS WAF)" in error.remedy
+    assert len(fake_api.requests) == 1
+
+
+def test_an_accepted_call_is_a_success(client: Client, fake_api: FakeApi) -> None:
+    fake_api.rest = Reply(202, b"")
+
+    assert client.get("/").status == 202
+
+
+def test_the_log_says_what_was_repeated_and_why_but_no_secret(
+    client: Client, fake_api: FakeApi, credentials: FakeCredentials, clock: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "cross_account_api")
+    fake_api.script = [Reply(503), refusal("ExpiredTokenException"), unreachable()]
+
+    client.get("/orders", query={"q": "hunter2"}, headers={"X-Token": "hunter2"})
+
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "cross_account_api"]
+    assert [level for level, _ in lines] == ["DEBUG", "INFO", "DEBUG", "INFO", "INFO", "INFO", "DEBUG"]
+    assert lines[0][1] == "GET /orders: attempt 1: 503"
+    assert re.fullmatch(r"GET /orders: The API answered 503 .*; attempt 2 in 0.5 s", lines[1][1])
+    assert lines[3][1] == "the session was refused (ExpiredTokenException) and is replaced"
+    assert re.fullmatch(r"GET /orders: No complete response .*; attempt 4 in 2.0 s", lines[5][1])
+    assert not [text for text in ("hunter2", "token-", "secret-", "AWS4") if text in caplog.text]
 
 
 def test_the_error_says_what_the_api_said(client: Client, fake_api: FakeApi, clock: FakeTime) -> None:
@@ -397,12 +442,26 @@ def test_a_possibly_revoked_session_is_replaced(
         (Reply(200, b"caf\xe9", {"Content-Type": "text/plain"}), "Y2Fm6Q=="),
         (Reply(200, b"tea", {"Content-Type": "text/plain; charset=idna"}), "dGVh"),
         (Reply(200, b"tea", {"Content-Type": "text/plain", "Content-Encoding": "br"}), "dGVh"),
+        (Reply(200, b'{"n": %b, "m": 7}' % NINES, {"Content-Type": "application/json"}), {"n": NINES.decode(), "m": 7}),
+        (Reply(200, b'{"a":1}\n', {"Content-Type": "application/jsonl"}), '{"a":1}\n'),
+        (Reply(200, b'{"a":1}\n', {"Content-Type": "application/x-ndjson"}), '{"a":1}\n'),
+        (Reply(200, b'{"a":1}', {"Content-Type": "application/x-amz-json-1.0"}), '{"a":1}'),
+        (Reply(200, b"e30.e30.", {"Content-Type": "application/jwt"}), "e30.e30."),
     ],
 )
 def test_a_body_is_what_its_content_type_says(client: Client, fake_api: FakeApi, reply: Reply, body: object) -> None:
     fake_api.rest = reply
 
     assert client.send(ORDER, deadline=float("inf")).body == body
+
+
+@pytest.mark.parametrize("body", [b'{"a":NaN}', b'{"a":', b"\xff", NINES])
+def test_whoever_wants_the_bytes_gets_them_whatever_they_are(client: Client, fake_api: FakeApi, body: bytes) -> None:
+    fake_api.rest = Reply(200, body, {"Content-Type": "application/json"})
+
+    answer = client.get("/", raw=True)
+
+    assert (answer.content, answer.body, answer.attempts) == (body, None, 1)
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
@@ -500,6 +559,51 @@ def test_the_session_of_a_client_may_sign_for_requests(client: Client, credentia
     assert isinstance(request.body, bytes)
     signed = Request("POST", str(request.url), request.body, dict(request.headers))
     assert is_signed(signed, credentials.session)
+
+
+@pytest.mark.parametrize(
+    ("options", "target"),
+    [
+        ({"url": "/a;b"}, "/a%3Bb"),
+        ({"url": "/a;b/c;d?x=1"}, "/a%3Bb/c%3Bd?x=1"),
+        ({"url": "/", "params": {"q": "a b"}}, "/?q=a%20b"),
+        ({"url": "/", "params": {"q": "a+b"}}, "/?q=a%2Bb"),
+        ({"url": "/?q=a+b#part"}, "/?q=a%20b"),
+        ({"url": "/", "headers": {"Date": "Wed, 21 Oct 2015 07:28:00 GMT"}}, "/"),
+        ({"url": "/", "headers": {"X-Amz-Date": "20151021T072800Z"}}, "/"),
+        ({"url": "/", "method": "PUT", "data": bytearray(b"tea")}, "/"),
+        ({"url": "/", "method": "PUT", "data": BytesIO(b"tea")}, "/"),
+        ({"url": "/", "method": "PUT", "data": StringIO("tea")}, "/"),
+        ({"url": "/", "method": "PUT", "data": {"a": "b c"}}, "/"),
+    ],
+)
+def test_odd_requests_of_one_s_own_are_signed_as_they_are_sent(
+    client: Client, credentials: FakeCredentials, options: dict[str, Any], target: str
+) -> None:
+    given = {"method": "GET", **options, "url": API_URL + options["url"]}
+
+    request = requests.Request(**given, auth=client.auth).prepare()
+
+    assert request.url == API_URL + target
+    assert "Date" not in request.headers
+    body = bytes(request.body) if isinstance(request.body, bytes | bytearray) else b""
+    signed = Request(str(request.method), str(request.url), body, {**request.headers})
+    assert is_signed(signed, credentials.session)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"data": (part for part in [b"x"])}, "body is a Python generator. Allowed: bytes, text or a file."),
+        ({"data": iter([b"x"])}, "body is a Python list_iterator."),
+        ({"url": f"{API_URL}/?q=Gr%FC%DFe"}, "url is a URL with a query in another encoding. Allowed: UTF-8."),
+        ({"headers": {"x-amz-meta": 'a "b c'}}, "request is what cannot be signed."),
+        ({"data": "tea", "headers": {"Content-Type": "text/plain; charset=none"}}, "request is what cannot be signed."),
+    ],
+)
+def test_requests_of_one_s_own_that_cannot_be_signed(client: Client, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidCallError, match=re.escape(message)):
+        requests.Request(**{"method": "PUT", "url": API_URL, "auth": client.auth, **options}).prepare()
 
 
 @pytest.mark.parametrize("url", ["https://example.com/", f"{API_URL}2/orders", "https://example.com/?x=" + API_URL])

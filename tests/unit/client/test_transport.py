@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import certifi
 import pytest
@@ -19,11 +21,12 @@ from cross_account_api.errors import (
     CertificateError,
     ConnectionFailedError,
     RedirectError,
+    ResponseError,
     ResponseTooLargeError,
     SettingsError,
 )
 from cross_account_api.transport import MAX_RESPONSE_BYTES, Connections, HttpResponse, Request, Timeout
-from tests.support.fakes import FakeApi, FakeCredentials
+from tests.support.fakes import FakeApi, FakeCredentials, FakeTime
 
 URL = "http://127.0.0.1:4566/v1"
 type Send = Callable[[bytes], None]
@@ -183,7 +186,7 @@ def test_a_body_in_another_encoding_than_declared_is_an_error(server: Server) ->
             False,
         ),
         (TimeoutError("timed out"), "ConnectTimeoutError: timed out", False),
-        (socket.gaierror(-2, "Name or service not known"), "NameResolutionError: ", False),
+        (socket.gaierror(-2, "Not known"), r"NameResolutionError of 127\.0\.0\.1: \[Errno -2\] Not known", False),
     ],
 )
 def test_a_failed_connection_names_its_first_cause_and_no_url(
@@ -200,6 +203,86 @@ def test_a_failed_connection_names_its_first_cause_and_no_url(
 
     assert caught.value.may_have_arrived is may_have_arrived
     assert "hunter2" not in str(caught.value)
+
+
+def test_the_host_that_cannot_be_resolved_may_be_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Not known")
+
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+    monkeypatch.setattr("urllib3.util.connection.create_connection", fail)
+    url = "https://api.example.com/v1"
+
+    with pytest.raises(ConnectionFailedError, match=r"of proxy\.example\.com: ") as caught:
+        Connections(url, 1).send(Request("GET", url), Timeout(connect=1, read=1, total=1))
+
+    assert not caught.value.may_have_arrived
+
+
+@pytest.mark.parametrize("value", ["hunter2\r", "hunter2 ☕"])
+def test_a_header_that_cannot_be_sent_is_an_error_of_a_call_and_not_shown(server: Server, value: str) -> None:
+    request = Request("GET", URL, headers={"X-Token": value})
+
+    with pytest.raises(ConnectionFailedError) as caught:
+        Connections(URL, 1).send(request, Timeout(connect=1, read=1, total=1))
+
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+    assert server.requests == []
+
+
+def test_whatever_else_goes_wrong_is_an_error_of_a_call(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("hunter2")
+
+    monkeypatch.setattr(urllib3.connection.HTTPConnection, "_new_conn", fail)
+
+    with pytest.raises(ConnectionFailedError, match="MemoryError") as caught:
+        get(Connections(URL, 1))
+
+    assert caught.value.may_have_arrived
+
+
+def test_a_body_that_ends_with_the_connection_is_told_as_what_it_is(server: Server) -> None:
+    server.speak = lambda send: send(b"HTTP/1.0 200 OK\r\n\r\ntea")
+    client = Client(URL, region="eu-west-1", credentials=FakeCredentials(FakeApi()), transport=Connections(URL, 1))
+
+    with pytest.raises(ResponseError, match="neither a Content-Length nor chunks") as caught:
+        client.get("/")
+
+    assert (caught.value.attempts, caught.value.may_have_arrived) == (1, True)
+    assert caught.value.remedy.startswith("Account A: the server, or a proxy")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_repeatable", "connections"),
+    [(59, True, 1), (61, True, 2), (4, False, 1), (6, False, 2), (3600, False, 2)],
+)
+@pytest.mark.parametrize("stopped", ["", "monotonic", "time"])
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    server: Server, seconds: float, is_repeatable: bool, connections: int, stopped: str
+) -> None:
+    """Either clock may stand still while a virtual machine does."""
+    clock = FakeTime()
+    kept = Connections(URL, 1, clock=clock)
+    get(kept)
+    if stopped:
+        setattr(clock, stopped, lambda now=clock.now: now)
+
+    clock.now += seconds
+    kept.send(Request("POST", URL, is_repeatable=is_repeatable), Timeout(connect=1, read=1, total=1))
+
+    assert server.connections == connections
+
+
+def test_a_call_that_must_not_be_repeated_says_so(server: Server) -> None:
+    clock = FakeTime()
+    options: dict[str, Any] = {"region": "eu-west-1", "credentials": FakeCredentials(FakeApi()), "clock": clock}
+    client = Client(URL, api_ignores_idempotency_keys=True, **options)
+    for method in ("GET", "GET", "POST", "PATCH"):
+        client.request(method, "/")
+        clock.now += 10
+
+    assert server.connections == 3
 
 
 def test_an_untrusted_certificate_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,6 +364,41 @@ def test_the_bundle_of_any_aws_sdk_is_used(monkeypatch: pytest.MonkeyPatch, tmp_
     assert len(pool.conn_kw["ssl_context"].get_ca_certs()) == 1
 
 
+@pytest.mark.parametrize(
+    ("variables", "argument"),
+    [
+        ({"REQUESTS_CA_BUNDLE": certifi.where()}, ""),
+        ({"REQUESTS_CA_BUNDLE": "/none", "AWS_CA_BUNDLE": certifi.where()}, ""),
+        ({"REQUESTS_CA_BUNDLE": "/none", "AWS_CA_BUNDLE": "/none"}, certifi.where()),
+    ],
+)
+def test_a_bundle_is_found_and_its_cas_judged_as_by_botocore(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], argument: str
+) -> None:
+    """Python 3.13 is strict, and refuses the CAs of many companies."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    context = Connections("https://api.example.com", 1, argument)._pool.conn_kw["ssl_context"]
+
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+
+
+def test_without_a_bundle_the_public_cas_are_judged_as_python_does() -> None:
+    flags = pool_of("https://api.example.com").conn_kw["ssl_context"].verify_flags
+
+    assert flags == ssl.create_default_context().verify_flags
+
+
+@pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
+def test_the_error_names_the_variable_of_the_bundle(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "/none")
+
+    with pytest.raises(SettingsError, match=f"{variable} is '/none'"):
+        Connections(URL, 1)
+
+
 def test_an_invalid_bundle_is_a_wrong_setting(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").touch()
 
@@ -330,7 +448,7 @@ def test_nothing_else_in_the_environment_matters(
 ) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing"))
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path / "missing"))
 
     get(Connections(URL, 1))
 

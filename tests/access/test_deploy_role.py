@@ -1,0 +1,288 @@
+"""How far a deployment reaches: proven for every action and resource, and refuted by a fault in any statement."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import z3
+from samtranslator.yaml_helper import yaml_parse
+
+from cross_account_access import deploy_role
+from cross_account_access.deploy_role import FILE, SETTINGS, Setting, setting
+from cross_account_access.fields import TRUE, all_of, any_of
+from cross_account_access.iam import identity_allows
+from cross_account_access.model import load
+from cross_account_access.properties import Claim, find, refutation
+from cross_account_access.report import properties_of
+from cross_account_access.request import Kind, Request
+from cross_account_access.templates import PROJECT, resolve_template, rules_of
+
+type Claims = Callable[[Setting], Iterator[Claim]]
+type Statement = dict[str, Any]
+
+TEMPLATE: dict[str, Any] = yaml_parse((PROJECT / FILE).read_text())
+ACCOUNT_A, ACCOUNT_B = (setting(TEMPLATE, **values) for values in SETTINGS.values())
+CLAIMS: dict[str, tuple[Claims, ...]] = {
+    "DeployRole trust": (deploy_role.trust_claims,),
+    "DeployRole identity": (deploy_role.rights_claims, deploy_role.reach_claims),
+    "Boundary": (deploy_role.boundary_claims,),
+    "SmokeTestRole trust": (deploy_role.trust_claims,),
+    "SmokeTestRole identity": (deploy_role.smoke_test_claims,),
+}
+
+
+def refuted(deployed: Setting, claims: tuple[Claims, ...]) -> str:
+    return next((found for make in claims for claim in make(deployed) if (found := refutation(claim))), "")
+
+
+def test_make_access_proves_every_property(tmp_path: Path) -> None:
+    model = load()
+    assert set(deploy_role.PROPERTIES) <= set(properties_of(model))
+    assert not set(deploy_role.PROPERTIES) & set(properties_of(replace(model, folder=tmp_path)))
+    for prop in deploy_role.PROPERTIES:
+        assert list(prop.violations(model)) == []
+
+
+@pytest.mark.parametrize("document", CLAIMS)
+def test_no_claim_is_vacuous(document: str) -> None:
+    for make in CLAIMS[document]:
+        claims = list(make(ACCOUNT_B))
+        assert any(find(claim, claim.allowed) for claim in claims)
+        assert all(find(claim, z3.Not(claim.allowed)) for claim in claims)
+        assert any(find(claim, claim.intended) for claim in claims)
+
+
+def test_every_policy_of_the_template_is_read() -> None:
+    assert set(CLAIMS) == set(ACCOUNT_B.policies)
+    text = (PROJECT / FILE).read_text()
+    read = {
+        statement["Sid"]
+        for deployed in (ACCOUNT_A, ACCOUNT_B)
+        for one in deployed.policies.values()
+        for statement in one
+    }
+    assert read | {"DenyWithoutTls"} == set(re.findall(r"Sid: (\w+)", text))
+
+
+def test_the_stack_s_api_can_be_made_and_changed() -> None:
+    """A new API has no tags yet; what is below an API has the API's."""
+    about = ("CreateApi", "ReadApis", "ManageApi", "TagApis")
+    statements = [one for one in ACCOUNT_A.policies["DeployRole identity"] if one["Sid"] in about]
+    request = Request(Kind.ROLE, {})
+    apis, tags = ACCOUNT_A.arns("apigateway:{region}::/restapis", "apigateway:{region}::/tags/*")
+    tag = request.key("aws:ResourceTag/aws:cloudformation:stack-name")
+    changes = request.action.like(*(f"apigateway:{verb}" for verb in ("delete", "get", "patch", "post", "put")))
+    needed = any_of(
+        all_of(request.action.like("apigateway:post", "apigateway:updaterestapipolicy"), request.resource.like(apis)),
+        all_of(changes, request.resource.like(f"{apis}/*"), tag.present, tag.like("orders-api")),
+        all_of(request.action.like("apigateway:get"), request.resource.like(f"{apis}/*", tags)),
+        all_of(request.action.like("apigateway:put", "apigateway:delete"), request.resource.like(tags)),
+    )
+    assert refutation(Claim(request, TRUE, identity_allows(request, statements), TRUE, needed)) == ""
+
+
+# --- Seeded faults in statements --------------------------------------------------------------------------------------
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def conditions(statement: Statement) -> Iterator[tuple[str, Statement]]:
+    for operator, block in statement.get("Condition", {}).items():
+        for key, values in block.items():
+
+            def written(new: str, value: Any, operator: str = operator, key: str = key) -> Statement:
+                wrong = copy.deepcopy(statement)
+                del wrong["Condition"][operator][key]
+                if new:
+                    wrong["Condition"].setdefault(new, {})[key] = value
+                return wrong
+
+            yield f"{key} dropped", written("", None)
+            if operator == "Null":
+                yield f"{key} turned round", written(operator, "false")
+                continue
+            yield f"{operator} {key} IfExists", written(f"{operator}IfExists", values)
+            yield (
+                f"{key} negated",
+                written(re.sub("^(String|Arn)(Not)?", lambda m: m[1] + ("" if m[2] else "Not"), operator), values),
+            )
+            if "Not" not in operator:
+                wild = [f"{value[: len(value) * 2 // 3]}*" for value in listed(values)]
+                yield f"{key} shortened", written(operator.replace("Equals", "Like"), wild)
+
+
+def actions(statement: Statement) -> Iterator[tuple[str, Statement]]:
+    own = listed(statement["Action"])
+    rest = {key: value for key, value in statement.items() if key != "Action"}
+    yield "NotAction", {**rest, "NotAction": own}
+    if statement["Effect"] == "Deny":
+        yield "only reading", {**statement, "Action": "iam:Get*"}
+        return
+    yield "every action", {**statement, "Action": "*"}
+    for service in sorted({action.partition(":")[0] for action in own}):
+        yield f"every action of {service}", {**statement, "Action": [*own, f"{service}:*"]}
+    for more in (
+        "iam:CreatePolicyVersion",
+        "iam:AttachRolePolicy",
+        "iam:DeleteRolePermissionsBoundary",
+        "sts:AssumeRole",
+    ):
+        if more not in own:
+            yield f"{more} as well", {**statement, "Action": [*own, more]}
+
+
+def resources(statement: Statement) -> Iterator[tuple[str, Statement]]:
+    own = listed(statement["Resource"])
+    if own == ["*"]:
+        return
+    rest = {key: value for key, value in statement.items() if key != "Resource"}
+    yield "NotResource", {**rest, "NotResource": own}
+    if statement["Effect"] == "Deny":
+        yield from ((f"without {arn}", {**statement, "Resource": [one for one in own if one != arn]}) for arn in own)
+        return
+    yield "every resource", {**statement, "Resource": "*"}
+    for arn in own:
+        *head, last = arn.split(":", 5)
+        # The resource's name up to each of its separators.
+        for end in (match.start() for match in re.finditer(r"(?<=\w)[-/:]|$", last)):
+            wider = ":".join([*head, f"{last[:end]}*"])
+            if not last.endswith("*") or end < len(last):
+                yield f"{last} as {last[:end]}*", {**statement, "Resource": [*own, wider]}
+
+
+def faults(document: str, deployed: Setting) -> Iterator[tuple[str, list[Statement]]]:
+    statements = deployed.policies[document]
+    denials = [statement for statement in statements if statement["Effect"] == "Deny"]
+    for index, statement in enumerate(statements):
+        changes = [*conditions(statement), *actions(statement)]
+        changes += [] if "trust" in document else [*resources(statement)]
+        for what, wrong in changes:
+            # An Allow that says too much does so whatever the others say, but for the denials.
+            alone = document == "DeployRole identity" and statement["Effect"] == "Allow"
+            whole = [*statements[:index], wrong, *statements[index + 1 :]]
+            yield f"{document}: {statement['Sid']}: {what}", [wrong, *denials] if alone else whole
+        if statement["Effect"] == "Deny" or document != "DeployRole identity":
+            yield f"{document}: {statement['Sid']}: left out", [*statements[:index], *statements[index + 1 :]]
+    added = {"Sid": "Added", "Effect": "Allow", "Action": "*"}
+    yield f"{document}: added", [*denials, added if "trust" in document else {**added, "Resource": "*"}]
+
+
+# What adds nothing, and why.
+HARMLESS = {
+    r".*every action of (apigateway|cloudwatch|scheduler)": "on the stack's own; none of them reads data",
+    r".*StringNotEquals .* IfExists": "a negated condition holds without the key anyway",
+    r".*DenyChangingItself: without .*-Boundary-.*": "no policy can be changed anyway",
+}
+
+
+@pytest.mark.parametrize("document", CLAIMS)
+def test_every_seeded_fault_is_refuted(document: str) -> None:
+    alive: list[str] = []
+    found = 0
+    for what, statements in faults(document, ACCOUNT_B):
+        wrong = replace(ACCOUNT_B, policies={**ACCOUNT_B.policies, document: statements})
+        if refuted(wrong, CLAIMS[document]):
+            found += 1
+        else:
+            alive.append(what)
+    assert found >= 10
+    assert [what for what in alive if not any(re.fullmatch(rule, what) for rule in HARMLESS)] == []
+
+
+# --- Faults in the template -------------------------------------------------------------------------------------------
+
+
+def edited(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    template = copy.deepcopy(TEMPLATE)
+    change(template["Resources"])
+    return template
+
+
+def trust(role: str, resources: dict[str, Any]) -> Statement:
+    (statement,) = resources[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    found: Statement = statement
+    return found
+
+
+SUBJECT = "token.actions.githubusercontent.com:sub"
+ROLE = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {}}}
+POLICY = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+TEMPLATE_FAULTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "one list for both roles": lambda resources: trust("SmokeTestRole", resources)["Condition"]["StringEquals"].update(
+        {SUBJECT: {"Ref": "Subjects"}}
+    ),
+    "whoever tests may deploy": lambda resources: trust("DeployRole", resources)["Condition"].pop("StringNotEquals"),
+    "another provider": lambda resources: trust("DeployRole", resources).update(
+        Principal={"Federated": "accounts.google.com"}
+    ),
+    "a person": lambda resources: trust("SmokeTestRole", resources).update(Principal={"AWS": "111111111111"}),
+    "a managed policy": lambda resources: resources["DeployRole"]["Properties"].update(
+        ManagedPolicyArns=["arn:aws:iam::aws:policy/AdministratorAccess"]
+    ),
+    "another role": lambda resources: resources.update(Other=ROLE),
+    "a policy for people": lambda resources: resources.update(
+        Other={"Type": "AWS::IAM::Policy", "Properties": {"Users": ["ann"], "PolicyDocument": POLICY}}
+    ),
+    "a policy for another role": lambda resources: resources.update(
+        Other={"Type": "AWS::IAM::Policy", "Properties": {"Roles": ["admin"], "PolicyDocument": POLICY}}
+    ),
+    "another managed policy": lambda resources: resources.update(
+        Other={"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": POLICY}}
+    ),
+    "the boundary as a policy": lambda resources: resources["Boundary"]["Properties"].update(Users=["ann"]),
+    "a resource of a kind that is not known": lambda resources: resources.update(Other={"Type": "AWS::Lambda::Url"}),
+    "a second policy for the role": lambda resources: resources.update(
+        Other={"Type": "AWS::IAM::Policy", "Properties": {"Roles": [{"Ref": "DeployRole"}], "PolicyDocument": POLICY}}
+    ),
+    "an inline policy for the role": lambda resources: resources["DeployRole"]["Properties"].update(
+        Policies=[{"PolicyName": "More", "PolicyDocument": POLICY}]
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", TEMPLATE_FAULTS)
+def test_a_fault_in_the_template_is_refuted(fault: str, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(json.dumps(edited(TEMPLATE_FAULTS[fault])))
+    model = replace(load(), folder=tmp_path)
+    assert any(list(prop.violations(model)) for prop in deploy_role.PROPERTIES)
+
+
+# --- The parameters ---------------------------------------------------------------------------------------------------
+
+A, B, C = (f"repo:owner/repo:environment:{name}" for name in "abc")
+
+
+@pytest.mark.parametrize(
+    ("subjects", "testers", "executor", "broken"),
+    [
+        ([A], [""], "", set()),
+        ([A], [C], "arn:aws:iam::111111111111:role/x", set()),
+        ([A, B], [B], "arn:aws:iam::111111111111:role/x", {"SmokeTestHasOtherSubjects"}),
+        ([A], [C], "", {"SmokeTestNeedsExecutorRole"}),
+    ],
+)
+def test_whoever_tests_is_not_among_those_who_deploy(
+    subjects: list[str], testers: list[str], executor: str, broken: set[str]
+) -> None:
+    values = {"Subjects": subjects, "SmokeTestSubjects": testers, "ExecutorRoleArn": executor}
+    assert {name for name, holds in rules_of(TEMPLATE, values).items() if not holds} == broken
+
+
+def test_the_audience_is_that_of_the_partition() -> None:
+    for partition, audience in (("aws", "sts.amazonaws.com"), ("aws-cn", "sts.amazonaws.com.cn")):
+        resources = resolve_template(
+            TEMPLATE, {**ACCOUNT_B.values, "OidcProviderArn": "", "AWS::Partition": partition}
+        )["Resources"]
+        assert resources["OidcProvider"]["Properties"]["ClientIdList"] == [audience]
+        for role in ("DeployRole", "SmokeTestRole"):
+            condition = trust(role, resources)["Condition"]["StringEquals"]
+            assert condition["token.actions.githubusercontent.com:aud"] == audience

@@ -1,0 +1,54 @@
+"""Makes calls, forks, and makes calls from all processes at once: `python -m tests.signing.forks API_URL ROLE`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from cross_account_api import CallError, Client, Timing
+from tests.support.aws.sts import EXTERNAL_ID
+
+CHILDREN, CALLS = 3, 40
+PATIENT = Timing(read=60, sts_connect=60, sts_read=60)
+"""A slow machine must not look like a lost connection."""
+
+
+def wrong_responses(client: Client, process: int) -> int:
+    """Return how many calls did not get their own response."""
+    wrong = 0
+    for number in range(CALLS):
+        path = f"/{process}/{number}"
+        try:
+            wrong += client.get(path).body != {"path": f"/v1{path}"}
+        except CallError:
+            wrong += 1
+    return wrong
+
+
+def work(client: Client, process: int, *, renewing: bool) -> int:
+    if renewing:
+        client._credentials.refresh(client._credentials.get_frozen_credentials(), expired=True)
+    return wrong_responses(client, process)
+
+
+def main(api_url: str, source: str) -> None:
+    is_role = source.startswith("arn:")
+    if is_role:
+        client = Client(
+            api_url, role_arn=source, external_id=EXTERNAL_ID, session_name="222222222222-x", timing=PATIENT
+        )
+    else:
+        client = Client(api_url, profile=source, timing=PATIENT)
+    wrong = wrong_responses(client, 0)
+    children = []
+    for process in range(1, CHILDREN + 1):
+        if (child := os.fork()) == 0:
+            os._exit(work(client, process, renewing=is_role))
+        children.append(child)
+    wrong += wrong_responses(client, 0)
+    wrong += sum(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
+    sys.exit(wrong)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,170 @@
+"""What `make` does in a copy of the project: what it locks and upgrades, and what it says where it cannot work."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cross_account_access.templates import PROJECT
+from tests.support import wheels
+
+FILES = (
+    "Makefile",
+    "pyproject.toml",
+    ".python-version",
+    *wheels.LOCKS,
+    "functions/*/handler.py",
+    "tests/access/*.json",
+)
+NEWER = {"certifi": "9999.0.0", "click": "9999.0.0"}
+# They know nothing of the templates' newer properties.
+OLD = {"aws-sam-cli": "1.138.0", "aws-sam-translator": "1.97.0", "cfn-lint": "1.34.2"}
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wheels.write(tmp_path_factory.mktemp("index"), NEWER | OLD)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    for path in (path for pattern in FILES for path in PROJECT.glob(pattern)):
+        copy = folder / path.relative_to(PROJECT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    return folder
+
+
+def make(project: Path, *arguments: str, path: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run make without what surrounds the tests: git's folder, another make, a package index."""
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GIT_", "MAKE", "MFLAGS", "UV_", "PIP_"))
+    }
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=project,
+        env=own
+        | {
+            "PATH": path or f"{Path(sys.executable).parent}:{own['PATH']}",
+            "GIT_CEILING_DIRECTORIES": str(project.parent),
+        }
+        | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def lock(project: Path, target: str, index: Path) -> subprocess.CompletedProcess[str]:
+    cache = str(project.parent / "cache")
+    return make(project, target, UV_CACHE_DIR=cache, UV_FIND_LINKS=str(index), UV_OFFLINE="1")
+
+
+def contents(project: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for pattern in wheels.LOCKS for path in project.glob(pattern)}
+
+
+def test_lock_pins_what_is_new_and_touches_nothing_else(project: Path, index: Path) -> None:
+    before = contents(project)
+    (project / "functions/tea").mkdir()
+    (project / "functions/tea/handler.py").touch()
+    groups = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(
+        groups.replace("[dependency-groups]\n", '[dependency-groups]\ntea = ["certifi"]\n')
+    )
+    done = lock(project, "lock", index)
+    assert done.returncode == 0, done.stdout
+    new = project / "functions/tea/requirements.txt"
+    assert contents(project) == before | {new: new.read_bytes()}
+    found = wheels.pinned(project)
+    assert found["functions/tea/requirements.txt"] == {"certifi": found["requirements-dev.txt"]["certifi"]}
+
+
+def test_upgrade_takes_the_newest(project: Path, index: Path) -> None:
+    done = lock(project, "upgrade", index)
+    assert done.returncode == 0, done.stdout
+    found = wheels.pinned(project)
+    assert {pins["certifi"] for pins in found.values() if "certifi" in pins} == {"9999.0.0"}
+    for name in ("requirements-dev.txt", ".github/requirements.txt"):
+        assert not OLD.items() & found[name].items()
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_no_upgrade_goes_back_to_what_does_not_know_the_templates(project: Path, name: str, tmp_path: Path) -> None:
+    """As the resolver would, if a newer package fits only an old one of these."""
+    (tmp_path / "index").mkdir()
+    index = wheels.write(tmp_path / "index", OLD, without=OLD)
+    before = contents(project)
+    groups = (project / "pyproject.toml").read_text()
+    for other in OLD.keys() - {name}:
+        groups = re.sub(rf'"{other}>=[^"]+"', f'"{other}"', groups)
+    (project / "pyproject.toml").write_text(groups)
+    done = lock(project, "upgrade", index)
+    assert done.returncode == 2
+    assert f"{name}>=" in done.stdout
+    assert contents(project) == before
+
+
+# --- uv where there is none -------------------------------------------------------------------------------------------
+
+
+def without_uv(folder: Path) -> str:
+    """A PATH with what make needs, and no uv."""
+    folder.mkdir()
+    for command in ("make", "bash", "sh", "sed", "cat", "env"):
+        (folder / command).symlink_to(str(shutil.which(command)))
+    (folder / "python3").symlink_to(sys.base_prefix + "/bin/python3")
+    return str(folder)
+
+
+@pytest.mark.parametrize("tampered", [False, True])
+def test_uv_is_installed_by_its_hash(project: Path, tmp_path: Path, tampered: bool) -> None:
+    index = tmp_path / "index"
+    index.mkdir()
+    lock = project / "requirements-dev.txt"
+    version = re.findall(r"^uv==(\S+)", lock.read_text(), re.M)[0]
+    uv = wheels.wheel(index, "uv", version, script="#!/bin/sh\n")
+    digest = hashlib.sha256(uv.read_bytes()).hexdigest()
+    lock.write_text(
+        re.sub(r"^(uv==.*\n)(.*\\\n)*(.*\n)", rf"\1    --hash=sha256:{digest}\n", lock.read_text(), flags=re.M)
+    )
+    if tampered:
+        wheels.wheel(index, "uv", version, script="#!/bin/sh\necho evil\n")
+    done = make(project, ".uv/bin/uv", path=without_uv(tmp_path / "bin"), PIP_NO_INDEX="1", PIP_FIND_LINKS=str(index))
+    assert (done.returncode == 0) is not tampered, done.stdout
+    assert (project / ".uv/bin/uv").exists() is not tampered
+    assert ("THESE PACKAGES DO NOT MATCH THE HASHES" in done.stdout) is tampered
+
+
+def test_a_python_that_cannot_be_had_is_named(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    uv = tmp_path / "bin/uv"
+    uv.write_text("#!/bin/sh\necho 'error: failed to download' >&2\nexit 2\n")
+    uv.chmod(0o755)
+    done = make(project, ".venv/.ready", path=f"{uv.parent}:{os.environ['PATH']}")
+    wanted = (PROJECT / ".python-version").read_text().strip()
+    assert done.returncode == 2
+    assert f"no Python {wanted}: install it, or let uv download it from GitHub" in done.stdout
+
+
+# --- A copy without history -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["check", "access-diff"])
+def test_a_copy_without_history_is_told_what_it_needs(project: Path, target: str) -> None:
+    done = make(project, target)
+    assert done.returncode == 2
+    assert "this needs a git repository with a commit: git init && git add --all && git commit" in done.stdout
+    assert not (project / ".venv").exists(), "said before anything is installed"
