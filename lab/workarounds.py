@@ -53,9 +53,10 @@ def complete_consumer(session: boto3.Session, outputs: Mapping[str, str]) -> Non
 def adapted_template(text: str, endpoint: str) -> str:
     """Return a template in the form that the emulator at an endpoint can deploy."""
     template: dict[str, Any] = yaml_parse(text)
-    template["Conditions"] = _adapted_condition(template["Conditions"])
+    if "Conditions" in template:
+        template["Conditions"] = _adapted_condition(template["Conditions"])
     # No DNS name leads to the emulator, so the API's id is in the path.
-    for output in template["Outputs"].values():
+    for output in template.get("Outputs", {}).values():
         if isinstance(url := output["Value"], dict) and "Fn::Sub" in url:
             local = rf"{endpoint}/_aws/execute-api/\1"
             url["Fn::Sub"] = re.sub(r"https://(\$\{\w+\})\.execute-api\.[^/]+", local, url["Fn::Sub"])
