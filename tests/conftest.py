@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.lab import Lab
-from lab.process import drop_aws_variables
+from cross_account_lab.lab import Lab
+from cross_account_lab.process import drop_aws_variables
 
 pytest_plugins = ["pytester", "tests.support.plugin"]
 

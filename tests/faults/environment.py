@@ -17,7 +17,7 @@ from io import BufferedRWPair
 from pathlib import Path
 from typing import Any
 
-from access.templates import PROJECT
+from cross_account_access.templates import PROJECT
 
 SPEEDUP = 10
 """By how much this suite shortens every duration that the caller and the templates set."""

@@ -90,7 +90,7 @@ def serve(connection: io.BufferedRWPair) -> None:
     os.environ.clear()
     os.environ.update(given["variables"])
     sys.stdout = io.StringIO()
-    handler: Any = importlib.import_module("caller.handler")
+    handler: Any = importlib.import_module("cross_account_caller.handler")
     clock = FastClock(speedup)
     allowance = min(_TLS_ALLOWANCE / speedup, 1)
     client = handler.create_client(

@@ -22,7 +22,7 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ReadTimeoutError
 from moto.core.models import botocore_stubber
 
-from access.templates import ACCOUNTS, resolved
+from cross_account_access.templates import ACCOUNTS, resolved
 from tests.faults.backend import STAGE, Backend, KilledError
 from tests.faults.environment import scaled
 from tests.support.aws.loopback import Response
