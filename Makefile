@@ -4,8 +4,9 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-# The project's own tools come first, for sub-processes too: SAM CLI builds with the python3.13 that it finds on PATH.
-export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.aws-cli-venv/bin:$(PATH)
+# The project's own tools come first, for sub-processes too: SAM CLI builds with the python3.13 that it finds on PATH. In a lab's
+# shell, its `sam` comes before them.
+export PATH := $(if $(LAB_BIN),$(LAB_BIN):)$(CURDIR)/.venv/bin:$(CURDIR)/.aws-cli-venv/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 # uv from PATH, else an own one in .uv, made with nothing but python3 and its venv module.
@@ -18,7 +19,7 @@ help: ## List the targets
 .uv/bin/uv:
 	@python3 -m venv .uv || { echo "python3 has no venv module: install uv (or Debian's python3-venv) and try again" >&2; exit 1; }
 	@sed -n '/^uv==/,/[^\]$$/p' requirements-dev.txt >.uv/requirements.txt
-	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .uv/requirements.txt
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --no-user --prefix= --require-hashes --requirement .uv/requirements.txt
 
 # $(call environment,folder,requirements): an environment that holds exactly the hashed requirements, bytecode included.
 define environment

@@ -57,7 +57,13 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--profile-{side}", help=f"AWS profile to read the policies of {what} with, instead of the template"
         )
-        parser.add_argument(f"--stack-{side}", help="name of that stack, by default the one in samconfig.toml")
+        several = "; repeat it for more than one" if side == "access" else ""
+        parser.add_argument(
+            f"--stack-{side}",
+            action="append",
+            metavar="NAME",
+            help=f"name of that stack, by default the one in samconfig.toml{several}",
+        )
     parser.add_argument("--output", type=Path, default=Path("build/access-report.html"), help="the page to write")
     diff = parser.add_subparsers(dest="command").add_parser("diff", help="compare two revisions of the templates")
     diff.add_argument("base", help="the older revision, as git names it")
@@ -68,13 +74,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(given: argparse.Namespace, console: Console) -> int:
-    stacks = {side: getattr(given, f"stack_{side}") or _stack_name(side) for side in _SIDES}
+    stacks = {side: getattr(given, f"stack_{side}") or [_stack_name(side)] for side in _SIDES}
     profiles = {side: name for side in _SIDES if (name := getattr(given, f"profile_{side}"))}
     sessions = {side: boto3.Session(profile_name=name) for side, name in profiles.items()}
-    models = {"deployed": deployed.read(sessions, stacks)} if sessions else variants()
-    found = report.examine(models, _facts(models, stacks))
+    models = _deployed(sessions, stacks) if sessions else variants()
+    found = report.examine(models, _facts(models, stacks), all_access_stacks=bool(sessions))
     report.write(found, console, given.output)
     return 0 if found.good else 1
+
+
+def _deployed(sessions: dict[Side, boto3.Session], stacks: dict[Side, list[str]]) -> dict[str, Model]:
+    """Read what is deployed: a model for each access stack, or one without any."""
+    one_each = {side: names[-1] for side, names in stacks.items()}
+    if "access" not in sessions:
+        return {"deployed": deployed.read(sessions, one_each)}
+    return {f"deployed, {name}": deployed.read(sessions, {**one_each, "access": name}) for name in stacks["access"]}
 
 
 def _diff(given: argparse.Namespace, console: Console) -> int:
@@ -93,9 +107,10 @@ def _diff(given: argparse.Namespace, console: Console) -> int:
     return 1 if any(change.gained for change in found) and not given.allow_gain else 0
 
 
-def _facts(models: dict[str, Model], stacks: dict[Side, str]) -> dict[str, str]:
+def _facts(models: dict[str, Model], stacks: dict[Side, list[str]]) -> dict[str, str]:
+    known = next(iter(models.values())).stacks
     return {
-        "Stacks": ", ".join(name for side, name in stacks.items() if side in next(iter(models.values())).stacks),
+        "Stacks": ", ".join(name for side, names in stacks.items() if side in known for name in names),
         "Revision": _revision(),
         "Parameters": ", ".join(models),
     }

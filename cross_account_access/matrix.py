@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from urllib.parse import quote
 
 from cross_account_access import access_stack, patterns
@@ -11,6 +12,7 @@ from cross_account_access.documents import Document, document
 from cross_account_access.model import Intent, Model, Role, Route
 
 STRANGER = "333333333333"
+"""An account that belongs to nobody, unless the model says otherwise: see `stranger`."""
 ASSUME = "Assume the role"
 # Name for the resource policy of an API with the access stack's guard.
 _GUARD = "guarded API resource"
@@ -70,6 +72,14 @@ def access_subject(model: Model) -> Subject | None:
     return Subject(model.access_role, asked, _GUARD, tuple(calls), accounts)
 
 
+def stranger(model: Model) -> str:
+    """Return the id of an account that owns no stack of the model and is in none of its lists of consumers."""
+    intents = [Intent.of(stack.parameters) for side, stack in model.stacks.items() if side != "b"]
+    known = {stack.account for stack in model.stacks.values()}
+    known |= {account for intent in intents for account in (*intent.consumers, *intent.suspended)}
+    return next(account for number in count(int(STRANGER)) if (account := f"{number:012}") not in known)
+
+
 def columns(of: Subject) -> list[str]:
     """Return the headings of the cells."""
     return [ASSUME, *(call for call, _, _ in of.calls)]
@@ -90,23 +100,25 @@ def documents(model: Model) -> dict[str, Document]:
 def rows(model: Model, of: Subject) -> Iterator[Row]:
     """Decide, for every kind of caller, whether it may assume the role and call each route."""
     a, b = of.accounts
+    other = stranger(model)
+    consumer = "account B" if b == model.accounts()[1] else f"account {b}"
     mine = (f"{of.role.name} identity",)
     known = documents(model)
     session = f"{b}-caller"
     right = {"sts:ExternalId": of.asked.external_ids[0], "sts:RoleSessionName": session}
     no_id = {name: value for name, value in right.items() if name != "sts:ExternalId"}
-    spoofed = {**right, "sts:RoleSessionName": f"{STRANGER}-caller"}
+    spoofed = {**right, "sts:RoleSessionName": f"{other}-caller"}
     with_mfa = {**right, "aws:MultiFactorAuthPresent": "true"}
     own, admin, invoker = ("may assume", "may invoke"), ("administrator",), ("may invoke",)
     callers: list[tuple[str, str, Principal, tuple[str, ...], Mapping[str, str]]] = [
-        ("The executor's session", "assumed by account B", session_of(of.role, session), mine, right),
-        ("A workload of account B", "before it assumes the role", role(b, "job"), own, right),
-        ("A workload of account B", "without the external id", role(b, "job"), own, no_id),
-        ("A workload of account B", f"posing as account {STRANGER}", role(b, "job"), own, spoofed),
-        ("A user of account B", "with MFA", user(b, "my-user"), own, with_mfa),
-        ("A user of account B", "without MFA", user(b, "my-user"), own, right),
-        ("Account B's root user", "", root(b), admin, with_mfa),
-        ("An administrator of another account", STRANGER, role(STRANGER, "admin"), admin, right),
+        ("The executor's session", f"assumed by {consumer}", session_of(of.role, session), mine, right),
+        (f"A workload of {consumer}", "before it assumes the role", role(b, "job"), own, right),
+        (f"A workload of {consumer}", "without the external id", role(b, "job"), own, no_id),
+        (f"A workload of {consumer}", f"posing as account {other}", role(b, "job"), own, spoofed),
+        (f"A user of {consumer}", "with MFA", user(b, "my-user"), own, with_mfa),
+        (f"A user of {consumer}", "without MFA", user(b, "my-user"), own, right),
+        (f"{consumer.capitalize()}'s root user", "", root(b), admin, with_mfa),
+        ("An administrator of another account", other, role(other, "admin"), admin, right),
         ("An administrator of account A", "the API's own account", role(a, "admin"), admin, right),
         ("A user of account A", "who may invoke every API", user(a, "ann"), invoker, with_mfa),
     ]
@@ -118,6 +130,24 @@ def rows(model: Model, of: Subject) -> Iterator[Row]:
                 (Case(principal, "execute-api:Invoke", arn, identity, of.policy), identity == mine and granted)
             )
         yield Row(who, situation, tuple(Cell(case, decide(case, known), expected) for case, expected in cases))
+
+
+def admitted_rows(model: Model, of: Subject) -> Iterator[Row]:
+    """Decide what sessions of the access stack's role may call, if account A's API admits it (MoreExecutorRoleIds)."""
+    access = access_subject(model)
+    if not access or access.role.role_id not in model.intent.more_role_ids:
+        return
+    known, consumer, identity = documents(model), access.accounts[1], (f"{access.role.name} identity",)
+    name = f"{consumer}-caller"
+    session = session_of(access.role, name)
+    right = {"sts:ExternalId": of.asked.external_ids[0], "sts:RoleSessionName": name}
+    granted = [patterns.glob(arn) for arn in access_stack.granted_arns(model)]
+    cases = [(Case(session, "sts:AssumeRole", of.role.arn, identity, f"{of.role.name} trust", right), False)]
+    for _, arn, _ in of.calls:
+        may = consumer in access.asked.admitted and any(patterns.matches(arn, pattern) for pattern in granted)
+        cases.append((Case(session, "execute-api:Invoke", arn, identity, of.policy), may))
+    cells = tuple(Cell(case, decide(case, known), expected) for case, expected in cases)
+    yield Row("The access stack's session", f"assumed by account {consumer}, {model.stacks['access'].source}", cells)
 
 
 def may_assume(principal: Principal, context: Mapping[str, str], asked: Intent) -> bool:

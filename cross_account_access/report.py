@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cross_account_access import access_stack, deploy_role
-from cross_account_access.matrix import Cell, Row, Subject, access_subject, columns, rows, subject
+from cross_account_access.matrix import Cell, Row, Subject, access_subject, admitted_rows, columns, rows, subject
 from cross_account_access.model import Model
 from cross_account_access.properties import PROPERTIES, Property, Verdict, prove
 
@@ -51,6 +51,7 @@ class Report:
     matrices: Sequence[Matrix]
     proofs: Sequence[Proof]
     variants: Sequence[str]  # deployments for which the properties were examined
+    access_models: Sequence[Model] = ()  # those whose access stack has a matrix
 
     @property
     def refuted(self) -> int:
@@ -87,13 +88,24 @@ class Report:
         return f"Access is NOT as it should be: {', '.join(problems)}."
 
 
-def examine(models: Mapping[str, Model], facts: Mapping[str, str]) -> Report:
-    """Decide the matrix for the first model and prove the properties for all, which differ only in parameters."""
+def examine(models: Mapping[str, Model], facts: Mapping[str, str], *, all_access_stacks: bool = False) -> Report:
+    """Decide the matrix for the first model and prove the properties for all.
+
+    The models differ only in parameters, or in their access stacks: then each of these is shown.
+    """
     first = next(iter(models.values()))
-    matrices = [_matrix("", first, subject(first))]
-    if other := access_subject(first):
-        matrices.append(_matrix("An access stack (template-access.yaml), for an API with its guard", first, other))
-    return Report(first, facts, matrices, [_proof(item, models) for item in properties_of(first)], list(models))
+    shown = [model for model in models.values() if all_access_stacks or model is first]
+    own = subject(first)
+    more = [row for model in shown for row in admitted_rows(model, own)]
+    matrices = [Matrix("", columns(own), [*rows(first, own), *more])]
+    for model in shown:
+        if other := access_subject(model):
+            source = (
+                "template-access.yaml" if model.stacks["access"].source == "template" else model.stacks["access"].source
+            )
+            matrices.append(_matrix(f"An access stack ({source}), for an API with its guard", model, other))
+    proofs = [_proof(item, models) for item in properties_of(first)]
+    return Report(first, facts, matrices, proofs, list(models), shown)
 
 
 def properties_of(model: Model) -> tuple[Property, ...]:
@@ -125,18 +137,20 @@ def heading(report: Report) -> dict[str, str]:
         "Account B": f"{b.account}, {b.source}",
         "API": f"{model.api_arn.rpartition(':')[2]}, stage {model.stage}, region {a.region}",
         "Executor role": model.executor.arn,
-        **_access_heading(model),
+        **_access_heading(report.access_models),
         **report.facts,
     }
 
 
-def _access_heading(model: Model) -> dict[str, str]:
-    if not model.access_role:
-        return {}
-    asked = access_stack.intent(model)
-    consumers = ", ".join(asked.admitted) or ", ".join((asked.organization, *asked.organization_paths))
-    source = f"{model.stacks['access'].source}, for {consumers}: {model.access_role.arn}"
-    return {"Access stack": source}
+def _access_heading(models: Sequence[Model]) -> dict[str, str]:
+    lines = {}
+    for number, model in enumerate(models, 1):
+        if model.access_role:
+            asked = access_stack.intent(model)
+            consumers = ", ".join(asked.admitted) or ", ".join((asked.organization, *asked.organization_paths))
+            label = "Access stack" if len(models) == 1 else f"Access stack {number}"
+            lines[label] = f"{model.stacks['access'].source}, for {consumers}: {model.access_role.arn}"
+    return lines
 
 
 def terminal(report: Report) -> RenderableType:

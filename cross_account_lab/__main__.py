@@ -18,7 +18,7 @@ from cross_account_lab.console import make_console, progress
 from cross_account_lab.containers import command as local
 from cross_account_lab.containers.substitute import RuntimeImageError
 from cross_account_lab.emulator import EmulatorError
-from cross_account_lab.lab import Lab
+from cross_account_lab.lab import STACK_NAMES, Lab
 from cross_account_lab.process import drop_aws_variables
 from cross_account_lab.sam import SamError
 from cross_account_lab.usage import ENV_FILE, environment_file, usage
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "local":
                 return 0 if local.run(console, options.event, options.sam_arguments) else 1
             case "replay":
-                moved = replay.run(options.env_file, options.consumer)
+                moved = replay.run(options.env_file, options.consumer, options.stack_name)
                 console.print(f"messages moved to CallQueue: {moved}")
     except (EmulatorError, replay.NoLabError, OSError, RuntimeImageError, SamError, json.JSONDecodeError) as error:
         console.print(f"[red]{type(error).__name__}[/]: ", end="")
@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     event.add_argument("sam_arguments", nargs="*", help="further arguments of sam local invoke, after --")
     replay = commands.add_parser("replay", help="move the failed calls of a running lab back to the queue")
     replay.add_argument("--consumer", choices=_CONSUMERS, default=ACCOUNT_B, help="default: %(default)s")
+    replay.add_argument("--stack-name", default=STACK_NAMES[ACCOUNT_B], help="default: %(default)s")
     for command in (serve, replay):
         command.add_argument("--env-file", type=Path, default=ENV_FILE, help="default: %(default)s")
     return parser

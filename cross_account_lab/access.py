@@ -2,9 +2,9 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -14,8 +14,11 @@ from botocore.exceptions import ClientError
 
 from cross_account_access.model import Route, load
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
-from cross_account_lab.lab import USER, Lab
+from cross_account_lab.lab import ACCESS, USER, Lab
 
+NO_ROLE = "no role"
+FAILED = "failed"
+_FAULT = 500
 _NOT_GRANTED = "AccessDeniedException"
 _SESSION_B = f"{ACCOUNT_IDS[ACCOUNT_B]}-{USER}"
 _SESSION_C = f"{ACCOUNT_IDS[ACCOUNT_C]}-{USER}"
@@ -23,28 +26,42 @@ _SESSION_C = f"{ACCOUNT_IDS[ACCOUNT_C]}-{USER}"
 
 @dataclass(frozen=True)
 class Outcome:
-    """A response's status, None without a session to sign with, and the error with which STS or API Gateway refused."""
+    """A response's status, and the error with which STS or API Gateway refused.
 
-    status: int | None
+    The status is `NO_ROLE` without a session to sign with, and `FAILED` if something else kept a response away.
+    """
+
+    status: int | str
     error: str = ""
+    detail: str = field(default="", compare=False)  # what a failed backend said
 
     def __str__(self) -> str:
-        return f"{self.status or 'no role'} {self.error}".strip()
+        return f"{self.status} {self.error}".strip()
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether the API answered 5xx."""
+        return isinstance(self.status, int) and self.status >= _FAULT
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A kind of caller; `refusal` is the outcome of its requests, None if it may call what the contract grants."""
+    """A kind of caller.
+
+    `refusal` is the outcome of its requests, None if it may call what the contract grants, or `only` one route of it.
+    """
 
     name: str
     refusal: Outcome | None
     attempt: Callable[[Route], Outcome]
+    only: Route | None = None
 
     def expected(self, route: Route) -> Outcome:
         """Return the outcome that the contract promises."""
         if self.refusal:
             return self.refusal
-        return Outcome(route.status) if route.promised else Outcome(403, _NOT_GRANTED)
+        granted = route.promised and self.only in {None, route}
+        return Outcome(route.status) if granted else Outcome(403, _NOT_GRANTED)
 
 
 type Observations = dict[Caller, dict[Route, Outcome]]
@@ -54,6 +71,19 @@ type Observations = dict[Caller, dict[Route, Outcome]]
 def routes() -> tuple[Route, ...]:
     """Return the API's routes."""
     return load().routes
+
+
+def least_route() -> Route:
+    """Return the one route that account C may call where account B may call all."""
+    return max(
+        filter(lambda route: route.promised, routes()), key=lambda route: (route.method == "GET", "{" not in route.path)
+    )
+
+
+def admit_fewer(lab: Lab) -> None:
+    """Let account C call one route, in a role of its own."""
+    route = least_route()
+    lab.grant(ACCOUNT_C, route.method + re.sub(r"\{\w+\}", "*", route.path))
 
 
 def as_expected(caller: Caller, route: Route, outcome: Outcome) -> bool:
@@ -78,7 +108,10 @@ def call_of(route: Route) -> dict[str, Any]:
 
 
 def observe(lab: Lab) -> Observations:
-    """Let every caller try every route, all callers at the same time; once in a lab, since it creates users."""
+    """Let every caller try every route, all callers at the same time; once in a lab, since it creates users.
+
+    Account C has been admitted by `admit_fewer`.
+    """
     me = lab.assume_executor(lab.user_key, _SESSION_B)
     everyone = _callers(lab, me)
     # Writes first, so that the other requests find what the examples name.
@@ -91,20 +124,36 @@ def observe(lab: Lab) -> Observations:
         return dict(zip(everyone, outcomes, strict=True))
 
 
+def outcome_of(invocation: Mapping[str, Any]) -> Outcome:
+    """Read the outcome from what CallerFunction returned; the emulator keeps the type of an error to itself."""
+    if "status" in invocation:
+        return Outcome(invocation["status"])
+    message = invocation["errorMessage"]
+    # The last one, since a call may be tried again until its time is up.
+    if answers := re.findall(r"The API answered ([0-9]{3})(?: (\w+))?", message):
+        status, error = answers[-1]
+        return Outcome(int(status), error, message)
+    if refusal := re.match(r"(?:Could not assume|No credentials from) \S+: (\w+)", message):
+        return Outcome(NO_ROLE, refusal[1])
+    return Outcome(FAILED, re.split("[:.]", message)[0])
+
+
 def _callers(lab: Lab, me: Credentials) -> list[Caller]:
     """Return all kinds of callers, legitimate ones first."""
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     admin = lab.user(ACCOUNT_A, "admin", everything)
     other = lab.user(ACCOUNT_B, "other-user")
     stranger = lab.user(ACCOUNT_C, "stranger", everything)
+    of_c = lab.user(ACCOUNT_C, USER, lab.may_assume_executor(ACCESS))
     mine, assume = lab.user_key, lab.assume_executor
+    fewer = assume(of_c, _SESSION_C, stack=ACCESS)
 
     def signing(credentials: Callable[[], Credentials | None]) -> Callable[[Route], Outcome]:
         def attempt(route: Route) -> Outcome:
             try:
                 who = credentials()
             except ClientError as error:
-                return Outcome(None, error.response["Error"]["Code"])
+                return Outcome(NO_ROLE, error.response["Error"]["Code"])
             return _outcome(lab, _signed(lab, route, who))
 
         return attempt
@@ -125,16 +174,13 @@ def _callers(lab: Lab, me: Credentials) -> list[Caller]:
         return _outcome(lab, request)
 
     def by_function(route: Route) -> Outcome:
-        response = lab.invoke(call_of(route))
-        if "status" in response:
-            return Outcome(response["status"])
-        refusal = re.match(r"The API answered ([0-9]{3}) (\w+)", response["errorMessage"])
-        return Outcome(int(refusal[1]), refusal[2]) if refusal else Outcome(None, response["errorType"])
+        return outcome_of(lab.invoke(call_of(route)))
 
-    no_session = Outcome(None, "AccessDenied")
+    no_session = Outcome(NO_ROLE, "AccessDenied")
     return [
         Caller("scheduled caller", None, by_function),
         Caller(USER, None, signing(lambda: me)),
+        Caller("C, fewer rights", None, signing(lambda: fewer), least_route()),
         Caller("other user of B", no_session, signing(lambda: assume(other, _SESSION_B))),
         Caller("user of C", no_session, signing(lambda: assume(stranger, _SESSION_C))),
         Caller("admin of A", Outcome(403, _NOT_GRANTED), signing(lambda: admin)),
@@ -153,4 +199,5 @@ def _signed(lab: Lab, route: Route, who: Credentials | None) -> AWSRequest:
 
 def _outcome(lab: Lab, request: AWSRequest) -> Outcome:
     response = lab.send(request)
-    return Outcome(response.status_code, response.headers.get("x-amzn-errortype", ""))
+    detail = response.text if response.status_code >= _FAULT else ""
+    return Outcome(response.status_code, response.headers.get("x-amzn-errortype", ""), detail)

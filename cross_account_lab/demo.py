@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cross_account_access.model import Route
-from cross_account_lab.access import Observations, Outcome, as_expected, call_of, observe, routes
-from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS
+from cross_account_lab.access import Observations, Outcome, admit_fewer, as_expected, call_of, observe, routes
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
 from cross_account_lab.console import progress
 from cross_account_lab.lab import STACK_NAMES, Lab
 
@@ -26,11 +26,12 @@ def run(console: Console) -> bool:
     """Show everything once, and return whether it was as expected."""
     started = time.monotonic()
     step = partial(progress, console)
-    consumer, provider = ACCOUNT_IDS[ACCOUNT_B], ACCOUNT_IDS[ACCOUNT_A]
-    console.print(f"\nAccount B ({consumer}) calls an API of account A ({provider}), and no one else may.\n")
+    a, b, c = (ACCOUNT_IDS[account] for account in (ACCOUNT_A, ACCOUNT_B, ACCOUNT_C))
+    console.print(f"\nAccount B ({b}) calls an API of account A ({a}), account C ({c}) one route of it.\n")
     scheduled = scheduled_route(routes())
     with Lab.start(deployed=False, step=step) as lab:
         lab.deploy(ACCOUNT_A)
+        admit_fewer(lab)
         parameters = {
             # Far enough ahead for account B's deployment to be complete by then.
             "ScheduleExpression": f"at({datetime.now(UTC) + timedelta(seconds=6):%Y-%m-%dT%H:%M:%S})",
@@ -43,6 +44,7 @@ def run(console: Console) -> bool:
             observing = pool.submit(observe, lab)
             line = _wait_for_scheduled_call(lab)
             observations = observing.result()
+            error = _backend_error(lab, observations)
         console.print()
         console.print(_deployed(lab, parameters))
     made = line.get("message") == "call succeeded"
@@ -60,6 +62,9 @@ def run(console: Console) -> bool:
     deviations = differences(observations)
     for deviation in deviations:
         console.print(f"[red]not as expected[/]: {deviation}")
+    if error:
+        console.print("[red]the backend's last error[/]: ", end="")
+        console.print(error, markup=False)
     cells = sum(map(len, observations.values()))
     seconds = time.monotonic() - started
     console.print(
@@ -105,11 +110,32 @@ def differences(observations: Observations) -> list[str]:
     ]
 
 
+def _backend_error(lab: Lab, observations: Observations) -> str:
+    """Return the last error that account A's functions logged, or else what the API said; empty without a 5xx."""
+    faults = [
+        outcome
+        for caller, outcomes in observations.items()
+        for route, outcome in outcomes.items()
+        if outcome.is_fault and not caller.expected(route).error
+    ]
+    if not faults:
+        return ""
+    session = lab.session(ACCOUNT_A)
+    functions, logs = session.client("lambda").list_functions()["Functions"], session.client("logs")
+    events = [
+        (event["timestamp"], event["message"].strip())
+        for function in functions
+        for event in logs.filter_log_events(logGroupName=function["LoggingConfig"]["LogGroup"])["events"]
+        if re.search(r"(Error|Exception)\b|\"level\": ?\"(ERROR|CRITICAL)", event["message"])
+    ]
+    # A traceback is several events of the same time. A function that did not start has logged nothing.
+    return sorted(events, key=lambda event: event[0])[-1][1] if events else faults[-1].detail
+
+
 def _cell(outcome: Outcome, *, good: bool) -> str:
-    shown = outcome.status or "no role"
     if not good:
-        return f"[bold red]! {shown}[/]"
-    return f"✗ {shown}" if outcome.error else f"[green]✓ {shown}[/]"
+        return f"[bold red]! {outcome.status}[/]"
+    return f"✗ {outcome.status}" if outcome.error else f"[green]✓ {outcome.status}[/]"
 
 
 def _deployed(lab: Lab, parameters: Mapping[str, str]) -> Table:

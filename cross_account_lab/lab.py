@@ -30,9 +30,10 @@ from cross_account_lab.accounts import (
 from cross_account_lab.emulator import CA_FILE, emulator
 from cross_account_lab.functions import example_path
 from cross_account_lab.iam import Statement, credentials, policy, trust_in
-from cross_account_lab.sam import Sam, setting
+from cross_account_lab.sam import Sam, override, setting, stack_outputs
 
 STACK_NAMES = {account: setting(account, "deploy", "stack_name") for account in (ACCOUNT_A, ACCOUNT_B)}
+ACCESS = "access"
 USER = "my-user"
 USER_PROFILE = "orders"
 
@@ -47,7 +48,7 @@ class Lab:
         config_file: AWS configuration with the profiles `account-a`, `account-b` and `account-c` (root users),
             `my-user`, and `orders`, which is `my-user` in the executor role.
         user_key: Access key of `my-user`, the IAM user of account B to whom its stack gives access.
-        outputs: Outputs of each deployed stack, by account.
+        outputs: Outputs of each deployed stack, by account; of the access stack, by `ACCESS`.
     """
 
     def __init__(self, folder: Path, endpoint: str, consumers: Sequence[str], project: Path, step: Step) -> None:
@@ -58,7 +59,7 @@ class Lab:
         self.config_file = folder / "aws-config"
         self.ca_file = folder / CA_FILE
         self.environment = environment(self.config_file, self.ca_file)
-        self.sam = Sam(folder / "sam", self.environment, project)
+        self.sam = Sam(folder / "sam", self.environment, endpoint, project)
         self.outputs: dict[str, dict[str, str]] = {}
         self._step = step
         self._example_path = example_path(project)
@@ -96,21 +97,36 @@ class Lab:
     @property
     def api_url(self) -> str:
         """Base URL of the API, including the stage."""
-        return workarounds.api_url(self.endpoint, self.outputs[ACCOUNT_A])
+        return self.outputs[ACCOUNT_A]["ApiUrl"]
 
     def deploy(self, account: str, **parameters: str) -> None:
         """Create or update an account's stack, as on AWS; `parameters` replace or supplement the lab's own."""
         given = self._provider_parameters() if account == ACCOUNT_A else self._consumer_parameters(account)
-        overrides = [_override(name, value) for name, value in (given | parameters).items()]
+        overrides = [override(name, value) for name, value in (given | parameters).items()]
         # Account B's section of samconfig.toml is that of every consumer.
         config_env = ACCOUNT_A if account == ACCOUNT_A else ACCOUNT_B
         with self._step(f"sam deploy --config-env {config_env} --profile {account}"):
             self.sam.run("deploy", config_env, "--profile", account, "--parameter-overrides", *overrides)
-            self.outputs[account] = stack_outputs(self.session(account), config_env)
+            self.outputs[account] = stack_outputs(self.session(account), STACK_NAMES[config_env])
             if account == ACCOUNT_A:
                 self._write_user_profiles()
             else:
                 workarounds.complete_consumer(self.session(account), self.outputs[account])
+
+    def grant(self, account: str, *methods: str) -> None:
+        """Give an account a role of its own for some methods of the API, given as `GET/orders`."""
+        api = f"{self.outputs[ACCOUNT_A]['ApiId']}/{self.api_url.rpartition('/')[2]}"
+        arns = [f"arn:aws:execute-api:{REGION}:{ACCOUNT_IDS[ACCOUNT_A]}:{api}/{method}" for method in methods]
+        asked = {
+            "ConsumerAccountIds": ACCOUNT_IDS[account],
+            "ExternalId": self.external_id,
+            "GrantedMethodArns": ",".join(arns),
+        }
+        overrides = [override(name, value) for name, value in workarounds.completed(asked).items()]
+        with self._step(f"sam deploy --config-env {ACCESS}"):
+            self.sam.run("deploy", ACCESS, "--parameter-overrides", *overrides)
+            self.outputs[ACCESS] = stack_outputs(self.session(ACCOUNT_A), setting(ACCESS, "deploy", "stack_name"))
+        self.deploy(ACCOUNT_A, MoreExecutorRoleIds=self.outputs[ACCESS]["ExecutorRoleId"])
 
     def session(self, who: str | Credentials) -> boto3.Session:
         """Make a boto3 session for a profile of `config_file`, or for the credentials of a user or a role session."""
@@ -133,19 +149,25 @@ class Lab:
         sts = self.session(account).client("sts")
         return credentials(sts.assume_role(RoleArn=role["Arn"], RoleSessionName=name))
 
-    def may_assume_executor(self) -> Statement:
-        """Return the policy statement that lets a principal assume the executor role."""
-        return {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": self.outputs[ACCOUNT_A]["ExecutorRoleArn"]}
+    def may_assume_executor(self, stack: str = ACCOUNT_A) -> Statement:
+        """Return the policy statement that lets a principal assume a stack's executor role."""
+        return {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": self.outputs[stack]["ExecutorRoleArn"]}
 
     def assume_executor(
-        self, who: Credentials, session_name: str, *, external_id: str | None = None, seconds: int = 3600
+        self,
+        who: Credentials,
+        session_name: str,
+        *,
+        stack: str = ACCOUNT_A,
+        external_id: str | None = None,
+        seconds: int = 3600,
     ) -> Credentials:
-        """Assume account A's executor role, by default with the lab's external id."""
+        """Assume a stack's executor role, by default that of account A's with the lab's external id."""
         # botocore refuses less than 900 seconds, as AWS does; the emulator accepts them.
         sts = self.session(who).client("sts", config=Config(parameter_validation=False))
         return credentials(
             sts.assume_role(
-                RoleArn=self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
+                RoleArn=self.outputs[stack]["ExecutorRoleArn"],
                 RoleSessionName=session_name,
                 ExternalId=self.external_id if external_id is None else external_id,
                 DurationSeconds=seconds,
@@ -186,7 +208,7 @@ class Lab:
         return {
             "ConsumerAccountIds": ",".join(ACCOUNT_IDS[consumer] for consumer in self.consumers),
             "ExternalId": self.external_id,
-            **workarounds.provider_parameters(self.consumers),
+            **workarounds.provider_parameters(map(ACCOUNT_IDS.__getitem__, self.consumers)),
         }
 
     def _consumer_parameters(self, account: str) -> dict[str, str]:
@@ -209,15 +231,3 @@ class Lab:
         }
         write_profile(self.config_file, USER, **self._location, **key)
         write_profile(self.config_file, USER_PROFILE, **self._location, **role)
-
-
-def stack_outputs(session: boto3.Session, config_env: str) -> dict[str, str]:
-    """Return the outputs of a deployed stack."""
-    [stack] = session.client("cloudformation").describe_stacks(StackName=STACK_NAMES[config_env])["Stacks"]
-    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-
-
-def _override(name: str, value: str) -> str:
-    """Quote any value of a parameter in the way that SAM CLI parses it."""
-    escaped = value.replace('"', '\\"')
-    return f'{name}="{escaped}"'

@@ -41,6 +41,15 @@ def drop_aws_variables(environment: MutableMapping[str, str]) -> None:
         del environment[name]
 
 
+def without_proxy(host: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return both spellings of `no_proxy` with one more host: tools disagree on which one counts."""
+    lists = {}
+    for name, other in (("no_proxy", "NO_PROXY"), ("NO_PROXY", "no_proxy")):
+        own = environment.get(name) or environment.get(other, "")
+        lists[name] = own if own == "*" else f"{host},{own}".removesuffix(",")
+    return lists
+
+
 def free_port(host: str) -> int:
     """Return a port of an IP address of this machine on which nothing listens."""
     with socket.socket() as listener:

@@ -14,6 +14,7 @@ from cross_account_access.project import PROJECT
 from cross_account_lab.accounts import ACCOUNT_B, REGION
 from cross_account_lab.functions import example_path
 from cross_account_lab.lab import STACK_NAMES, USER_PROFILE, Lab
+from cross_account_lab.shell import write_commands
 
 ENV_FILE = PROJECT / "build/lab.env"
 
@@ -41,6 +42,15 @@ deactivate_lab() {
 }
 """
 
+# Each spelling of `no_proxy` gets one more host, as in `without_proxy`.
+_PATH_AND_PROXIES = r"""export PATH="$LAB_BIN:$PATH"
+_lab_hosts=${NO_PROXY:-${no_proxy:-}}
+export no_proxy="${no_proxy:-$_lab_hosts}" NO_PROXY="$_lab_hosts"
+unset _lab_hosts
+[ "$NO_PROXY" = '*' ] || NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}"
+[ "$no_proxy" = '*' ] || no_proxy="127.0.0.1${no_proxy:+,$no_proxy}"
+"""
+
 
 @contextmanager
 def environment_file(lab: Lab, path: Path) -> Iterator[None]:
@@ -64,7 +74,8 @@ def environment_script(lab: Lab) -> str:
     # `requests` takes one file for all hosts: the authorities that the user trusts anyway, plus the lab's.
     users_own = Path(os.environ.get("REQUESTS_CA_BUNDLE", ""))
     trusted = users_own if users_own.is_file() else Path(certifi.where())
-    bundle = lab.folder / "ca-bundle.pem"
+    # Not ca-bundle.pem: the emulator writes a file of that name when it starts a function.
+    bundle = lab.folder / "trusted.pem"
     bundle.write_text(f"{trusted.read_text()}\n{lab.ca_file.read_text()}")
     variables = {
         **lab.environment,
@@ -75,13 +86,12 @@ def environment_script(lab: Lab) -> str:
         "REQUESTS_CA_BUNDLE": str(bundle),
         "SAM_CLI_TELEMETRY": "0",
         "API_URL": lab.api_url,
+        # The Makefile puts it in front of the project's own tools.
+        "LAB_BIN": str(write_commands(lab.folder, lab.endpoint, lab.sam.project)),
     }
     exports = [f"export {name}={quote(value)}" for name, value in variables.items()]
-    exports.append(f'export PATH={quote(str(Path(sys.executable).parent))}:"$PATH"')
-    # Tools that know both names prefer the second.
-    exports += [f'export {name}="127.0.0.1${{{name}:+,${name}}}"' for name in ("NO_PROXY", "no_proxy")]
     names = " ".join([*variables, "PATH", "NO_PROXY", "no_proxy"])
-    return "\n".join([_SAVE_AND_UNSET.replace("@names@", names), *exports, ""])
+    return "\n".join([_SAVE_AND_UNSET.replace("@names@", names), *exports, _PATH_AND_PROXIES])
 
 
 def usage(lab: Lab, env_file: Path) -> str:
@@ -89,7 +99,9 @@ def usage(lab: Lab, env_file: Path) -> str:
     path = example_path()
     call = json.dumps({"path": path})
     file = os.path.relpath(env_file)
-    replay = "python -m cross_account_lab replay" + ("" if env_file == ENV_FILE else f" --env-file {quote(file)}")
+    replay = f"{quote(os.path.relpath(sys.executable))} -m lab replay" + (
+        "" if env_file == ENV_FILE else f" --env-file {quote(file)}"
+    )
     lines = [
         "\nRunning until Ctrl-C. In another terminal (deactivate_lab undoes the first line):\n",
         f"  source {quote(file)}",

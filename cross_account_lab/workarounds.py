@@ -1,23 +1,22 @@
 """What the lab does because the emulator differs from AWS, so that the templates stay right for AWS."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
-from cross_account_lab.accounts import ACCOUNT_IDS
 from cross_account_lab.process import host_architecture
 
 
-def provider_parameters(consumers: Iterable[str]) -> dict[str, str]:
-    """Return the template parameters that account A's stack needs in the emulator."""
+def provider_parameters(consumer_ids: Iterable[str]) -> dict[str, str]:
+    """Return the template parameters that a stack with an executor role needs in the emulator."""
     return {
         # The functions run on this machine.
         "Architecture": host_architecture(),
         # The default is a policy variable, which never matches here. Literal patterns do not keep two consumers apart.
-        "ConsumerSessionName": ",".join(f"{ACCOUNT_IDS[consumer]}-*" for consumer in consumers),
+        "ConsumerSessionName": ",".join(f"{consumer}-*" for consumer in consumer_ids),
         # No session here has authenticated with MFA.
         "RequireMfaForUsers": "false",
     }
@@ -28,9 +27,14 @@ def consumer_parameters(url: str) -> dict[str, str]:
     return {"Architecture": host_architecture(), "ApiUrl": url}
 
 
-def api_url(endpoint: str, outputs: Mapping[str, str]) -> str:
-    """Return the API's URL, stage included: no DNS name leads to the emulator, so the API's id is in the path."""
-    return f"{endpoint}/_aws/execute-api/{outputs['ApiId']}{urlsplit(outputs['ApiUrl']).path}"
+def completed(given: Mapping[str, str]) -> dict[str, str]:
+    """Return what a user passes to a template, with what that needs in the emulator."""
+    needed: dict[str, str] = {}
+    if "ConsumerAccountIds" in given:
+        needed |= provider_parameters(filter(None, given["ConsumerAccountIds"].split(",")))
+    if "ApiUrl" in given:
+        needed |= consumer_parameters(given["ApiUrl"])
+    return needed | dict(given)
 
 
 def complete_consumer(session: boto3.Session, outputs: Mapping[str, str]) -> None:
@@ -46,10 +50,16 @@ def complete_consumer(session: boto3.Session, outputs: Mapping[str, str]) -> Non
     function.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency})
 
 
-def adapted_template(text: str) -> str:
-    """Return a template in the form that the emulator can deploy."""
+def adapted_template(text: str, endpoint: str) -> str:
+    """Return a template in the form that the emulator at an endpoint can deploy."""
     template: dict[str, Any] = yaml_parse(text)
-    template["Conditions"] = _adapted_condition(template["Conditions"])
+    if "Conditions" in template:
+        template["Conditions"] = _adapted_condition(template["Conditions"])
+    # No DNS name leads to the emulator, so the API's id is in the path.
+    for output in template.get("Outputs", {}).values():
+        if isinstance(url := output["Value"], dict) and "Fn::Sub" in url:
+            local = rf"{endpoint}/_aws/execute-api/\1"
+            url["Fn::Sub"] = re.sub(r"https://(\$\{\w+\})\.execute-api\.[^/]+", local, url["Fn::Sub"])
     for name, resource in list(template["Resources"].items()):
         if resource["Type"] == "AWS::Logs::QueryDefinition":  # not implemented
             del template["Resources"][name]

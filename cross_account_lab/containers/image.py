@@ -33,7 +33,8 @@ def docker_client() -> docker.DockerClient:
                 probe.connect(ENGINE.removeprefix("unix://"))
         return docker.from_env(timeout=120)  # seconds, which pulling an image can take
     except (OSError, DockerException) as error:
-        raise RuntimeImageError(f"no Docker engine at {ENGINE}: install or start one ({error})") from error
+        remedy = "install or start one, or set DOCKER_HOST to the socket of yours (Colima, Finch, Podman)"
+        raise RuntimeImageError(f"no Docker engine at {ENGINE} ({error}): {remedy}") from error
 
 
 def runtime_image(client: docker.DockerClient) -> RuntimeImage:

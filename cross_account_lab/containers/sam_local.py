@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from cross_account_lab.accounts import REGION
 from cross_account_lab.containers.lab import CA_FILE, HOST, ContainerLab, container_url
 from cross_account_lab.functions import Function
-from cross_account_lab.process import free_port, running, tail
+from cross_account_lab.process import free_port, running, tail, without_proxy
 from cross_account_lab.sam import SamError
 
 EXAMPLE_ROLE_ID = "AROAEXECUTOREXAMPLE1"
@@ -99,6 +99,7 @@ class SamLocal:
         # Variables of the shell would take precedence over those of the template.
         shell = {name: value for name, value in os.environ.items() if name not in declared and name[:4] != "AWS_"}
         return shell | {
+            **without_proxy(urlsplit(lab.endpoint).hostname or "", shell),
             "AWS_ACCESS_KEY_ID": session.access_key,
             "AWS_SECRET_ACCESS_KEY": session.secret_key,
             "AWS_SESSION_TOKEN": session.token or "",
@@ -107,7 +108,6 @@ class SamLocal:
             # SAM CLI calls GetCallerIdentity. AWS_ENDPOINT_URL would replace the one in the template.
             "AWS_ENDPOINT_URL_STS": lab.endpoint,
             "REQUESTS_CA_BUNDLE": str(lab.ca_file),
-            "NO_PROXY": urlsplit(lab.endpoint).hostname or "",
             "SAM_CLI_TELEMETRY": "0",
             # Seconds for a container to start: SAM CLI's 20 are too few for several at once on a busy machine.
             "SAM_CLI_CONTAINER_CONNECTION_TIMEOUT": str(_START_SECONDS),

@@ -15,7 +15,7 @@ from cross_account_access.model import load
 from cross_account_access.stack import ModelError
 from cross_account_access.templates import transformed
 from cross_account_lab import workarounds
-from cross_account_lab.accounts import ACCOUNT_B
+from cross_account_lab.accounts import ACCOUNT_B, ACCOUNT_IDS
 from tests.access import second_api
 from tests.access.test_properties import change_a, copied
 
@@ -134,7 +134,9 @@ def test_a_policy_that_nothing_would_judge_is_not_overlooked(change: Any, second
 def test_what_the_lab_asks_otherwise_changes_nothing_but_session_names_and_mfa() -> None:
     """What is proven of the defaults, and cannot be deployed in the lab, differs in these two conditions only."""
     asked = {
-        name: value for name, value in workarounds.provider_parameters([ACCOUNT_B]).items() if name in parameters()
+        name: value
+        for name, value in workarounds.provider_parameters([ACCOUNT_IDS[ACCOUNT_B]]).items()
+        if name in parameters()
     }
     lab, defaults = load(a=asked), load()
     assert [name for name in lab.documents if lab[name] != defaults[name]] == ["ExecutorRole trust"]

@@ -73,7 +73,7 @@ def test_without_a_substitute_the_image_must_be_pulled(
 
 def test_without_an_engine_it_says_where_it_looked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "ENGINE", "unix:///nonexistent/docker.sock")
-    with pytest.raises(RuntimeImageError, match=r"no Docker engine at unix:///nonexistent/docker\.sock"):
+    with pytest.raises(RuntimeImageError, match=r"no Docker engine at unix:///nonexistent/docker\.sock .*DOCKER_HOST"):
         docker_client()
 
 

@@ -16,7 +16,7 @@ _SCOPES = {
     "containers": re.compile("tests/containers/"),
     "foreign APIs": re.compile("tests/lab/foreign/"),
     "this API": re.compile("tests/lab/(orders/|test_(access|policies|smoke)[.])|tests/(contract|wheel)/"),
-    "the echo API": re.compile("tests/lab/test_(?!commands|emulator)"),
+    "the echo API": re.compile("tests/lab/test_(?!commands|documented|emulator)"),
 }
 """Tests that share what takes long to start run in one worker; all others are distributed by module."""
 

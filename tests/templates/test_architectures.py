@@ -95,8 +95,9 @@ class Functions:
             raise RuntimeError(made.stdout)
         return package, made.stdout
 
-    def build_offline(self, requirements: str, architecture: str | None) -> tuple[Path, str]:
-        return self.build(requirements, architecture, {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self._wheels)})
+    def build_offline(self, requirements: str, architecture: str | None, **settings: str) -> tuple[Path, str]:
+        offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self._wheels)}
+        return self.build(requirements, architecture, offline | settings)
 
 
 def _digest(text: str) -> str:
@@ -180,6 +181,20 @@ def test_a_wheel_with_another_hash_is_refused(functions: Functions) -> None:
     requirement = functions.publish("pure", "py3-none-any")
     with pytest.raises(RuntimeError, match="DO NOT MATCH THE HASHES"):
         functions.build_offline(re.sub("sha256:.{8}", "sha256:00000000", requirement), "arm64")
+
+
+@pytest.mark.parametrize("name", ["USER", "PREFIX", "ROOT", "TARGET", "REQUIRE_VIRTUALENV", "CONFIG_FILE"])
+def test_where_the_users_own_pip_installs_does_not_matter(functions: Functions, tmp_path: Path, name: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "pip.conf").write_text(f"[install]\nuser = true\nprefix = {elsewhere}\nroot = {elsewhere}\n")
+    values = {"USER": "1", "REQUIRE_VIRTUALENV": "1", "CONFIG_FILE": str(tmp_path / "pip.conf")}
+
+    package, _ = functions.build_offline(
+        functions.publish("pure", "py3-none-any"), "arm64", **{f"PIP_{name}": values.get(name, str(elsewhere))}
+    )
+
+    assert (package / "pure.py").exists()
+    assert not elsewhere.exists()
 
 
 @pytest.mark.parametrize("architecture", ["", "arm", "aarch64", "arm64 x86_64"])

@@ -189,7 +189,7 @@ class Foreign:
 
 def trust_parameters(*accounts: str) -> dict[str, str]:
     """Parameters that a trust policy needs in the lab, where no policy variable matches and there is no MFA."""
-    given = workarounds.provider_parameters(accounts)
+    given = workarounds.provider_parameters(map(ACCOUNT_IDS.__getitem__, accounts))
     return {name: given[name] for name in ("ConsumerSessionName", "RequireMfaForUsers")}
 
 

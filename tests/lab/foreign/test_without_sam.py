@@ -23,7 +23,9 @@ def test_the_aws_cli_deploys_the_rights(foreign: Foreign, tmp_path: Path) -> Non
     if not (AWS / "aws").exists():
         pytest.skip("`make .aws-cli-venv/.ready` installs the AWS CLI")
     lab, api = foreign.lab, foreign.http
-    (tmp_path / "template-access.yaml").write_text(adapted_template((PROJECT / "template-access.yaml").read_text()))
+    (tmp_path / "template-access.yaml").write_text(
+        adapted_template((PROJECT / "template-access.yaml").read_text(), lab.endpoint)
+    )
     [command] = re.findall(r"^aws cloudformation deploy(?:.*\\\n)*.*$", PAGE, re.M)
     arns = ",".join(api.arns("GET/items"))
     command = re.sub(r"GrantedMethodArns=\S+", f"GrantedMethodArns='{arns}'", command).replace(

@@ -12,7 +12,16 @@ from rich.console import Console
 from cross_account_access.contract import Example
 from cross_account_access.model import Route
 from cross_account_lab import demo
-from cross_account_lab.access import Caller, Observations, Outcome
+from cross_account_lab.access import (
+    FAILED,
+    NO_ROLE,
+    Caller,
+    Observations,
+    Outcome,
+    admit_fewer,
+    least_route,
+    outcome_of,
+)
 from cross_account_lab.accounts import ACCOUNT_B
 from cross_account_lab.lab import STACK_NAMES
 
@@ -37,7 +46,7 @@ POUR = route("DELETE", "/teas/{tea_id}", Example("/teas/7"), promised=False)
 ROUTES = (TEAS, BREW, POUR)
 REFUSED = Outcome(403, "AccessDeniedException")
 GRANTED = {TEAS: Outcome(200), BREW: Outcome(201), POUR: REFUSED}
-NO_SESSION = dict.fromkeys(ROUTES, Outcome(None, "AccessDenied"))
+NO_SESSION = dict.fromkeys(ROUTES, Outcome(NO_ROLE, "AccessDenied"))
 
 
 class FakeLogs:
@@ -52,14 +61,18 @@ class FakeLogs:
     def get_function_configuration(self, **_: str) -> dict[str, Any]:
         return {"LoggingConfig": {"LogGroup": "group"}}
 
+    def list_functions(self) -> dict[str, Any]:
+        return {"Functions": [self.get_function_configuration()]}
+
     def filter_log_events(self, **_: str) -> dict[str, Any]:
-        return {"events": [{"message": line} for line in self.lines]}
+        return {"events": [{"message": line, "timestamp": 1} for line in self.lines]}
 
 
 class FakeLab:
     """A lab that deploys nothing, with a caller that logs the given lines."""
 
     lines: tuple[str, ...] = ()
+    backend_lines: tuple[str, ...] = ()
     deployed: dict[str, dict[str, str]]
     api_url = "https://127.0.0.1:1/_aws/execute-api/abc/v1"
 
@@ -75,12 +88,15 @@ class FakeLab:
         self.outputs[account] = {"ExecutorRoleArn": "arn", "CallerFunctionName": "caller"}
         FakeLab.deployed[account] = parameters
 
-    def session(self, _: str) -> FakeLogs:
-        return FakeLogs(list(self.lines))
+    def grant(self, account: str, *methods: str) -> None:
+        FakeLab.deployed["access"] = {account: ", ".join(methods)}
+
+    def session(self, account: str) -> FakeLogs:
+        return FakeLogs(list(self.lines if account == ACCOUNT_B else self.backend_lines))
 
 
 def caller(name: str, refusal: Outcome | None = None) -> Caller:
-    return Caller(name, refusal, lambda _: Outcome(None))
+    return Caller(name, refusal, lambda _: Outcome(FAILED))
 
 
 def line(message: str = "call succeeded", **fields: Any) -> str:
@@ -100,6 +116,7 @@ def run(console: Console, monkeypatch: pytest.MonkeyPatch, observed: Observation
     monkeypatch.setattr(FakeLab, "deployed", {}, raising=False)
     monkeypatch.setattr(demo, "Lab", FakeLab)
     monkeypatch.setattr(demo, "routes", lambda: ROUTES)
+    monkeypatch.setattr("cross_account_lab.access.routes", lambda: ROUTES)
     monkeypatch.setattr(demo, "observe", lambda _: observed)
     monkeypatch.setattr(demo, "_SCHEDULE_SECONDS", 0.2)
     monkeypatch.setattr("time.sleep", lambda _: None)
@@ -121,10 +138,11 @@ def test_all_as_expected(console: Console, monkeypatch: pytest.MonkeyPatch) -> N
         "CallPath": "/teas",
         "CallBody": '{"leaf": "green"}',
     }
+    assert FakeLab.deployed["access"] == {"account-c": "GET/teas"}
 
 
 def test_a_difference_is_shown_and_fails(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    stranger = caller("stranger", Outcome(None, "AccessDenied"))
+    stranger = caller("stranger", Outcome(NO_ROLE, "AccessDenied"))
 
     good, output = run(console, monkeypatch, {stranger: NO_SESSION | {TEAS: Outcome(200)}}, line())
 
@@ -141,7 +159,7 @@ def test_a_difference_is_shown_and_fails(console: Console, monkeypatch: pytest.M
         (TEAS, Outcome(500)),
         (TEAS, Outcome(403)),
         (TEAS, Outcome(418)),
-        (TEAS, Outcome(None, "AccessDenied")),
+        (TEAS, Outcome(NO_ROLE, "AccessDenied")),
         (POUR, Outcome(200)),
         (POUR, Outcome(404)),
     ],
@@ -154,6 +172,65 @@ def test_what_the_contract_does_not_promise_is_a_difference(which: Route, outcom
 
 def test_a_documented_response_shows_that_a_call_is_granted() -> None:
     assert demo.differences({caller("me"): GRANTED | {TEAS: Outcome(404)}}) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "outcome"),
+    [
+        ("The API answered 502 (request id r). Account A: …", Outcome(502)),
+        ("The API answered 403 AccessDeniedException: no (request id r).", REFUSED),
+        (
+            "No time for attempt 4: … Last failure: ServerError: The API answered 502 InternalError (…)",
+            Outcome(502, "InternalError"),
+        ),
+        ("Could not assume arn:aws:iam::1:role/x: AccessDenied: no.", Outcome(NO_ROLE, "AccessDenied")),
+        ("No complete response from the API: reset.", Outcome(FAILED, "No complete response from the API")),
+        ("path is x. Allowed: y.", Outcome(FAILED, "path is x")),
+    ],
+)
+def test_a_failed_call_is_shown_as_what_happened(message: str, outcome: Outcome) -> None:
+    # In the lab, the type of every error is this one.
+    assert outcome_of({"errorType": "Runtime.HandlerError", "errorMessage": message}) == outcome
+    assert outcome_of({"status": 201}) == Outcome(201)
+
+
+def test_a_fault_of_the_backend_is_shown_with_its_last_error(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ('{"level": "ERROR"}', "[ERROR] ImportModuleError: no module [orders]", '{"level": "INFO", "errors": 0}')
+    monkeypatch.setattr(FakeLab, "backend_lines", lines)
+
+    good, output = run(console, monkeypatch, {caller("me"): GRANTED | {TEAS: Outcome(502)}}, line())
+
+    assert not good
+    assert "not as expected: me, GET /teas: 502 instead of 200" in output
+    assert "the backend's last error: [ERROR] ImportModuleError: no module [orders]\n" in output
+
+
+def test_a_backend_that_logs_nothing_is_shown_with_what_the_api_said(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = Outcome(502, detail="Worker init failed: [orders] has no handler")
+
+    _, output = run(console, monkeypatch, {caller("me"): GRANTED | {TEAS: fault}}, line())
+
+    assert "the backend's last error: Worker init failed: [orders] has no handler\n" in output
+
+
+@pytest.mark.parametrize("outcome", [Outcome(404), REFUSED, Outcome(FAILED, "No complete response from the API")])
+def test_without_a_fault_the_backends_log_is_not_asked(
+    outcome: Outcome, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeLab, "backend_lines", ("ValueError: handled",))
+
+    _, output = run(console, monkeypatch, {caller("me"): GRANTED | {TEAS: outcome}}, line())
+
+    assert "last error" not in output
+
+
+def test_a_consumer_with_fewer_rights_may_call_one_route() -> None:
+    fewer = Caller("C", None, lambda _: Outcome(FAILED), only=TEAS)
+
+    assert demo.differences({fewer: GRANTED | {BREW: REFUSED}}) == []
+    assert demo.differences({fewer: GRANTED}) == ["C, POST /teas: 201 instead of 403 AccessDeniedException"]
 
 
 @pytest.mark.parametrize("lines", [(), ("START",), (line(idempotency_key="by hand"),), (line(idempotency_key=None),)])
@@ -182,8 +259,22 @@ def test_the_scheduled_call_is_a_simple_post_or_else_a_get() -> None:
     assert demo.scheduled_route([limited, steeped, hidden, TEAS]) is TEAS
 
 
+def test_the_route_of_fewer_rights_is_a_get_without_parameters_or_else_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = route("GET", "/teas/{tea_id}")
+    hidden = route("GET", "/hidden", promised=False)
+
+    for candidates, least in (([BREW, one, hidden, TEAS], TEAS), ([BREW, hidden, one], one), ([hidden, BREW], BREW)):
+        monkeypatch.setattr("cross_account_lab.access.routes", lambda candidates=candidates: candidates)
+        assert least_route() is least
+
+    monkeypatch.setattr("cross_account_lab.access.routes", lambda: [one])
+    monkeypatch.setattr(FakeLab, "deployed", {}, raising=False)
+    admit_fewer(FakeLab())  # type: ignore[arg-type]
+    assert FakeLab.deployed["access"] == {"account-c": "GET/teas/*"}
+
+
 def test_every_cell_is_in_the_table(console: Console) -> None:
-    stranger = caller("stranger", Outcome(None, "AccessDenied"))
+    stranger = caller("stranger", Outcome(NO_ROLE, "AccessDenied"))
     console.print(demo.access_table({caller("me"): GRANTED, stranger: NO_SESSION}))
 
     assert isinstance(console.file, io.StringIO)

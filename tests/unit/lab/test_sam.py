@@ -19,7 +19,7 @@ def sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sam:
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script.parent / "python"))
     (tmp_path / "copy").mkdir()
-    return Sam(tmp_path / "copy", {"AWS_CONFIG_FILE": "the lab's"})
+    return Sam(tmp_path / "copy", {"AWS_CONFIG_FILE": "the lab's"}, "https://127.0.0.1:1")
 
 
 def test_builds_run_in_a_copy_of_the_sources(sam: Sam) -> None:
@@ -60,6 +60,31 @@ def test_the_users_own_aws_settings_stay_away(sam: Sam, monkeypatch: pytest.Monk
     assert "AWS_CONFIG_FILE=the lab's" in environment
     assert "PIP_INDEX_URL=https://pypi.example" in environment
     assert not [line for line in environment if line.startswith(("AWS_PROFILE=", "AWS_ACCESS_KEY_ID="))]
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "both"),
+    [
+        (None, None, ("127.0.0.1", "127.0.0.1")),
+        ("registry.example", None, ("127.0.0.1,registry.example",) * 2),
+        (None, "registry.example", ("127.0.0.1,registry.example",) * 2),
+        ("a.example", "b.example,c.example", ("127.0.0.1,a.example", "127.0.0.1,b.example,c.example")),
+        ("*", "", ("*", "*")),
+    ],
+)
+def test_hosts_without_a_proxy_stay_without(
+    sam: Sam, monkeypatch: pytest.MonkeyPatch, lower: str | None, upper: str | None, both: tuple[str, str]
+) -> None:
+    for name, value in (("no_proxy", lower), ("NO_PROXY", upper)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+
+    sam.run("deploy", "account-a")
+
+    environment = (sam.folder / "environment").read_text().splitlines()
+    assert f"no_proxy={both[0]}" in environment
+    assert f"NO_PROXY={both[1]}" in environment
 
 
 def test_a_failure_says_which_command_and_why(sam: Sam) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ USERS_OWN = {
     "AWS_PROFILE": 'it\'s "mine" $HOME\nand has two lines',
     "AWS_REGION": "",
     "NO_PROXY": "example.com",
+    "LAB_BIN": "of another lab",
     "SAM_CLI_TELEMETRY": "1",
 }
 SHELLS = [shell for shell in ("bash", "dash", "zsh") if shutil.which(shell)]
@@ -36,6 +38,7 @@ def lab(tmp_path: Path) -> Any:
         ca_file=folder / "ca.pem",
         endpoint="https://127.0.0.1:1",
         api_url="https://127.0.0.1:1/v1",
+        sam=SimpleNamespace(project=tmp_path),
         consumers=["account-b"],
         environment={"AWS_CONFIG_FILE": str(folder / "aws-config")},
     )
@@ -76,9 +79,34 @@ def test_the_file_replaces_the_users_settings(shell: str, lab: Any, env_file: Pa
     assert found["AWS_REGION"] == found["AWS_DEFAULT_REGION"] == "eu-west-1"
     assert found["API_URL"] == lab.api_url
     assert found["SAM_CLI_TELEMETRY"] == "0"
-    assert found["NO_PROXY"] == "127.0.0.1,example.com"
-    assert found["no_proxy"] == "127.0.0.1"
-    assert found["PATH"].endswith(":/usr/bin:/bin")
+    assert found["NO_PROXY"] == found["no_proxy"] == "127.0.0.1,example.com"
+    assert found["PATH"] == f"{found['LAB_BIN']}:/usr/bin:/bin"
+    # The user's own python stays first.
+    assert sorted(path.name for path in Path(found["LAB_BIN"]).iterdir()) == ["call-api", "sam"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("own", "both"),
+    [
+        ("unset NO_PROXY", ("127.0.0.1", "127.0.0.1")),
+        ("unset NO_PROXY; export no_proxy=a.example", ("127.0.0.1,a.example",) * 2),
+        ("export no_proxy=a.example", ("127.0.0.1,a.example", "127.0.0.1,example.com")),
+        ("export NO_PROXY='*'", ("*", "*")),
+    ],
+)
+def test_hosts_without_a_proxy_stay_without(
+    shell: str, own: str, both: tuple[str, str], lab: Any, env_file: Path
+) -> None:
+    with environment_file(lab, env_file):
+        found = variables(shell, own, f". '{env_file}'")
+
+    assert (found["no_proxy"], found["NO_PROXY"]) == both
+
+
+def test_no_file_of_the_lab_has_the_name_of_one_that_the_emulator_writes(lab: Any, env_file: Path) -> None:
+    with environment_file(lab, env_file):
+        assert variables("bash", f". '{env_file}'")["REQUESTS_CA_BUNDLE"] == str(lab.folder / "trusted.pem")
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -133,6 +161,5 @@ def test_the_usage_has_commands_for_each_consumer(lab: Any, env_file: Path) -> N
     for consumer in lab.consumers:
         assert f"sam remote invoke CallQueue --stack-name {STACK_NAMES[ACCOUNT_B]} --profile {consumer} --event" in text
         assert f"sam logs --stack-name {STACK_NAMES[ACCOUNT_B]} --profile {consumer}" in text
-        assert (
-            f"python -m cross_account_lab replay --env-file {os.path.relpath(env_file)} --consumer {consumer}" in text
-        )
+        replay = f"{os.path.relpath(sys.executable)} -m lab replay --env-file {os.path.relpath(env_file)}"
+        assert f"{replay} --consumer {consumer}" in text

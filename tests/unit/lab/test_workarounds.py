@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -8,15 +9,40 @@ from samcli.yamlhelper import yaml_parse
 from cross_account_access.templates import PROJECT, Side, source
 from cross_account_lab import workarounds
 
-OUTPUTS = {"ApiId": "abc123", "ApiUrl": "https://abc123.execute-api.eu-west-1.amazonaws.com/v2"}
+ENDPOINT = "https://127.0.0.1:1"
 
 
-def test_the_api_url_keeps_the_stage() -> None:
-    assert workarounds.api_url("https://127.0.0.1:1", OUTPUTS) == "https://127.0.0.1:1/_aws/execute-api/abc123/v2"
+def test_the_api_url_leads_to_the_emulator_and_keeps_the_stage() -> None:
+    before, after = source("a")["Outputs"], adapted("account-a")["Outputs"]
+    [api] = [name for name in source("a")["Resources"] if source("a")["Resources"][name]["Type"].endswith("::Api")]
+    assert after["ApiUrl"]["Value"] == {"Fn::Sub": f"{ENDPOINT}/_aws/execute-api/${{{api}}}/${{StageName}}"}
+    assert {**after, "ApiUrl": ""} == {**before, "ApiUrl": ""}
+    for stack, side in SIDES.items():
+        if side != "a":
+            assert adapted(stack)["Outputs"] == source(side)["Outputs"]
+
+
+@pytest.mark.parametrize(
+    ("given", "needed"),
+    [
+        ({"SuspendedConsumerIds": "222222222222"}, {}),
+        (
+            {"ConsumerAccountIds": "222222222222,333333333333", "Architecture": "arm64"},
+            {"ConsumerSessionName": "222222222222-*,333333333333-*", "RequireMfaForUsers": "false"},
+        ),
+        (
+            {"ConsumerAccountIds": "222222222222", "ConsumerSessionName": "222222222222-job", "Architecture": "arm64"},
+            {"RequireMfaForUsers": "false"},
+        ),
+        ({"ApiUrl": "https://127.0.0.1:1/v1", "Architecture": "x86_64"}, {}),
+    ],
+)
+def test_what_a_user_passes_is_completed_but_never_replaced(given: dict[str, str], needed: dict[str, str]) -> None:
+    assert workarounds.completed(given) == given | needed
 
 
 def test_session_names_are_bound_to_the_consumers_literally() -> None:
-    given = workarounds.provider_parameters(["account-b", "account-c"])
+    given = workarounds.provider_parameters(["222222222222", "333333333333"])
 
     assert given["ConsumerSessionName"] == "222222222222-*,333333333333-*"
     assert given["RequireMfaForUsers"] == "false"
@@ -34,35 +60,39 @@ def test_functions_are_built_for_this_machine(monkeypatch: pytest.MonkeyPatch, m
 
 
 def test_only_parameters_of_the_templates_are_given() -> None:
-    assert workarounds.provider_parameters(["account-b"]).keys() <= source("a")["Parameters"].keys()
+    assert workarounds.provider_parameters(["222222222222"]).keys() <= source("a")["Parameters"].keys()
     assert workarounds.consumer_parameters("url").keys() <= source("b")["Parameters"].keys()
 
 
-def adapted(side: str) -> dict[str, Any]:
-    text = (PROJECT / f"template-account-{side}.yaml").read_text()
-    template: dict[str, Any] = yaml_parse(workarounds.adapted_template(text))
+SIDES: dict[str, Side] = {"account-a": "a", "account-b": "b", "access": "access"}
+
+
+def adapted(stack: str) -> dict[str, Any]:
+    text = (PROJECT / f"template-{stack}.yaml").read_text()
+    template: dict[str, Any] = yaml_parse(workarounds.adapted_template(text, ENDPOINT))
     return template
 
 
-@pytest.mark.parametrize("side", ["a", "b"])
-def test_only_saved_queries_are_left_out_of_a_template(side: Side) -> None:
-    before, after = source(side)["Resources"], adapted(side)["Resources"]
+@pytest.mark.parametrize("stack", SIDES)
+def test_only_saved_queries_are_left_out_of_a_template(stack: str) -> None:
+    before, after = source(SIDES[stack])["Resources"], adapted(stack)["Resources"]
     left_out = {resource["Type"] for name, resource in before.items() if name not in after}
-    assert left_out == {"AWS::Logs::QueryDefinition"}
+    assert left_out <= {"AWS::Logs::QueryDefinition"}
     for name, resource in after.items():
         if resource["Type"] != "AWS::CloudWatch::Alarm":
             assert resource == before[name]
 
 
 def test_an_alarm_on_an_expression_watches_its_first_metric() -> None:
-    alarm = adapted("b")["Resources"]["FailedCallQueueAlarm"]["Properties"]
+    alarm = adapted("account-b")["Resources"]["FailedCallQueueAlarm"]["Properties"]
     assert "Metrics" not in alarm
     assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible")
     assert (alarm["Statistic"], alarm["Period"], alarm["Threshold"]) == ("Maximum", 300, 1)
 
 
 def test_conditions_ask_for_the_first_element_of_a_list() -> None:
-    assert adapted("b")["Conditions"]["HasApiUsers"] == {
+    assert adapted("account-b")["Conditions"]["HasApiUsers"] == {
         "Fn::Not": [{"Fn::Equals": [{"Fn::Select": [0, {"Ref": "ApiUserNames"}]}, ""]}]
     }
-    assert "Fn::Split" not in str(adapted("b")["Conditions"])
+    for stack in SIDES:
+        assert not re.search("Fn::(Split|Join)", str(adapted(stack)["Conditions"]))

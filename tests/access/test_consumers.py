@@ -1,0 +1,129 @@
+"""The report on several consumers: who is a stranger, whose row it is, and who may do less than another."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cross_account_access import matrix
+from cross_account_access.__main__ import main
+from cross_account_access.documents import document
+from cross_account_access.matrix import STRANGER, admitted_rows, stranger, subject
+from cross_account_access.model import Model, load
+from cross_account_access.report import examine, terminal
+from cross_account_access.templates import ACCOUNTS
+
+C = STRANGER
+GRANTED = next(route for route in load().routes if route.promised and "{" not in route.path)
+
+
+def model_of(consumer: str) -> Model:
+    """Account A's API with an access stack, whose role the API admits, for a consumer that may call one route."""
+    own = load()
+    access = {
+        "ConsumerAccountIds": [consumer],
+        "GrantedMethodArns": [f"{own.api_arn}/{own.stage}/{GRANTED.method}{GRANTED.path}"],
+    }
+    role = load(access=access).access_role
+    assert role
+    return load(a={"MoreExecutorRoleIds": [role.role_id]}, access=access)
+
+
+@pytest.mark.parametrize("side", ["a", "access"])
+@pytest.mark.parametrize("parameter", ["ConsumerAccountIds", "SuspendedConsumerIds"])
+def test_no_account_of_the_model_is_a_stranger(side: str, parameter: str) -> None:
+    given = {"ConsumerAccountIds": [ACCOUNTS["b"]], parameter: [ACCOUNTS["b"], C, "333333333334"]}
+    model = load(access=given) if side == "access" else load(a=given)
+
+    assert stranger(model) == "333333333335"
+    assert stranger(load()) == C
+    assert stranger(load(accounts={"a": ACCOUNTS["a"], "b": C})) == "333333333334"
+
+
+def test_a_consumer_is_no_intruder_and_its_rows_say_who_it_is() -> None:
+    model = model_of(C)
+    of = matrix.access_subject(model)
+    assert of
+
+    rows = list(matrix.rows(model, of))
+
+    assert [cell for row in rows for cell in row.cells if not cell.good] == []
+    names = [f"{row.who} ({row.situation})" for row in rows]
+    assert not [name for name in names if "ccount B" in name]
+    assert f"A workload of account {C} (posing as account 333333333334)" in names
+    assert "An administrator of another account (333333333334)" in names
+    assert f"Account {C}'s root user ()" in names
+
+
+def test_a_consumer_with_fewer_rights_is_beside_the_other_one() -> None:
+    model = model_of(C)
+    of = subject(model)
+    (row,) = admitted_rows(model, of)
+    allowed = [call for (call, _, _), cell in zip(of.calls, row.cells[1:], strict=True) if cell.decision.allowed]
+
+    assert allowed == [str(GRANTED)]
+    assert all(cell.good for cell in row.cells)
+    assert f"assumed by account {C}" in row.situation
+
+
+def test_a_role_that_the_api_does_not_admit_has_no_row() -> None:
+    model = load(access={"ConsumerAccountIds": [C]})
+
+    assert list(admitted_rows(model, subject(model))) == []
+
+
+def test_more_than_is_granted_is_wrong() -> None:
+    model = model_of(C)
+    wide = [{"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}]
+    role = model.access_role
+    assert role
+    wrong = model.with_document(f"{role.name} identity", document(wide))
+
+    (row,) = admitted_rows(wrong, subject(wrong))
+
+    assert [cell.decision.allowed for cell in row.cells[1:]] == [True] * len(subject(wrong).calls)
+    assert sum(not cell.good for cell in row.cells) == len(subject(wrong).calls) - 1
+
+
+def test_every_access_stack_is_in_the_report() -> None:
+    models = {"for B": model_of(ACCOUNTS["b"]), "for C": model_of(C)}
+
+    found = examine(models, {}, all_access_stacks=True)
+
+    assert found.good
+    own, *access = found.matrices
+    assert [row.situation.split(",")[0] for row in own.rows[-2:]] == [
+        f"assumed by account {ACCOUNTS['b']}",
+        f"assumed by account {C}",
+    ]
+    assert len(access) == 2
+    console = Console(width=200)
+    with console.capture() as printed:
+        console.print(terminal(found))
+    assert {"Access stack 1", "Access stack 2"} <= {line[:14] for line in printed.get().splitlines()}
+
+
+def test_the_command_reads_each_access_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = {"for-b": model_of(ACCOUNTS["b"]), "for-c": model_of(C)}
+    asked: list[dict[str, str]] = []
+
+    def read(_: object, stacks: dict[str, str]) -> Model:
+        asked.append(stacks)
+        return models[stacks["access"]]
+
+    monkeypatch.setattr("access.deployed.read", read)
+    (tmp_path / "config").write_text("[profile x]\nregion = eu-west-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    options = ["--profile-a", "x", "--profile-access", "x", "--stack-access", "for-b", "--stack-access", "for-c"]
+
+    assert main([*options, "--stack-a", "api", "--output", str(tmp_path / "page.html")]) == 0
+
+    assert [(stacks["a"], stacks["access"]) for stacks in asked] == [("api", "for-b"), ("api", "for-c")]
+    shown = capsys.readouterr().out
+    assert "for-b, for-c" in shown
+    assert len(re.findall("^The access stack's session", shown, re.MULTILINE)) == 2
