@@ -142,6 +142,7 @@ lock: | $(filter .uv/bin/uv,$(UV)) ## Pin, with hashes, the dependencies that ar
 	@for group in $(patsubst functions/%/handler.py,%,$(wildcard functions/*/handler.py)); do \
 		$(call compile,$$group,functions/$$group/requirements.txt,--constraints requirements-dev.txt); done
 	@$(call compile,build,requirements-build.txt,--constraints requirements-dev.txt)
+	@$(call compile,action,requirements-access.txt,--universal pyproject.toml --extra access --constraints requirements-dev.txt $(OWN))
 	@$(call compile,release,requirements-release.txt,--constraints requirements-dev.txt)
 	@$(call compile,project,cross_account_project/files/requirements.txt,--universal pyproject.toml functions/pyproject.toml --all-extras $(OWN) --constraints requirements-dev.txt)
 	@$(call compile,deploy,.github/requirements.txt,--constraints requirements-dev.txt)
