@@ -81,7 +81,7 @@ def _distribution(wheel: str) -> str:
 
 
 def _derive(path: str, *changes: Callable[[str], str]) -> str:
-    text = _source(path)
+    text = _source(path.removeprefix(".github/actions/access-diff/"))
     for change in changes:
         changed = change(text)
         if changed == text:
@@ -130,6 +130,18 @@ def _dashboard(text: str) -> str:
     return (text[:start] + head + "\n" + ",\n".join(kept) + text[end:]).replace('"x": 16, "y": 15', '"x": 8, "y": 15')
 
 
+# What the smoke test of a project is: the scheduled caller's own call, through the deployed function.
+_SMOKE_TEST = """\
+      - run: |
+          stack=(--stack-name orders-caller --query "Stacks[0].Outputs")
+          outputs=$(aws cloudformation describe-stacks --profile account-b "${stack[@]}")
+          name=$(jq -r '.[] | select(.OutputKey == "CallerFunctionName").OutputValue' <<<"$outputs")
+          call=(--payload fileb://events/direct-call.json response.json)
+          aws lambda invoke --profile account-b --function-name "$name" "${call[@]}" >result.json
+          cat response.json
+          jq -e 'has("FunctionError") | not' result.json
+"""
+
 # Our files and what is taken out of each; then "Orders" and "orders" are renamed.
 _DERIVED: dict[str, Iterable[Callable[[str], str]]] = {
     "template-account-a.yaml": (
@@ -153,7 +165,24 @@ _DERIVED: dict[str, Iterable[Callable[[str], str]]] = {
         _sub(r"--only-binary=:all: ", '\\g<0>--find-links "$(WHEELS)" '),
         _sub(r'(rm -rf "\$\(ARTIFACTS_DIR\)/bin")', r'\1 "$(ARTIFACTS_DIR)/call_api"'),
     ),
+    ".github/actions/access-diff/action.yml": (
+        _sub(r"\$TOOL/requirements-access\.txt", "$TOOL/../../../requirements.txt"),
+        _sub(r"--only-binary \":all:\"", '\\g<0> --find-links "$TOOL/../../../wheels"'),
+    ),
     ".github/requirements.txt": (),
+    ".github/workflows/deploy.yaml": (
+        _sub(r"sudo bash \.ci/run", "make check test access"),
+        _sub(r"^  # It needs the project's packages, .*\n", ""),
+        _sub(r"(?<=persist-credentials: false\n)      - run: make setup\n", ""),
+        _sub(r"^      - run: \.venv/bin/python -m pytest tests/deployed\n.*\n.*\n", _SMOKE_TEST.replace("\\", r"\\")),
+        _sub(r"docs/operations\.md says what the environments", "The environments"),
+        _sub(r"(?<=hold) \(variables, reviewers\) and how to make the roles", " variables and reviewers"),
+    ),
+    ".github/workflows/test.yaml": (
+        _sub(r"sudo bash \.ci/run", "make check test access"),
+        _sub(r"\./\.judge ", "./.judge/.github/actions/access-diff "),
+        _sub(r"\.ci \.github Makefile .*\)", ".github Makefile requirements.txt template-deploy-role.yaml wheels)"),
+    ),
     ".python-version": (),
     "template-account-b.yaml": (),
     "template-access.yaml": (),

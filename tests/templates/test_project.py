@@ -37,6 +37,7 @@ class Release:
             "README.md",
             "LICENSE",
             ".python-version",
+            "action.yml",
         )
         listed = ["git", "ls-files", "-z", *paths]
         sources = subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split("\0")
