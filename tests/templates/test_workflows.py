@@ -49,14 +49,22 @@ def test_actions_are_pinned_by_commit_and_the_versions_are_named(path: Path) -> 
     uses = re.findall(r"uses: (.*)", path.read_text())
     assert uses
     for action in uses:
-        assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+        own = action.startswith("./.judge ")
+        assert own or re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
 
 
-# What reads a pull request's label does not write; what writes its comment runs nothing of it.
-PULL_REQUESTS = {
-    "access-diff": {"contents": "read", "pull-requests": "read"},
+# Jobs that need more than to read, or less; what writes a comment or publishes runs nothing of the repository.
+OTHERS = {
     "access-comment": {"pull-requests": "write"},
+    "publish": {"id-token": "write"},
+    "attach": {"contents": "write"},
 }
+
+
+@pytest.mark.parametrize("name", ["publish", "attach"])
+def test_a_job_that_publishes_runs_nothing_of_the_repository(name: str) -> None:
+    steps = workflow(PROJECT / ".github/workflows/release.yaml")["jobs"][name]["steps"]
+    assert not [step for step in steps if "checkout" in step.get("uses", "") or "make" in step.get("run", "").split()]
 
 
 def test_the_job_that_writes_a_comment_checks_nothing_out() -> None:
@@ -72,7 +80,7 @@ def test_jobs_have_only_the_permissions_that_they_name(path: Path) -> None:
     for name, job in loaded["jobs"].items():
         # Only from an environment, whose reviewers and branches GitHub enforces.
         token = {"id-token": "write"} if "environment" in job else {}
-        expected = PULL_REQUESTS.get(name, {"contents": "read"} | token)
+        expected = OTHERS.get(name, {"contents": "read"} | token)
         assert job["permissions"] == expected, name
         assert job["timeout-minutes"] <= 45
 
@@ -214,142 +222,45 @@ def test_make_passes_its_arguments_on_as_the_shell_reads_them() -> None:
     }
 
 
-# --- The judge of a pull request --------------------------------------------------------------------------------------
+def test_a_pull_request_is_judged_by_the_base_s_action() -> None:
+    steps = workflow(PROJECT / ".github/workflows/test.yaml")["jobs"]["access-diff"]["steps"]
+    head, base, judge, changed = steps
 
-# Stands in for the tool: "more" in a template is a gain, "odd" is undecided, and "crash" is too much for it.
-JUDGE = """
-import subprocess, sys
-_, command, base, _, head, _, form = sys.argv
-assert (command, form) == ("diff", "markdown"), sys.argv
-old, new = (subprocess.check_output(["git", "show", f"{revision}:template"], text=True) for revision in (base, head))
-if "crash" in new:
-    raise KeyError("template")
-print(f"## Access: {old.strip()} -> {new.strip()}")
-sys.exit(2 if "odd" in new else 1 if "more" in new and "more" not in old else 0)
-"""
-BRIBED = "print('No change of access'); raise SystemExit(0)"
-MAKEFILE = """.venv/.ready:
-	mkdir -p .venv/bin
-	printf '#!/bin/sh\\nexec {python} "$$@"\\n' >.venv/bin/python
-	chmod +x .venv/bin/python
-"""
-LABELS = "#!/bin/sh\nprintf 'bug\\n%s\\n' \"$LABEL\"\n"
+    assert "ref" not in head["with"]
+    assert (base["with"]["ref"], base["with"]["path"]) == ("${{ github.event.pull_request.base.sha }}", ".judge")
+    assert judge["uses"] == "./.judge"
+    labelled = "contains(github.event.pull_request.labels.*.name, 'access-gain')"
+    assert judge["with"] == {"fail-on": f"${{{{ {labelled} && 'not-judged' || 'gained,not-judged' }}}}"}
+    assert changed["if"] == f"!cancelled() && !{labelled}"
 
 
-class PullRequest:
-    """A repository with a base and a pull request, on which the job's steps run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.repository, self.temporary = folder / "repository", folder / "temporary"
-        for made in (self.repository / "access", self.temporary, folder / "bin"):
-            made.mkdir(parents=True)
-        (folder / "bin/gh").write_text(LABELS)
-        (folder / "bin/gh").chmod(0o755)
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "MAKE", "MFLAGS"))
-        }
-        self.environment = inherited | {
-            "PATH": f"{folder}/bin:{os.environ['PATH']}",
-            "RUNNER_TEMP": str(self.temporary),
-            "GITHUB_OUTPUT": str(folder / "output"),
-            "GITHUB_STEP_SUMMARY": str(folder / "summary"),
-            "GITHUB_REPOSITORY": "owner/repo",
-            "NUMBER": "1",
-        }
-        self.git("init", "--quiet")
-        self.commit(
-            {
-                "template": "some",
-                "cross_account_access/__main__.py": JUDGE,
-                "Makefile": MAKEFILE.format(python=sys.executable),
-            }
-        )
-        self.environment["BASE"] = self.git("rev-parse", "HEAD").strip()
-
-    def git(self, *arguments: str) -> str:
+@pytest.mark.parametrize("name", ["cross_account_access/fields.py", "action.yml", "Makefile", ".github/x", "README.md"])
+def test_a_change_of_the_judge_needs_the_label(tmp_path: Path, name: str) -> None:
+    def git(*arguments: str) -> str:
         identity = ("-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false")
-        command = ["git", *identity, *arguments]
-        return subprocess.run(
-            command, cwd=self.repository, env=self.environment, check=True, capture_output=True, text=True
-        ).stdout
+        command = ["git", "-C", str(tmp_path), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    def commit(self, files: dict[str, str]) -> None:
-        for name, text in files.items():
-            (self.repository / name).write_text(text)
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--message", "change")
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "--message", "base")
+    base = git("rev-parse", "HEAD")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("changed")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "head")
+    script = workflow(PROJECT / ".github/workflows/test.yaml")["jobs"]["access-diff"]["steps"][-1]["run"]
 
-    def judged(self, label: str = "") -> tuple[int, str]:
-        """The exit code of the steps, which the job's is, and the report."""
-        for step in workflow(PROJECT / ".github/workflows/test.yaml")["jobs"]["access-diff"]["steps"]:
-            if "run" not in step:
-                continue
-            done = subprocess.run(
-                ["bash", "-e", "-c", step["run"]],
-                cwd=self.repository,
-                env=self.environment | {"LABEL": label},
-                check=False,
-                capture_output=True,
-                text=True,
-                timeout=60,
-            )
-            if done.returncode:
-                break
-        report = Path(self.environment["GITHUB_OUTPUT"]).read_text()
-        written = re.fullmatch(r"report<<(\w+)\n(.*)\1\n", report, re.S)
-        assert written
-        return done.returncode, written[2]
+    done = subprocess.run(
+        ["bash", "-e", "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"BASE": base},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
-
-@pytest.fixture
-def pull_request(tmp_path: Path) -> PullRequest:
-    return PullRequest(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("template", "unlabelled", "labelled", "report"),
-    [
-        ("some", 0, 0, "## Access: some -> some"),
-        ("more", 1, 0, "## Access: some -> more"),
-        ("odd", 2, 2, "## Access: some -> odd"),
-        ("crash", 2, 2, "Access was not compared"),
-    ],
-)
-@pytest.mark.parametrize("label", ["", "access-gain"])
-def test_the_label_lets_a_reported_gain_pass_and_nothing_else(
-    pull_request: PullRequest, template: str, unlabelled: int, labelled: int, report: str, label: str
-) -> None:
-    pull_request.commit({"template": template, "README": "changed"})
-    result, text = pull_request.judged(label)
-    assert result == (labelled if label else unlabelled)
-    assert text.startswith(report)
-    assert "changes what judges" not in text
-
-
-def test_the_pull_request_does_not_judge_itself(pull_request: PullRequest) -> None:
-    evil = MAKEFILE.format(python=sys.executable) + "\ttouch $(HOME)/evil\n"
-    pull_request.environment["HOME"] = str(pull_request.temporary)
-    pull_request.commit({"template": "more", "cross_account_access/__main__.py": BRIBED, "Makefile": evil})
-    result, text = pull_request.judged()
-    assert result == 1
-    assert text.startswith("## Access: some -> more")
-    assert text.endswith("```\nMakefile\naccess/__main__.py\n```\n")
-    assert not (pull_request.temporary / "evil").exists()
-
-
-@pytest.mark.parametrize(
-    "name", ["cross_account_access/fields.py", "Makefile", "template-deploy-role.yaml", ".ci", ".github"]
-)
-def test_a_change_of_the_judge_needs_the_label(pull_request: PullRequest, name: str) -> None:
-    pull_request.commit({name: "changed"})
-    result, text = pull_request.judged()
-    assert result == 1
-    assert f"changes what judges access, or deploys:**\n\n```\n{name}\n" in text
-
-
-def test_a_change_of_the_judge_passes_with_the_label(pull_request: PullRequest) -> None:
-    pull_request.commit({"Makefile": "changed"})
-    assert pull_request.judged("access-gain")[0] == 0
+    assert done.returncode == (0 if name == "README.md" else 1)
+    assert ("needs the label access-gain" in done.stdout) == (name != "README.md")
 
 
 def test_packages_of_the_oracle_run_no_scripts() -> None:

@@ -1,0 +1,192 @@
+"""The GitHub Action access-diff: its steps, run on pull requests of a scratch repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cross_account_access.project import PROJECT
+
+ACTION = yaml.safe_load((PROJECT / "action.yml").read_text())
+TEMPLATE = """
+Resources:
+  Jobs: {Type: AWS::SQS::Queue}
+  Policy:
+    Type: AWS::SQS::QueuePolicy
+    Properties:
+      Queues: [!Ref Jobs]
+      PolicyDocument:
+        Version: "2012-10-17"
+        Statement: [{Effect: Allow, Principal: {AWS: "222222222222"}, Action: sqs:SendMessage, Resource: "*"}]
+"""
+GAIN = TEMPLATE.replace("sqs:SendMessage", "[sqs:SendMessage, sqs:ReceiveMessage]")
+LOSS = TEMPLATE.replace("Effect: Allow", "Effect: Deny")
+NOTHING = TEMPLATE.replace("Resources:", "Description: of jobs\nResources:")
+UNKNOWN = TEMPLATE + "  More: {Type: Custom::Grant, Properties: {ServiceToken: arn, Who: everyone}}\n"
+# What a pull request would put in the tool's place.
+BRIBED = "print('No change of access'); raise SystemExit(0)"
+
+
+class PullRequest:
+    """A repository with a base and a head, and what the runner gives to the action's steps."""
+
+    def __init__(self, folder: Path) -> None:
+        self.repository, self.temporary = folder / "a repository", folder / "temporary"
+        (self.repository / "infra").mkdir(parents=True)
+        tool = self.temporary / "access-diff/bin"
+        tool.mkdir(parents=True)
+        # What the first two steps install; tests/wheel does so for real.
+        (tool / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        (tool / "python").chmod(0o755)
+        (folder / "bin").mkdir()
+        (folder / "bin/gh").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{folder}/gh; exit "${{GH_FAILS:-0}}"\n')
+        (folder / "bin/gh").chmod(0o755)
+        self.folder = folder
+        self.git("init", "--quiet")
+        self.commit({"infra/jobs.yaml": TEMPLATE})
+        self.base = self.git("rev-parse", "HEAD")
+
+    def git(self, *arguments: str) -> str:
+        identity = ("-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false")
+        command: list[str | Path] = ["git", "-C", self.repository, *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(self, files: dict[str, str]) -> None:
+        for name, text in files.items():
+            (self.repository / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.repository / name).write_text(text)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "change")
+
+    def judged(self, action_path: Path = PROJECT, **inputs: str) -> tuple[int, dict[str, str]]:
+        """Run the last step as GitHub does, and return its exit code and outputs."""
+        step = ACTION["runs"]["steps"][-1]
+        given = {name: str(value["default"]) for name, value in ACTION["inputs"].items()}
+        given |= {"base": self.base, "templates": "infra/jobs.yaml"}
+        given |= {name.replace("_", "-"): value for name, value in inputs.items()}
+        known = {f"inputs.{name}": value for name, value in given.items()} | {
+            "github.action_path": str(action_path),
+            "github.event.pull_request.number": "7",
+            "github.token": "token",
+        }
+        environment = {
+            name: re.sub(r"\$\{\{ (.+?) \}\}", lambda match: known[match[1]], value)
+            for name, value in step["env"].items()
+        }
+        output = self.folder / "output"
+        output.write_text("")
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            cwd=self.repository,
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "PYTHON"))},
+                **environment,
+                "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
+                "RUNNER_TEMP": str(self.temporary),
+                "GITHUB_OUTPUT": str(output),
+                "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
+                "GITHUB_REPOSITORY": "owner/repo",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        text = output.read_text()
+        written = re.fullmatch(r"verdict=(.+)\nsarif=(.+)\nreport<<(\w+)\n(.*)\3\n", text, re.S)
+        assert written, done.stderr
+        return done.returncode, {"verdict": written[1], "sarif": written[2], "report": written[4]}
+
+
+@pytest.fixture
+def pull_request(tmp_path: Path) -> PullRequest:
+    return PullRequest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("template", "verdict", "code", "said"),
+    [
+        (NOTHING, "none", 0, "No change of access"),
+        (LOSS, "none", 0, "sqs:SendMessage"),
+        (GAIN, "gained", 1, "sqs:ReceiveMessage"),
+        (UNKNOWN, "not-judged", 1, "Custom::Grant"),
+    ],
+    ids=["none", "loss", "gain", "unknown"],
+)
+def test_each_verdict_has_its_output_and_exit_code(
+    pull_request: PullRequest, template: str, verdict: str, code: int, said: str
+) -> None:
+    pull_request.commit({"infra/jobs.yaml": template})
+    result, outputs = pull_request.judged()
+
+    assert (result, outputs["verdict"]) == (code, verdict)
+    assert said in outputs["report"]
+    assert (pull_request.folder / "summary").read_text() == outputs["report"]
+    sarif: dict[str, Any] = json.loads(Path(outputs["sarif"]).read_text())
+    assert bool(sarif["runs"][0]["results"]) == (code == 1)
+
+
+def test_what_fails_the_step_is_the_user_s_choice(pull_request: PullRequest) -> None:
+    pull_request.commit({"infra/jobs.yaml": GAIN})
+
+    assert pull_request.judged(fail_on="not-judged")[0] == 0
+    assert pull_request.judged(fail_on="")[0] == 0
+    assert pull_request.judged(fail_on="gained")[0] == 1
+
+
+def test_a_type_may_be_accepted(pull_request: PullRequest) -> None:
+    pull_request.commit({"infra/jobs.yaml": UNKNOWN})
+
+    assert pull_request.judged(accept="Custom::Grant\n")[1]["verdict"] == "none"
+
+
+def test_a_comment_is_written_from_a_file_and_may_fail(
+    pull_request: PullRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GH_FAILS", "1")
+    result, _ = pull_request.judged(comment="true")
+
+    assert result == 0
+    assert "--body-file" in (pull_request.folder / "gh").read_text().splitlines()
+
+
+def test_the_pull_request_cannot_take_the_tool_s_place(pull_request: PullRequest) -> None:
+    names = ("cross_account_access/__main__.py", "cross_account_access/__init__.py", "yaml.py", "sitecustomize.py")
+    pull_request.commit({"infra/jobs.yaml": GAIN, **dict.fromkeys(names, BRIBED)})
+
+    assert pull_request.judged()[1]["verdict"] == "gained"
+
+
+def test_a_tool_that_fails_has_compared_nothing(pull_request: PullRequest, tmp_path: Path) -> None:
+    (tmp_path / "broken/cross_account_access").mkdir(parents=True)
+    (tmp_path / "broken/cross_account_access/__main__.py").write_text("raise SystemExit(1)")
+    code, outputs = pull_request.judged(action_path=tmp_path / "broken")
+
+    assert (code, outputs["verdict"]) == (1, "not-judged")
+    assert outputs["report"] == "Access was not compared: the tool failed.\n"
+
+
+@pytest.mark.parametrize("name", ["$(touch evil)", "`touch evil`", "a b", "-x", "--output=evil", "'; touch evil; '"])
+def test_names_reach_no_shell(pull_request: PullRequest, name: str) -> None:
+    pull_request.commit({f"infra/{name}.yaml": TEMPLATE})
+    pull_request.git("branch", "-m", "x$(touch${IFS}evil)")
+    pull_request.judged(templates=f"infra/{name}.yaml\n{name}\n")
+
+    assert [path.name for path in pull_request.folder.rglob("evil")] == []
+
+
+def test_no_input_is_pasted_into_a_script() -> None:
+    for step in ACTION["runs"]["steps"]:
+        assert "${{" not in step.get("run", "")
+
+
+def test_actions_are_pinned() -> None:
+    used = [step["uses"] for step in ACTION["runs"]["steps"] if "uses" in step]
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", name) for name in used)
