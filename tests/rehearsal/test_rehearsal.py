@@ -55,7 +55,7 @@ class Copy:
         paths = [str(self.folder / "functions"), str(self.folder), sysconfig.get_path("purelib")]
         (packages / "copy.pth").write_text("\n".join(paths))
 
-    def run(self, *command: str, check: bool = True, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, check: bool = True, timeout: float = 1800) -> subprocess.CompletedProcess[str]:
         # With CI, what the copy does not have (Node's packages) would fail instead of skip.
         own = ("PYTEST", "COV", "GIT", "CI")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(own)}

@@ -42,7 +42,7 @@ class Wire:
 
     def send(self, raw: bytes) -> tuple[int, str]:
         """Send bytes on a new connection; return status and error type of the response."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=120) as connection:
             connection.sendall(raw)
             connection.shutdown(socket.SHUT_WR)
             response = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
