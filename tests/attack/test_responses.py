@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import re
 import socket
@@ -395,23 +396,22 @@ def test_a_kept_tls_connection_has_nothing_for_the_next_call(tmp_path: Path) -> 
     ],
 )
 def test_a_head_that_drips_ends_in_time(
-    server: RawServer, connections: Connections, pieces: Parts, rest: bytes, monkeypatch: pytest.MonkeyPatch
+    connections: Connections, pieces: Parts, rest: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = FakeTime()
-    monkeypatch.setattr("time.monotonic", clock.monotonic)
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(120)
+    parts, seconds = iter([*pieces, rest]), itertools.count()
 
-    def drip(ours: socket.socket) -> None:
-        with suppress(OSError), ours:
-            ours.recv(65536)
-            for piece in pieces:
-                ours.sendall(piece)
-                clock.sleep(1)
-            ours.sendall(rest)
+    def tick() -> float:
+        ours.sendall(next(parts, b""))
+        return next(seconds)
 
-    server._serve = drip  # type: ignore[method-assign]
+    monkeypatch.setattr(urllib3.connection.HTTPConnection, "_new_conn", lambda _: theirs)
+    # Whenever the client looks at the clock, a second has passed, and another part has arrived.
+    monkeypatch.setattr("time.monotonic", tick)
 
-    with pytest.raises(ConnectionFailedError, match="longer than 30 s") as caught:
-        connections.send(Request("GET", URL), Timeout(connect=3, read=30, total=90))
+    with ours, theirs, pytest.raises(ConnectionFailedError, match="longer than 9 s") as caught:
+        connections.send(Request("GET", URL), Timeout(connect=3, read=9, total=90))
 
     assert "ApiTimeout" in caught.value.remedy
 

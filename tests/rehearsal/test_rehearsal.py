@@ -218,6 +218,15 @@ def test_the_tests_pass(copy: Copy) -> None:
     assert "error" not in copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only").stdout[-200:]
 
 
+def test_the_faults_seeded_into_another_template_are_judged_right(copy: Copy) -> None:
+    """These tests are slow, and count and classify what the template contains."""
+    chosen = (
+        "tests/access/test_properties.py::test_every_seeded_fault_refutes_a_property[second]",
+        "tests/access/test_diff.py::test_seeded_faults_have_the_label_that_follows_from_what_they_are",
+    )
+    assert "2 passed" in copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen).stdout
+
+
 # A fault in the copy's template, and what refutes it.
 FAULTS = {
     "a wildcard grant": (
