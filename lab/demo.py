@@ -19,7 +19,7 @@ from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
 from lab.console import progress
 from lab.lab import STACK_NAMES, Lab
 
-_SCHEDULE_SECONDS = 60.0
+_SCHEDULE_SECONDS = 300.0
 
 
 def run(console: Console) -> bool:

@@ -15,6 +15,7 @@ from lab import demo
 from lab.access import FAILED, NO_ROLE, Caller, Observations, Outcome, admit_fewer, least_route, outcome_of
 from lab.accounts import ACCOUNT_B
 from lab.lab import STACK_NAMES
+from tests.support.fakes import FakeTime
 
 
 def route(method: str, path: str, example: Example | None = None, *, promised: bool | None = True) -> Route:
@@ -109,8 +110,9 @@ def run(console: Console, monkeypatch: pytest.MonkeyPatch, observed: Observation
     monkeypatch.setattr(demo, "routes", lambda: ROUTES)
     monkeypatch.setattr("lab.access.routes", lambda: ROUTES)
     monkeypatch.setattr(demo, "observe", lambda _: observed)
-    monkeypatch.setattr(demo, "_SCHEDULE_SECONDS", 0.2)
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    clock = FakeTime()
+    monkeypatch.setattr("time.monotonic", clock.monotonic)
+    monkeypatch.setattr("time.sleep", clock.sleep)
     good = demo.run(console)
     assert isinstance(console.file, io.StringIO)
     return good, console.file.getvalue()
