@@ -19,7 +19,7 @@ from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_
 from cross_account_lab.console import progress
 from cross_account_lab.lab import STACK_NAMES, Lab
 
-_SCHEDULE_SECONDS = 60.0
+_SCHEDULE_SECONDS = 300.0
 
 
 def run(console: Console) -> bool:

@@ -76,7 +76,7 @@ def emulator(
     host: str = "127.0.0.1",
     settings: Mapping[str, str] = {},
     program: Path | None = None,
-    ready_seconds: float = 30.0,
+    ready_seconds: float = 300.0,
 ) -> Iterator[str]:
     """Run the emulator on a free port and yield its URL. It speaks TLS, as the queues' policies demand.
 
@@ -126,7 +126,7 @@ def emulator(
 
 
 def _is_ready(host: str, port: int, trust: ssl.SSLContext) -> bool:
-    with closing(HTTPSConnection(host, port, timeout=1, context=trust)) as connection, suppress(OSError, HTTPException):
+    with closing(HTTPSConnection(host, port, timeout=9, context=trust)) as connection, suppress(OSError, HTTPException):
         connection.request("GET", "/_ministack/ready")
         return connection.getresponse().status == 200
     return False

@@ -6,9 +6,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cross_account_lab.lab import Lab
 from cross_account_lab.process import drop_aws_variables
+
+# An example may take as long as it takes: a busy machine is no finding.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 pytest_plugins = ["pytester", "tests.support.plugin"]
 

@@ -26,7 +26,7 @@ EXAMPLE_ROLE_ID = "AROAEXECUTOREXAMPLE1"
 type Variants = Mapping[str, Mapping[str, Any]]
 """A function's properties that differ, by the logical id of the variant; `Environment` adds to the variables."""
 
-_START_SECONDS = 60
+_START_SECONDS = 600
 
 
 @dataclass(frozen=True)

@@ -165,8 +165,8 @@ def _principals(statement: Document, own: str) -> Iterator[tuple[str, Document]]
 
 def _actions(statement: Document) -> Iterator[tuple[str, Document]]:
     action = statement["Action"]
-    first = action[0] if isinstance(action, list) else action
-    service = first.split(":")[0]
+    actions = action if isinstance(action, list) else [action]
+    service = actions[0].split(":")[0]
     others = {key: value for key, value in statement.items() if key != "Action"}
     yield "NotAction", {**others, "NotAction": action}
     if statement["Effect"] == "Deny":
@@ -174,7 +174,7 @@ def _actions(statement: Document) -> Iterator[tuple[str, Document]]:
         return
     yield "every action of the service", {**others, "Action": f"{service}:*"}
     yield "every action", {**others, "Action": "*"}
-    yield "one action more", {**others, "Action": [first, f"{service}:TagResource"]}
+    yield "one action more", {**others, "Action": [*actions, f"{service}:TagResource"]}
     if isinstance(action, list):
         yield "one action less", {**others, "Action": action[:-1]}
 

@@ -78,7 +78,7 @@ def simulate(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[b
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=300,
+        timeout=600,
     )
     decisions: list[bool | None] = json.loads(answer.stdout)
     return decisions

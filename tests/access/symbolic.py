@@ -128,7 +128,7 @@ def _one(kind: str, argument: Any) -> Any:
 def find_outside(pattern: str, other: str) -> str:
     """Find a text that one AllowedPattern accepts and another does not; empty if there is none."""
     text, solver = z3.String("text"), z3.Solver()
-    solver.set(timeout=20_000)
+    solver.set(timeout=600_000)
     solver.add(z3.InRe(text, regex(pattern)), z3.Not(z3.InRe(text, regex(other))))
     answer = solver.check()
     if answer == z3.unknown:

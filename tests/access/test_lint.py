@@ -72,7 +72,7 @@ def test_cfn_lint_would_find_something(tmp_path: Path) -> None:
 
 def cfn_lint(template: Path) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("cfn-lint")
-    return subprocess.run([program, template], stdout=subprocess.PIPE, text=True, check=False, timeout=120)
+    return subprocess.run([program, template], stdout=subprocess.PIPE, text=True, check=False, timeout=600)
 
 
 def test_the_linter_finds_nothing_but_what_is_accepted(model: Model, services: Path, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def lint(documents: Iterable[tuple[str, Document]], services: Path, folder: Path
             stdout=subprocess.PIPE,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
         )
         for result in json.loads(answer.stdout)["results"]:
             name = f"{Path(result['policy_file']).stem} {path.name}"

@@ -92,7 +92,7 @@ def test_every_seeded_fault_refutes_a_property(api: str, second: Path) -> None:
             else:
                 alive.add(fault.name)
     assert sorted(name for name in alive if not any(re.fullmatch(rule, name) for rule in UNREFUTED)) == []
-    assert len(refuted) > (300 if api == "orders" else 150)
+    assert len(refuted) > len(alive) > 0, "most faults are refuted, in a template of any size"
     if api == "orders":
         unused = {rule for rule in UNREFUTED if not any(re.fullmatch(rule, name) for name in alive)}
         assert {rule for rule in unused if "table" not in rule} == set(), "not every API has indexes"

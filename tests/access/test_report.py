@@ -57,7 +57,7 @@ def seen(page: Path, node: None, chromium: str) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=120,
+        timeout=600,
     )
     found: dict[str, Any] = json.loads(answer.stdout)
     return found
@@ -163,7 +163,7 @@ def test_the_command_writes_the_page_without_anybody_elses_warnings(tmp_path: Pa
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Access is as the contract says")

@@ -54,7 +54,7 @@ def test_the_server_refuses_requests_changed_after_signing(server: Server) -> No
 
     auth = AWS4Auth(ACCESS_KEY, SECRET_KEY, REGION, "execute-api", session_token=TOKEN)
     with Tampering() as session:
-        assert session.get(f"{server.api_url}/verified", auth=auth, timeout=5).status_code == 403
+        assert session.get(f"{server.api_url}/verified", auth=auth, timeout=120).status_code == 403
 
 
 def test_a_session_is_requested_once_and_counted(server: Server) -> None:

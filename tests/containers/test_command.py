@@ -70,7 +70,7 @@ def test_without_an_event_warm_containers_follow_every_build(
         with requests.Session() as http:
             http.trust_env = False
             caller, backend = (
-                http.post(urls[function], json=events[function], timeout=60).json()
+                http.post(urls[function], json=events[function], timeout=600).json()
                 for function in (CALLER.name, BACKEND.name)
             )
         responses.append((caller["status"], backend["statusCode"]))
@@ -110,6 +110,6 @@ def test_start_api_does_not_authorize_so_the_backend_refuses(
     variants = {BACKEND.name: {"Environment": sam_local.example_variables(BACKEND), "Events": events}}
     with sam_local.serve("start-api", BACKEND, variants) as url, requests.Session() as http:
         http.trust_env = False
-        answer = http.get(f"{url}{GET.example.path}", timeout=60)
+        answer = http.get(f"{url}{GET.example.path}", timeout=600)
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "forbidden", "the backend's own refusal"

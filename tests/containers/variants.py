@@ -18,7 +18,7 @@ GET = next(
 )
 """A route of the backend that consumers may call."""
 
-PROBE_SECONDS = 5
+PROBE_SECONDS = 20
 """Timeout of the caller's variant `Probe`."""
 
 FAULTY = [f"FaultyApi{number}" for number in range(4)]

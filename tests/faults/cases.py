@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,7 +12,6 @@ from typing import Any
 
 from cross_account_api import errors
 from tests.faults import faults
-from tests.faults.environment import scaled
 from tests.faults.testbed import TestBed, order
 from tests.support.aws.certificates import Authority
 from tests.support.aws.gateway import gateway_error, refusal
@@ -41,7 +39,7 @@ class Case:
         transient: Requests until success if it happens once; None if the call fails all the same.
         attempts: Requests of one invocation while it persists.
         error: How an invocation ends while it persists; None if it succeeds.
-        seconds: The longest that an invocation takes while it persists.
+        seconds: The longest that an invocation waits while it persists.
         ordered: Whether the order exists although the caller got no usable response.
         recovers: Whether the same call succeeds once the fault is gone.
         parked: Whether a queued call goes to FailedCallQueue after its first delivery.
@@ -143,7 +141,7 @@ def open_session(bed: TestBed) -> None:
 def open_old_session(bed: TestBed) -> None:
     """Open a session that the API has accepted for more than a minute."""
     open_session(bed)
-    time.sleep(scaled(70))
+    bed.environment.wait(70)
 
 
 def open_short_session(bed: TestBed) -> None:
@@ -273,14 +271,12 @@ CASES = [
         "order written, response of 11 MB",
         at_api(faults.huge(11_000_000)),
         errors.ResponseTooLargeError,
-        seconds=5,
         **LOST,
     ),
     final(
         "order written, response of 100 MB compressed to 0.5 MB",
         at_api(faults.gzip_bomb),
         errors.ResponseTooLargeError,
-        seconds=5,
         prepare=lambda _: faults.packed(),
         **LOST,
     ),
@@ -288,7 +284,6 @@ CASES = [
         "order written, endless response",
         at_api(faults.endless_body),
         errors.ResponseTooLargeError,
-        seconds=5,
         **LOST,
     ),
     # Statuses

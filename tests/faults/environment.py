@@ -19,18 +19,9 @@ from typing import Any
 
 from cross_account_access.templates import PROJECT
 
-SPEEDUP = 10
-"""By how much this suite shortens every duration that the caller and the templates set."""
 TIMED_OUT = "Sandbox.Timedout"
-_READY_SECONDS = 60.0
-_GRACE_SECONDS = 2.0
-_TOLERANCE = 0.5
-"""Seconds that a busy machine may add to an invocation: the function's own margin is a tenth of a second here."""
-
-
-def scaled(seconds: float) -> float:
-    """Return how long `seconds` in an AWS account take here."""
-    return seconds / SPEEDUP
+_HANG_SECONDS = 600.0
+"""Real seconds after which an environment hangs, or cannot be started."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +32,7 @@ class Invocation:
         result: What the handler returned.
         error: Type of the exception that it raised, or `Sandbox.Timedout`; empty if none.
         message: The exception's message.
-        seconds: How long it took.
-        slept: How long the client paused between requests, in seconds of an AWS account.
+        seconds: How long it waited, for pauses and for others.
         logs: What it logged.
         metrics: Sums of the metrics that it emitted.
     """
@@ -51,7 +41,6 @@ class Invocation:
     error: str = ""
     message: str = ""
     seconds: float = 0.0
-    slept: float = 0.0
     logs: list[dict[str, Any]] = field(default_factory=list)
     metrics: Counter[str] = field(default_factory=Counter)
 
@@ -66,7 +55,7 @@ def fork_server(folder: Path) -> Iterator[Path]:
     command = [sys.executable, "-m", "tests.faults.fork_server", str(path)]
     with subprocess.Popen(command, cwd=PROJECT, env=environment) as process:
         try:
-            deadline = time.monotonic() + _READY_SECONDS
+            deadline = time.monotonic() + _HANG_SECONDS
             while not _listening(path):
                 assert process.poll() is None, "it ended while it started"
                 assert time.monotonic() < deadline, "it does not start"
@@ -82,33 +71,33 @@ class Environment:
     Args:
         fork_server: Socket of the process to fork from.
         variables: Environment variables of the function.
-        timeout: The function's timeout in an AWS account, in seconds.
-        speedup: By how much all durations are shortened.
+        timeout: The function's timeout, in seconds.
     """
 
-    def __init__(self, fork_server: Path, variables: Mapping[str, str], timeout: float, speedup: float) -> None:
+    def __init__(self, fork_server: Path, variables: Mapping[str, str], timeout: float) -> None:
         self._fork_server = fork_server
-        self._given = {"variables": dict(variables), "timeout": timeout, "speedup": speedup}
-        self._timeout = timeout / speedup + _TOLERANCE
+        self._given = {"variables": dict(variables), "timeout": timeout, "paces": str(fork_server.parent)}
+        self._timeout = timeout
+        self._later = 0.0
         self._stream: BufferedRWPair | None = None
         self._pid = 0
 
-    @property
-    def resident_bytes(self) -> int:
-        """The memory that the process uses."""
-        return int(Path(f"/proc/{self._pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    def wait(self, seconds: float) -> None:
+        """Let time pass before the next invocation."""
+        self._later += seconds
 
     def invoke(self, event: Any) -> Invocation:
         """Invoke the function; kill it when its timeout has passed."""
         stream = self._stream = self._stream or self._start()
         reply: dict[str, Any] = {}
         with suppress(OSError, ValueError):
-            _write(stream, event)
+            _write(stream, {"event": event, "later": self._later})
             reply = json.loads(stream.readline())
         if not reply:
             self.kill()
             self.stop()
             return Invocation(error=TIMED_OUT)
+        self._later = 0.0
         outcome = reply["outcome"]
         if outcome["seconds"] >= self._timeout:
             outcome |= {"result": None, "error": TIMED_OUT}
@@ -133,11 +122,10 @@ class Environment:
     def _start(self) -> BufferedRWPair:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(self._fork_server))
-            connection.settimeout(_READY_SECONDS)
+            connection.settimeout(_HANG_SECONDS)
             stream = connection.makefile("rwb")
             _write(stream, self._given)
             self._pid = json.loads(stream.readline())["pid"]
-            connection.settimeout(self._timeout + _GRACE_SECONDS)
         return stream
 
 

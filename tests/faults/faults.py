@@ -7,15 +7,30 @@ import gzip
 import json
 import socket
 import ssl
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from tests.faults.environment import scaled
 from tests.support.aws.loopback import ConnectionFault, Exchange, RequestFault, Response, reset
 
-type Act = Callable[[Exchange], None]
+if TYPE_CHECKING:
+    from tests.faults.testbed import TestBed
+
+_FOREVER = 255
+
+
+def say_pace(bed: TestBed, connection: socket.socket, seconds: int) -> None:
+    """Tell the caller how many seconds each read from a connection takes from now on: a file named by its ports."""
+    ports = connection.getsockname()[1], connection.getpeername()[1]
+    (bed.shared.folder / "{}-{}".format(*ports)).write_bytes(bytes([seconds]))
+
+
+def stall(bed: TestBed, exchange: Exchange) -> None:
+    """Send nothing more, and let time pass until the caller gives up."""
+    say_pace(bed, exchange.connection, _FOREVER)
+    exchange.stall()
+
 
 # --- Before a request -------------------------------------------------------------------------------------------------
 
@@ -28,10 +43,13 @@ def no_tls(connection: socket.socket) -> None:
     connection.recv(1)
 
 
-@ConnectionFault
-def stalled_handshake(connection: socket.socket) -> None:
-    while connection.recv(4096):
-        pass
+def stalled_handshake(bed: TestBed) -> ConnectionFault:
+    def act(connection: socket.socket) -> None:
+        say_pace(bed, connection, _FOREVER)
+        while connection.recv(4096):
+            pass
+
+    return ConnectionFault(act)
 
 
 def presenting(tls: ssl.SSLContext) -> ConnectionFault:
@@ -81,35 +99,42 @@ def cut_body(exchange: Exchange) -> None:
     exchange.close()
 
 
-@RequestFault
-def stalled_head(exchange: Exchange) -> None:
-    exchange.stall()
+def stalled_head(bed: TestBed) -> RequestFault:
+    return RequestFault(lambda exchange: stall(bed, exchange))
 
 
-@RequestFault
-def stalled_head_after_work(exchange: Exchange) -> None:
-    exchange.respond()
-    exchange.stall()
-
-
-@RequestFault
-def stalled_body(exchange: Exchange) -> None:
-    response = exchange.respond()
-    exchange.send(response.head + response.body[: len(response.body) // 2])
-    exchange.stall()
-
-
-def dripping(interval: float) -> RequestFault:
-    """Send one byte at a time, each well within any timeout for a single read."""
-
+def stalled_head_after_work(bed: TestBed) -> RequestFault:
     def act(exchange: Exchange) -> None:
         exchange.respond()
-        exchange.send(b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n")
-        for _ in range(10_000):
-            exchange.send(b" ")
-            time.sleep(scaled(interval))
+        stall(bed, exchange)
 
     return RequestFault(act)
+
+
+def stalled_body(bed: TestBed) -> RequestFault:
+    def act(exchange: Exchange) -> None:
+        response = exchange.respond()
+        exchange.send(response.head + response.body[: len(response.body) // 2])
+        stall(bed, exchange)
+
+    return RequestFault(act)
+
+
+def dripping(interval: int) -> Callable[[TestBed], RequestFault]:
+    """Send one byte at a time, each well within any timeout for a single read."""
+
+    def fault(bed: TestBed) -> RequestFault:
+        def act(exchange: Exchange) -> None:
+            exchange.respond()
+            say_pace(bed, exchange.connection, interval)
+            exchange.send(b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n")
+            for _ in range(100):
+                exchange.send(b" ")
+            exchange.stall()
+
+        return RequestFault(act)
+
+    return fault
 
 
 @RequestFault

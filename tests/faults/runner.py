@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -12,7 +11,7 @@ from typing import Any
 
 from tests.faults.backend import Backend, in_memory
 from tests.faults.cases import Case
-from tests.faults.environment import Invocation, scaled
+from tests.faults.environment import Invocation
 from tests.faults.queues import FailedCall
 from tests.faults.testbed import Shared, TestBed
 
@@ -25,7 +24,6 @@ class Result:
 
     Attributes:
         transient: The invocation that met the fault once; None if the case has none.
-        signatures: The signatures of its requests, in order.
         persistent: The invocation that met the fault every time.
         deliveries: The invocations for the queued call while the fault persisted.
         before: Orders before the fault.
@@ -38,7 +36,6 @@ class Result:
     """
 
     transient: Invocation | None
-    signatures: list[str]
     persistent: Invocation
     deliveries: list[Invocation]
     before: list[str]
@@ -56,11 +53,10 @@ DIRECT, QUEUED, ONCE = "direct", "queued", "once"
 def run_case(case: Case, bed: TestBed) -> Result:
     """Inject a fault once, then persistently; clear it, replay what failed, and deliver everything again."""
     case.prepare(bed)
-    transient, start = None, len(bed.provider.api.requests)
+    transient = None
     if case.transient is not None:
         with case.inject(bed, False):
             transient = bed.invoke(case.call(ONCE))
-    signatures = [request.values("authorization")[0] for request in bed.provider.api.requests[start:]]
     before = bed.ordered()
     if case.cold:
         bed.restart()
@@ -71,7 +67,7 @@ def run_case(case: Case, bed: TestBed) -> Result:
         deliveries = bed.deliver()
     during, failed = bed.ordered(), bed.failed()
     # A replay does not come at once, and a failed AssumeRole is reused for some seconds.
-    time.sleep(scaled(10))
+    bed.environment.wait(10)
     bed.queues.replay()
     bed.deliver()
     replayed, failed_again = bed.ordered(), bed.failed()
@@ -80,7 +76,6 @@ def run_case(case: Case, bed: TestBed) -> Result:
     bed.deliver()
     return Result(
         transient,
-        signatures,
         persistent,
         deliveries,
         before,
@@ -120,7 +115,7 @@ def run_unkeyed_case(case: Case, bed: TestBed) -> UnkeyedResult:
         bed.put(case.call(QUEUED))
         bed.deliver()
     orders, failed = bed.ordered(), bed.queues.waiting()
-    time.sleep(scaled(10))
+    bed.environment.wait(10)
     bed.queues.replay(uncertain=False)
     bed.deliver()
     return UnkeyedResult(orders, failed, replayed=bed.ordered())

@@ -9,20 +9,14 @@ import pytest
 
 from cross_account_api import errors
 from tests.faults.cases import CASES, Case
-from tests.faults.environment import Invocation, scaled
+from tests.faults.environment import Invocation
 from tests.faults.runner import DIRECT, ONCE, QUEUED, Result, run_all, run_case
-
-SLACK = 2.0
-"""Seconds that a busy machine may add to each request."""
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     return run_all(run_case, CASES, tmp_path_factory.mktemp("faults"))
 
-
-STS_PAUSES = 3.0
-"""Seconds that botocore pauses between its attempts at STS; the clock of this suite does not shorten them."""
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.fault)
 
@@ -57,9 +51,7 @@ def test_a_persistent_fault_ends_in_time_with_its_error(case: Case, results: dic
     else:
         assert issubclass(getattr(errors, invocation.error), case.error), invocation.message
     assert reported(invocation)["attempts"] == case.attempts
-    assert invocation.slept <= case.seconds
-    unscaled = STS_PAUSES if case.error is errors.AssumeRoleError else 0
-    assert invocation.seconds <= scaled(case.seconds) + unscaled + SLACK * (case.attempts + 1)
+    assert invocation.seconds <= case.seconds
 
 
 @each_case
@@ -115,11 +107,6 @@ def test_nothing_secret_is_logged(case: Case, results: dict[str, Result]) -> Non
     text = "".join(str((it.logs, it.message)) for it in [result.transient, result.persistent, *result.deliveries] if it)
     for secret in ("-secret", "-token", "ASIA", "AWS4-HMAC-SHA256", "external-id", "'sku'", '"sku"'):
         assert secret not in text
-
-
-def test_an_attempt_after_a_stalled_one_is_signed_anew(results: dict[str, Result]) -> None:
-    first, second, *_ = results["response stalls before its first byte"].signatures
-    assert first != second
 
 
 def test_case_names_are_unique() -> None:

@@ -17,7 +17,7 @@ from moto import mock_aws
 
 from cross_account_access.templates import resolved
 from tests.faults.backend import STAGE, Backend, KilledError, in_memory
-from tests.faults.environment import SPEEDUP, Environment, Invocation, fork_server
+from tests.faults.environment import Environment, Invocation, fork_server
 from tests.faults.queues import RECEIVES, UNKEYED_RECEIVES, Queues
 from tests.support.aws.certificates import Authority
 from tests.support.aws.gateway import Gateway, gateway_error
@@ -43,6 +43,11 @@ class Shared:
     bundle: Path
     fork_server: Path
     backend: Backend
+
+    @property
+    def folder(self) -> Path:
+        """Where these files are."""
+        return self.fork_server.parent
 
     @classmethod
     @contextmanager
@@ -119,9 +124,7 @@ class TestBed:
 
     __test__ = False
 
-    def __init__(
-        self, shared: Shared, *, receives: int | None = None, speedup: float = SPEEDUP, ignores_keys: bool = False
-    ) -> None:
+    def __init__(self, shared: Shared, *, receives: int | None = None, ignores_keys: bool = False) -> None:
         self.shared = shared
         self.authority = shared.authority
         self.account = str(next(_consumers))
@@ -129,7 +132,6 @@ class TestBed:
         self.third_party = Server(lambda _: Response(200), shared.authority.tls(HOST))
         self.queues = Queues(self.account, UNKEYED_RECEIVES if ignores_keys else receives or RECEIVES)
         self.sqs = Server(self.queues.respond, shared.authority.tls(HOST))
-        self._speedup = speedup
         self._ignores_keys = ignores_keys
         self.environment = self.new_environment()
 
@@ -150,7 +152,7 @@ class TestBed:
             }
         )
         given = {name: str(value) for name, value in (given | variables).items()}
-        return Environment(self.shared.fork_server, given, properties["Timeout"], self._speedup)
+        return Environment(self.shared.fork_server, given, properties["Timeout"])
 
     def restart(self, **variables: str) -> None:
         """Replace the execution environment."""
@@ -177,7 +179,7 @@ class TestBed:
             exchange.stall()
 
         def kill() -> None:
-            assert working.wait(10)
+            assert working.wait(120)
             self.environment.kill()
 
         self.provider.api.inject(once(work_and_stall))

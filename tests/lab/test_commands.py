@@ -68,7 +68,7 @@ def folder() -> Iterator[Path]:
 
 def test_the_demo_fits_a_screen_and_is_as_expected(folder: Path) -> None:
     with lab_command(folder, "demo") as demo:
-        output, _ = demo.communicate(timeout=240)
+        output, _ = demo.communicate(timeout=600)
 
     assert demo.returncode == 0, output
     assert re.search(r"\n([0-9]+) of \1 as expected, ", output)
@@ -83,7 +83,7 @@ def test_the_demo_can_be_stopped_while_it_builds(folder: Path, stop: signal.Sign
     with lab_command(folder, "demo") as demo:
         read_until(demo, "start the emulator")
         demo.send_signal(stop)
-        output, _ = demo.communicate(timeout=60)
+        output, _ = demo.communicate(timeout=600)
 
     assert demo.returncode == 130, output
 
@@ -97,7 +97,7 @@ def in_terminal(tmp_path: Path, *commands: str) -> subprocess.CompletedProcess[s
         | {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": "own"},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
 
@@ -131,7 +131,7 @@ def test_what_the_lab_prints_works_when_pasted(folder: Path, tmp_path: Path) -> 
             f"until {replay} | grep 'CallQueue: 1'; do sleep 1; done",
         )
         lab.send_signal(signal.SIGINT)
-        rest, _ = lab.communicate(timeout=60)
+        rest, _ = lab.communicate(timeout=600)
 
     assert terminal.returncode == 0, terminal.stdout + terminal.stderr
     assert len(re.findall(r'"status": ?200', terminal.stdout)) >= 2, "one for each consumer"
@@ -155,7 +155,7 @@ def test_a_lab_that_cannot_start_says_why(folder: Path, tmp_path: Path) -> None:
         env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(copy)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
 

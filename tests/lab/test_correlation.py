@@ -63,7 +63,7 @@ def test_a_scheduled_call_is_found_in_both_accounts(own_lab: Lab) -> None:
         return [line for line in log_lines(own_lab, ACCOUNT_B) if line.get("idempotency_key") == key]
 
     try:
-        first, *_ = eventually(made, seconds=60)
+        first, *_ = eventually(made)
     finally:
         scheduler.delete_schedule(Name="soon")
     assert first["message"] == "call succeeded"

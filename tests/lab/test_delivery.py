@@ -161,7 +161,7 @@ def test_calls_over_a_faulty_wire_are_done_once(own_lab: Lab, wire: Wire, sqs: S
     ]
     wire.share = FAULTY
     put(sqs, calls, bodies)
-    assert eventually(lambda: is_empty(sqs, calls), seconds=180)
+    assert eventually(lambda: is_empty(sqs, calls))
     wire.share = 0.0
     assert set(wire.cuts) == {"before the request", "before the response"}
 
@@ -173,6 +173,6 @@ def test_calls_over_a_faulty_wire_are_done_once(own_lab: Lab, wire: Wire, sqs: S
     # A replay of failed and of successful calls: new messages, the same calls.
     for again in (waiting, bodies[:10]):
         put(sqs, calls, again)
-        assert eventually(lambda: is_empty(sqs, calls), seconds=120)
+        assert eventually(lambda: is_empty(sqs, calls))
     assert done(own_lab) == Counter(keys)
     assert take(sqs, failed) == []

@@ -514,7 +514,7 @@ def test_something_in_between_changes_the_url(lab: Lab, examine: Doctor) -> None
                 lab.api_url + request.path.removeprefix("/v1"),
                 headers={**dict(request.headers), "Host": urlsplit(lab.endpoint).netloc},
                 verify=str(lab.ca_file),
-                timeout=10,
+                timeout=600,
             )
         code = {"x-amzn-errortype": answer.headers["x-amzn-errortype"]}
         return answer.status_code, {**code, "Content-Type": "application/json"}, answer.content

@@ -32,7 +32,7 @@ with emulator(Path(sys.argv[1]), api_account="111111111111") as endpoint:
 def answers(endpoint: str) -> bool:
     address = urlsplit(endpoint)
     try:
-        with socket.create_connection((address.hostname or "", address.port or 0), timeout=5):
+        with socket.create_connection((address.hostname or "", address.port or 0), timeout=600):
             return True
     except ConnectionError:
         return False
@@ -96,13 +96,13 @@ def test_it_ends_with_the_process_that_started_it(folder: Path, stop: signal.Sig
             endpoint = starter.stdout.readline().strip()
             assert answers(endpoint)
             starter.send_signal(stop)
-            starter.wait(timeout=60)
+            starter.wait(timeout=600)
         finally:
             starter.kill()
 
-    assert eventually(lambda: not answers(endpoint), seconds=60)
+    assert eventually(lambda: not answers(endpoint))
     if stop != signal.SIGINT:
-        assert eventually(lambda: not folder.exists(), seconds=60)
+        assert eventually(lambda: not folder.exists())
 
 
 def test_an_installation_that_fails_says_why_and_is_tried_again(
@@ -131,13 +131,13 @@ def test_waiting_for_an_emulator_is_bounded(folder: Path, tmp_path: Path) -> Non
     stuck = program(tmp_path, f"echo $$ > {tmp_path}/pid; echo thinking; exec sleep 600")
 
     with (
-        pytest.raises(EmulatorError, match=r"not ready within 0 s:\nthinking"),
-        emulator(folder, api_account="111111111111", program=stuck, ready_seconds=0.5),
+        pytest.raises(EmulatorError, match=r"not ready within 10 s:\nthinking"),
+        emulator(folder, api_account="111111111111", program=stuck, ready_seconds=10),
     ):
         pass
 
     pid = int((tmp_path / "pid").read_text())
-    assert eventually(lambda: not running(pid), seconds=60)
+    assert eventually(lambda: not running(pid))
 
 
 def running(pid: int) -> bool:

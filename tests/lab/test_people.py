@@ -46,7 +46,7 @@ def run(
         input=text,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
 

@@ -39,7 +39,7 @@ def smoke_test(lab: Lab, name: str, *statements: Statement) -> subprocess.Comple
         | {"ACCOUNT_B_PROFILE": name, "NO_PROXY": "127.0.0.1", "REQUESTS_CA_BUNDLE": str(lab.ca_file)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

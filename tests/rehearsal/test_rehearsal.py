@@ -60,7 +60,7 @@ class Copy:
         paths = [str(self.folder / "functions"), str(self.folder), sysconfig.get_path("purelib")]
         (packages / "copy.pth").write_text("\n".join(paths))
 
-    def run(self, *command: str, check: bool = True, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, check: bool = True, timeout: float = 1800) -> subprocess.CompletedProcess[str]:
         # With CI, what the copy does not have (Node's packages) would fail instead of skip.
         own = ("PYTEST", "COV", "GIT", "CI", "MAKE", "MFLAGS")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(own)}
@@ -229,6 +229,15 @@ def test_the_tests_pass(copy: Copy) -> None:
     print(tests.stdout)  # noqa: T201 - with `pytest -s`
     assert " passed" in tests.stdout
     assert "error" not in copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only").stdout[-200:]
+
+
+def test_the_faults_seeded_into_another_template_are_judged_right(copy: Copy) -> None:
+    """These tests are slow, and count and classify what the template contains."""
+    chosen = (
+        "tests/access/test_properties.py::test_every_seeded_fault_refutes_a_property[second]",
+        "tests/access/test_diff.py::test_seeded_faults_have_the_label_that_follows_from_what_they_are",
+    )
+    assert "2 passed" in copy.python("-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen).stdout
 
 
 # A fault in the copy's template, and what refutes it.

@@ -142,7 +142,7 @@ def test_connections_that_a_nat_gateway_has_dropped_cost_no_call() -> None:
     def answer_once(exchange: Exchange) -> None:
         together.wait(timeout=60)
         exchange.send_response(exchange.respond())
-        exchange._connection.recv(1)
+        exchange.connection.recv(1)
         exchange.reset()
 
     gateway = Gateway({})

@@ -54,19 +54,22 @@ def sessions_of(sts: Sts) -> Iterator[AssumedRoleCredentials]:
 
 
 def call_many_times(
-    api_url: str, credentials: ClientCredentials, calls: int, disturb: Callable[[], None] = lambda: None
+    api_url: str, credentials: ClientCredentials, calls: int, disturb: Callable[[list[int]], None] = lambda _: None
 ) -> None:
-    """Make calls from many threads, and call `disturb` a hundred times per second until all are done."""
+    """Make calls from many threads, and call `disturb` with how many each has made, until all are done."""
+    share = calls // THREADS
+    made = [0] * THREADS
 
-    def work() -> None:
-        for number in range(calls // THREADS):
+    def work(thread: int) -> None:
+        for number in range(share):
             client.send(CALLS[number % len(CALLS)])
+            made[thread] = number + 1
 
     with closing(Connections(api_url, THREADS)) as connections, ThreadPoolExecutor(THREADS) as pool:
         client = Client(api_url, region=REGION, credentials=credentials, transport=connections)
-        workers = [pool.submit(work) for _ in range(THREADS)]
+        workers = [pool.submit(work, thread) for thread in range(THREADS)]
         while wait(workers, timeout=0.01).not_done:
-            disturb()
+            disturb(made)
         for worker in workers:
             worker.result()
 
@@ -84,11 +87,17 @@ def test_sessions_that_are_refreshed_all_the_time(api_url: str, gateway: Gateway
 def test_sessions_that_end_early_are_replaced(api_url: str, gateway: Gateway) -> None:
     sts = Sts(gateway.keys, lifetime=timedelta(hours=1))
 
-    def end_session() -> None:
-        # Not before all threads have it: a client gives up if its new session is refused as well.
-        for key, uses in list(gateway.uses.items()):
-            if uses >= 20 * THREADS:
+    since: dict[str, list[int]] = {}
+    seen: set[str] = set()
+
+    def end_session(made: list[int]) -> None:
+        # Not before all threads have it, in their second call since: a client gives up if its new session is refused.
+        for key, before in list(since.items()):
+            if all(now >= min(then + 2, 4000 // THREADS) for now, then in zip(made, before, strict=True)):
                 gateway.keys[key] = replace(gateway.keys[key], expires=datetime.min.replace(tzinfo=UTC))
+                del since[key]
+        since.update({key: list(made) for key in sts.names if key not in seen})
+        seen.update(since)
 
     with sessions_of(sts) as credentials:
         call_many_times(api_url, credentials, 4000, end_session)
@@ -104,7 +113,7 @@ def test_midnight(api_url: str, gateway: Gateway) -> None:
             api_url,
             FixedCredentials("AKIDEXAMPLE", "secret", "token"),
             8000,
-            lambda: clock.move_to("2027-12-31T23:59:59.995Z"),
+            lambda _: clock.move_to("2027-12-31T23:59:59.995Z"),
         )
     assert gateway.verdicts == {"accepted": 8000}, gateway.refusals
     assert gateway.days.keys() == {"20271231", "20280101"}

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from time import monotonic, sleep
 
 
-def eventually[T](look: Callable[[], T], seconds: float = 120) -> T:
-    """Call a function until its result is true or time is up, and return the last result."""
+def eventually[T](look: Callable[[], T], seconds: float = 600) -> T:
+    """Call a function until its result is true, and return the last result; far more time than any machine needs."""
     deadline = monotonic() + seconds
     while not (seen := look()) and monotonic() < deadline:
         sleep(0.1)

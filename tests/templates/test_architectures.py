@@ -88,7 +88,7 @@ class Functions:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         if made.returncode:
@@ -128,7 +128,7 @@ def test_a_compiled_dependency_is_built_for_the_architecture(functions: Function
             env={"PYTHONPATH": str(package)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
             check=True,
         )
         assert run.stdout == '{"a":[1]}\n'

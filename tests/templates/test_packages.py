@@ -114,7 +114,7 @@ def test_no_module_of_its_own_is_missing_from_the_package(built: tuple[str, Path
         check=True,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     missing = set(completed.stdout.split())
     if (folder / "aws_lambda_powertools").exists():

@@ -36,7 +36,7 @@ def test_zizmor_finds_nothing() -> None:
         [Path(sys.executable).parent / "zizmor", "--offline", "--quiet", "--no-config", PROJECT / ".github/workflows"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr

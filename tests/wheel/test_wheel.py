@@ -78,7 +78,7 @@ def run(command: list[str | Path], environment: Mapping[str, str]) -> subprocess
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
 

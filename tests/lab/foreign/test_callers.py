@@ -138,7 +138,7 @@ def test_call_api_calls(foreign: Foreign, profiles: dict[str, str], kind: str, t
 
     def call_api(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).parent / "call-api"), *arguments, "--api-url", api.url]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
 
     method, path = api.routes[0].split()
     done = call_api(method, path, "--output", "json")

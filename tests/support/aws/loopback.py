@@ -18,7 +18,7 @@ import pytest
 from tests.support.aws.sigv4 import MalformedRequestError, Request, receive
 
 HOST = "127.0.0.1"
-_IDLE_SECONDS = 60.0
+_IDLE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Exchange:
     """A request and its connection."""
 
     request: Request
-    _connection: socket.socket
+    connection: socket.socket
     _stream: BinaryIO
     _respond: Callable[[Request], Response]
 
@@ -58,7 +58,7 @@ class Exchange:
         return self._respond(self.request)
 
     def send(self, data: bytes) -> None:
-        self._connection.sendall(data)
+        self.connection.sendall(data)
 
     def send_response(self, response: Response) -> None:
         self.send(response.head if self.request.method == "HEAD" else response.content)
@@ -66,17 +66,17 @@ class Exchange:
     def stall(self) -> None:
         """Send nothing until the client closes the connection or the server stops."""
         with suppress(OSError):
-            self._connection.recv(1)
+            self.connection.recv(1)
         self.close()
 
     def close(self) -> None:
         # The connection stays open until both are closed.
         self._stream.close()
-        self._connection.close()
+        self.connection.close()
 
     def reset(self) -> None:
         self._stream.close()
-        reset(self._connection)
+        reset(self.connection)
 
 
 def reset(connection: socket.socket) -> None:

@@ -292,7 +292,7 @@ def spawn(tmp_path: Path, config: str, *arguments: str, before: str = "", **opti
         env={name: value for name, value in environment.items() if value is not None},
         capture_output=True,
         start_new_session=True,
-        timeout=60,
+        timeout=600,
         check=False,
         **options,
     )

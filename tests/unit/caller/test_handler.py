@@ -67,6 +67,13 @@ def output(function: ModuleType, capsys: pytest.CaptureFixture[str]) -> Output:
     return read
 
 
+@pytest.fixture
+def fake_time(function: ModuleType, clock: FakeTime, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = function.create_client(clock=clock)
+    monkeypatch.setattr(function, "client", lambda: client)
+    monkeypatch.setattr(function, "monotonic", clock.monotonic)
+
+
 def message(identifier: str, body: str) -> dict[str, Any]:
     return {"messageId": identifier, "body": body, "eventSource": "aws:sqs"}
 
@@ -426,13 +433,14 @@ def test_a_message_that_the_web_acl_stopped_is_parked(
         ),
     ],
 )
+@pytest.mark.usefixtures("fake_time")
 def test_a_response_that_lambda_cannot_return_is_no_success(
     function: ModuleType, fake_api: FakeApi, output: Output, reply: Reply, error: type[CallError]
 ) -> None:
     fake_api.rest = reply
 
     with pytest.raises(CallError) as caught:
-        function.handler({"path": "/"}, LambdaContext(seconds=4))
+        function.handler({"path": "/"}, LambdaContext())
 
     assert error in (type(caught.value), type(caught.value.__cause__))
     _, metrics = output()
@@ -446,7 +454,7 @@ def test_the_calls_of_a_batch_are_made_side_by_side_with_one_session(
     send = fake_api.send
 
     def wait_for_all(request: Request, timeout: Timeout) -> HttpResponse:
-        together.wait(timeout=5)
+        together.wait(timeout=120)
         return send(request, timeout)
 
     fake_api.send = wait_for_all  # type: ignore[method-assign]
@@ -530,6 +538,7 @@ def test_an_environment_is_prepared_while_lambda_starts_it(
     assert import_module("cross_account_caller.handler").client.cache_info().currsize == 0
 
 
+@pytest.mark.usefixtures("fake_time")
 def test_no_secret_is_written(
     function: ModuleType,
     fake_api: FakeApi,
@@ -566,7 +575,7 @@ def test_no_secret_is_written(
     for fake_api.rest in replies:
         for event in events:
             try:
-                function.handler(event, LambdaContext(seconds=4))
+                function.handler(event, LambdaContext())
             except CallError as error:
                 messages.append(str(error))
     written = "".join(capsys.readouterr()) + caplog.text + "".join(messages)

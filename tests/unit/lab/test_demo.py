@@ -24,6 +24,7 @@ from cross_account_lab.access import (
 )
 from cross_account_lab.accounts import ACCOUNT_B
 from cross_account_lab.lab import STACK_NAMES
+from tests.support.fakes import FakeTime
 
 
 def route(method: str, path: str, example: Example | None = None, *, promised: bool | None = True) -> Route:
@@ -118,8 +119,9 @@ def run(console: Console, monkeypatch: pytest.MonkeyPatch, observed: Observation
     monkeypatch.setattr(demo, "routes", lambda: ROUTES)
     monkeypatch.setattr("cross_account_lab.access.routes", lambda: ROUTES)
     monkeypatch.setattr(demo, "observe", lambda _: observed)
-    monkeypatch.setattr(demo, "_SCHEDULE_SECONDS", 0.2)
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    clock = FakeTime()
+    monkeypatch.setattr("time.monotonic", clock.monotonic)
+    monkeypatch.setattr("time.sleep", clock.sleep)
     good = demo.run(console)
     assert isinstance(console.file, io.StringIO)
     return good, console.file.getvalue()

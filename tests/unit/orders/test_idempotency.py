@@ -46,7 +46,7 @@ def let_time_pass(dynamodb: DynamoDBClient) -> None:
     """Let the time of the functions in progress run out."""
     for record in dynamodb.scan(TableName="idempotency")["Items"]:
         ends_ms = int(record["in_progress_expiration"]["N"])
-        assert ends_ms / 1000 - time.time() == pytest.approx(15, abs=5)
+        assert -300 < ends_ms / 1000 - time.time() <= 15
         dynamodb.put_item(TableName="idempotency", Item=record | {"in_progress_expiration": {"N": "1"}})
 
 
