@@ -19,7 +19,7 @@ help: ## List the targets
 .uv/bin/uv:
 	@python3 -m venv .uv || { echo "python3 has no venv module: install uv (or Debian's python3-venv) and try again" >&2; exit 1; }
 	@sed -n '/^uv==/,/[^\]$$/p' requirements-dev.txt >.uv/requirements.txt
-	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --no-user --prefix= --require-hashes --requirement .uv/requirements.txt
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check --no-user --prefix .uv --require-hashes --requirement .uv/requirements.txt
 
 # $(call environment,folder,requirements): an environment that holds exactly the hashed requirements, bytecode included.
 define environment

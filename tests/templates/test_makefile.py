@@ -129,8 +129,12 @@ def without_uv(folder: Path) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("tampered", [False, True])
-def test_uv_is_installed_by_its_hash(project: Path, tmp_path: Path, tampered: bool) -> None:
+@pytest.mark.parametrize(
+    ("tampered", "setting"),
+    [(False, {}), (True, {}), (False, {"PIP_USER": "1"}), (False, {"PIP_PREFIX": "elsewhere"})],
+    ids=["", "tampered", "user", "prefix"],
+)
+def test_uv_is_installed_by_its_hash(project: Path, tmp_path: Path, tampered: bool, setting: dict[str, str]) -> None:
     index = tmp_path / "index"
     index.mkdir()
     lock = project / "requirements-dev.txt"
@@ -142,7 +146,8 @@ def test_uv_is_installed_by_its_hash(project: Path, tmp_path: Path, tampered: bo
     )
     if tampered:
         wheels.wheel(index, "uv", version, script="#!/bin/sh\necho evil\n")
-    done = make(project, ".uv/bin/uv", path=without_uv(tmp_path / "bin"), PIP_NO_INDEX="1", PIP_FIND_LINKS=str(index))
+    index_only = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)}
+    done = make(project, ".uv/bin/uv", path=without_uv(tmp_path / "bin"), **index_only, **setting)
     assert (done.returncode == 0) is not tampered, done.stdout
     assert (project / ".uv/bin/uv").exists() is not tampered
     assert ("THESE PACKAGES DO NOT MATCH THE HASHES" in done.stdout) is tampered
