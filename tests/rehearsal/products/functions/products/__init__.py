@@ -1,1 +1,0 @@
-"""The products API's backend."""
