@@ -101,7 +101,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 
 @pytest.fixture(scope="module")
 def changed(fresh: Copy) -> Copy:
-    """Another route, a table, a compiled dependency and a second function whose role SAM makes, as the page shows them."""
+    """Another route, a table, a compiled dependency, a second function whose role SAM makes: as the page shows them."""
     event, grant, path = blocks("Routes")
     table, statement = blocks("Data and dependencies")
     [makefile] = blocks("A second function", "make")
