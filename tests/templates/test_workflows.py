@@ -287,7 +287,7 @@ class PullRequest:
                 check=False,
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=600,
             )
             if done.returncode:
                 break
