@@ -15,8 +15,8 @@ from reach.engine import ResourcePolicy
 from reach.policy import parse_policy
 from reach.reference import evaluate
 
-from access.case import Case
-from access.documents import Document
+from cross_account_access.case import Case
+from cross_account_access.documents import Document
 
 FOLDER = Path(__file__).parent
 

@@ -19,14 +19,14 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from access.case import Case, Principal
-from access.diff import ANYTHING, Change, documents_of
-from access.documents import Document, document
-from access.matrix import root
-from access.model import Model
-from lab.accounts import ACCOUNT_A, REGION
-from lab.iam import credentials
-from lab.lab import Lab
+from cross_account_access.case import Case, Principal
+from cross_account_access.diff import ANYTHING, Change, documents_of
+from cross_account_access.documents import Document, document
+from cross_account_access.matrix import root
+from cross_account_access.model import Model
+from cross_account_lab.accounts import ACCOUNT_A, REGION
+from cross_account_lab.iam import credentials
+from cross_account_lab.lab import Lab
 from tests.access import oracles
 from tests.access.mutations import Fault
 

@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 import z3
 
-from access.access_stack import alone_claim, guard_claim, trust_claim
-from access.case import Case, Principal
-from access.decision import decide
-from access.documents import Document, document, expand
-from access.fields import NotModelledError
-from access.iam import identity_allows
-from access.model import Intent, Model, load
-from access.properties import Claim, Property, Verdict, find, prove, suspended
-from access.request import Kind, Request
-from access.templates import ACCOUNTS, parameters_of, resolve, resolved, source
+from cross_account_access.access_stack import alone_claim, guard_claim, trust_claim
+from cross_account_access.case import Case, Principal
+from cross_account_access.decision import decide
+from cross_account_access.documents import Document, document, expand
+from cross_account_access.fields import NotModelledError
+from cross_account_access.iam import identity_allows
+from cross_account_access.model import Intent, Model, load
+from cross_account_access.properties import Claim, Property, Verdict, find, prove, suspended
+from cross_account_access.request import Kind, Request
+from cross_account_access.templates import ACCOUNTS, parameters_of, resolve, resolved, source
 from tests.access.mutations import _changes
 from tests.access.oracles import reach, simulate
 from tests.access.symbolic import FreeRequest, Symbols, find_outside

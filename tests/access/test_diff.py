@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from access.__main__ import main
-from access.case import Case
-from access.diff import Change, RevisionError, checkout, compare, compare_all, documents_of
-from access.matrix import documents
-from access.model import Model
-from access.templates import FILES, PROJECT
-from access.variants import variants
+from cross_account_access.__main__ import main
+from cross_account_access.case import Case
+from cross_account_access.diff import Change, RevisionError, checkout, compare, compare_all, documents_of
+from cross_account_access.matrix import documents
+from cross_account_access.model import Model
+from cross_account_access.templates import FILES, PROJECT
+from cross_account_access.variants import variants
 from tests.access import oracles
 from tests.access.cases import cases
 from tests.access.mutations import Fault, faults, rewrites
@@ -261,7 +261,7 @@ def test_a_revision_that_is_not_there_is_an_error(repository: Path, tmp_path: Pa
 @pytest.fixture
 def weakened(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     edit(repository, r"Bool: !If \[RequiresMfa", "BoolIfExists: !If [RequiresMfa")
-    monkeypatch.setattr("access.__main__.PROJECT", repository)
+    monkeypatch.setattr("cross_account_access.__main__.PROJECT", repository)
     return repository
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from access.documents import Document
-from access.model import Model, load
-from access.templates import Side, transformed
+from cross_account_access.documents import Document
+from cross_account_access.model import Model, load
+from cross_account_access.templates import Side, transformed
 from tests.access.mutations import faults
 from tests.access.oracles import FOLDER
 

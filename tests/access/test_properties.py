@@ -12,12 +12,12 @@ import pytest
 import yaml
 import z3
 
-from access.contract import CONTRACT
-from access.model import Model, load
-from access.properties import PROPERTIES, Property, find, prove, reads
-from access.report import properties_of
-from access.request import Kind
-from access.variants import variants
+from cross_account_access.contract import CONTRACT
+from cross_account_access.model import Model, load
+from cross_account_access.properties import PROPERTIES, Property, find, prove, reads
+from cross_account_access.report import properties_of
+from cross_account_access.request import Kind
+from cross_account_access.variants import variants
 from tests.access.mutations import faults
 
 VARIANTS = variants()

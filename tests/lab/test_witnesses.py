@@ -13,12 +13,12 @@ from itertools import groupby
 
 import pytest
 
-from access import deployed
-from access.case import Case
-from access.diff import Change, compare
-from access.model import Model
-from lab.accounts import ACCOUNT_A, ACCOUNT_B
-from lab.lab import STACK_NAMES, Lab
+from cross_account_access import deployed
+from cross_account_access.case import Case
+from cross_account_access.diff import Change, compare
+from cross_account_access.model import Model
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
+from cross_account_lab.lab import STACK_NAMES, Lab
 from tests.access.mutations import faults, rewrites
 from tests.access.real_requests import Emulator, NotExpressibleError
 
