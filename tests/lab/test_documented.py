@@ -212,6 +212,6 @@ def test_the_labs_authorities_are_what_requests_trusts_once_a_function_has_run(s
     # Before Python 3.13, a certificate that is in the file does not vouch for itself.
     trust.verify_flags &= ~ssl.VERIFY_X509_PARTIAL_CHAIN
     endpoint = urlsplit(shell.lab.endpoint)
-    with closing(HTTPSConnection(str(endpoint.hostname), endpoint.port, timeout=30, context=trust)) as connection:
+    with closing(HTTPSConnection(str(endpoint.hostname), endpoint.port, timeout=120, context=trust)) as connection:
         connection.request("GET", "/_ministack/ready")
         assert connection.getresponse().status == 200

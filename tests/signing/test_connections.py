@@ -85,7 +85,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 def run(*arguments: str) -> int:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "functions")])}
     command = [sys.executable, "-m", "tests.signing.forks", *arguments]
-    return subprocess.run(command, env=environment, timeout=240, check=False).returncode
+    return subprocess.run(command, env=environment, timeout=900, check=False).returncode
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["http", "https"])
@@ -140,7 +140,7 @@ def test_connections_that_a_nat_gateway_has_dropped_cost_no_call() -> None:
     together = threading.Barrier(calls)
 
     def answer_once(exchange: Exchange) -> None:
-        together.wait(timeout=60)
+        together.wait(timeout=120)
         exchange.send_response(exchange.respond())
         exchange.connection.recv(1)
         exchange.reset()

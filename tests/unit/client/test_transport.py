@@ -69,7 +69,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def get(connections: Connections, timeout: float = 120) -> HttpResponse:
-    return connections.send(Request("GET", URL), Timeout(connect=1, read=timeout, total=timeout))
+    return connections.send(Request("GET", URL), Timeout(connect=120, read=timeout, total=timeout))
 
 
 def drip(send: Send, head: bytes, text: bytes) -> None:
@@ -214,7 +214,7 @@ def test_the_host_that_cannot_be_resolved_may_be_the_proxy(monkeypatch: pytest.M
     url = "https://api.example.com/v1"
 
     with pytest.raises(ConnectionFailedError, match=r"of proxy\.example\.com: ") as caught:
-        Connections(url, 1).send(Request("GET", url), Timeout(connect=1, read=1, total=1))
+        Connections(url, 1).send(Request("GET", url), Timeout(connect=120, read=120, total=120))
 
     assert not caught.value.may_have_arrived
 
@@ -224,7 +224,7 @@ def test_a_header_that_cannot_be_sent_is_an_error_of_a_call_and_not_shown(server
     request = Request("GET", URL, headers={"X-Token": value})
 
     with pytest.raises(ConnectionFailedError) as caught:
-        Connections(URL, 1).send(request, Timeout(connect=1, read=1, total=1))
+        Connections(URL, 1).send(request, Timeout(connect=120, read=120, total=120))
 
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
     assert server.requests == []
@@ -269,7 +269,7 @@ def test_a_connection_that_was_idle_for_long_is_not_used_again(
         setattr(clock, stopped, lambda now=clock.now: now)
 
     clock.now += seconds
-    kept.send(Request("POST", URL, is_repeatable=is_repeatable), Timeout(connect=1, read=1, total=1))
+    kept.send(Request("POST", URL, is_repeatable=is_repeatable), Timeout(connect=120, read=120, total=120))
 
     assert server.connections == connections
 
