@@ -13,7 +13,7 @@ from rich.console import Console
 from access import changes, deployed, report
 from access.diff import RevisionError, checkout, compare_all
 from access.documents import UnknownPolicyError
-from access.fields import NotModelledError
+from access.engine.fields import NotModelledError
 from access.model import Model
 from access.properties import UndecidedError
 from access.stack import ModelError

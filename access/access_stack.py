@@ -7,11 +7,11 @@ from typing import Any
 import z3
 
 from access.documents import Document, document, expand
-from access.fields import FALSE, TRUE, all_of, any_of
-from access.iam import allowed, identity_allows
+from access.engine.evaluator import allowed, identity_allows
+from access.engine.fields import FALSE, TRUE, all_of, any_of
+from access.engine.request import Kind, Request
 from access.model import Intent, Model
 from access.properties import Claim, Property, may_become, new_request, statements, suspended
-from access.request import Kind, Request
 from access.templates import resolve
 
 

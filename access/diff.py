@@ -9,17 +9,17 @@ from typing import Any
 
 import z3
 
-from access import patterns
-from access.case import Case
 from access.contract import CONTRACT
-from access.decision import Decision, decide
 from access.documents import Document, document, listed
-from access.fields import FALSE, TRUE, all_of, any_of
-from access.iam import allowed, identity_allows
+from access.engine import patterns
+from access.engine.case import Case
+from access.engine.decision import Decision, decide
+from access.engine.evaluator import allowed, identity_allows
+from access.engine.fields import FALSE, TRUE, all_of, any_of
+from access.engine.request import Kind, Request
 from access.matrix import call_arn
 from access.model import Model
 from access.properties import api_calls, as_deployed, is_call_of, method_arn, other_ways_in, solve, statements
-from access.request import Kind, Request
 from access.templates import FILES
 
 _REQUIRED = (Path(FILES["a"]), Path(FILES["b"]))

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import count
 from urllib.parse import quote
 
-from access import access_stack, patterns
-from access.case import Case, Principal
-from access.decision import Decision, decide
+from access import access_stack
 from access.documents import Document, document
+from access.engine import patterns
+from access.engine.case import Case, Principal
+from access.engine.decision import Decision, decide
 from access.model import Intent, Model, Role, Route
 
 STRANGER = "333333333333"

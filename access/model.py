@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from access import contract, patterns
+from access import contract
 from access.contract import Example
 from access.documents import Document, listed
+from access.engine import patterns
 from access.stack import (
     ModelError,
     Stack,

@@ -10,12 +10,13 @@ from typing import Any
 
 import z3
 
-from access import contract, patterns
+from access import contract
 from access.documents import listed
-from access.fields import FALSE, TRUE, Field, all_of, any_of
-from access.iam import allowed, identity_allows
+from access.engine import patterns
+from access.engine.evaluator import allowed, identity_allows
+from access.engine.fields import FALSE, TRUE, Field, all_of, any_of
+from access.engine.request import Kind, Request
 from access.model import Intent, Model, Role, Route, Use
-from access.request import Kind, Request
 from access.stack import of_type
 
 _TIMEOUT_MS = 60_000

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from access.case import Case, Principal
+from access.engine.case import Case, Principal
+from access.engine.patterns import glob, matches
 from access.matrix import STRANGER, may_assume, role, root, session_of, user
 from access.model import Model, Role, Route
-from access.patterns import glob, matches
 from access.properties import method_arn
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")

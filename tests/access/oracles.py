@@ -15,8 +15,8 @@ from reach.engine import ResourcePolicy
 from reach.policy import parse_policy
 from reach.reference import evaluate
 
-from access.case import Case
 from access.documents import Document
+from access.engine.case import Case
 
 FOLDER = Path(__file__).parent
 

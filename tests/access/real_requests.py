@@ -19,9 +19,9 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from access.case import Case, Principal
 from access.diff import ANYTHING, Change, documents_of
 from access.documents import Document, document
+from access.engine.case import Case, Principal
 from access.matrix import root
 from access.model import Model
 from lab.accounts import ACCOUNT_A, REGION

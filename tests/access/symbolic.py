@@ -13,9 +13,9 @@ from typing import Any
 
 import z3
 
-from access.fields import FALSE, TRUE, Field, NotModelledError
+from access.engine.fields import FALSE, TRUE, Field, NotModelledError
+from access.engine.request import Key, Kind, Request
 from access.properties import UndecidedError
-from access.request import Key, Kind, Request
 
 type Symbols = Mapping[str, Callable[[Any], Any]]
 """By symbol: when a string, a term of z3, matches the value that the symbol stands for."""

@@ -17,14 +17,14 @@ import pytest
 import z3
 
 from access.access_stack import alone_claim, guard_claim, trust_claim
-from access.case import Case, Principal
-from access.decision import decide
 from access.documents import Document, document, expand
-from access.fields import NotModelledError
-from access.iam import identity_allows
+from access.engine.case import Case, Principal
+from access.engine.decision import decide
+from access.engine.evaluator import identity_allows
+from access.engine.fields import NotModelledError
+from access.engine.request import Kind, Request
 from access.model import Intent, Model, load
 from access.properties import Claim, Property, Verdict, find, prove, suspended
-from access.request import Kind, Request
 from access.templates import ACCOUNTS, parameters_of, resolve, resolved, source
 from tests.access.mutations import _changes
 from tests.access.oracles import reach, simulate

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from access.__main__ import main
-from access.case import Case
 from access.diff import Change, RevisionError, checkout, compare, compare_all, documents_of
+from access.engine.case import Case
 from access.matrix import documents
 from access.model import Model
 from access.templates import FILES, PROJECT

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from access import matrix
-from access.case import Case
-from access.decision import decide
+from access.engine.case import Case
+from access.engine.decision import decide
 from access.model import Model, load
 from access.variants import variants
 from tests.access import oracles

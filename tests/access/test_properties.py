@@ -13,10 +13,10 @@ import yaml
 import z3
 
 from access.contract import CONTRACT
+from access.engine.request import Kind
 from access.model import Model, load
 from access.properties import PROPERTIES, Property, find, prove, reads
 from access.report import properties_of
-from access.request import Kind
 from access.variants import variants
 from tests.access.mutations import faults
 

@@ -14,7 +14,7 @@ from itertools import groupby
 import pytest
 
 from access import deployed
-from access.case import Case
+from access.engine.case import Case
 from access.diff import Change, compare
 from access.model import Model
 from lab.accounts import ACCOUNT_A, ACCOUNT_B

@@ -6,11 +6,11 @@ from typing import Any
 
 import z3
 
-from access.case import Case
 from access.documents import Document
-from access.fields import TRUE
-from access.iam import allowed, identity_allows, parts
-from access.request import Kind, Request
+from access.engine.case import Case
+from access.engine.evaluator import allowed, identity_allows, parts
+from access.engine.fields import TRUE
+from access.engine.request import Kind, Request
 
 _KINDS = {
     "User": Kind.USER,

@@ -15,9 +15,9 @@ from typing import Any
 
 import z3
 
-from access import patterns
-from access.case import Case, Principal
-from access.fields import FALSE, TRUE, Account, Field, NotModelledError, all_of, holds
+from access.engine import patterns
+from access.engine.case import Case, Principal
+from access.engine.fields import FALSE, TRUE, Account, Field, NotModelledError, all_of, holds
 
 
 class Kind(Enum):

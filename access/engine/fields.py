@@ -7,8 +7,8 @@ from typing import Any
 
 import z3
 
-from access import patterns
-from access.patterns import Pattern
+from access.engine import patterns
+from access.engine.patterns import Pattern
 
 TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)
 

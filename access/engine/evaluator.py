@@ -9,10 +9,10 @@ from typing import Any
 
 import z3
 
-from access import patterns
 from access.documents import listed
-from access.fields import FALSE, TRUE, NotModelledError, all_of, any_of
-from access.request import Key, Kind, Request
+from access.engine import patterns
+from access.engine.fields import FALSE, TRUE, NotModelledError, all_of, any_of
+from access.engine.request import Key, Kind, Request
 
 type Statement = Mapping[str, Any]
 
