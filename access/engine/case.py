@@ -22,6 +22,8 @@ class Principal:
     @property
     def context(self) -> dict[str, str]:
         """The condition keys that identify it."""
+        if "identity" in self.type:
+            return {}
         keys = {"aws:PrincipalType": self.type, "aws:userid": self.user_id}
         if self.account:
             keys |= {"aws:PrincipalArn": self.arn, "aws:PrincipalAccount": self.account}
@@ -42,6 +44,8 @@ class Principal:
                 return f"the service {self.arn}"
             case "Anonymous":
                 return "anyone, unsigned,"
+            case kind if "identity" in kind:
+                return f"a {kind}"
         return self.arn
 
 

@@ -1,28 +1,52 @@
 """IAM's evaluation logic over symbolic requests.
 
+A policy may have cases and texts that no template knows (`intrinsics`); a plain one has neither. What is not read here
+and not refused by IAM is a name: equal names match alike, and of others nothing is known.
+
 See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
+import ipaddress
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import z3
 
-from access.documents import listed
 from access.engine import patterns
 from access.engine.fields import FALSE, TRUE, NotModelledError, all_of, any_of
-from access.engine.request import Key, Kind, Request
+from access.engine.intrinsics import NOTHING, Guard, Opaque, alternatives, items, plain, text_of
+from access.engine.request import TOKENS, Key, Kind, Request
 
 type Statement = Mapping[str, Any]
+type Guarded = tuple[Guard, Statement] | tuple[Guard, Statement, str]
+"""A statement, when it is there, and possibly its name."""
 
 _ELEMENTS = ("Principal", "Action", "Resource")
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_VARIABLE = re.compile(r"\$\{(?![*?$]\})([^}]*)\}")
+_STRINGS = {"StringEquals", "StringLike", "StringEqualsIgnoreCase", "ArnEquals", "ArnLike", "BinaryEquals"}
+_NUMBERS = ("Equals", "LessThan", "LessThanEquals", "GreaterThan", "GreaterThanEquals")
+_OPERATORS = {
+    *_STRINGS,
+    "Bool",
+    "Null",
+    "IpAddress",
+    *(f"{kind}{how}" for kind in ("Numeric", "Date") for how in _NUMBERS),
+}
+# Keys that have at most one value, so that ForAllValues and ForAnyValue mean the same as without, but for its absence.
+_SINGLE = re.compile(
+    r"aws:(principal(?!servicenameslist|tag).*|source.*|userid|username|resource(account|orgid|orgpaths)|securetransport)|sts:.*"
+)
+_ACCOUNT = re.compile(r"([0-9]{12})|arn:aws[\w-]*:iam::([0-9]{12}):root")
+_PRINCIPAL = re.compile(r"arn:aws[\w-]*:iam::[0-9]{12}:(user|role)/[^*?]+")
+_SESSION = re.compile(r"arn:aws[\w-]*:sts::([0-9]{12}):assumed-role/([^*?/]+)/([^*?/]+)")
 
 
 def allowed(
     request: Request,
-    resource_policy: Iterable[Statement],
+    resource_policy: Iterable[Statement | Guarded],
     *,
     owner: str,
     identity: Any = TRUE,
@@ -36,9 +60,9 @@ def allowed(
     grants: list[Any] = []
     delegations: list[Any] = []
     denials: list[Any] = []
-    for statement in resource_policy:
+    for there, statement in _guarded(request, resource_policy):
         named, delegated = _principals(statement, request)
-        applies = _applies(statement, request, trust=trust)
+        applies = all_of(there, _applies(statement, request, trust=trust))
         if _effect(statement) == "Deny":
             denials.append(all_of(any_of(named, delegated), applies))
         else:
@@ -53,23 +77,36 @@ def allowed(
     return all_of(z3.If(request.is_of(owner), same_account, other_account), not_denied)
 
 
-def identity_allows(request: Request, identity_policy: Iterable[Statement]) -> Any:
+def identity_allows(request: Request, identity_policy: Iterable[Statement | Guarded]) -> Any:
     """Whether a principal's own policy allows a request, as a formula."""
     grants: list[Any] = []
     denials: list[Any] = []
-    for statement in identity_policy:
+    for there, statement in _guarded(request, identity_policy):
         if {"Principal", "NotPrincipal"} & set(statement):
             raise NotModelledError("an identity policy that names a principal: IAM refuses it")
-        applies = _applies(statement, request)
+        applies = all_of(there, _applies(statement, request))
         (grants if _effect(statement) == "Allow" else denials).append(applies)
     return all_of(any_of(*grants), z3.Not(any_of(*denials)))
 
 
+def _guarded(request: Request, policy: Iterable[Statement | Guarded]) -> Iterator[tuple[Any, Statement]]:
+    for entry in policy:
+        if isinstance(entry, tuple):
+            yield request.conditions.formula(entry[0]), entry[1]
+        else:
+            yield TRUE, entry
+
+
 def _effect(statement: Statement) -> str:
     known = {"Sid", "Effect", "Condition", *_ELEMENTS, *(f"Not{element}" for element in _ELEMENTS)}
-    if set(statement) - known or statement["Effect"] not in {"Allow", "Deny"}:
-        raise NotModelledError(f"statement {statement}")
+    if set(statement) - known or statement.get("Effect") not in {"Allow", "Deny"}:
+        raise NotModelledError(f"statement {plain(dict(statement))}")
     return str(statement["Effect"])
+
+
+def any_item(request: Request, value: Any, matches: Callable[[Any], Any]) -> Any:
+    """Whether any member of an element matches."""
+    return any_of(*(all_of(request.conditions.formula(guard), matches(text_of(item))) for guard, item in items(value)))
 
 
 def _principals(statement: Statement, request: Request) -> tuple[Any, Any]:
@@ -83,79 +120,278 @@ def _principals(statement: Statement, request: Request) -> tuple[Any, Any]:
 
 
 def _named(element: Any, request: Request) -> tuple[Any, Any]:
-    if element == "*":
-        return TRUE, FALSE
     named: list[Any] = []
     delegated: list[Any] = []
-    for kind, values in element.items():
-        for value in listed(values):
-            if kind == "Service":
-                named.append(request.is_service(value))
-            elif kind == "AWS" and value == "*":
-                named.append(z3.BoolVal(request.kind is not Kind.SERVICE))
-            elif kind == "AWS" and (match := re.fullmatch(r"([0-9]{12})|arn:aws:iam::([0-9]{12}):root", value)):
-                delegated.append(request.is_of(match[1] or match[2]))
-            elif kind == "AWS" and re.fullmatch(r"arn:aws:iam::[0-9]{12}:(user|role)/[^*?]+", value):
-                named.append(request.principal_like(value))
-            else:
-                raise NotModelledError(f"principal {kind}: {value}")
+    for guard, case in alternatives(element):
+        there = request.conditions.formula(guard)
+        if case == "*":
+            named.append(there)
+            continue
+        if not isinstance(case, Mapping):
+            raise NotModelledError(f"principal {plain(case)}")
+        for kind, values in case.items():
+            for inner, value in items(values):
+                by_name, by_account = _principal(kind, text_of(value), request)
+                holds = all_of(there, request.conditions.formula(inner))
+                named.append(all_of(holds, by_name))
+                delegated.append(all_of(holds, by_account))
     return any_of(*named), any_of(*delegated)
+
+
+def _principal(kind: str, value: Any, request: Request) -> tuple[Any, Any]:
+    if isinstance(value, Opaque):
+        return _unknown_principal(kind, value, request)
+    match kind:
+        case "Service":
+            return request.is_service(value), FALSE
+        case "Federated":
+            return request.is_from(value), FALSE
+        case "CanonicalUser":
+            return FALSE, request.unknown("principal", f"canonical user {value}") if request.is_iam else FALSE
+        case "AWS" if value == "*":
+            return z3.BoolVal(request.kind is not Kind.SERVICE), FALSE
+        case "AWS" if match := _ACCOUNT.fullmatch(value):
+            return FALSE, request.is_of(match[1] or match[2])
+        case "AWS" if _PRINCIPAL.fullmatch(value):
+            return request.principal_like(value), FALSE
+        case "AWS" if match := _SESSION.fullmatch(value):
+            if request.kind is not Kind.ROLE:
+                return FALSE, FALSE
+            role = request.principal_like(f"arn:aws:iam::{match[1]}:role/{match[2]}")
+            below = request.principal_like(f"arn:aws:iam::{match[1]}:role/*/{match[2]}")
+            return all_of(any_of(role, below), request.session.equals(match[3])), FALSE
+        case "AWS" if re.fullmatch(r"A[A-Z0-9]{15,}|arn:aws[\w-]*:(iam|sts)::[^*?]+", value):
+            return request.unknown("principal", value) if request.kind is not Kind.ANONYMOUS else FALSE, FALSE
+    raise NotModelledError(f"principal {kind}: {value}")
+
+
+def _unknown_principal(kind: str, value: Opaque, request: Request) -> tuple[Any, Any]:
+    text = str(value)
+    by_name, by_account = request.text("principal", text), FALSE
+    if kind == "Service":
+        return by_name if request.kind is Kind.SERVICE else FALSE, FALSE
+    if kind == "Federated":
+        return by_name if request.kind in TOKENS else FALSE, FALSE
+    if kind not in {"AWS", "CanonicalUser"}:
+        raise NotModelledError(f"principal {kind}: {text}")
+    if not request.is_iam:
+        return by_name if request.kind is Kind.ANONYMOUS and isinstance(value.pieces[0], str) is False else FALSE, FALSE
+    if not re.search(":(role|user|assumed-role)/", text):
+        by_account = request.text("account", text)
+    return FALSE if text.endswith(":root") else by_name, by_account
 
 
 def parts(statement: Statement, request: Request, *, trust: bool = False) -> dict[str, Any]:
     """Whether each part of a statement matches, by element or condition key; trust policies name no resource."""
-    actions = [action.lower() for action in listed(statement.get("Action", statement.get("NotAction")))]
-    matched = request.action.like(*actions)
-    found = {"Action": matched if "Action" in statement else z3.Not(matched)}
+
+    def acts(action: Any) -> Any:
+        return (
+            request.text("action", str(action)) if isinstance(action, Opaque) else request.action.like(action.lower())
+        )
+
+    def concerns(resource: Any) -> Any:
+        if isinstance(resource, Opaque):
+            return request.text("resource", str(resource))
+        # A wildcard that ends a part of an ARN matches beyond its colon; elsewhere in the part it may not.
+        if _VARIABLE.search(resource) or re.search(r"[*?][^:*?/]+:", resource):
+            return request.unknown("resource", resource)
+        return request.resource.like(resource)
+
+    found: dict[str, Any] = {}
+    if not {"Action", "NotAction"} & set(statement):
+        raise NotModelledError("a statement without action")
+    matched = any_item(request, statement.get("Action", statement.get("NotAction")), acts)
+    found["Action"] = matched if "Action" in statement else z3.Not(matched)
     if {"Principal", "NotPrincipal"} & set(statement):
         found["Principal"] = any_of(*_principals(statement, request))
     if not trust or {"Resource", "NotResource"} & set(statement):
-        resources = listed(statement.get("Resource", statement.get("NotResource")))
-        for resource in resources:
-            # A wildcard that ends a part of an ARN matches beyond its colon; elsewhere in the part it may not.
-            if "${" in resource or re.search(r"[*?][^:*?/]+:", resource):
-                raise NotModelledError(f"variable, or wildcard inside a part of an ARN, in resource {resource}")
-        matched = request.resource.like(*resources)
+        if not {"Resource", "NotResource"} & set(statement):
+            raise NotModelledError("a statement without resource")
+        matched = any_item(request, statement.get("Resource", statement.get("NotResource")), concerns)
         found["Resource"] = matched if "Resource" in statement else z3.Not(matched)
-    for operator, block in statement.get("Condition", {}).items():
-        for name, values in block.items():
-            found[f"{operator} {name}"] = _condition(operator, name, listed(values), request)
-    return found
+    blocks = list(alternatives(statement.get("Condition", {})))
+    if len(blocks) > 1:
+        found["Condition"] = any_of(
+            *(
+                all_of(request.conditions.formula(guard), *(formula for _, formula in _conditions(block, request)))
+                for guard, block in blocks
+            )
+        )
+        return found
+    return found | dict(_conditions(blocks[0][1], request))
+
+
+def _conditions(block: Any, request: Request) -> Iterator[tuple[str, Any]]:
+    if block is NOTHING:
+        return
+    if not isinstance(block, Mapping):
+        raise NotModelledError(f"condition {plain(block)}")
+    for operator, value in block.items():
+        choices = list(alternatives(value))
+        if len(choices) == 1:
+            yield from _keys(operator, choices[0][1], request)
+        else:
+            each = (
+                all_of(request.conditions.formula(guard), *(formula for _, formula in _keys(operator, case, request)))
+                for guard, case in choices
+            )
+            yield operator, any_of(*each)
+
+
+def _keys(operator: str, block: Any, request: Request) -> Iterator[tuple[str, Any]]:
+    if block is NOTHING:
+        return
+    if not isinstance(block, Mapping):
+        raise NotModelledError(f"condition {operator}: {plain(block)}")
+    for name, values in block.items():
+        choices = alternatives(values)
+        yield (
+            f"{operator} {name}",
+            any_of(
+                *(
+                    all_of(
+                        request.conditions.formula(guard),
+                        TRUE if case is NOTHING else _condition(operator, name, case, request),
+                    )
+                    for guard, case in choices
+                )
+            ),
+        )
 
 
 def _applies(statement: Statement, request: Request, *, trust: bool = False) -> Any:
     return all_of(*parts(statement, request, trust=trust).values())
 
 
-def _condition(operator: str, name: str, values: Sequence[str], request: Request) -> Any:
+def _condition(operator: str, name: str, values: Any, request: Request) -> Any:
     key = request.key(name)
     qualifier, _, rest = operator.rpartition(":")
     base = rest.removesuffix("IfExists")
+    positive = "IpAddress" if base == "NotIpAddress" else base.replace("Not", "", 1)
+    if positive not in _OPERATORS or qualifier not in {"", "ForAllValues", "ForAnyValue"}:
+        raise NotModelledError(f"operator {operator}")
     if base == "Null":
-        return any_of(*(z3.Not(key.present) if value == "true" else key.present for value in values))
-    negated = "Not" in base
-    matched = any_of(*(_matches(base.replace("Not", ""), key, str(value), request) for value in values))
-    holds = z3.Not(matched) if negated else matched
-    # Every key has at most one value: without any, ForAllValues holds and ForAnyValue does not.
-    absent = {"": negated or base != rest, "ForAllValues": True, "ForAnyValue": False}[qualifier]
+        return any_item(request, values, lambda value: _null(key, value))
+    is_negated = positive != base
+    # Without any value, ForAllValues holds and ForAnyValue does not.
+    absent = {"": is_negated or base != rest, "ForAllValues": True, "ForAnyValue": False}[qualifier]
+    if qualifier and not _SINGLE.fullmatch(name.lower()):
+        holds = _of_many(qualifier, base, name.lower(), values, request)
+    else:
+        matched = any_item(request, values, lambda value: _matches(positive, name.lower(), key, value, request))
+        holds = z3.Not(matched) if is_negated else matched
     return z3.If(key.present, holds, z3.BoolVal(absent))
 
 
-def _matches(operator: str, key: Key, value: str, request: Request) -> Any:
-    has_variable = _VARIABLE.search(value)
+def _null(key: Key, value: Any) -> Any:
+    # YAML's true is a bool; IAM reads it as a text, whatever its case.
+    match str(value).lower():
+        case "true":
+            return z3.Not(key.present)
+        case "false":
+            return key.present
+    raise NotModelledError(f"Null with {value}")
+
+
+def _of_many(qualifier: str, operator: str, name: str, values: Any, request: Request) -> Any:
+    """Compare a key that may have several values: which sets of values there are is not known."""
+    if qualifier == "ForAnyValue" and "Not" not in operator:
+        return any_item(request, values, lambda value: request.unknown(f"some {operator} {name}", str(value)))
+    whole = json.dumps(sorted(json.dumps(plain(value)) for _, value in items(values)))
+    guards = [guard for guard, _ in items(values)]
+    return request.unknown(
+        f"{qualifier}:{operator} {name}", f"{whole} {guards}" if any(len(g) > 1 for g in guards) else whole
+    )
+
+
+def _matches(operator: str, name: str, key: Key, value: Any, request: Request) -> Any:
+    if isinstance(value, Opaque):
+        # Without wildcards, a text is like itself only.
+        like = operator in {"StringLike", "ArnLike", "ArnEquals"} and request.conditions.may_have_wildcards(value)
+        exactly = f"{'like' if like else 'equal'} {'arn ' if operator.startswith('Arn') and like else ''}{name}"
+        place = exactly if operator in _STRINGS - {"StringEqualsIgnoreCase"} else f"{operator} {name}"
+        return request.text(place, str(value))
+    try:
+        return _compared(operator, name, key, str(value), request)
+    except NotModelledError:
+        return request.unknown(f"{operator} {name}", str(value))
+
+
+def _compared(operator: str, name: str, key: Key, value: str, request: Request) -> Any:
+    if operator.startswith("Numeric"):
+        return _number(operator.removeprefix("Numeric"), key, float(value) if _is_number(value) else None)
+    if operator.startswith("Date"):
+        return _number(operator.removeprefix("Date"), key, _time(value))
+    if operator == "IpAddress":
+        return _address(key, value)
+    if operator == "Bool":
+        if value.lower() not in {"true", "false"}:
+            raise NotModelledError(f"Bool with {value}")
+        return key.like(value.lower())
+    if not value:
+        raise NotModelledError("an empty text")
+    if variable := _VARIABLE.search(value):
+        # Only the variable that binds a name to its account, at the beginning of a prefix.
+        bound = re.fullmatch(r"\$\{aws:PrincipalAccount\}([^*?$]*)\*", value)
+        if operator != "StringLike" or not bound or not key.field:
+            raise NotModelledError(f"policy variable {variable[1]}")
+        return request.account.begins(key.field, bound[1]) if request.is_iam else FALSE
+    if name == "aws:principalarn" and operator.startswith("String"):
+        # An ARN has five colons at least, and a pattern with as many cannot match them otherwise.
+        if value == "*" and operator == "StringLike":
+            return TRUE
+        if (
+            operator == "StringEqualsIgnoreCase"
+            or value.count(":") != 5
+            or (operator == "StringEquals" and not patterns.is_literal(value))
+        ):
+            raise NotModelledError(f"{operator} with {value}")
+        return key.arn_like(value)
     match operator:
-        case "StringLike" if has_variable and key.field:
-            # Only the variable that the policies use, at the beginning of a prefix.
-            variable = re.fullmatch(r"\$\{aws:PrincipalAccount\}([^*?$]*)\*", value)
-            if not variable:
-                raise NotModelledError(f"policy variable in {value}")
-            return request.account.begins(key.field, variable[1]) if request.is_iam else FALSE
-        case "StringEquals" if not has_variable and patterns.is_literal(value):
+        case "StringEquals":
+            return key.like(value if patterns.is_literal(value) else re.sub(r"[*?]", r"${\g<0>}", value))
+        case "StringLike":
             return key.like(value)
-        case "StringLike" if not has_variable:
-            return key.like(value)
-        case "ArnEquals" | "ArnLike" if not has_variable:
-            return key.arn_like(value)
-        case "Bool" if value in {"true", "false"}:
-            return key.like(value)
+        case "ArnEquals" | "ArnLike":
+            return key.arn_like(value if value != "*" else "arn:*:*:*:*:*")
     raise NotModelledError(f"{operator} with {value}")
+
+
+def _is_number(value: str) -> bool:
+    return re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value) is not None
+
+
+def _time(value: str) -> float | None:
+    if _is_number(value):
+        return float(value)
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def _number(how: str, key: Key, limit: float | None) -> Any:
+    if limit is None or key.number is None:
+        raise NotModelledError(f"{how} with a value that is no number or time")
+    bound = z3.RealVal(str(limit))
+    return {
+        "Equals": lambda: key.number == bound,
+        "LessThan": lambda: key.number < bound,
+        "LessThanEquals": lambda: key.number <= bound,
+        "GreaterThan": lambda: key.number > bound,
+        "GreaterThanEquals": lambda: key.number >= bound,
+    }[how]()
+
+
+def _address(key: Key, value: str) -> Any:
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError as error:
+        raise NotModelledError(f"IpAddress with {value}") from error
+    if key.number is None:
+        raise NotModelledError(f"IpAddress of {value}")
+    # Addresses of version 6 follow those of version 4.
+    offset = 0 if network.version == 4 else 2**32
+    first, last = int(network[0]) + offset, int(network[-1]) + offset
+    return z3.And(key.number >= z3.RealVal(first), key.number <= z3.RealVal(last))

@@ -49,7 +49,7 @@ class Field:
 
     def __init__(self, name: str, alphabet: str = patterns.PRINTABLE, values: Sequence[str] = ()) -> None:
         """Make a field of a unique name that is one of the values, if given, or else any string of the alphabet."""
-        self._name = name
+        self.name = name
         self._alphabet = alphabet
         self._values = values
         self._patterns: dict[Pattern, Any] = {}
@@ -68,23 +68,37 @@ class Field:
 
     def matches(self, pattern: Pattern) -> Any:
         """Whether the field matches a compiled pattern."""
-        return self._patterns.setdefault(pattern, _atom(self._name, len(self._patterns)))
+        return self._patterns.setdefault(pattern, _atom(self.name, len(self._patterns)))
 
     @property
     def guarantees(self) -> Any:
         """The combinations of patterns that a string can match."""
-        return _law(self._name, tuple(self._patterns), self._alphabet, tuple(self._values))
+        return _law(self.name, tuple(self._patterns), self._alphabet, tuple(self._values))
 
     def resembles(self, model: Any) -> Any:
         """Whether the field matches the same patterns as in a model of the solver."""
         return all_of(*(atom if holds(model, atom) else z3.Not(atom) for atom in self._patterns.values()))
 
+    @property
+    def atoms(self) -> Iterable[Any]:
+        """What was asked of the field, as formulas."""
+        return self._patterns.values()
+
+    def truths(self, model: Any) -> tuple[bool, ...]:
+        """Which patterns the field matches in a model of the solver."""
+        return tuple(holds(model, atom) for atom in self._patterns.values())
+
+    def fits(self, text: str, truths: tuple[bool, ...]) -> bool:
+        """Return whether a string matches exactly these patterns."""
+        known = zip(self._patterns, truths, strict=True)
+        return all(patterns.matches(text, pattern) == truth for pattern, truth in known)
+
     def value(self, model: Any, candidates: Iterable[str] = ()) -> str:
         """Return a string that fits a model of the solver: a candidate if one fits, otherwise a neutral word."""
-        truths = tuple(holds(model, atom) for atom in self._patterns.values())
+        truths = self.truths(model)
         any_word = [] if self._values or not set(_ANY_WORD) <= set(self._alphabet) else [_ANY_WORD]
         for text in (*candidates, *any_word):
-            if truths == tuple(patterns.matches(text, pattern) for pattern in self._patterns):
+            if self.fits(text, truths):
                 return text
         return _combinations(tuple(self._patterns), self._alphabet, tuple(self._values))[truths]
 

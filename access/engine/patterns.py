@@ -17,7 +17,7 @@ PRINTABLE = (
     + string.ascii_uppercase
     + "".join(sorted(set(map(chr, range(33, 127))) - set(string.ascii_letters + string.digits)))
 )
-LOWER = string.ascii_lowercase + string.digits + "-:."
+LOWER = string.ascii_lowercase + string.digits + "-:./_"
 NAME = string.ascii_letters + string.digits + "+=,.@/_-"
 UNIQUE_ID = string.ascii_uppercase + string.digits
 
@@ -29,10 +29,10 @@ type Pattern = tuple[tuple[str, bool], ...]
 
 
 def glob(pattern: str) -> Pattern:
-    """Compile an IAM pattern, in which `*` matches any characters and `?` one."""
+    """Compile an IAM pattern, in which `*` matches any characters and `?` one, but not in `${*}` and `${?}`."""
     return tuple(
-        (_ANY, True) if character == "*" else (_ANY, False) if character == "?" else (character, False)
-        for character in pattern
+        (piece[2], False) if len(piece) == 4 else (_ANY, piece == "*") if piece in {"*", "?"} else (piece, False)
+        for piece in re.findall(r"\$\{[*?$]\}|.", pattern, re.DOTALL)
     )
 
 
@@ -82,26 +82,60 @@ def matches(text: str, pattern: Pattern) -> bool:
 
 @cache
 def combinations(patterns: tuple[Pattern, ...], alphabet: str) -> dict[tuple[bool, ...], str]:
-    """Return each combination (matched or not, by pattern) with one of the shortest non-empty strings for it."""
-    start = tuple(_closed({0}, pattern) for pattern in patterns)
+    """Return each combination (matched or not, by pattern) with one of the shortest non-empty strings for it.
+
+    Raises:
+        TooManyCombinationsError: The patterns overlap in more ways than anyone can compare.
+    """
+    # A literal is one string; only the other patterns need an automaton each.
+    texts = {"".join(piece for piece, _ in pattern): i for i, pattern in enumerate(patterns) if _is_one_text(pattern)}
+    others = tuple(pattern for pattern in patterns if not _is_one_text(pattern))
+    places = [i for i, pattern in enumerate(patterns) if not _is_one_text(pattern)]
+    following: dict[str, set[str]] = {}
+    for text in texts:
+        for end in range(len(text)):
+            following.setdefault(text[:end], set()).add(text[end])
+    start = (tuple(_closed({0}, pattern) for pattern in others), "")
     found: dict[tuple[bool, ...], str] = {}
-    seen = {start}
-    todo = deque([(start, "")])
+    seen: set[tuple[tuple[frozenset[int], ...], str | None]] = {start}
+    todo: deque[tuple[tuple[frozenset[int], ...], str | None, str]] = deque([(*start, "")])
     while todo:
-        states, text = todo.popleft()
-        for character in _telling(states, patterns, alphabet):
-            after = tuple(_step(state, pattern, character) for state, pattern in zip(states, patterns, strict=True))
-            matched = tuple(len(pattern) in state for state, pattern in zip(after, patterns, strict=True))
-            found.setdefault(matched, text + character)
-            if after not in seen:
-                seen.add(after)
-                todo.append((after, text + character))
+        states, prefix, text = todo.popleft()
+        branches = following.get(prefix, set()) if prefix is not None else set()
+        for character in _telling(states, others, alphabet, branches):
+            after = tuple(_step(state, pattern, character) for state, pattern in zip(states, others, strict=True))
+            longer = text + character
+            matched = [False] * len(patterns)
+            for place, pattern, state in zip(places, others, after, strict=True):
+                matched[place] = len(pattern) in state
+            if longer in texts:
+                matched[texts[longer]] = True
+            found.setdefault(tuple(matched), longer)
+            step = (after, longer if character in branches else None)
+            if step not in seen:
+                seen.add(step)
+                todo.append((*step, longer))
+                if len(seen) > _MOST_STATES:
+                    raise TooManyCombinationsError(f"{len(patterns)} patterns overlap in too many ways")
     return found
 
 
-def _telling(states: tuple[frozenset[int], ...], patterns: tuple[Pattern, ...], alphabet: str) -> list[str]:
+_MOST_STATES = 60_000
+
+
+class TooManyCombinationsError(Exception):
+    """Patterns overlap in more ways than anyone can compare."""
+
+
+def _is_one_text(pattern: Pattern) -> bool:
+    return all(len(piece) == 1 and not repeated for piece, repeated in pattern)
+
+
+def _telling(
+    states: tuple[frozenset[int], ...], patterns: tuple[Pattern, ...], alphabet: str, branches: set[str]
+) -> list[str]:
     """Return the characters that the patterns distinguish here, and one that represents all others."""
-    named = {":", "/"}
+    named = {":", "/"} | branches
     for state, pattern in zip(states, patterns, strict=True):
         named |= {pattern[index][0] for index in state if index < len(pattern)}
     if _DIGIT in named:

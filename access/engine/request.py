@@ -18,6 +18,7 @@ import z3
 from access.engine import patterns
 from access.engine.case import Case, Principal
 from access.engine.fields import FALSE, TRUE, Account, Field, NotModelledError, all_of, holds
+from access.engine.intrinsics import Conditions
 
 
 class Kind(Enum):
@@ -29,14 +30,30 @@ class Kind(Enum):
     FEDERATED = "federated user"
     SERVICE = "service"
     ANONYMOUS = "anonymous"
+    WEB = "web identity"
+    SAML = "SAML identity"
 
 
+# The identity of a token is known to the provider only; all that it can do is assume a role.
+TOKENS = {Kind.WEB: "sts:assumerolewithwebidentity", Kind.SAML: "sts:assumerolewithsaml"}
 _TYPES = {
     Kind.USER: "User",
     Kind.ROLE: "AssumedRole",
     Kind.ROOT: "Account",
     Kind.FEDERATED: "FederatedUser",
     Kind.ANONYMOUS: "Anonymous",
+}
+# Keys that a request has only if the principal is of one of these kinds.
+_OF_KINDS = {
+    "aws:sourceaccount": {Kind.SERVICE},
+    "aws:sourcearn": {Kind.SERVICE},
+    "aws:sourceorgid": {Kind.SERVICE},
+    "aws:sourceorgpaths": {Kind.SERVICE},
+    "aws:principalservicename": {Kind.SERVICE},
+    "aws:principalservicenameslist": {Kind.SERVICE},
+    "aws:username": {Kind.USER},
+    "aws:principalorgid": {Kind.USER, Kind.ROLE, Kind.ROOT, Kind.FEDERATED},
+    "aws:principalorgpaths": {Kind.USER, Kind.ROLE, Kind.ROOT, Kind.FEDERATED},
 }
 
 
@@ -49,19 +66,32 @@ class Key:
     arn_like: Callable[[str], Any]  # matches the pattern of an ARN
     value: Callable[[Any], str]  # in a model of the solver
     field: Field | None = None  # its value, if it is free
+    number: Any = None  # its value as a number, a time or an address
 
 
 class Request:
     """A request to AWS by one kind of principal, with every field free; its conditions are formulas."""
 
-    def __init__(self, kind: Kind, roles: Mapping[str, str], prefix: str = "", session: Field | None = None) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        roles: Mapping[str, str],
+        prefix: str = "",
+        session: Field | None = None,
+        conditions: Conditions | None = None,
+    ) -> None:
         """Make a request, given the existing roles' unique ids by ARN; no other role has such an id.
 
         The prefix distinguishes the variables of several requests in one formula. `session` is the name of the
-        principal's session if another request created it.
+        principal's session if another request created it. `conditions` are those of the templates whose policies have
+        cases.
         """
         self.kind = kind
-        self.is_iam = kind not in {Kind.SERVICE, Kind.ANONYMOUS}
+        self.is_iam = kind not in {Kind.SERVICE, Kind.ANONYMOUS, *TOKENS}
+        self.conditions = conditions or Conditions()
+        # Whether the request matches a text that no template knows, and what else nothing here reads, by place and text.
+        self.texts: dict[tuple[str, str], Any] = {}
+        self.unread: dict[tuple[str, str], Any] = {}
         self.account = Account(f"{prefix}account")
         self.session = session or Field(f"{prefix}session", patterns.NAME)
         self.service = Field(f"{prefix}service", patterns.LOWER)
@@ -75,11 +105,12 @@ class Request:
         self._spelled: dict[str, str] = {}
         self._free: list[Field] = [self.session, self.service, self.action, self.resource]
         self._free += [self._name, self._unique_id]
+        self._laws: list[Any] = []
         if kind is Kind.ROLE:
             # Unique ids are never reused.
             self._laws = [self.principal_like(arn) == self._unique_id.like(role_id) for arn, role_id in roles.items()]
-        else:
-            self._laws = []
+        elif kind in TOKENS:
+            self._laws = [self.action.like(TOKENS[kind], "sts:tagsession", "sts:setsourceidentity")]
 
     @property
     def session_to_be(self) -> Field:
@@ -93,7 +124,7 @@ class Request:
         self._spelled.setdefault(name.lower(), name)
         name = name.lower()
         if name not in self._keys:
-            if not re.fullmatch(r"[a-z0-9.-]+:.+", name):
+            if not re.fullmatch(r"[a-z0-9._/-]+:.+", name):
                 raise NotModelledError(f"condition key {name}")
             self._keys[name] = self._new_key(name)
         return self._keys[name]
@@ -107,8 +138,11 @@ class Request:
                 account = self.account
                 return Key(z3.BoolVal(self.is_iam), account.like, _refused(name), account.value)
             case "aws:principaltype":
-                fixed = Field(name, values=[_TYPES.get(self.kind, "")])
+                fixed = Field(self._prefix + name, values=[_TYPES.get(self.kind, "")])
                 return self._field_key(z3.BoolVal(self.kind in _TYPES), fixed)
+            case "aws:principalisawsservice":
+                by_service = "true" if self.kind is Kind.SERVICE else "false"
+                return self._field_key(TRUE, Field(self._prefix + name, values=[by_service]))
             case "aws:userid":
                 return Key(z3.BoolVal(self.kind in _TYPES), self._user_id_like, _refused(name), lambda _: "")
             case "sts:rolesessionname":
@@ -117,17 +151,25 @@ class Request:
             case "aws:securetransport":
                 # Documented as present in every request.
                 return self._field_key(TRUE, Field(self._prefix + name, values=["true", "false"]))
-            case "aws:sourceaccount" | "aws:sourcearn":
-                # Documented as present only when a service acts on behalf of someone.
-                by_service = present if self.kind is Kind.SERVICE else FALSE
-                return self._field_key(by_service, Field(self._prefix + name))
-            case "aws:multifactorauthpresent":
+            case "aws:multifactorauthpresent" | "aws:viaawsservice":
                 return self._field_key(present, Field(self._prefix + name, values=["true", "false"]))
-        return self._field_key(present, Field(self._prefix + name))
+        # Keys of an identity provider are in its tokens only.
+        provider = name.partition(":")[0]
+        kinds = {Kind.WEB} if "." in provider else {Kind.SAML} if provider == "saml" else _OF_KINDS.get(name)
+        there = present if kinds is None or self.kind in kinds else FALSE
+        return self._field_key(there, Field(self._prefix + name))
 
     def _field_key(self, present: Any, field: Field) -> Key:
         self._free.append(field)
-        return Key(present, field.like, field.arn_like, field.value, field)
+        return Key(present, field.like, field.arn_like, field.value, field, z3.Real(f"{field.name} number"))
+
+    def text(self, place: str, text: str) -> Any:
+        """Whether the request matches, in some place of a policy, a text that no template knows."""
+        return self.texts.setdefault((place, text), z3.Bool(f"{self._prefix}{place} matches {text}"))
+
+    def unknown(self, place: str, text: str) -> Any:
+        """Whether the request matches something in a policy that nothing here reads."""
+        return self.unread.setdefault((place, text), z3.Bool(f"{self._prefix}{place} fits {text}"))
 
     def is_service(self, name: str) -> Any:
         """Whether the principal is a service, given by its DNS name."""
@@ -169,6 +211,10 @@ class Request:
         parts = {Kind.ROOT: ("iam", "root"), Kind.FEDERATED: ("sts", "federated-user/"), Kind.USER: ("iam", "user/")}
         return parts.get(self.kind, ("iam", "role/"))
 
+    def is_from(self, provider: str) -> Any:
+        """Whether the principal is an identity of a provider, given by its ARN or, for the web's own, its name."""
+        return self.service.like(provider.lower()) if self.kind in TOKENS else FALSE
+
     def _principal(self, model: Any) -> str:
         service, kind = self._arn_parts()
         names = {Kind.ROOT: "", Kind.FEDERATED: self.session.value(model)}
@@ -199,8 +245,15 @@ class Request:
 
     @property
     def guarantees(self) -> Any:
-        """What AWS guarantees of any request."""
-        return all_of(*self._laws, self.account.guarantees, *(field.guarantees for field in self._free))
+        """What AWS guarantees of any request, and what is known of the texts in the policies."""
+        # What equals a text is like it.
+        alike = [
+            z3.Implies(atom, self.texts[like])
+            for (place, text), atom in self.texts.items()
+            if place.startswith("equal ") and (like := (f"like {place.removeprefix('equal ')}", text)) in self.texts
+        ]
+        fields = (field.guarantees for field in self._free)
+        return all_of(*self._laws, *alike, self.account.guarantees, *fields, self.conditions.laws)
 
     @property
     def keys(self) -> Mapping[str, Key]:
@@ -235,12 +288,13 @@ class Request:
         match self.kind:
             case Kind.SERVICE:
                 arn = self.service.value(model)
-            case Kind.ANONYMOUS:
-                arn = "anonymous"
+            case Kind.ANONYMOUS | Kind.WEB | Kind.SAML:
+                arn = self.kind.value
             case _:
                 arn = self._principal(model)
         user_id = user_ids.get(self.kind, account)
-        principal = Principal(self.kind.value, arn, _TYPES.get(self.kind, ""), user_id, session)
+        kind = self.kind.value if self.kind in TOKENS else _TYPES.get(self.kind, "")
+        principal = Principal(self.kind.value, arn, kind, user_id, session)
         return Case(principal, actions.get(action, action), resource, context=context, absent=absent)
 
 

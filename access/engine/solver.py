@@ -1,0 +1,42 @@
+"""Asking z3."""
+
+from typing import Any
+
+import z3
+
+from access.engine.request import Request
+
+_TIMEOUT_MS = 60_000
+
+
+class UndecidedError(Exception):
+    """The solver did not decide in time."""
+
+
+def solve(request: Request, formula: Any, timeout_ms: int = _TIMEOUT_MS) -> Any:
+    """Return the solver's model of a request for which a formula holds, or None if there is no such request.
+
+    Raises:
+        UndecidedError: z3 did not decide in time.
+    """
+    return satisfied(formula, request.guarantees, timeout_ms=timeout_ms)
+
+
+def satisfied(*formulas: Any, timeout_ms: int = _TIMEOUT_MS) -> Any:
+    """Return a model of formulas, or None if they contradict each other.
+
+    Raises:
+        UndecidedError: z3 did not decide in time.
+    """
+    solver = z3.Solver()
+    solver.add(*formulas)
+    solver.set(timeout=timeout_ms // 10)
+    answer = solver.check()
+    if answer == z3.unknown:
+        # z3's search depends on all earlier formulas of its context, so try again in a new one.
+        solver = solver.translate(z3.Context())
+        solver.set(timeout=timeout_ms)
+        answer = solver.check()
+    if answer == z3.unknown:
+        raise UndecidedError(f"not decided in time: {solver.reason_unknown()}")
+    return solver.model().translate(z3.main_ctx()) if answer == z3.sat else None
