@@ -104,7 +104,10 @@ def diff(base: Sequence[Source], head: Sequence[Source], *, accept: Collection[s
     compared = {"templates": 0, "resources": 0, "statements": 0, "parameters": 0}
     for name in sorted(older.keys() | newer.keys()):
         pair = _Pair(older.get(name, empty(name)), newer.get(name, empty(name)))
-        pair.compare()
+        try:
+            pair.compare()
+        except Exception as error:  # a fault of this program is no verdict
+            pair.not_judged.append(NotJudged(name, "", f"the comparison failed: {type(error).__name__}: {error}"))
         changes += pair.changes
         unjudged += pair.not_judged
         for what, count in pair.counts.items():

@@ -268,7 +268,7 @@ class Request:
         actions = actions or {}
         action = self.action.value(model, actions)
         service = {"sts": "iam"}.get(action.partition(":")[0], action.partition(":")[0])
-        resource = self.resource.value(model, (arn for arn in resources if arn.split(":")[2] == service))
+        resource = self.resource.value(model, (arn for arn in resources if f":{service}:" in arn))
         looked_at = [
             (self._spelled[name], key)
             for name, key in sorted(self._keys.items())
