@@ -21,6 +21,7 @@ from access.engine.intrinsics import (
     Conditions,
     Template,
     TooManyCasesError,
+    literal_name,
     plain,
     text_of,
 )
@@ -29,7 +30,7 @@ from access.engine.policies import ADMINISTRATOR, Entry, Fact, Governed, Holder,
 from access.engine.request import TOKENS, Kind, Request
 from access.engine.solver import UndecidedError, satisfied, solve
 from access.engine.sources import EngineError, Source, empty
-from access.engine.transform import references, transformed
+from access.engine.transform import StructureError, references, transformed
 
 _MOST = 12
 _TIMEOUT_MS = 4_000
@@ -38,6 +39,8 @@ _MAY_ASSUME = (Kind.SERVICE, Kind.WEB, Kind.SAML, Kind.ROLE, Kind.USER)
 _IAM = (Kind.ROLE, Kind.USER, Kind.ROOT, Kind.FEDERATED)
 # Services that accept requests without a signature, if a policy says so.
 _UNSIGNED = {"execute-api", "s3", "sns", "sqs"}
+# What a policy governs below its resource.
+_BELOW = {"dynamodb": ("/*",), "execute-api": ("/*",), "lambda": (":*",), "logs": (":*",), "s3": ("/*",)}
 _SECTIONS = {
     *("AWSTemplateFormatVersion", "Conditions", "Description", "Globals", "Mappings", "Metadata", "Outputs"),
     *("Parameters", "Resources", "Rules", "Transform"),
@@ -187,7 +190,38 @@ class _Pair:
         self._concrete: dict[str, _Sides] = {}
         self._raw: tuple[dict[str, Any], ...] = ()
 
-    def compare(self) -> None:
+    def compare(self, where: str = "") -> None:
+        """Compare, once for each value of a parameter that decides about the template's structure."""
+        try:
+            self._compare()
+        except StructureError as error:
+            self._by_value(error.parameter)
+        if where:
+            joined = (", ".join(filter(None, (where, change.where))) for change in self.changes)
+            self.changes = [replace(change, where=text) for change, text in zip(self.changes, joined, strict=True)]
+
+    def _by_value(self, parameter: str) -> None:
+        declared = [(source.template.get("Parameters") or {}).get(parameter, {}) for source in self._sources]
+        values = dict.fromkeys(str(text_of(value)) for item in declared for value in item.get("AllowedValues") or [])
+        if not values:
+            self._refuse(parameter, f"SAM makes another template for another value of {parameter}")
+            return
+        pairs = [(value, value) for value in values]
+        defaults = [item.get("Default") for item in declared]
+        if None not in defaults and defaults[0] != defaults[1]:
+            pairs.append((str(text_of(defaults[0])), str(text_of(defaults[1]))))
+        for before, after in pairs:
+            sources = (
+                replace(source, parameters={**source.parameters, parameter: value})
+                for source, value in zip(self._sources, (before, after), strict=True)
+            )
+            pair = _Pair(*sources)
+            pair.compare(f"{parameter} = {after}" + (f" instead of {before}, the defaults" if before != after else ""))
+            self.changes += pair.changes
+            self.not_judged += pair.not_judged
+            self.counts = pair.counts
+
+    def _compare(self) -> None:
         base, head = self._sources
         same_files = {path: base.files(path) for path in _local(base.template)} == {
             path: head.files(path) for path in _local(head.template)
@@ -199,9 +233,13 @@ class _Pair:
             return
         try:
             self._raw = tuple(map(transformed, self._sources))
+        except StructureError:
+            raise
         except EngineError as error:
             self._refuse("", str(error))
             return
+        if base.template.get("Transform") != head.template.get("Transform") and base.template["Resources"]:
+            self._refuse("Transform", "other macros make the template")
         for section in sorted((set(base.template) | set(head.template)) - _SECTIONS):
             if base.template.get(section) != head.template.get(section):
                 self._refuse(section, f"the section {section} of the template changed")
@@ -232,7 +270,13 @@ class _Pair:
         if key not in self._concrete:
             policies = [
                 Policies(
-                    Template(raw, {**source.parameters, **values}, ACCOUNT, values.get("AWS::Region", self._region)),
+                    Template(
+                        raw,
+                        {**values, **source.parameters},
+                        ACCOUNT,
+                        values.get("AWS::Region", self._region),
+                        self._names,
+                    ),
                     source.watched,
                 )
                 for raw, source, values in zip(self._raw, self._sources, (base, head), strict=True)
@@ -240,6 +284,17 @@ class _Pair:
             conditions = Conditions([self._declared(0), self._declared(1)])
             self._concrete[key] = _Sides(policies[0], policies[1], conditions)
         return self._concrete[key]
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """Names that resources have in both revisions; a new name is another resource, with the same access."""
+        older, newer = (raw["Resources"] for raw in self._raw)
+        named = {name: literal_name(resource) for name, resource in newer.items()}
+        return {
+            name: text
+            for name, text in named.items()
+            if text and (name not in older or literal_name(older[name]) == text)
+        }
 
     @cached_property
     def _region(self) -> str:
@@ -331,6 +386,8 @@ class _Pair:
                 yield from (_Question("trust", name, kind) for kind in _MAY_ASSUME)
         for name in sorted(base.holders.keys() | head.holders.keys()):
             before, after = base.holders.get(name), head.holders.get(name)
+            if name.startswith("policy ") and not name.startswith("policy named ") and not (before and after):
+                continue  # nobody has it but those to whom it is attached, who are compared on their own
             if _changed(before, after):
                 kind = (after or before or Holder("", Kind.ROLE)).kind
                 yield _Question("identity", name, kind)
@@ -436,7 +493,8 @@ class _Pair:
         domain = request.action.like(f"{some.service}:*")
         if some.arn:
             bare = some.arn.removesuffix(":*")
-            domain = all_of(domain, request.resource.like(bare, f"{bare}/*", f"{bare}:*"))
+            below = [f"{bare}{rest}" for rest in _BELOW.get(some.service, ())]
+            domain = all_of(domain, request.resource.like(bare, *below))
         if question.name in sides.head.template.resources and question.name not in sides.base.template.resources:
             domain = all_of(domain, z3.Not(request.is_of(ACCOUNT)))
         entries = [governed.statements if governed else [] for governed in found]
@@ -511,18 +569,30 @@ class _Pair:
             if found is None:
                 continue
             for values in self._values(sides, found):
-                concrete = self._sides(values, values)
-                shown = list(self._shown(concrete, question, gained=gained, where=self._where(values)))
+                shown = self._with_values(question, values, values, gained=gained, where=self._where(values))
                 if shown:
                     yield from shown
                     break
             else:
                 if gained:
-                    texts = [*asked.request.texts, *asked.request.unread]
-                    named = ", ".join(sorted({text for _, text in texts})[:4])
-                    self._refuse(
-                        question.name, f"{question.topic} of {question.name}: it depends on {named or 'parameters'}"
-                    )
+                    texts = sorted({text for _, text in (*asked.request.texts, *asked.request.unread)})
+                    named = f"{', '.join(texts[:3])}{' and more' if len(texts) > 3 else ''}" or "parameters"
+                    self._refuse(question.name, f"{question.topic} of {question.name}: it depends on {named}")
+
+    def _with_values(
+        self, question: _Question, base: Mapping[str, str], head: Mapping[str, str], *, gained: bool, where: str
+    ) -> list[Change]:
+        """Ask a question for given values; none of the answers is a proof that there is no other."""
+        try:
+            sides = self._sides(base, head)
+            questions = [question]
+            if not any(question.name in table for side in sides.both for table in side.tables):
+                # It is named by a parameter.
+                word = question.name.partition(" named ")[0]
+                questions = [item for item in self._questions(sides) if item.name.startswith(f"{word} named ")]
+            return [change for item in questions for change in self._shown(sides, item, gained=gained, where=where)]
+        except _UNDECIDABLE:
+            return []
 
     def _shown(self, sides: _Sides, question: _Question, *, gained: bool, where: str) -> Iterator[Change]:
         asked = self._asked(sides, question)
@@ -533,8 +603,9 @@ class _Pair:
         none = all_of(*map(z3.Not, (*atoms[0], *atoms[1])))
         every = all_of(*map(z3.Not, atoms[0]), *atoms[1]) if atoms[1] else FALSE
         count = 0
+        last: Change | None = None
         for uniform in (none, every):
-            while True:
+            while count < 3 * _MOST:
                 limited = all_of(remaining, uniform)
                 found = solve(request, all_of(limited, self._preferred(asked)), _TIMEOUT_MS) or solve(
                     request, limited, _TIMEOUT_MS
@@ -542,11 +613,14 @@ class _Pair:
                 if found is None:
                     break
                 count += 1
-                if count > 4 * _MOST:
-                    return
                 case = self._case(asked, found)
                 remaining = all_of(remaining, z3.Not(self._like(asked, case, found)))
-                yield self._change(sides, asked, case, found, gained=gained, where=where)
+                if count <= _MOST:
+                    if last:
+                        yield last
+                    last = self._change(sides, asked, case, found, gained=gained, where=where)
+        if last:
+            yield replace(last, more=max(0, count - _MOST))
 
     def _preferred(self, asked: _Asked) -> Any:
         """Whether a request is one that is easily understood: on the resource itself, by nobody of the template."""
@@ -597,6 +671,7 @@ class _Pair:
             *(label for label in (*old_allow, *old_deny) if label not in (*new_allow, *new_deny)),
         ]
         resource = sides.owners.get(case.resource, case.resource)
+        resource = "any resource" if resource == "other" else resource
         what = asked.what.replace("{action}", case.action) or (
             f"assume {resource}"
             if case.action.lower().startswith("sts:assumerole") and asked.trust
@@ -648,7 +723,7 @@ class _Pair:
         declared = {**self._declared(0), **self._declared(1)}
         fixed = {**self._sources[0].parameters, **self._sources[1].parameters}
         tried = []
-        for asked_for, sampled in ((False, False), (True, False), (True, True), (False, True)):
+        for asked_for, sampled in ((False, False), (True, False), (True, True), (False, True), (True, None)):
             values: dict[str, str] = {}
             for name, declaration in declared.items():
                 atoms = sides.conditions.atoms.get(name, {}) if asked_for else {}
@@ -657,7 +732,7 @@ class _Pair:
                 but = frozenset(literal for literal, truth in truths.items() if not truth)
                 default = declaration.get("Default")
                 default = None if default is None else str(text_of(default))
-                if name in fixed:
+                if name in fixed or str(declaration.get("Type", "")).startswith("AWS::SSM::"):
                     continue
                 if is_it is not None:
                     values[name] = is_it
@@ -666,7 +741,7 @@ class _Pair:
                 ):
                     values[name] = default
                 else:
-                    value = languages.sample(declaration, but)
+                    value = languages.sample(declaration, but, account=sampled is None)
                     values[name] = value if value is not None else default if default is not None else "other"
             atoms = sides.conditions.atoms.get("AWS::Region", {}) if asked_for else {}
             if region := next((literal for literal, atom in atoms.items() if holds(found, atom)), None):
@@ -755,7 +830,7 @@ class _Pair:
             )
             if before == after or after is None or name in self._sources[1].parameters:
                 continue
-            if name in unjudged:
+            if name in unjudged or (name in modelled and str(new.get("Type", "")).startswith("AWS::SSM::")):
                 self._refuse(name, f"the default of {name} has changed, on which something depends that is not judged")
             if name in modelled and before is None:
                 self.changes.append(
@@ -812,8 +887,8 @@ class _Pair:
                 if found is None:
                     continue
                 for values in self._values(sides, found):
-                    concrete = self._sides({**values, name: before}, {**values, name: after})
-                    shown = list(self._shown(concrete, question, gained=gained, where=where))
+                    given = ({**values, name: before}, {**values, name: after})
+                    shown = self._with_values(question, *given, gained=gained, where=where)
                     if shown:
                         yield from (change for change in shown if (change.gained, change.who, change.what) not in known)
                         break
@@ -900,7 +975,7 @@ def _limit(request: Request, holder: Holder) -> Any:
         elif isinstance(limit, str):
             found.append(all_of(there, request.unknown("boundary", limit)))
         else:
-            found.append(all_of(there, request.text("boundary", str(plain(limit)))))
+            found.append(all_of(there, request.text("boundary", limit)))
     return any_of(*found)
 
 

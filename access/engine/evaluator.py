@@ -167,7 +167,7 @@ def _principal(kind: str, value: Any, request: Request) -> tuple[Any, Any]:
 
 def _unknown_principal(kind: str, value: Opaque, request: Request) -> tuple[Any, Any]:
     text = str(value)
-    by_name, by_account = request.text("principal", text), FALSE
+    by_name, by_account = request.text("principal", value), FALSE
     if kind == "Service":
         return by_name if request.kind is Kind.SERVICE else FALSE, FALSE
     if kind == "Federated":
@@ -177,7 +177,7 @@ def _unknown_principal(kind: str, value: Opaque, request: Request) -> tuple[Any,
     if not request.is_iam:
         return by_name if request.kind is Kind.ANONYMOUS and isinstance(value.pieces[0], str) is False else FALSE, FALSE
     if not re.search(":(role|user|assumed-role)/", text):
-        by_account = request.text("account", text)
+        by_account = request.text("account", value)
     return FALSE if text.endswith(":root") else by_name, by_account
 
 
@@ -185,13 +185,11 @@ def parts(statement: Statement, request: Request, *, trust: bool = False) -> dic
     """Whether each part of a statement matches, by element or condition key; trust policies name no resource."""
 
     def acts(action: Any) -> Any:
-        return (
-            request.text("action", str(action)) if isinstance(action, Opaque) else request.action.like(action.lower())
-        )
+        return request.text("action", action) if isinstance(action, Opaque) else request.action.like(action.lower())
 
     def concerns(resource: Any) -> Any:
         if isinstance(resource, Opaque):
-            return request.text("resource", str(resource))
+            return request.text("resource", resource)
         # A wildcard that ends a part of an ARN matches beyond its colon; elsewhere in the part it may not.
         if _VARIABLE.search(resource) or re.search(r"[*?][^:*?/]+:", resource):
             return request.unknown("resource", resource)
@@ -310,7 +308,7 @@ def _matches(operator: str, name: str, key: Key, value: Any, request: Request) -
         like = operator in {"StringLike", "ArnLike", "ArnEquals"} and request.conditions.may_have_wildcards(value)
         exactly = f"{'like' if like else 'equal'} {'arn ' if operator.startswith('Arn') and like else ''}{name}"
         place = exactly if operator in _STRINGS - {"StringEqualsIgnoreCase"} else f"{operator} {name}"
-        return request.text(place, str(value))
+        return request.text(place, value)
     try:
         return _compared(operator, name, key, str(value), request)
     except NotModelledError:

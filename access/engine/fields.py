@@ -53,9 +53,11 @@ class Field:
         self._alphabet = alphabet
         self._values = values
         self._patterns: dict[Pattern, Any] = {}
+        self.globs: dict[str, None] = {}  # that were asked for
 
     def like(self, *globs: str) -> Any:
         """Whether the field matches any of the globs."""
+        self.globs |= dict.fromkeys(globs)
         return any_of(*(TRUE if glob == "*" else self.matches(patterns.glob(glob)) for glob in globs))
 
     def equals(self, text: str) -> Any:

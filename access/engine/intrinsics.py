@@ -16,6 +16,7 @@ import z3
 
 from access.engine.fields import FALSE, TRUE, all_of, any_of
 from access.engine.languages import admits, wildcards
+from access.engine.transform import references
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 # ARNs by type, from the physical id.
@@ -258,11 +259,25 @@ def text_of(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
+def literal_name(resource: Mapping[str, Any]) -> str:
+    """Return the name that a resource has by its properties; empty if it has none, or none that the template knows."""
+    properties = resource.get("Properties") or {}
+    named = next((value for key in _NAMES if isinstance(value := properties.get(key), str)), "")
+    return "" if "{{resolve:" in named else named
+
+
 class Template:
     """A transformed template whose functions are resolved as far as its own text decides."""
 
-    def __init__(self, template: Mapping[str, Any], values: Mapping[str, str], account: str, region: str) -> None:
-        """Read a template, given the values of some of its parameters."""
+    def __init__(
+        self,
+        template: Mapping[str, Any],
+        values: Mapping[str, str],
+        account: str,
+        region: str,
+        named: Mapping[str, str] | None = None,
+    ) -> None:
+        """Read a template, given the values of some of its parameters and the names of some of its resources."""
         self.resources: Mapping[str, Any] = template["Resources"]
         self.declared: Mapping[str, Any] = template.get("Parameters") or {}
         self.outputs: Mapping[str, Any] = template.get("Outputs") or {}
@@ -273,6 +288,7 @@ class Template:
         self._guards: dict[str, Guard] = {}
         self.account = account
         self.region = region
+        self._named = named or {}
 
     def condition(self, name: str) -> Guard:
         """Return a condition by its name."""
@@ -303,8 +319,7 @@ class Template:
         found: dict[str, str] = {}
         for logical_id, resource in self.resources.items():
             kind, properties = resource["Type"], resource.get("Properties") or {}
-            named = next((value for key in _NAMES if isinstance(value := properties.get(key), str)), logical_id)
-            physical = named if "{{resolve:" not in named else logical_id
+            physical = self._named.get(logical_id, logical_id)
             if kind in {"AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api"}:
                 physical = logical_id.lower()
             found[logical_id] = physical
@@ -320,6 +335,10 @@ class Template:
             if kind == "AWS::IAM::Role":
                 unique = hashlib.sha256(logical_id.encode()).hexdigest()[:17].upper()
                 found[f"{logical_id}.RoleId"] = f"AROA{unique}"
+        for logical_id, resource in self.resources.items():
+            if resource["Type"] in {"AWS::Lambda::Alias", "AWS::Lambda::Version"}:
+                of = next(references((resource.get("Properties") or {}).get("FunctionName")), "")
+                found[logical_id] = f"{found.get(f'{of}.Arn', of)}:{logical_id}"
         return found
 
     def resolve(self, value: Any) -> Any:

@@ -50,19 +50,19 @@ def added(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     return _shortest(_automaton(_pattern(new)), _automaton(_pattern(old)), _lengths(new), _lengths(old))
 
 
-def sample(declaration: Mapping[str, Any], but: frozenset[str] = frozenset()) -> str | None:
-    """Return the shortest value that a parameter admits; None if there is none but those given."""
+def sample(declaration: Mapping[str, Any], but: frozenset[str] = frozenset(), *, account: bool = False) -> str | None:
+    """Return a short value that a parameter admits, an account id if possible; None if there is none but those given."""
     if values := declaration.get("AllowedValues"):
         texts = (str(value).lower() if isinstance(value, bool) else str(value) for value in values)
         return next((text for text in texts if text not in but), None)
     if declaration.get("Type") == "Number":
         return next((text for text in (str(declaration.get("MinValue", 1)), "7", "11") if text not in but), None)
-    return next((text for text in _samples(declaration) if text not in but), None)
+    return next((text for text in _samples(declaration, account=account) if text not in but), None)
 
 
-def _samples(declaration: Mapping[str, Any]) -> Iterator[str]:
+def _samples(declaration: Mapping[str, Any], *, account: bool = False) -> Iterator[str]:
     """Find some values, the most readable first."""
-    usual = ("other", "another", "222222222222", "000000000000")
+    usual = ("222222222222", "000000000000", "other") if account else ("other", "another", "222222222222")
     least, most = _lengths(declaration)
     yield from (text for text in usual if admits(declaration, text) and least <= len(text) <= most)
     try:

@@ -128,6 +128,11 @@ class Policies:
     def _watched_types(self) -> set[str]:
         return {"::".join(path.split(".")[0].split("::")) for path in self._watched}
 
+    @property
+    def tables(self) -> tuple[Mapping[str, Any], ...]:
+        """All that has policies, by name."""
+        return self.holders, self.trusts, self.governed, self.template.outputs
+
     def owner(self, text: Any) -> str:
         """Return the logical id of the resource that a name, ARN or URL belongs to; empty if to none of the template."""
         if not isinstance(text, str):
@@ -234,6 +239,8 @@ class Policies:
                     who = f"permission sets that use the policy {plain(given)}"
                     holder = self.holders.setdefault(f"policy named {plain(given)}", Holder(who, Kind.ROLE))
                     holder.statements += _under(both(there, guard), entries)
+            anyone = self.holders.setdefault(f"policy {name}", Holder(f"whoever has the policy {name}", Kind.ROLE))
+            anyone.statements += _under(there, entries)
             for guard, group_kind, who in self._names(properties):
                 holder = self._holder_named(who, group_kind)
                 holder.statements += _under(both(there, guard), entries)
@@ -286,12 +293,18 @@ class Policies:
             value = value.get(part) if isinstance(value, Mapping) else None
         if not governing:
             if value is not None or kind == "AWS::KMS::Key":
-                self._govern(name, service).statements += self.entries_of(value, there, f"{name} resource")
+                governed = self._govern(name, service)
+                governed.statements += self._of_resource(value, there, governed)
             return
         for guard, of in items(properties.get(governing)):
             governed = self._govern(self.owner(of) or str(plain(of)), service)
-            label = f"{governed.name} resource"
-            governed.statements += self.entries_of(value, both(there, guard), label)
+            governed.statements += self._of_resource(value, both(there, guard), governed)
+
+    def _of_resource(self, document: Any, there: Guard, governed: Governed) -> Iterator[Entry]:
+        # Some services' policies name no resource: it is the one that has the policy.
+        for guard, statement, label in self.entries_of(document, there, f"{governed.name} resource"):
+            own = {} if {"Resource", "NotResource"} & set(statement) else {"Resource": "*"}
+            yield guard, {**own, **statement}, label
 
     def _permission(self, name: str, properties: Mapping[str, Any], there: Guard) -> None:
         function = properties.get("FunctionName")
@@ -451,8 +464,8 @@ class Policies:
     def _route(self, api: str, route: str, auth: str, integration: Any, there: Guard) -> None:
         for guard, target in alternatives(integration):
             kind = str(plain(target.get("type", target.get("Type", ""))) if isinstance(target, Mapping) else "").upper()
-            if kind == "MOCK" or there == NEVER:
-                continue  # answers itself
+            if kind == "MOCK" and route.startswith("OPTIONS "):
+                continue  # what browsers ask first, answered by the API itself
             given = both(there, guard)
             if auth == "NONE":
                 who, how = "anyone on the internet", " without a signature"
@@ -575,8 +588,8 @@ def _behind(integration: Any) -> str:
     role = plain(integration.get("credentials", integration.get("Credentials", "")))
     kind = plain(integration.get("type", integration.get("Type", "")))
     shown = str(uri)
-    if match := re.search(r"functions/(arn:aws:lambda:[^/]*)/invocations", shown):
-        shown = match[1].rpartition(":function:")[2] or match[1]
+    if match := re.search(r"functions/arn:aws:lambda:[^/]*:function:([^:/]+)[^/]*/invocations", shown):
+        shown = match[1]
     details = ""
     if str(kind).upper() == "AWS":
         # What an AWS service is asked is part of what a caller can do.

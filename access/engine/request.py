@@ -8,7 +8,7 @@ See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variable
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -18,7 +18,7 @@ import z3
 from access.engine import patterns
 from access.engine.case import Case, Principal
 from access.engine.fields import FALSE, TRUE, Account, Field, NotModelledError, all_of, holds
-from access.engine.intrinsics import Conditions
+from access.engine.intrinsics import Conditions, Opaque
 
 
 class Kind(Enum):
@@ -92,6 +92,7 @@ class Request:
         # Whether the request matches a text that no template knows, and what else nothing here reads, by place and text.
         self.texts: dict[tuple[str, str], Any] = {}
         self.unread: dict[tuple[str, str], Any] = {}
+        self._shapes: dict[tuple[str, str], Opaque] = {}
         self.account = Account(f"{prefix}account")
         self.session = session or Field(f"{prefix}session", patterns.NAME)
         self.service = Field(f"{prefix}service", patterns.LOWER)
@@ -163,9 +164,27 @@ class Request:
         self._free.append(field)
         return Key(present, field.like, field.arn_like, field.value, field, z3.Real(f"{field.name} number"))
 
-    def text(self, place: str, text: str) -> Any:
+    def text(self, place: str, text: Opaque) -> Any:
         """Whether the request matches, in some place of a policy, a text that no template knows."""
-        return self.texts.setdefault((place, text), z3.Bool(f"{self._prefix}{place} matches {text}"))
+        key = (place, str(text))
+        self._shapes[key] = text
+        return self.texts.setdefault(key, z3.Bool(f"{self._prefix}{place} matches {text}"))
+
+    def _inclusions(self) -> Iterator[Any]:
+        """What is like a text with unknown pieces is like any wider one with the same pieces."""
+        for (place, name), text in self._shapes.items():
+            if not (place == "resource" or place.startswith(("like ", "equal "))) or text.separator:
+                continue
+            field = self.resource if place == "resource" else None
+            for other_place, other in [(at, found) for (at, _), found in self._shapes.items()]:
+                key = (other_place, str(other))
+                if other_place.partition(" ")[2] == place.partition(" ")[2] and key != (place, name):
+                    wider = not other_place.startswith("equal ") and "like arn " not in other_place
+                    if wider and not other.separator and _within(text, other):
+                        yield z3.Implies(self.texts[place, name], self.texts[key])
+            for glob in field.globs if field else ():
+                if _within(text, Opaque((glob,))):
+                    yield z3.Implies(self.texts[place, name], self.resource.like(glob))
 
     def unknown(self, place: str, text: str) -> Any:
         """Whether the request matches something in a policy that nothing here reads."""
@@ -252,6 +271,7 @@ class Request:
             for (place, text), atom in self.texts.items()
             if place.startswith("equal ") and (like := (f"like {place.removeprefix('equal ')}", text)) in self.texts
         ]
+        alike += self._inclusions()
         fields = (field.guarantees for field in self._free)
         return all_of(*self._laws, *alike, self.account.guarantees, *fields, self.conditions.laws)
 
@@ -296,6 +316,26 @@ class Request:
         kind = self.kind.value if self.kind in TOKENS else _TYPES.get(self.kind, "")
         principal = Principal(self.kind.value, arn, kind, user_id, session)
         return Case(principal, actions.get(action, action), resource, context=context, absent=absent)
+
+
+def _within(one: Opaque, other: Opaque) -> bool:
+    """Return whether the pattern `one` is part of `other` whatever their unknown pieces are."""
+    marks: dict[str, str] = {}
+
+    def marked(text: Opaque) -> str:
+        return "".join(
+            piece if isinstance(piece, str) else marks.setdefault(piece.name, chr(0xE100 + len(marks)))
+            for piece in text.pieces
+        )
+
+    texts = marked(one), marked(other)
+    # A single character cannot stand for an unknown piece.
+    if "?" in texts[1] or "${" in "".join(texts):
+        return False
+    globs = patterns.glob(texts[0]), patterns.glob(texts[1])
+    return globs[0] == globs[1] or (True, False) not in patterns.combinations(
+        globs, patterns.PRINTABLE + "".join(sorted(marks.values()))
+    )
 
 
 def _refused(name: str) -> Callable[[str], Any]:

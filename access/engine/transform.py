@@ -44,15 +44,55 @@ _HASHED_TYPES = {
 logging.getLogger("samtranslator").setLevel(logging.CRITICAL)
 
 
+_FUNCTIONS = {
+    *(
+        "And",
+        "Base64",
+        "Cidr",
+        "Contains",
+        "EachMemberEquals",
+        "EachMemberIn",
+        "Equals",
+        "FindInMap",
+        "GetAZs",
+        "GetAtt",
+    ),
+    *("If", "ImportValue", "Join", "Length", "Not", "Or", "RefAll", "Select", "Split", "Sub", "ToJsonString"),
+    *("Transform", "ValueOf", "ValueOfAll", "GetStackOutput"),
+}
+_ATTRIBUTES = {
+    *(
+        "Condition",
+        "Connectors",
+        "CreationPolicy",
+        "DeletionPolicy",
+        "DependsOn",
+        "IgnoreGlobals",
+        "Metadata",
+        "Properties",
+    ),
+    *("Type", "UpdatePolicy", "UpdateReplacePolicy"),
+}
+
+
 class NotTransformedError(EngineError):
     """SAM refuses a template, or a macro that is not known here makes it."""
+
+
+class StructureError(EngineError):
+    """SAM makes another template for another value of a parameter."""
+
+    def __init__(self, parameter: str) -> None:
+        super().__init__(f"SAM makes another template for another value of {parameter}")
+        self.parameter = parameter
 
 
 def transformed(source: Source) -> dict[str, Any]:
     """Return the template that CloudFormation deploys, every reference to a parameter left as one.
 
     Raises:
-        NotTransformedError: SAM refuses the template, or a macro makes it.
+        NotTransformedError: SAM or CloudFormation refuses the template, or a macro makes it.
+        StructureError: A parameter without a given value decides about more than texts.
     """
     template: dict[str, Any] = copy.deepcopy(dict(source.template))
     for section in ("Parameters", "Conditions", "Mappings", "Outputs", "Rules", "Globals"):
@@ -66,24 +106,94 @@ def transformed(source: Source) -> dict[str, Any]:
     for resource in template["Resources"].values():
         resource["Properties"] = resource.get("Properties") or {}
     if SAM in macros:
-        template = _by_sam(template, source.files)
+        template = _by_sam(template, source)
+    _check(template)
     _with_contents(template["Resources"], source.files)
     return _without_hashes(template)
 
 
-def _by_sam(template: dict[str, Any], files: Files) -> dict[str, Any]:
-    names = list(template.get("Parameters", {}))
+def _check(template: Mapping[str, Any]) -> None:
+    conditions = template.get("Conditions") or {}
+    for name, resource in template["Resources"].items():
+        if odd := set(resource) - _ATTRIBUTES:
+            raise NotTransformedError(f"{name} has {min(odd)}, which no resource has")
+    for name in references(template["Resources"]):
+        if name.startswith("?") and name[1:] not in conditions:
+            raise NotTransformedError(f"the condition {name[1:]} is not there")
+    for function in _functions(template["Resources"]):
+        if function.removeprefix("Fn::") not in _FUNCTIONS:
+            raise NotTransformedError(f"{function} is not known here")
+
+
+def _functions(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _functions(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key.startswith("Fn::"):
+                yield key
+            yield from _functions(item)
+
+
+def _by_sam(template: dict[str, Any], source: Source) -> dict[str, Any]:
     declared = template.pop("Parameters", {})
-    marked = {name: f"\ue000{name}\ue001" for name in names}
     # SAM needs the sections that it looks at, and puts a parameter's value, or else its default, into its output.
-    template["Parameters"] = {name: {"Type": "String"} for name in names}
-    _addressed(template, files)
+    template["Parameters"] = {name: {"Type": "String"} for name in declared}
+    _addressed(template, source.files)
+    marked = {name: source.parameters.get(name, f"\ue000{name}\ue001") for name in declared}
+    text = _translated(template, marked)
+    used = [name for name, value in marked.items() if value not in source.parameters.values() and value in text]
+    used += [
+        name for name in declared if name not in used and name not in source.parameters and _in_sam(template, name)
+    ]
+    usual = {name: _usual(declared[name]) for name in dict.fromkeys(used)}
+    if usual and not _same(text, template, marked, usual):
+        for name, value in usual.items():
+            if not _same(text, template, marked, {name: value}):
+                raise StructureError(name)
+        raise NotTransformedError(f"SAM makes another template for other values of {' and '.join(usual)}")
+    found: dict[str, Any] = json.loads(text, object_hook=_unmarked)
+    found.pop("Parameters", None)
+    if declared:
+        found["Parameters"] = declared
+    return found
+
+
+def _in_sam(template: Mapping[str, Any], parameter: str) -> bool:
+    own = (item for item in template["Resources"].values() if item["Type"].startswith("AWS::Serverless::"))
+    return any(parameter in references(item["Properties"]) for item in own)
+
+
+def _usual(declaration: Mapping[str, Any]) -> str:
+    allowed = declaration.get("AllowedValues") or [declaration.get("Default", "a-text")]
+    value = declaration.get("Default", allowed[0])
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _same(text: str, template: dict[str, Any], marked: Mapping[str, str], values: Mapping[str, str]) -> bool:
+    """Return whether SAM makes the same of values as of their markers, the values aside."""
     try:
-        to_py27_compatible_template(template, marked)
+        with_values = _translated(template, {**marked, **values})
+    except NotTransformedError:
+        return False
+    expected = text
+    for name, value in values.items():
+        expected = expected.replace(json.dumps(marked[name])[1:-1], json.dumps(value)[1:-1])
+
+    def bare(made: str) -> Any:
+        return json.loads(re.sub(r"\b[0-9a-f]{40}\b|(?<=[A-Za-z])[0-9a-f]{10}\b", "hash", made))
+
+    return bare(expected) == bare(with_values)
+
+
+def _translated(template: dict[str, Any], values: Mapping[str, str]) -> str:
+    """Return SAM's output as JSON."""
+    template, given = copy.deepcopy(template), dict(values)
+    try:
+        to_py27_compatible_template(template, given)
         translator = Translator(None, Parser(), boto_session=_Session())
-        found: dict[str, Any] = undo_mark_unicode_str_in_template(
-            translator.translate(template, marked, get_managed_policy_map=_managed_policies)
-        )
+        made = translator.translate(template, given, get_managed_policy_map=_managed_policies)
     except InvalidDocumentException as error:
         causes = "; ".join(cause.message for cause in error.causes) or str(error)
         raise NotTransformedError(f"SAM refuses the template: {' '.join(causes.split())}") from error
@@ -91,11 +201,7 @@ def _by_sam(template: dict[str, Any], files: Files) -> dict[str, Any]:
         raise NotTransformedError("SAM refuses the template: it refers to itself") from error
     except Exception as error:  # SAM's own faults: it is written for templates that are right
         raise NotTransformedError(f"SAM fails on the template: {type(error).__name__}: {error}") from error
-    found = json.loads(json.dumps(found, default=str), object_hook=_unmarked)
-    found.pop("Parameters", None)
-    if declared:
-        found["Parameters"] = declared
-    return found
+    return json.dumps(undo_mark_unicode_str_in_template(made), default=str)
 
 
 class _Session:
@@ -118,7 +224,7 @@ def _plain(key: str) -> str:
 
 
 def _reference(value: Any, *, in_sub: bool = False) -> Any:
-    """Turn markers back into references; dictionaries inside are done already."""
+    """Turn markers back into references; mappings inside are done already."""
     if isinstance(value, list):
         return [_reference(item, in_sub=in_sub and index == 0) for index, item in enumerate(value)]
     if not isinstance(value, str) or "\ue000" not in value:
