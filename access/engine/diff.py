@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import z3
@@ -12,7 +13,7 @@ import z3
 from access.engine import actions, languages, types
 from access.engine.case import Case
 from access.engine.evaluator import allowed, identity_allows, parts
-from access.engine.fields import FALSE, TRUE, NotModelledError, all_of, any_of, holds
+from access.engine.fields import FALSE, TRUE, NotModelledError, all_of, any_of, holds, no
 from access.engine.intrinsics import (
     ACCOUNT,
     ALWAYS,
@@ -496,7 +497,7 @@ class _Pair:
             below = [f"{bare}{rest}" for rest in _BELOW.get(some.service, ())]
             domain = all_of(domain, request.resource.like(bare, *below))
         if question.name in sides.head.template.resources and question.name not in sides.base.template.resources:
-            domain = all_of(domain, z3.Not(request.is_of(ACCOUNT)))
+            domain = all_of(domain, no(request.is_of(ACCOUNT)))
         entries = [governed.statements if governed else [] for governed in found]
         resources = (
             [some.arn, f"{some.arn}/stage/GET/path"] if some.service == "execute-api" else [some.arn, f"{some.arn}/key"]
@@ -530,7 +531,7 @@ class _Pair:
             for holder in head.holders.values()
             if question.kind is Kind.ROLE and holder.arn and holder.statements
         ]
-        outside = z3.Not(request.is_of(ACCOUNT))
+        outside = no(request.is_of(ACCOUNT))
         identity = any_of(outside, *own)
         decision = allowed(request, policy, owner=ACCOUNT, identity=identity)
         domain = all_of(
@@ -600,8 +601,8 @@ class _Pair:
         remaining = _difference(asked, gained=gained)
         atoms = [*request.texts.values()], [*request.unread.values()]
         # What nothing here reads may match nothing or everything; a difference that needs more is not judged.
-        none = all_of(*map(z3.Not, (*atoms[0], *atoms[1])))
-        every = all_of(*map(z3.Not, atoms[0]), *atoms[1]) if atoms[1] else FALSE
+        none = all_of(*map(no, (*atoms[0], *atoms[1])))
+        every = all_of(*map(no, atoms[0]), *atoms[1]) if atoms[1] else FALSE
         count = 0
         last: Change | None = None
         for uniform in (none, every):
@@ -614,7 +615,7 @@ class _Pair:
                     break
                 count += 1
                 case = self._case(asked, found)
-                remaining = all_of(remaining, z3.Not(self._like(asked, case, found)))
+                remaining = all_of(remaining, no(self._like(asked, case, found)))
                 if count <= _MOST:
                     if last:
                         yield last
@@ -641,7 +642,7 @@ class _Pair:
         by_name: dict[str, str] = {}
         truth = request.action.truths(found)
         names = (name for service in services or {"": None} for name in actions.names(service))
-        for name in (*literal, *names, *actions.names("")):
+        for name in chain(literal, names, actions.names("")):
             if "*" not in name and request.action.fits(name.lower(), truth):
                 by_name = {name.lower(): name}
                 break
@@ -660,7 +661,7 @@ class _Pair:
         elif request.is_iam and not asked.who:
             named = request.account.ids
             account = case.principal.account
-            alike.append(named[account] if account in named else z3.Not(any_of(*named.values())))
+            alike.append(named[account] if account in named else no(any_of(*named.values())))
         return all_of(*alike)
 
     def _change(self, sides: _Sides, asked: _Asked, case: Case, found: Any, *, gained: bool, where: str) -> Change:
@@ -795,7 +796,7 @@ class _Pair:
                 else:
                     same = (other.there for other in older.facts if other.key in {fact.key, fact.implied_by})
                     before = any_of(*map(sides.conditions.formula, same))
-                there = all_of(sides.conditions.formula(fact.there), z3.Not(before))
+                there = all_of(sides.conditions.formula(fact.there), no(before))
                 model = satisfied(there, sides.conditions.laws, timeout_ms=_TIMEOUT_MS)
                 if model is not None:
                     yield Change(gained, self._name, fact.who, fact.what, where=_atoms(sides.conditions, model, there))
@@ -810,7 +811,7 @@ class _Pair:
                         any_of(*(sides.conditions.formula(guard) for guard, other in listed if other == arn))
                         for listed in (holder.managed, had)
                     ]
-                    there = all_of(formulas[0], z3.Not(formulas[1]))
+                    there = all_of(formulas[0], no(formulas[1]))
                     model = satisfied(there, sides.conditions.laws, timeout_ms=_TIMEOUT_MS)
                     if model is not None:
                         what = f"whatever the policy {arn} allows"
@@ -916,7 +917,7 @@ class _Pair:
             names = {name for side in (older, newer) for name in references(side)}
             if (
                 names & set(modelled)
-                and satisfied(after, z3.Not(before), sides.conditions.laws, timeout_ms=_TIMEOUT_MS) is not None
+                and satisfied(after, no(before), sides.conditions.laws, timeout_ms=_TIMEOUT_MS) is not None
             ):
                 changed = [name for name in sorted(older) if older.get(name) != newer.get(name)]
                 what = f"parameters that the rule {' or '.join(changed)} refused"
@@ -958,7 +959,7 @@ class _Pair:
 
 def _difference(asked: _Asked, *, gained: bool) -> Any:
     more, less = (asked.after, asked.before) if gained else (asked.before, asked.after)
-    return all_of(asked.domain, more, z3.Not(less))
+    return all_of(asked.domain, more, no(less))
 
 
 def _limit(request: Request, holder: Holder) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import z3
 
 from access.engine import patterns
-from access.engine.fields import FALSE, TRUE, NotModelledError, all_of, any_of
+from access.engine.fields import FALSE, TRUE, NotModelledError, all_of, any_of, no
 from access.engine.intrinsics import NOTHING, Guard, Opaque, alternatives, items, plain, text_of
 from access.engine.request import TOKENS, Key, Kind, Request
 
@@ -69,7 +69,7 @@ def allowed(
             grants.append(all_of(named, applies))
             delegations.append(all_of(delegated, applies))
     granted, delegated = any_of(*grants), any_of(*delegations)
-    not_denied = z3.Not(any_of(*denials))
+    not_denied = no(any_of(*denials))
     if not request.is_iam:
         return all_of(granted, not_denied)
     same_account = any_of(granted, all_of(identity, delegated if trust else TRUE))
@@ -86,7 +86,7 @@ def identity_allows(request: Request, identity_policy: Iterable[Statement | Guar
             raise NotModelledError("an identity policy that names a principal: IAM refuses it")
         applies = all_of(there, _applies(statement, request))
         (grants if _effect(statement) == "Allow" else denials).append(applies)
-    return all_of(any_of(*grants), z3.Not(any_of(*denials)))
+    return all_of(any_of(*grants), no(any_of(*denials)))
 
 
 def _guarded(request: Request, policy: Iterable[Statement | Guarded]) -> Iterator[tuple[Any, Statement]]:
@@ -113,7 +113,7 @@ def _principals(statement: Statement, request: Request) -> tuple[Any, Any]:
     """Whether a statement names the principal itself, and whether it names its account."""
     if "NotPrincipal" in statement:
         named, delegated = _named(statement["NotPrincipal"], request)
-        return z3.Not(any_of(named, delegated)), FALSE
+        return no(any_of(named, delegated)), FALSE
     if "Principal" not in statement:
         raise NotModelledError("a resource policy's statement without principal")
     return _named(statement["Principal"], request)
@@ -199,14 +199,14 @@ def parts(statement: Statement, request: Request, *, trust: bool = False) -> dic
     if not {"Action", "NotAction"} & set(statement):
         raise NotModelledError("a statement without action")
     matched = any_item(request, statement.get("Action", statement.get("NotAction")), acts)
-    found["Action"] = matched if "Action" in statement else z3.Not(matched)
+    found["Action"] = matched if "Action" in statement else no(matched)
     if {"Principal", "NotPrincipal"} & set(statement):
         found["Principal"] = any_of(*_principals(statement, request))
     if not trust or {"Resource", "NotResource"} & set(statement):
         if not {"Resource", "NotResource"} & set(statement):
             raise NotModelledError("a statement without resource")
         matched = any_item(request, statement.get("Resource", statement.get("NotResource")), concerns)
-        found["Resource"] = matched if "Resource" in statement else z3.Not(matched)
+        found["Resource"] = matched if "Resource" in statement else no(matched)
     blocks = list(alternatives(statement.get("Condition", {})))
     if len(blocks) > 1:
         found["Condition"] = any_of(
@@ -277,7 +277,7 @@ def _condition(operator: str, name: str, values: Any, request: Request) -> Any:
         holds = _of_many(qualifier, base, name.lower(), values, request)
     else:
         matched = any_item(request, values, lambda value: _matches(positive, name.lower(), key, value, request))
-        holds = z3.Not(matched) if is_negated else matched
+        holds = no(matched) if is_negated else matched
     return z3.If(key.present, holds, z3.BoolVal(absent))
 
 
@@ -285,7 +285,7 @@ def _null(key: Key, value: Any) -> Any:
     # YAML's true is a bool; IAM reads it as a text, whatever its case.
     match str(value).lower():
         case "true":
-            return z3.Not(key.present)
+            return no(key.present)
         case "false":
             return key.present
     raise NotModelledError(f"Null with {value}")

@@ -32,6 +32,11 @@ def all_of(*formulas: Any) -> Any:
     return _join(z3.Z3_mk_and, relevant) if relevant else TRUE
 
 
+def no(formula: Any) -> Any:
+    """Negation, as `z3.Not`."""
+    return FALSE if formula is TRUE else TRUE if formula is FALSE else z3.Not(formula)
+
+
 def _join(operation: Any, formulas: list[Any]) -> Any:
     if len(formulas) == 1:
         return formulas[0]

@@ -14,7 +14,7 @@ from typing import Any
 
 import z3
 
-from access.engine.fields import FALSE, TRUE, all_of, any_of
+from access.engine.fields import FALSE, all_of, any_of, no
 from access.engine.languages import admits, wildcards
 from access.engine.transform import references
 
@@ -628,8 +628,7 @@ class Conditions:
             case "is":
                 return self._atom(guard[1], guard[2])
             case "not":
-                inner = self.formula(guard[1])
-                return FALSE if inner is TRUE else TRUE if inner is FALSE else z3.Not(inner)
+                return no(self.formula(guard[1]))
             case "and":
                 return all_of(*map(self.formula, guard[1:]))
         return any_of(*map(self.formula, guard[1:]))

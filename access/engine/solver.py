@@ -4,6 +4,7 @@ from typing import Any
 
 import z3
 
+from access.engine.fields import FALSE
 from access.engine.request import Request
 
 _TIMEOUT_MS = 60_000
@@ -19,7 +20,7 @@ def solve(request: Request, formula: Any, timeout_ms: int = _TIMEOUT_MS) -> Any:
     Raises:
         UndecidedError: z3 did not decide in time.
     """
-    return satisfied(formula, request.guarantees, timeout_ms=timeout_ms)
+    return None if formula is FALSE else satisfied(formula, request.guarantees, timeout_ms=timeout_ms)
 
 
 def satisfied(*formulas: Any, timeout_ms: int = _TIMEOUT_MS) -> Any:
@@ -28,6 +29,8 @@ def satisfied(*formulas: Any, timeout_ms: int = _TIMEOUT_MS) -> Any:
     Raises:
         UndecidedError: z3 did not decide in time.
     """
+    if any(formula is FALSE for formula in formulas):
+        return None
     solver = z3.Solver()
     solver.add(*formulas)
     solver.set(timeout=timeout_ms // 10)

@@ -12,7 +12,7 @@ import yaml
 from samtranslator.internal.managed_policies import get_bundled_managed_policy_map
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.parser.parser import Parser
-from samtranslator.translator.translator import Translator
+from samtranslator.translator import translator
 from samtranslator.utils.py27hash_fix import to_py27_compatible_template, undo_mark_unicode_str_in_template
 
 from access.engine.sources import EngineError, Files, Source, digest
@@ -41,6 +41,10 @@ _HASHED_TYPES = {
     "AWS::Lambda::Version",
 }
 
+# It reads and validates the same policy templates for every translation.
+translator.make_policy_template_for_function_plugin = functools.cache(
+    translator.make_policy_template_for_function_plugin
+)
 logging.getLogger("samtranslator").setLevel(logging.CRITICAL)
 
 
@@ -184,16 +188,22 @@ def _same(text: str, template: dict[str, Any], marked: Mapping[str, str], values
     def bare(made: str) -> Any:
         return json.loads(re.sub(r"\b[0-9a-f]{40}\b|(?<=[A-Za-z])[0-9a-f]{10}\b", "hash", made))
 
-    return bare(expected) == bare(with_values)
+    return bool(bare(expected) == bare(with_values))
 
 
 def _translated(template: dict[str, Any], values: Mapping[str, str]) -> str:
     """Return SAM's output as JSON."""
-    template, given = copy.deepcopy(template), dict(values)
+    return _cached(json.dumps(template), tuple(values.items()))
+
+
+@functools.lru_cache(maxsize=32)
+def _cached(text: str, values: tuple[tuple[str, str], ...]) -> str:
+    template, given = json.loads(text), dict(values)
     try:
         to_py27_compatible_template(template, given)
-        translator = Translator(None, Parser(), boto_session=_Session())
-        made = translator.translate(template, given, get_managed_policy_map=_managed_policies)
+        made = translator.Translator(None, Parser(), boto_session=_Session()).translate(
+            template, given, get_managed_policy_map=_managed_policies
+        )
     except InvalidDocumentException as error:
         causes = "; ".join(cause.message for cause in error.causes) or str(error)
         raise NotTransformedError(f"SAM refuses the template: {' '.join(causes.split())}") from error
