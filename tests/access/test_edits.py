@@ -1,4 +1,4 @@
-"""The corpus of edits: no gain is answered with "no change", none ends in a traceback, and most legal ones are judged."""
+"""The corpus of edits: no gain is called no change, nothing ends in a traceback, and most legal edits are judged."""
 
 from collections import Counter
 from collections.abc import Iterator

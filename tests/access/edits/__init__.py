@@ -1,7 +1,7 @@
 """Edits of templates, each with its true effect on access.
 
-A file has groups: a base template (a file in `bases`, or written out), a kind, and edits. The first key of an edit is its
-effect, and the value says what it is:
+A file has groups: a base template (a file in `bases`, or written out), a kind, and edits. The first key of an edit is
+its effect, and the value says what it is:
 
 - `gain`, `loss`, `both`, `none`: what somebody may do more or less afterwards;
 - `unknown`: nobody can tell from the templates, so it must not be called none;
