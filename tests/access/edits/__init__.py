@@ -11,13 +11,16 @@ its effect, and the value says what it is:
 `add` is added to the end, as resources.
 """
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.access.edits.rewrites import REWRITES, Rewrite, read, write
 
 HERE = Path(__file__).parent
 EFFECTS = ("gain", "loss", "both", "none", "unknown", "legal")
@@ -31,16 +34,33 @@ class Edit:
     effects: tuple[str, ...]
     title: str
     base: str
-    head: str
+    swaps: tuple[tuple[str, str], ...]
+    added: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.title}"
 
+    @cached_property
+    def head(self) -> str:
+        return self.of(self.base)
+
+    def of(self, text: str) -> str:
+        """Edit a template, which may be edited already.
+
+        Raises:
+            ValueError: It has not exactly one place for each swap.
+        """
+        for old, new in self.swaps:
+            text = swap(text, old, new)
+        lines = "".join(f"  {line}\n" for line in self.added.splitlines())
+        return f"{text.rstrip()}\n{lines}"
+
 
 @cache
 def edits() -> tuple[Edit, ...]:
-    """Return all edits."""
-    return tuple(edit for path in sorted(HERE.glob("*.yaml")) for edit in _of(path))
+    """Return all edits, and every rewrite of every base."""
+    written = [edit for path in sorted(HERE.glob("*.yaml")) for edit in _of(path)]
+    return (*written, *_rewrites())
 
 
 @cache
@@ -67,7 +87,7 @@ def swap(text: str, old: str, new: str) -> str:
 
 
 def _of(path: Path) -> Iterator[Edit]:
-    for group in yaml.safe_load(path.read_text()):
+    for group in yaml.load(path.read_text(), yaml.CSafeLoader):
         before = group["base"] if "\n" in group["base"] else base(group["base"])
         for item in group["edits"]:
             yield _edit(group["kind"], before, item)
@@ -78,14 +98,20 @@ def _edit(kind: str, before: str, item: dict[str, Any]) -> Edit:
     known = tuple(effects.split(" or "))
     if set(known) - set(EFFECTS) or set(item) - {effects, "why", "from", "to", "swaps", "add"}:
         raise ValueError(f"what is {item}?")
-    after = before
-    for old, new in [*item.get("swaps", ()), *([(item["from"], item["to"])] if "from" in item else [])]:
-        try:
-            after = swap(after, old, new)
-        except ValueError as error:
-            raise ValueError(f"{title}: {error}") from error
-    if "add" in item:
-        after = after.rstrip("\n") + "\n" + "".join(f"  {line}\n" for line in item["add"].splitlines())
-    if after == before:
-        raise ValueError(f"{title}: changes nothing")
-    return Edit(kind, known, title, before, after)
+    swaps = (*map(tuple, item.get("swaps", ())), *([(item["from"], item["to"])] if "from" in item else []))
+    return Edit(kind, known, title, before, swaps, item.get("add", ""))
+
+
+@dataclass(frozen=True)
+class _Rewritten(Edit):
+    rewrite: Rewrite = REWRITES[0]
+
+    def of(self, text: str) -> str:
+        return write(self.rewrite(read(text), random.Random(self.title)))  # noqa: S311 - the same each time
+
+
+def _rewrites() -> Iterator[Edit]:
+    for path in sorted((HERE / "bases").glob("*.yaml")):
+        for rewrite in REWRITES:
+            title = f"{path.stem}: {(rewrite.__doc__ or '').rstrip('.')}"
+            yield _Rewritten("refactoring", ("none",), title, base(path.stem), (), rewrite=rewrite)
