@@ -16,10 +16,9 @@ from access.engine import patterns
 from access.engine.evaluator import allowed, identity_allows
 from access.engine.fields import FALSE, TRUE, Field, all_of, any_of
 from access.engine.request import Kind, Request
+from access.engine.solver import solve
 from access.model import Intent, Model, Role, Route, Use
 from access.stack import of_type
-
-_TIMEOUT_MS = 60_000
 
 # Allowed uses of a resource that a function or schedule refers to: actions, suffixes of its ARN, and whether the
 # reference would be pointless without them.
@@ -112,10 +111,6 @@ class Verdict:
     counterexample: str = ""  # in words
 
 
-class UndecidedError(Exception):
-    """The solver did not decide in time."""
-
-
 def prove(property_: Property, model: Model) -> Verdict:
     """Look for a request that is allowed but not intended, or needed but not allowed.
 
@@ -167,26 +162,6 @@ class _Recording(dict[str, Any]):
 def find(claim: Claim, formula: Any) -> Any:
     """Like `solve`, within the domain of a claim."""
     return solve(claim.request, all_of(claim.domain, formula))
-
-
-def solve(request: Request, formula: Any) -> Any:
-    """Return the solver's model of a request for which a formula holds, or None if there is no such request.
-
-    Raises:
-        UndecidedError: z3 did not decide within a minute.
-    """
-    solver = z3.Solver()
-    solver.add(request.guarantees, formula)
-    solver.set(timeout=_TIMEOUT_MS // 10)
-    answer = solver.check()
-    if answer == z3.unknown:
-        # z3's search depends on all earlier formulas of its context, so try again in a new one.
-        solver = solver.translate(z3.Context())
-        solver.set(timeout=_TIMEOUT_MS)
-        answer = solver.check()
-    if answer == z3.unknown:
-        raise UndecidedError(solver.reason_unknown())
-    return solver.model().translate(z3.main_ctx()) if answer == z3.sat else None
 
 
 def new_request(model: Model, kind: Kind, prefix: str = "", session: Field | None = None) -> Request:
