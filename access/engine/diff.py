@@ -41,7 +41,7 @@ _IAM = (Kind.ROLE, Kind.USER, Kind.ROOT, Kind.FEDERATED)
 # Services that accept requests without a signature, if a policy says so.
 _UNSIGNED = {"execute-api", "s3", "sns", "sqs"}
 # What a policy governs below its resource.
-_BELOW = {"dynamodb": ("/*",), "execute-api": ("/*",), "lambda": (":*",), "logs": (":*",), "s3": ("/*",)}
+_BELOW = {"dynamodb": ("/*",), "execute-api": ("/*/*/*",), "lambda": (":*",), "logs": (":*",), "s3": ("/*",)}
 _SECTIONS = {
     *("AWSTemplateFormatVersion", "Conditions", "Description", "Globals", "Mappings", "Metadata", "Outputs"),
     *("Parameters", "Resources", "Rules", "Transform"),
@@ -283,6 +283,9 @@ class _Pair:
                 for raw, source, values in zip(self._raw, self._sources, (base, head), strict=True)
             ]
             conditions = Conditions([self._declared(0), self._declared(1)])
+            # The newer revision is what will be deployed.
+            for guard in policies[1].template.needed:
+                conditions.assume(guard)
             self._concrete[key] = _Sides(policies[0], policies[1], conditions)
         return self._concrete[key]
 
@@ -294,7 +297,9 @@ class _Pair:
         return {
             name: text
             for name, text in named.items()
-            if text and (name not in older or literal_name(older[name]) == text)
+            if text
+            and (name not in older or literal_name(older[name]) == text)
+            and [*named.values(), *newer, *older].count(text) == 1
         }
 
     @cached_property
@@ -495,7 +500,8 @@ class _Pair:
         if some.arn:
             bare = some.arn.removesuffix(":*")
             below = [f"{bare}{rest}" for rest in _BELOW.get(some.service, ())]
-            domain = all_of(domain, request.resource.like(bare, *below))
+            itself = [] if some.service == "execute-api" else [bare]
+            domain = all_of(domain, request.resource.like(*itself, *below))
         if question.name in sides.head.template.resources and question.name not in sides.base.template.resources:
             domain = all_of(domain, no(request.is_of(ACCOUNT)))
         entries = [governed.statements if governed else [] for governed in found]

@@ -166,19 +166,27 @@ def _principal(kind: str, value: Any, request: Request) -> tuple[Any, Any]:
 
 
 def _unknown_principal(kind: str, value: Opaque, request: Request) -> tuple[Any, Any]:
+    first, *rest = value.pieces
+    is_account = isinstance(first, str) and bool(re.fullmatch(r"arn:aws[\w-]*:iam::", first)) and rest[1:] == [":root"]
+    if is_account:
+        value = Opaque((rest[0],))
+    elif request.conditions.within(value, r"[0-9]*") and len(value.pieces) == 1:
+        is_account = True
     text = str(value)
-    by_name, by_account = request.text("principal", value), FALSE
-    if kind == "Service":
-        return by_name if request.kind is Kind.SERVICE else FALSE, FALSE
-    if kind == "Federated":
-        return by_name if request.kind in TOKENS else FALSE, FALSE
-    if kind not in {"AWS", "CanonicalUser"}:
-        raise NotModelledError(f"principal {kind}: {text}")
-    if not request.is_iam:
-        return by_name if request.kind is Kind.ANONYMOUS and isinstance(value.pieces[0], str) is False else FALSE, FALSE
-    if not re.search(":(role|user|assumed-role)/", text):
-        by_account = request.text("account", value)
-    return FALSE if text.endswith(":root") else by_name, by_account
+    match kind:
+        case "Service":
+            return request.text("principal", value) if request.kind is Kind.SERVICE else FALSE, FALSE
+        case "Federated":
+            return request.text("principal", value) if request.kind in TOKENS else FALSE, FALSE
+        case "AWS" | "CanonicalUser" if request.is_iam:
+            names_one = re.search(":(role|user|assumed-role)/", text) is not None
+            by_account = FALSE if names_one else request.text("account", value)
+            return FALSE if is_account or text.endswith(":root") else request.text("principal", value), by_account
+        case "AWS" | "CanonicalUser":
+            # Nobody in particular, if the text is an asterisk.
+            is_open = request.kind is Kind.ANONYMOUS and not is_account and not isinstance(first, str)
+            return request.text("principal", value) if is_open else FALSE, FALSE
+    raise NotModelledError(f"principal {kind}: {text}")
 
 
 def parts(statement: Statement, request: Request, *, trust: bool = False) -> dict[str, Any]:
@@ -305,7 +313,7 @@ def _of_many(qualifier: str, operator: str, name: str, values: Any, request: Req
 def _matches(operator: str, name: str, key: Key, value: Any, request: Request) -> Any:
     if isinstance(value, Opaque):
         # Without wildcards, a text is like itself only.
-        like = operator in {"StringLike", "ArnLike", "ArnEquals"} and request.conditions.may_have_wildcards(value)
+        like = operator in {"StringLike", "ArnLike", "ArnEquals"} and not _is_literal(value, request)
         exactly = f"{'like' if like else 'equal'} {'arn ' if operator.startswith('Arn') and like else ''}{name}"
         place = exactly if operator in _STRINGS - {"StringEqualsIgnoreCase"} else f"{operator} {name}"
         return request.text(place, value)
@@ -313,6 +321,12 @@ def _matches(operator: str, name: str, key: Key, value: Any, request: Request) -
         return _compared(operator, name, key, str(value), request)
     except NotModelledError:
         return request.unknown(f"{operator} {name}", str(value))
+
+
+def _is_literal(text: Opaque, request: Request) -> bool:
+    """Return whether a text can hold nothing that IAM reads as a wildcard or a variable."""
+    written = "".join(piece for piece in text.pieces if isinstance(piece, str))
+    return not re.search(r"[*?$]", written) and request.conditions.within(text, r"[^*?$]*")
 
 
 def _compared(operator: str, name: str, key: Key, value: str, request: Request) -> Any:

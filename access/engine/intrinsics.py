@@ -15,7 +15,7 @@ from typing import Any
 import z3
 
 from access.engine.fields import FALSE, all_of, any_of, no
-from access.engine.languages import admits, wildcards
+from access.engine.languages import admits, within
 from access.engine.transform import references
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
@@ -55,18 +55,25 @@ _REF_IS_ARN = {
     "AWS::SecretsManager::Secret",
     "AWS::StepFunctions::StateMachine",
 }
-# What names a resource, where its type has an ARN above.
-_NAMES: tuple[str, ...] = (
-    "RoleName",
-    "UserName",
-    "GroupName",
-    "ManagedPolicyName",
-    "QueueName",
-    "TopicName",
-    "BucketName",
-    "TableName",
-)
-_NAMES += ("FunctionName", "Name", "RepositoryName", "LogGroupName", "StateMachineName")
+# What names a resource.
+_NAMES = {
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::ECR::Repository": "RepositoryName",
+    "AWS::Events::EventBus": "Name",
+    "AWS::Events::Rule": "Name",
+    "AWS::IAM::Group": "GroupName",
+    "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
+    "AWS::IAM::Role": "RoleName",
+    "AWS::IAM::User": "UserName",
+    "AWS::Kinesis::Stream": "Name",
+    "AWS::Lambda::Function": "FunctionName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::SNS::Topic": "TopicName",
+    "AWS::SQS::Queue": "QueueName",
+    "AWS::SecretsManager::Secret": "Name",
+    "AWS::StepFunctions::StateMachine": "StateMachineName",
+}
 # Resources whose attributes somebody else's code decides.
 _FOREIGN = ("AWS::CloudFormation::", "Custom::", "AWS::Serverless::Application")
 
@@ -261,9 +268,8 @@ def text_of(value: Any) -> Any:
 
 def literal_name(resource: Mapping[str, Any]) -> str:
     """Return the name that a resource has by its properties; empty if it has none, or none that the template knows."""
-    properties = resource.get("Properties") or {}
-    named = next((value for key in _NAMES if isinstance(value := properties.get(key), str)), "")
-    return "" if "{{resolve:" in named else named
+    named = (resource.get("Properties") or {}).get(_NAMES.get(resource["Type"], ""))
+    return named if isinstance(named, str) and "{{resolve:" not in named else ""
 
 
 class Template:
@@ -289,6 +295,8 @@ class Template:
         self.account = account
         self.region = region
         self._named = named or {}
+        # What must hold for the template to be deployed at all: a mapping has the key that is looked for.
+        self.needed: list[Guard] = []
 
     def condition(self, name: str) -> Guard:
         """Return a condition by its name."""
@@ -471,6 +479,8 @@ class Template:
             rest = negated(either(*(when for when, _ in results)))
             default = self.resolve(argument[3].get("DefaultValue", NOTHING))
             results += [] if rest == NEVER else [(rest, default)]
+        elif results:
+            self.needed.append(either(*(when for when, _ in results)))
         return results[0][1] if len(results) == 1 and results[0][0] == ALWAYS else Choice(tuple(results))
 
     # --- Conditions and rules -----------------------------------------------------------------------------------------
@@ -616,6 +626,7 @@ class Conditions:
         self._declarations = list(declarations)
         self._atoms: dict[str, dict[str, Any]] = {}
         self._formulas: dict[Guard, Any] = {}
+        self._assumed: list[Guard] = []
 
     def formula(self, guard: Guard) -> Any:
         """Return a condition as a formula."""
@@ -639,23 +650,23 @@ class Conditions:
             return FALSE
         return self._atoms.setdefault(term, {}).setdefault(literal, z3.Bool(f"{term} is {literal}"))
 
-    def may_have_wildcards(self, text: Opaque) -> bool:
-        """Return whether a text may hold what IAM reads as a wildcard or a variable."""
-        literal = "".join(piece for piece in text.pieces if isinstance(piece, str))
+    def within(self, text: Opaque, pattern: str) -> bool:
+        """Return whether the parameters' values in a text all match a pattern."""
         declared = [
             [known[name] for known in self._declarations if name in known]
             for term in text.terms
-            for name in term.parameters
+            for name in term.parameters or [""]
         ]
-        known = all(term.parameters for term in text.terms) and all(declared)
-        return (
-            bool(re.search(r"[*?$]", literal)) or not known or any(wildcards(each) for one in declared for each in one)
-        )
+        return all(declared) and all(within(each, pattern) for one in declared for each in one)
+
+    def assume(self, guard: Guard) -> None:
+        """Leave out the values of parameters for which a condition does not hold."""
+        self._assumed.append(guard)
 
     @property
     def laws(self) -> Any:
         """A text is at most one of the literals, and one of those that its parameter allows."""
-        found = []
+        found = [self.formula(guard) for guard in self._assumed]
         for term, atoms in self._atoms.items():
             literals = [atom for literal, atom in atoms.items() if not literal.startswith("equal to ")]
             if len(literals) > 1:

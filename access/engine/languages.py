@@ -75,16 +75,16 @@ def _samples(declaration: Mapping[str, Any], *, account: bool = False) -> Iterat
             yield found
 
 
-def wildcards(declaration: Mapping[str, Any]) -> bool:
-    """Return whether a value of a parameter may hold what IAM reads as a wildcard or a variable."""
+def within(declaration: Mapping[str, Any], pattern: str) -> bool:
+    """Return whether all values of a parameter match a pattern; False if that is not known."""
     if allowed := declaration.get("AllowedValues"):
-        return any(re.search(r"[*?$]", str(value)) for value in allowed)
+        return all(re.fullmatch(pattern, str(value)) for value in allowed)
     if declaration.get("Type") == "Number":
-        return False
+        return re.fullmatch(pattern, "0123456789") is not None
     try:
-        return _shortest(_automaton(_pattern(declaration)), _automaton(r"[^*?$]*"), (0, 10**9), (0, 10**9)) is not None
+        return _shortest(_automaton(_pattern(declaration)), _automaton(pattern), (0, 10**9), (0, 10**9)) is None
     except UnsupportedError:
-        return True
+        return False
 
 
 def _fits(declaration: Mapping[str, Any], text: str) -> bool:

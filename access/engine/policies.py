@@ -59,6 +59,7 @@ _INLINE = {
     "AWS::IAM::UserPolicy": ("UserName", "AWS::IAM::User"),
 }
 _METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace", "x-amazon-apigateway-any-method")
+_AS_CALLER = " as arn:aws:iam::*:user/*"
 _APIS = ("AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api")
 
 
@@ -478,11 +479,13 @@ class Policies:
                 who, f"{route} of {api}{how}", given, key, implied_by=open_key, needs=api if auth == "AWS_IAM" else ""
             )
             behind = _behind(target)
+            # As the caller, who needs a permission for what is behind as well, is less than as the API.
             self._fact(
                 "whoever may call it",
                 f"{route} of {api} reaches {behind}",
                 given,
                 ("behind", api, route, behind),
+                implied_by=("behind", api, route, behind.removesuffix(_AS_CALLER)),
                 needs=f"route {api} {route}",
             )
 

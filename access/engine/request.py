@@ -269,7 +269,8 @@ class Request:
         alike = [
             z3.Implies(atom, self.texts[like])
             for (place, text), atom in self.texts.items()
-            if place.startswith("equal ") and (like := (f"like {place.removeprefix('equal ')}", text)) in self.texts
+            for how in ("like", "StringEqualsIgnoreCase")
+            if place.startswith("equal ") and (like := (f"{how} {place.removeprefix('equal ')}", text)) in self.texts
         ]
         alike += self._inclusions()
         fields = (field.guarantees for field in self._free)
