@@ -41,12 +41,8 @@ endef
 	$(call environment,.aws-cli-venv,requirements-aws-cli.txt)
 	@touch $@
 
-# One of the oracles that judge the policies is a Node package; without npm, the tests that need it skip.
-tests/access/node_modules/.ready: tests/access/package-lock.json
-	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/access && touch $@; fi
-
 .PHONY: setup
-setup: .venv/.ready .lab-venv/.ready tests/access/node_modules/.ready ## Make the environments: the project's, the emulator's, the oracle's
+setup: .venv/.ready .lab-venv/.ready ## Make the environments: the project's and the emulator's
 
 .PHONY: demo
 demo: setup ## Deploy both accounts to the local AWS, watch the schedule fire, see who may do what
@@ -65,7 +61,7 @@ access: setup ## Who may call what, decided and proven from the templates; build
 	@python -m access $(ARGS)
 
 .PHONY: access-diff
-access-diff: repository setup ## Who may do more or less than by the templates at BASE=<revision>; a gain is an error
+access-diff: setup ## Who may do more or less than at BASE=<revision> (ARGS="--template PATH"; make ends with 2, for a gain as well)
 	@python -m access diff $(BASE) $(ARGS)
 
 .PHONY: bench
@@ -78,9 +74,7 @@ test: setup .aws-cli-venv/.ready ## Run every test that this machine can run, on
 
 .PHONY: test-fast
 test-fast: setup ## Run the tests that need neither a lab nor Docker, nor minutes: unit, templates, access
-	@python -m pytest -n auto tests/unit tests/templates tests/access -m "not lab" -k "not ($(SLOW))" $(ARGS)
-# The oracles' verdicts on thousands of requests and seeded faults; `make test` runs them.
-SLOW := seeded or judges or oracle or reach or simulate or logic or written_differently
+	@python -m pytest -n auto tests/unit tests/templates tests/access -m "not lab and not slow" $(ARGS)
 
 .PHONY: coverage
 coverage: ## Run every test and measure the branch coverage, subprocesses included
@@ -139,5 +133,5 @@ upgrade: ## Pin the newest versions of all dependencies
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
-	@rm -rf .aws-sam .venv .lab-venv .aws-cli-venv .uv tests/access/node_modules build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .aws-sam .venv .lab-venv .aws-cli-venv .uv build .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

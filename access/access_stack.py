@@ -11,7 +11,8 @@ from access.engine.evaluator import allowed, identity_allows
 from access.engine.fields import FALSE, TRUE, all_of, any_of
 from access.engine.request import Kind, Request
 from access.model import Intent, Model
-from access.properties import Claim, Property, may_become, new_request, statements, suspended
+from access.proof import Claim, Property, new_request, statements
+from access.properties import may_become, suspended
 from access.templates import resolve
 
 

@@ -1,11 +1,10 @@
-"""Properties of the policies, for every principal, account, action, resource and context; and their proof by z3.
+"""Properties of the policies, for every principal, account, action, resource and context.
 
 They are stated in terms of the model: of routes, grants, parameters and references. None names a route or a resource.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import z3
@@ -16,164 +15,10 @@ from access.engine import patterns
 from access.engine.evaluator import allowed, identity_allows
 from access.engine.fields import FALSE, TRUE, Field, all_of, any_of
 from access.engine.request import Kind, Request
-from access.engine.solver import solve
 from access.model import Intent, Model, Role, Route, Use
+from access.proof import Claim, Property, new_request, statements
+from access.rights import GOVERNED, READ_RIGHTS, RIGHTS, SOURCELESS
 from access.stack import of_type
-
-# Allowed uses of a resource that a function or schedule refers to: actions, suffixes of its ARN, and whether the
-# reference would be pointless without them.
-type Rights = tuple[tuple[tuple[str, ...], tuple[str, ...], bool], ...]
-_ITEMS = ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "ConditionCheckItem")
-_RIGHTS: dict[str, Rights] = {
-    "AWS::ApiGateway::Method": ((("execute-api:Invoke",), ("",), True),),
-    "AWS::DynamoDB::Table": (
-        (tuple(f"dynamodb:{action}" for action in _ITEMS), ("",), False),
-        (("dynamodb:Query", "dynamodb:Scan"), ("", "/index/*"), False),
-    ),
-    "AWS::IAM::Role": (
-        (("sts:AssumeRole",), ("",), True),
-        (("sts:TagSession", "sts:SetSourceIdentity"), ("",), False),
-    ),
-    "AWS::KMS::Key": ((("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*"), ("",), False),),
-    "AWS::Lambda::Function": ((("lambda:InvokeFunction",), ("",), True),),
-    "AWS::Logs::LogGroup": ((("logs:CreateLogStream", "logs:PutLogEvents"), ("",), True),),
-    "AWS::S3::Bucket": (
-        (("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), ("/*",), False),
-        (("s3:ListBucket",), ("",), False),
-    ),
-    "AWS::SNS::Topic": ((("sns:Publish",), ("",), True),),
-    "AWS::SQS::Queue": (
-        (("sqs:SendMessage",), ("",), True),
-        (("sqs:GetQueueUrl", "sqs:GetQueueAttributes"), ("",), False),
-    ),
-    "AWS::SecretsManager::Secret": ((("secretsmanager:GetSecretValue",), ("",), True),),
-    "AWS::StepFunctions::StateMachine": ((("states:StartExecution",), ("",), True),),
-    "AWS::XRay": (
-        (("xray:PutTraceSegments", "xray:PutTelemetryRecords"), ("",), True),
-        (("xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:GetSamplingStatisticSummaries"), ("",), False),
-    ),
-}
-# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
-_READ_RIGHTS: dict[str, Rights] = {
-    "AWS::SQS::Queue": (
-        (("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), ("",), True),
-        (("sqs:ChangeMessageVisibility",), ("",), False),
-    ),
-}
-
-
-@dataclass(frozen=True)
-class _Governed:
-    """A type of resource with a policy of its own."""
-
-    actions: str  # all on the resource
-    with_tls: tuple[str, ...]  # actions that need TLS
-    by_services: tuple[str, ...]  # actions that services may perform on behalf of its account
-    below: str = ""  # what may follow its ARN
-
-
-_GOVERNED = {
-    "AWS::KMS::Key": _Governed("kms:*", (), ("kms:decrypt", "kms:generatedatakey*")),
-    "AWS::S3::Bucket": _Governed("s3:*", ("s3:*",), ("s3:putobject",), "/*"),
-    "AWS::SNS::Topic": _Governed("sns:*", ("sns:publish",), ("sns:publish",)),
-    "AWS::SQS::Queue": _Governed("sqs:*", ("sqs:*",), ("sqs:sendmessage",)),
-}
-# Services for which AWS documents no `aws:SourceAccount` when they assume a role.
-_SOURCELESS = {"lambda.amazonaws.com", "apigateway.amazonaws.com"}
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A property in formulas: within its domain, the policies allow what is needed and only what is intended."""
-
-    request: Request
-    domain: Any  # which requests the property is about
-    allowed: Any  # by the policies
-    intended: Any  # may be allowed
-    needed: Any  # must be allowed
-
-
-@dataclass(frozen=True)
-class Property:
-    """A property of the model."""
-
-    sentence: str
-    claims: Callable[[Model, Kind], Iterable[Claim]] = lambda *_: ()  # its formulas for a kind of principal
-    violations: Callable[[Model], Iterable[str]] = lambda _: ()  # what in the model's structure violates it, in words
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The solver's verdict on a property."""
-
-    proven: bool
-    seconds: float
-    counterexample: str = ""  # in words
-
-
-def prove(property_: Property, model: Model) -> Verdict:
-    """Look for a request that is allowed but not intended, or needed but not allowed.
-
-    Raises:
-        UndecidedError: z3 did not decide within a minute.
-        NotModelledError: The policies use something that the logic does not support.
-    """
-    started = time.perf_counter()
-    for violation in property_.violations(model):
-        return Verdict(False, time.perf_counter() - started, violation)
-    for claim in (claim for kind in Kind for claim in property_.claims(model, kind)):
-        if counterexample := refutation(claim):
-            return Verdict(False, time.perf_counter() - started, counterexample)
-    return Verdict(True, time.perf_counter() - started)
-
-
-def refutation(claim: Claim) -> str:
-    """Return a request that refutes a claim, in words; empty if there is none."""
-    too_much = all_of(claim.allowed, z3.Not(claim.intended))
-    too_little = all_of(claim.needed, z3.Not(claim.allowed))
-    found = find(claim, any_of(too_much, too_little))
-    if found is None:
-        return ""
-    gained = z3.is_true(found.eval(claim.allowed, model_completion=True))
-    problem = "allowed, but not intended" if gained else "intended, but not allowed"
-    return f"{problem}: {claim.request.witness(found)}"
-
-
-def reads(property_: Property, model: Model) -> set[str]:
-    """Return the names of the policy documents on which a property depends."""
-    documents = _Recording(model.documents)
-    recording = replace(model, documents=documents)
-    for kind in Kind:
-        list(property_.claims(recording, kind))
-    list(property_.violations(recording))
-    return documents.read
-
-
-class _Recording(dict[str, Any]):
-    def __init__(self, documents: Any) -> None:
-        super().__init__(documents)
-        self.read: set[str] = set()
-
-    def __getitem__(self, name: str) -> Any:
-        self.read.add(name)
-        return super().__getitem__(name)
-
-
-def find(claim: Claim, formula: Any) -> Any:
-    """Like `solve`, within the domain of a claim."""
-    return solve(claim.request, all_of(claim.domain, formula))
-
-
-def new_request(model: Model, kind: Kind, prefix: str = "", session: Field | None = None) -> Request:
-    """Make a request in a world in which the model's roles exist."""
-    return Request(kind, {role.arn: role.role_id for role in model.roles}, prefix, session)
-
-
-def statements(model: Model, name: str) -> list[Any]:
-    """Return the statements of a policy document."""
-    found: list[Any] = model[name]["Statement"]
-    return found
-
 
 # --- Routes and the contract ------------------------------------------------------------------------------------------
 
@@ -326,7 +171,7 @@ def _service_trust(model: Model, kind: Kind) -> Iterator[Claim]:
         assumes = request.action.like("sts:assumerole")
         of_service = {service: all_of(assumes, request.is_service(service)) for service in role.services}
         intended = [
-            is_it if service in _SOURCELESS else all_of(is_it, on_behalf) for service, is_it in of_service.items()
+            is_it if service in SOURCELESS else all_of(is_it, on_behalf) for service, is_it in of_service.items()
         ]
         decision = allowed(request, statements(model, f"{role.name} trust"), owner=account, trust=True)
         yield Claim(request, TRUE, decision, any_of(*intended), all_of(on_behalf, any_of(*of_service.values())))
@@ -424,7 +269,7 @@ def _standalone_policies(model: Model, kind: Kind) -> Iterator[Claim]:
 def _identity(model: Model, request: Request, domain: Any, document: str, uses: Iterable[Use]) -> Claim:
     intended, needed = [], []
     for use in uses:
-        for actions, suffixes, required in (_READ_RIGHTS if use.event_source else _RIGHTS).get(use.type, ()):
+        for actions, suffixes, required in (READ_RIGHTS if use.event_source else RIGHTS).get(use.type, ()):
             # X-Ray's actions do not support resource-level permissions.
             resources = [f"{use.arn}{suffix}" for suffix in suffixes]
             right = all_of(request.action.like(*map(str.lower, actions)), request.resource.like(*resources))
@@ -479,7 +324,7 @@ def _invocations(model: Model, kind: Kind) -> Iterator[Claim]:
 
 
 def _resource_policies(model: Model, kind: Kind) -> Iterator[Claim]:
-    for governed, what in _GOVERNED.items():
+    for governed, what in GOVERNED.items():
         for name, side, arn in model.named(governed):
             if f"{name} resource" not in model.documents:
                 continue

@@ -15,7 +15,8 @@ from rich.text import Text
 from access import access_stack, deploy_role
 from access.matrix import Cell, Row, Subject, access_subject, admitted_rows, columns, rows, subject
 from access.model import Model
-from access.properties import PROPERTIES, Property, Verdict, prove
+from access.proof import Property, Verdict, prove
+from access.properties import PROPERTIES
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import z3
 
-from access.engine import actions, languages, types
+from access.engine import actions, languages, patterns, types
 from access.engine.case import Case
 from access.engine.evaluator import allowed, identity_allows, parts
 from access.engine.fields import FALSE, TRUE, NotModelledError, all_of, any_of, holds, no
@@ -526,10 +526,11 @@ class _Pair:
         on_route, examples = [], []
         for fact in self._opened(sides, question.name):
             method, _, path = fact.key[2].partition(" ")
-            wild = "/".join("*" if part.startswith("{") else part for part in path.split("/"))
-            pattern = f"{arn}/*/{'*' if method == 'ANY' else method}{wild}"
-            on_route.append(all_of(sides.conditions.formula(fact.there), request.resource.like(pattern)))
-            examples.append(f"{arn}/stage/{'GET' if method == 'ANY' else method}{re.sub(r'[{}+]', '', path)}")
+            place = (*patterns.literal(f"{arn}/"), *patterns.SEGMENT, *patterns.literal("/"))
+            calls = request.resource.matches(place + patterns.route(method, path))
+            on_route.append(all_of(sides.conditions.formula(fact.there), calls))
+            stage = next((fact.key[2] for fact in head.facts if fact.key[:2] == ("stage", question.name)), "stage")
+            examples.append(f"{arn}/{stage}/{'GET' if method == 'ANY' else method}{re.sub(r'[{}+]', '', path)}")
         own = [
             all_of(
                 request.is_session_of(holder.arn), _limit(request, holder), identity_allows(request, holder.statements)
@@ -556,6 +557,9 @@ class _Pair:
             found = {"Version": "2012-10-17", "Statement": [item for item in listed if item]}
             entries.append(list(side.entries_of(found, ALWAYS, f"output {question.name}")))
         decisions = [allowed(request, policy, owner=ACCOUNT, identity=identity) for policy in entries]
+        # A new one takes nothing away.
+        if not entries[0]:
+            decisions[0] = all_of(*decisions)
         return _Asked(
             request,
             decisions[0],

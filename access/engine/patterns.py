@@ -28,6 +28,10 @@ type Pattern = tuple[tuple[str, bool], ...]
 """Pieces of a pattern: a character or a class of characters, and whether it may be repeated or left out."""
 
 
+SEGMENT: Pattern = ((_ANY_IN_SEGMENT, False), (_ANY_IN_SEGMENT, True))
+"""A part between slashes, which is not empty."""
+
+
 def glob(pattern: str) -> Pattern:
     """Compile an IAM pattern, in which `*` matches any characters and `?` one, but not in `${*}` and `${?}`."""
     return tuple(
@@ -56,14 +60,13 @@ def route(method: str, path: str) -> Pattern:
 
     A parameter is one segment of the path, a greedy one (`{proxy+}`) the rest of it. The method `ANY` is all methods.
     """
-    segment: Pattern = ((_ANY_IN_SEGMENT, False), (_ANY_IN_SEGMENT, True))
-    pieces = segment if method == "ANY" else literal(method)
+    pieces = SEGMENT if method == "ANY" else literal(method)
     for part in path.removeprefix("/").split("/"):
         pieces += literal("/")
         if part.endswith("+}"):
             pieces += ((_ANY, False), (_ANY, True))
         else:
-            pieces += segment if part.startswith("{") else literal(part)
+            pieces += SEGMENT if part.startswith("{") else literal(part)
     return pieces
 
 

@@ -15,7 +15,8 @@ import z3
 from access.contract import CONTRACT
 from access.engine.request import Kind
 from access.model import Model, load
-from access.properties import PROPERTIES, Property, find, prove, reads
+from access.proof import Property, find, prove, reads
+from access.properties import PROPERTIES
 from access.report import properties_of
 from access.variants import variants
 from tests.access.mutations import faults
@@ -68,12 +69,14 @@ UNREFUTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("api", ["orders", "second"])
 def test_every_seeded_fault_refutes_a_property(api: str, second: Path) -> None:
     models = VARIANTS if api == "orders" else variants(second)
     chosen = ["narrowed", "defaults"] if api == "orders" else ["defaults"]
     alive: set[str] = set()
     refuted: dict[str, str] = {}
+    refutable: set[str] = set()
     for model in (models[name] for name in chosen):
         readers = {
             document: [prop for prop in properties_of(model) if document in reads(prop, model)]
@@ -84,16 +87,27 @@ def test_every_seeded_fault_refutes_a_property(api: str, second: Path) -> None:
             same = api == "second" and VARIANTS["defaults"].documents.get(fault.document) == model[fault.document]
             if fault.name in refuted or same:
                 continue
-            verdicts = (prove(prop, fault.model) for prop in readers[fault.document])
-            verdict = next((verdict for verdict in verdicts if not verdict.proven), None)
+            # First what no fault has refuted yet.
+            for prop in sorted(readers[fault.document], key=lambda prop: prop.sentence in refutable):
+                verdict = prove(prop, fault.model)
+                if not verdict.proven:
+                    refutable.add(prop.sentence)
+                    break
+            else:
+                verdict = None
             if verdict:
                 refuted[fault.name] = verdict.counterexample
                 alive.discard(fault.name)
             else:
                 alive.add(fault.name)
     assert sorted(name for name in alive if not any(re.fullmatch(rule, name) for rule in UNREFUTED)) == []
-    assert len(refuted) > len(alive) > 0, "most faults are refuted, in a template of any size"
+    about_policies = {
+        prop.sentence
+        for prop in properties_of(models["defaults"])
+        if any(document in reads(prop, models["defaults"]) for document in models["defaults"].documents)
+    }
     if api == "orders":
+        assert about_policies <= refutable, "a property that no fault refutes"
         unused = {rule for rule in UNREFUTED if not any(re.fullmatch(rule, name) for name in alive)}
         assert {rule for rule in unused if "table" not in rule} == set(), "not every API has indexes"
     for counterexample in refuted.values():

@@ -16,7 +16,8 @@ from access import deployed, matrix
 from access.__main__ import main
 from access.documents import Document, document
 from access.model import Model, assemble, load
-from access.properties import PROPERTIES, Property, prove
+from access.proof import Property, prove
+from access.properties import PROPERTIES
 from access.stack import from_template
 from access.templates import PROJECT, Side
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
