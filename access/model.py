@@ -331,7 +331,7 @@ def assemble(template_dir: Path, *stacks: Stack) -> Model:
     """Make a model of account A's stack, account B's, and others."""
     model = Model(template_dir, {stack.side: stack for stack in stacks}, {})
     found = {
-        f"{model.name(side, key.partition(' ')[0])} {key.partition(' ')[2]}": document
+        f"{model.name(side, key.rpartition(' ')[0])} {key.rpartition(' ')[2]}": document
         for side, stack in model.stacks.items()
         for key, document in stack.documents.items()
     }

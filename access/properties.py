@@ -29,6 +29,11 @@ def _unsigned_routes(model: Model) -> Iterator[str]:
             yield f"{route} has the authorizer {route.authorizer}"
         if not route.function:
             yield f"{route} has no function behind it"
+    # Methods that are resources of their own.
+    known = set(map(str, model.routes))
+    for _, api, name, authorizer in (fact.key for fact in model.stacks["a"].facts if fact.key[0] == "route"):
+        if api == model.api and name not in known and authorizer != "AWS_IAM":
+            yield f"{name} has the authorizer {authorizer}"
 
 
 def _undocumented(model: Model) -> Iterator[str]:
@@ -266,6 +271,20 @@ def _standalone_policies(model: Model, kind: Kind) -> Iterator[Claim]:
         yield _identity(model, request, anyone, f"{name} identity", model.way_in if side == "b" else ())
 
 
+def _other_holders(model: Model) -> Iterator[str]:
+    """Find users, groups and roles that have a policy, and are neither the stacks' roles nor named by account B."""
+    given = model.stacks["b"].parameters
+    named = {f"user named {name}" for name in given.get("ApiUserNames", [])}
+    named |= {f"role named {name}" for name in given.get("ApiRoleNames", [])}
+    for_people = [statements(model, f"{name} identity") for name, _, _ in model.named("AWS::IAM::ManagedPolicy")]
+    own = {name for kind in ("AWS::IAM::User", "AWS::IAM::Group") for name, _, _ in model.named(kind)}
+    for name in model.documents:
+        holder, _, kind = name.rpartition(" ")
+        is_outside = " named " in holder and not (holder in named and model[name]["Statement"] in for_people)
+        if kind == "identity" and (holder in own or is_outside):
+            yield f"{holder} has a policy: {', '.join(str(entry.get('Sid')) for entry in statements(model, name))}"
+
+
 def _identity(model: Model, request: Request, domain: Any, document: str, uses: Iterable[Use]) -> Claim:
     intended, needed = [], []
     for use in uses:
@@ -399,6 +418,10 @@ PROPERTIES = (
         _role_identities,
     ),
     Property("The policy for account B's people grants using the API, and nothing else", _standalone_policies),
+    Property(
+        "Nobody but the stacks' roles, and those whom account B names for its people's policy, has a policy of the stacks",
+        violations=_other_holders,
+    ),
     Property(
         "Nobody can use a queue, topic, bucket or key from outside its account, nor a queue or topic without TLS",
         _resource_policies,

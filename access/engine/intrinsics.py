@@ -47,7 +47,7 @@ ARNS = {
     "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:{region}:{account}:secret:{id}",
     "AWS::StepFunctions::StateMachine": "arn:aws:states:{region}:{account}:stateMachine:{id}",
 }
-_REF_IS_ARN = {
+REF_IS_ARN = {
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::OIDCProvider",
     "AWS::IAM::SAMLProvider",
@@ -278,12 +278,16 @@ class Template:
     def __init__(
         self,
         template: Mapping[str, Any],
-        values: Mapping[str, str],
+        values: Mapping[str, Any],
         account: str,
         region: str,
         named: Mapping[str, str] | None = None,
+        physical: Mapping[str, str] | None = None,
     ) -> None:
-        """Read a template, given the values of some of its parameters and the names of some of its resources."""
+        """Read a template, given the values of some of its parameters and the names of some of its resources.
+
+        `physical` is all that `Ref` and `GetAtt` of its resources mean; what it lacks stays as it is written.
+        """
         self.resources: Mapping[str, Any] = template["Resources"]
         self.declared: Mapping[str, Any] = template.get("Parameters") or {}
         self.outputs: Mapping[str, Any] = template.get("Outputs") or {}
@@ -295,6 +299,7 @@ class Template:
         self.account = account
         self.region = region
         self._named = named or {}
+        self._physical = physical
         # What must hold for the template to be deployed at all: a mapping has the key that is looked for.
         self.needed: list[Guard] = []
 
@@ -324,6 +329,8 @@ class Template:
     @cached_property
     def names(self) -> Mapping[str, str]:
         """What `Ref` and `GetAtt` of its own resources mean, where a literal can stand for it."""
+        if self._physical is not None:
+            return self._physical
         found: dict[str, str] = {}
         for logical_id, resource in self.resources.items():
             kind, properties = resource["Type"], resource.get("Properties") or {}
@@ -338,7 +345,7 @@ class Template:
                 found[f"{logical_id}.Arn"] = arn
                 for attribute in ("TopicArn", "RepositoryArn"):
                     found[f"{logical_id}.{attribute}"] = arn
-                if kind in _REF_IS_ARN:
+                if kind in REF_IS_ARN:
                     found[logical_id] = arn
             if kind == "AWS::IAM::Role":
                 unique = hashlib.sha256(logical_id.encode()).hexdigest()[:17].upper()
@@ -425,15 +432,15 @@ class Template:
             "AWS::StackName": "stack",
             "AWS::URLSuffix": "amazonaws.com",
         }
-        return known.get(name) or Opaque((Term(name),))
+        return self._values.get(name) or known.get(name) or Opaque((Term(name),))
 
     def _parameter(self, name: str, *, symbolic: bool) -> Any:
         declaration = self.declared[name]
         kind = str(declaration.get("Type", "String"))
         is_list = kind == "CommaDelimitedList" or kind.startswith("List<")
         if name in self._values and not kind.startswith("AWS::SSM::"):
-            value = str(self._values[name])
-            return [item.strip() for item in value.split(",")] if is_list else value
+            value = self._values[name]
+            return [item.strip() for item in value.split(",")] if is_list and isinstance(value, str) else value
         allowed = list(map(text_of, declaration.get("AllowedValues") or []))
         if not symbolic and not is_list and kind == "String" and 0 < len(allowed) <= 8:
             return Choice(tuple((("is", name, value), value) for value in allowed))

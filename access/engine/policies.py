@@ -103,9 +103,13 @@ class Fact:
 class Policies:
     """The policies and facts of one revision of a template."""
 
-    def __init__(self, template: Template, watched: Iterable[str] = ()) -> None:
-        """Read a template; the watched properties (`Type.Property.…`) are facts, too."""
+    def __init__(self, template: Template, watched: Iterable[str] = (), *, own_api: bool = False) -> None:
+        """Read a template; the watched properties (`Type.Property.…`) are facts, too.
+
+        With `own_api`, what the template's own APIs may invoke has statements, although its routes are facts.
+        """
         self.template = template
+        self._own_api = own_api
         self._watched = watched
         self._owner = {value: key.partition(".")[0] for key, value in template.names.items()}
         self.holders: dict[str, Holder] = {}
@@ -345,7 +349,7 @@ class Policies:
 
     def _is_own_api(self, principal: Any, source: Any) -> bool:
         """Return whether a permission is for API Gateway on behalf of an API of the template, whose routes are facts."""
-        if principal != {"Service": "apigateway.amazonaws.com"}:
+        if self._own_api or principal != {"Service": "apigateway.amazonaws.com"}:
             return False
         texts = [str(plain(text)) for _, text in items(source)] if source is not None else []
         apis = [

@@ -171,9 +171,40 @@ def foreign_table(resources: dict[str, Any]) -> None:
     )
 
 
+def method_beside(resources: dict[str, Any]) -> None:
+    resources["Method"] = {
+        "Type": "AWS::ApiGateway::Method",
+        "Properties": {
+            "RestApiId": {"Ref": "TeaApi"},
+            "ResourceId": {"Fn::GetAtt": ["TeaApi", "RootResourceId"]},
+            "HttpMethod": "GET",
+            "AuthorizationType": "NONE",
+        },
+    }
+
+
+def policy_for_a_user(resources: dict[str, Any]) -> None:
+    statement = {"Sid": "Read", "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    resources["Extra"] = {
+        "Type": "AWS::IAM::Policy",
+        "Properties": {"PolicyName": "extra", "Users": ["intern"], "PolicyDocument": document},
+    }
+
+
+def administrator(resources: dict[str, Any]) -> None:
+    resources["Admin"] = {
+        "Type": "AWS::IAM::User",
+        "Properties": {"ManagedPolicyArns": ["arn:aws:iam::aws:policy/AdministratorAccess"]},
+    }
+
+
 @pytest.mark.parametrize(
     ("change", "counterexample"),
     [
+        (method_beside, "GET / has the authorizer NONE"),
+        (policy_for_a_user, "user named intern has a policy: Read"),
+        (administrator, "Admin has a policy"),
         (open_route, "GET /teas has the authorizer NONE"),
         (open_api, "has the authorizer NONE"),
         (second_way_in, r"Back \(AWS::ApiGatewayV2::Api\) is another way in"),

@@ -125,7 +125,7 @@ def test_what_is_wrong_is_said_on_top_and_where_it_is(bad: Report) -> None:
     for shown in (page, text):
         assert "assumed by account B, POST /teas: allowed, but not intended." in shown
         assert "allowed, but not intended: session" in shown
-    assert "2 of 17 properties refuted" in page
+    assert f"2 of {len(PROPERTIES)} properties refuted" in page
     assert "found none" not in page
     assert page.count(">refuted<") == bad.refuted
     assert "! yes" in text
