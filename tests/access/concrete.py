@@ -43,7 +43,12 @@ _ARNS = {
 }
 # What Ref returns, if not the name.
 _REF_IS_ARN = {"AWS::SNS::Topic", "AWS::IAM::ManagedPolicy", "AWS::IAM::OIDCProvider"}
-_GOVERNING = {"AWS::SQS::QueuePolicy": "Queues", "AWS::SNS::TopicPolicy": "Topics"}
+_GOVERNING = {
+    "AWS::SQS::QueuePolicy": "Queues",
+    "AWS::SQS::QueueInlinePolicy": "Queue",
+    "AWS::SNS::TopicPolicy": "Topics",
+    "AWS::SNS::TopicInlinePolicy": "TopicArn",
+}
 _CARRYING = {"AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"}
 _FUNCTION = re.compile(r"\$\{(!?)([^}]*)\}")
 
@@ -137,7 +142,7 @@ class _Reader:
                     _statements(properties["PolicyDocument"])
                 )
         elif kind in _GOVERNING:
-            for governed in properties[_GOVERNING[kind]]:
+            for governed in _listed(properties[_GOVERNING[kind]]):
                 arn = governed if governed.startswith("arn:") else f"arn:aws:sqs:{REGION}:{ACCOUNT}:{governed}"
                 found.resource.setdefault(arn, []).extend(_statements(properties["PolicyDocument"]))
         elif kind == "AWS::ApiGateway::RestApi" and "Policy" in properties:
@@ -195,6 +200,8 @@ class _Reader:
             case "Fn::FindInMap":
                 name, first, second = self._resolve(argument)
                 return self._mappings[name][first][second]
+            case "Fn::GetAZs" | "Fn::ImportValue" | "Fn::Base64":
+                return f"{function} {argument}"
         raise NotImplementedError(function)
 
     def _in_text(self, found: re.Match[str], names: Mapping[str, Any]) -> str:

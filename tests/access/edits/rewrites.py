@@ -27,10 +27,17 @@ def _function(loader: yaml.CSafeLoader, suffix: str, node: yaml.Node) -> dict[st
         value = loader.construct_sequence(node, deep=True)
     else:
         assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
+        value = _mapping(loader, node)
     return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
 
 
+def _mapping(loader: yaml.CSafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
+    """Keys stay text: one is called Null."""
+    loader.flatten_mapping(node)
+    return {key.value: loader.construct_object(value, deep=True) for key, value in node.value}
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 _Loader.add_multi_constructor("!", _function)
 
 
@@ -108,11 +115,9 @@ def lists_for_values(template: dict[str, Any], _: random.Random) -> dict[str, An
     """Lists of one instead of values."""
 
     def listed(name: str, value: Any) -> Any:
-        return (
-            [value]
-            if name in {"Action", "Resource"} and not isinstance(value, list) and value != "Undefined"
-            else value
-        )
+        # A reference may be one to a list.
+        is_one = _is_text(value) or (isinstance(value, dict) and {"Fn::Sub", "Fn::GetAtt"} & set(value))
+        return [value] if name in {"Action", "Resource"} and is_one else value
 
     return _statements(
         template, lambda statements: [_each(item, listed) if "Effect" in item else item for item in statements]
