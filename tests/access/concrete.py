@@ -147,10 +147,9 @@ class _Reader:
                 found.resource.setdefault(arn, []).extend(_statements(properties["PolicyDocument"]))
         elif kind == "AWS::ApiGateway::RestApi" and "Policy" in properties:
             for statement in _statements(properties["Policy"]):
-                expanded = [
-                    text.replace("execute-api:/", f"{self.arn(name)}/") for text in _listed(statement["Resource"])
-                ]
-                found.resource.setdefault(self.arn(name), []).append({**statement, "Resource": expanded})
+                element = "Resource" if "Resource" in statement else "NotResource"
+                expanded = [text.replace("execute-api:/", f"{self.arn(name)}/") for text in _listed(statement[element])]
+                found.resource.setdefault(self.arn(name), []).append({**statement, element: expanded})
 
     def arn(self, name: str) -> str:
         return _ARNS.get(self._all[name]["Type"], "arn:{name}").format(account=ACCOUNT, region=REGION, name=name)

@@ -1,10 +1,12 @@
 """Several edits at once are answered as well as one, and where the answer is "no change", another judge agrees."""
 
 # ruff: noqa: S311 - the same choices each time
+import contextlib
 import random
 from functools import cache
 
 import pytest
+from reach.policy import PolicyError
 
 from access.engine.diff import diff
 from access.engine.sources import UnreadableError, load
@@ -101,16 +103,12 @@ def test_another_judge_agrees_with_no_change(edit: Edit) -> None:
     assert disagreement(edit.base, edit.head, str(edit)) is None
 
 
-@pytest.mark.parametrize("name", BASES)
-def test_the_other_judge_sees_gains(name: str) -> None:
-    gains = [
-        edit for edit in edits() if edit.base == base(name) and edit.effects == ("gain",) and edit.kind == "statement"
-    ]
-    gains += [edit for edit in edits() if edit.base == base(name) and edit.effects == ("gain",)][:20]
+def test_the_other_judge_sees_gains() -> None:
+    """Else its agreement would say nothing."""
+    chance = random.Random(5)
+    inside = [edit for edit in edits() if edit.kind == "statement" and edit.effects == ("gain",)]
     seen = 0
-    for edit in gains[:25]:
-        try:
+    for edit in chance.sample(inside, 25):
+        with contextlib.suppress(NotImplementedError, PolicyError):  # forms that it does not read
             seen += disagreement(edit.base, edit.head, str(edit)) is not None
-        except (AssertionError, NotImplementedError, KeyError, ValueError):
-            continue  # a form of template that it does not read, or a carrier, which it compares by name
-    assert seen >= 3
+    assert seen > 8
