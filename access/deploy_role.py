@@ -13,11 +13,11 @@ from typing import Any
 import z3
 from samtranslator.yaml_helper import yaml_parse
 
-from access.fields import FALSE, TRUE, all_of, any_of
-from access.iam import identity_allows, parts
+from access.engine.evaluator import identity_allows, parts
+from access.engine.fields import FALSE, TRUE, all_of, any_of
+from access.engine.request import Key, Kind, Request
 from access.model import Model
-from access.properties import Claim, Property, refutation
-from access.request import Key, Kind, Request
+from access.proof import Claim, Property, refutation
 from access.templates import ACCOUNTS, REGION, resolve_template
 
 type Statement = dict[str, Any]
@@ -220,7 +220,7 @@ def trust_claims(deployed: Setting) -> Iterator[Claim]:
     ):
         if f"{role} trust" in deployed.policies:
             # AssumeRoleWithWebIdentity is not signed; the keys come from the token.
-            request = Request(Kind.ANONYMOUS, {})
+            request = Request(Kind.WEB, {})
             audience = request.key("token.actions.githubusercontent.com:aud")
             subject = request.key("token.actions.githubusercontent.com:sub")
             may = all_of(

@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import z3
-
-from access.engine.fields import TRUE, Field, all_of, any_of
+from access.engine.fields import TRUE, Field, all_of, any_of, holds, no
 from access.engine.request import Kind, Request
 from access.engine.solver import solve
 from access.model import Model
@@ -57,17 +55,22 @@ def prove(property_: Property, model: Model) -> Verdict:
     for place, claim in claims:
         if place not in about_something and find(claim, TRUE) is not None:
             about_something.add(place)
-        too_much = all_of(claim.allowed, z3.Not(claim.intended))
-        too_little = all_of(claim.needed, z3.Not(claim.allowed))
-        found = find(claim, any_of(too_much, too_little))
-        if found is not None:
-            gained = z3.is_true(found.eval(claim.allowed, model_completion=True))
-            problem = "allowed, but not intended" if gained else "intended, but not allowed"
-            seconds = time.perf_counter() - started
-            return Verdict(False, seconds, f"{problem}: {claim.request.witness(found)}")
+        if counterexample := refutation(claim):
+            return Verdict(False, time.perf_counter() - started, counterexample)
     if {place for place, _ in claims} - about_something:
         return Verdict(False, time.perf_counter() - started, "there is no request that it is about")
     return Verdict(True, time.perf_counter() - started)
+
+
+def refutation(claim: Claim) -> str:
+    """Return a request that refutes a claim, in words; empty if there is none."""
+    too_much = all_of(claim.allowed, no(claim.intended))
+    too_little = all_of(claim.needed, no(claim.allowed))
+    found = find(claim, any_of(too_much, too_little))
+    if found is None:
+        return ""
+    problem = "allowed, but not intended" if holds(found, claim.allowed) else "intended, but not allowed"
+    return f"{problem}: {claim.request.witness(found)}"
 
 
 def reads(property_: Property, model: Model) -> set[str]:

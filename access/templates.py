@@ -67,8 +67,13 @@ def parameters_of(side: Side, folder: Path = PROJECT, **given: Any) -> dict[str,
 
 def rules(side: Side, **parameters: Any) -> dict[str, bool]:
     """Return whether each rule of the template accepts the parameters."""
-    template = of_parameters(side, parameters)
-    return {name: template.rule(name) == ALWAYS for name in template.rules}
+    return rules_of(source(side), parameters_of(side, **parameters))
+
+
+def rules_of(template: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, bool]:
+    """Return whether each rule of a template accepts the values of its parameters."""
+    known = Template(template, values, "", REGION, physical={})
+    return {name: known.rule(name) == ALWAYS for name in known.rules}
 
 
 def resolved(side: Side, **parameters: Any) -> dict[str, Any]:
@@ -91,9 +96,25 @@ def resolve(
     physical: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Like `resolved`, for any folder, account and region; `physical` maps `LogicalId` and `LogicalId.Attribute`."""
-    template = of_parameters(side, parameters, folder=folder, account=account, region=region, physical=physical)
-    there = {name: item for name, item in template.resources.items() if template.exists(name) != NEVER}
-    result: dict[str, Any] = template.resolve({"Resources": there, "Outputs": dict(template.outputs)})
+    return _present(of_parameters(side, parameters, folder=folder, account=account, region=region, physical=physical))
+
+
+def resolve_template(template: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Resolve any template without transform, given the values of parameters and references."""
+    return _present(Template(template, values, str(values["AWS::AccountId"]), REGION, physical=values))
+
+
+def _present(template: Template) -> dict[str, Any]:
+    sections = {"Resources": template.resources, "Outputs": template.outputs}
+    there = {
+        section: {
+            name: entry
+            for name, entry in entries.items()
+            if "Condition" not in entry or template.condition(entry["Condition"]) != NEVER
+        }
+        for section, entries in sections.items()
+    }
+    result: dict[str, Any] = template.resolve(there)
     return result
 
 

@@ -98,31 +98,62 @@ def combinations(patterns: tuple[Pattern, ...], alphabet: str) -> dict[tuple[boo
     for text in texts:
         for end in range(len(text)):
             following.setdefault(text[:end], set()).add(text[end])
-    start = (tuple(_closed({0}, pattern) for pattern in others), "")
+    automata = [_automaton(pattern) for pattern in others]
+    start = ((0,) * len(automata), "")
     found: dict[tuple[bool, ...], str] = {}
-    seen: set[tuple[tuple[frozenset[int], ...], str | None]] = {start}
-    todo: deque[tuple[tuple[frozenset[int], ...], str | None, str]] = deque([(*start, "")])
+    seen: set[tuple[tuple[int, ...], str | None]] = {start}
+    todo: deque[tuple[tuple[int, ...], str | None, str]] = deque([(*start, "")])
     while todo:
         states, prefix, text = todo.popleft()
         branches = following.get(prefix, set()) if prefix is not None else set()
-        for character in _telling(states, others, alphabet, branches):
-            after = tuple(_step(state, pattern, character) for state, pattern in zip(states, others, strict=True))
+        for character in _telling(states, automata, alphabet, branches):
+            after = tuple([automaton.step(state, character) for state, automaton in zip(states, automata, strict=True)])
             longer = text + character
+            step = (after, longer if character in branches else None)
+            if step in seen:
+                continue
+            seen.add(step)
+            todo.append((*step, longer))
+            if len(seen) > _MOST_STATES:
+                raise TooManyCombinationsError(f"{len(patterns)} patterns overlap in too many ways")
             matched = [False] * len(patterns)
-            for place, pattern, state in zip(places, others, after, strict=True):
-                matched[place] = len(pattern) in state
+            for place, automaton, state in zip(places, automata, after, strict=True):
+                matched[place] = automaton.accepts[state]
             if longer in texts:
                 matched[texts[longer]] = True
             found.setdefault(tuple(matched), longer)
-            step = (after, longer if character in branches else None)
-            if step not in seen:
-                seen.add(step)
-                todo.append((*step, longer))
-                if len(seen) > _MOST_STATES:
-                    raise TooManyCombinationsError(f"{len(patterns)} patterns overlap in too many ways")
     return found
 
 
+class _Automaton:
+    """The states that a pattern can be in, by number, found as they are reached."""
+
+    def __init__(self, pattern: Pattern) -> None:
+        self._pattern = pattern
+        self._numbers: dict[frozenset[int], int] = {}
+        self._states: list[frozenset[int]] = []
+        self._steps: list[dict[str, int]] = []
+        self.accepts: list[bool] = []
+        self.named: list[frozenset[str]] = []  # what is told apart in a state
+        self._number(_closed({0}, pattern))
+
+    def _number(self, state: frozenset[int]) -> int:
+        if state not in self._numbers:
+            self._numbers[state] = len(self._states)
+            self._states.append(state)
+            self._steps.append({})
+            self.accepts.append(len(self._pattern) in state)
+            self.named.append(frozenset(self._pattern[index][0] for index in state if index < len(self._pattern)))
+        return self._numbers[state]
+
+    def step(self, state: int, character: str) -> int:
+        known = self._steps[state]
+        if character not in known:
+            known[character] = self._number(_step(self._states[state], self._pattern, character))
+        return known[character]
+
+
+_automaton = cache(_Automaton)
 _MOST_STATES = 60_000
 
 
@@ -134,17 +165,16 @@ def _is_one_text(pattern: Pattern) -> bool:
     return all(len(piece) == 1 and not repeated for piece, repeated in pattern)
 
 
-def _telling(
-    states: tuple[frozenset[int], ...], patterns: tuple[Pattern, ...], alphabet: str, branches: set[str]
-) -> list[str]:
+def _telling(states: tuple[int, ...], automata: list[_Automaton], alphabet: str, branches: set[str]) -> list[str]:
     """Return the characters that the patterns distinguish here, and one that represents all others."""
-    named = {":", "/"} | branches
-    for state, pattern in zip(states, patterns, strict=True):
-        named |= {pattern[index][0] for index in state if index < len(pattern)}
+    named = {":", "/"}.union(
+        branches, *(automaton.named[state] for state, automaton in zip(states, automata, strict=True))
+    )
     if _DIGIT in named:
         named |= {string.digits[0]} if named.isdisjoint(string.digits) else set(string.digits)
     other = next((character for character in alphabet if character not in named), None)
-    return [*([other] if other else []), *(character for character in alphabet if character in named)]
+    # Classes of characters are longer than one.
+    return [*([other] if other else []), *sorted(named.intersection(alphabet), key=alphabet.index)]
 
 
 def _step(states: frozenset[int], pattern: Pattern, character: str) -> frozenset[int]:

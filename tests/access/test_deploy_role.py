@@ -16,12 +16,12 @@ from samtranslator.yaml_helper import yaml_parse
 
 from access import deploy_role
 from access.deploy_role import FILE, SETTINGS, Setting, setting
-from access.fields import TRUE, all_of, any_of
-from access.iam import identity_allows
+from access.engine.evaluator import identity_allows
+from access.engine.fields import TRUE, all_of, any_of
+from access.engine.request import Kind, Request
 from access.model import load
-from access.properties import Claim, find, refutation
+from access.proof import Claim, find, refutation
 from access.report import properties_of
-from access.request import Kind, Request
 from access.templates import PROJECT, resolve_template, rules_of
 
 type Claims = Callable[[Setting], Iterator[Claim]]
@@ -178,6 +178,7 @@ def faults(document: str, deployed: Setting) -> Iterator[tuple[str, list[Stateme
 
 # What adds nothing, and why.
 HARMLESS = {
+    r"\w+ trust: \w+: iam:\w+ as well": "a token can do nothing but assume a role",
     r".*every action of (apigateway|cloudwatch|scheduler)": "on the stack's own; none of them reads data",
     r".*StringNotEquals .* IfExists": "a negated condition holds without the key anyway",
     r".*DenyChangingItself: without .*-Boundary-.*": "no policy can be changed anyway",
