@@ -419,7 +419,7 @@ PROPERTIES = (
     ),
     Property("The policy for account B's people grants using the API, and nothing else", _standalone_policies),
     Property(
-        "Nobody but the stacks' roles, and those whom account B names for its people's policy, has a policy of the stacks",
+        "Nobody but the stacks' roles, and those whom account B names for its people's policy, has a policy of theirs",
         violations=_other_holders,
     ),
     Property(

@@ -15,7 +15,6 @@ from access.engine.case import Case
 from access.engine.evaluator import allowed, identity_allows, parts
 from access.engine.fields import FALSE, TRUE, NotModelledError, all_of, any_of, holds, no
 from access.engine.intrinsics import (
-    ACCOUNT,
     ALWAYS,
     NOTHING,
     REGION,
@@ -30,13 +29,14 @@ from access.engine.patterns import TooManyCombinationsError
 from access.engine.policies import ADMINISTRATOR, Entry, Fact, Governed, Holder, Policies, at_path, parsed
 from access.engine.request import TOKENS, Kind, Request
 from access.engine.solver import UndecidedError, satisfied, solve
-from access.engine.sources import EngineError, Source, empty
+from access.engine.sources import INCLUDED, EngineError, Source, digest, empty
 from access.engine.transform import StructureError, references, transformed
 
 _MOST = 12
 _TIMEOUT_MS = 4_000
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html: who can assume a role.
 _MAY_ASSUME = (Kind.SERVICE, Kind.WEB, Kind.SAML, Kind.ROLE, Kind.USER)
+_HOLDING = (Kind.ROLE, Kind.USER)
 _IAM = (Kind.ROLE, Kind.USER, Kind.ROOT, Kind.FEDERATED)
 # Services that accept requests without a signature, if a policy says so.
 _UNSIGNED = {"execute-api", "s3", "sns", "sqs"}
@@ -224,8 +224,8 @@ class _Pair:
 
     def _compare(self) -> None:
         base, head = self._sources
-        same_files = {path: base.files(path) for path in _local(base.template)} == {
-            path: head.files(path) for path in _local(head.template)
+        same_files = {path: digest(path, base.files) for path in _local(base.template)} == {
+            path: digest(path, head.files) for path in _local(head.template)
         }
         if base.template == head.template and base.parameters == head.parameters and same_files:
             self.counts["resources"] = len(head.template["Resources"])
@@ -260,7 +260,7 @@ class _Pair:
         self._ask_all(sides, self._witnesses)
         self._parameters(sides)
 
-    # --- Both revisions -------------------------------------------------------------------------------------------------
+    # --- Both revisions -----------------------------------------------------------------------------------------------
 
     def _declared(self, side: int) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._raw[side].get("Parameters") or {}
@@ -274,7 +274,7 @@ class _Pair:
                     Template(
                         raw,
                         {**values, **source.parameters},
-                        ACCOUNT,
+                        self._account,
                         values.get("AWS::Region", self._region),
                         self._names,
                     ),
@@ -282,7 +282,7 @@ class _Pair:
                 )
                 for raw, source, values in zip(self._raw, self._sources, (base, head), strict=True)
             ]
-            conditions = Conditions([self._declared(0), self._declared(1)])
+            conditions = Conditions([self._declared(1), self._declared(0)])
             # The newer revision is what will be deployed.
             for guard in policies[1].template.needed:
                 conditions.assume(guard)
@@ -303,6 +303,12 @@ class _Pair:
         }
 
     @cached_property
+    def _account(self) -> str:
+        """An account that neither revision names, and that is no example of another one."""
+        text = json.dumps([source.template for source in self._sources], default=str)
+        return next(account for digit in "134567890" if (account := digit * 12) not in text or digit == "0")
+
+    @cached_property
     def _region(self) -> str:
         """A region that neither revision names."""
         text = json.dumps([source.template for source in self._sources], default=str)
@@ -311,7 +317,7 @@ class _Pair:
     def _refuse(self, name: str, what: str, kind: str = "") -> None:
         self.not_judged.append(NotJudged(self._name, name, what, kind))
 
-    # --- Resources, property by property --------------------------------------------------------------------------------
+    # --- Resources, property by property ------------------------------------------------------------------------------
 
     def _structure(self) -> None:
         older, newer = (raw["Resources"] for raw in self._raw)
@@ -371,7 +377,7 @@ class _Pair:
             found[name] = definition
         return found
 
-    # --- Questions ------------------------------------------------------------------------------------------------------
+    # --- Questions ----------------------------------------------------------------------------------------------------
 
     def _ask_all(self, sides: _Sides, answer: Callable[[_Sides, _Question], Iterator[Change]]) -> None:
         for question in self._questions(sides):
@@ -379,6 +385,8 @@ class _Pair:
                 self.changes += answer(sides, question)
             except _UNDECIDABLE as error:
                 self._refuse(question.name, f"{question.topic} of {question.name}: {error}")
+        for name, text in sorted(sides.head.unread - sides.base.unread):
+            self._refuse(name, f"{name} is defined by what cannot be read here: {text[:200]}")
         try:
             self.changes += self._facts(sides)
             self.changes += self._managed(sides)
@@ -396,7 +404,9 @@ class _Pair:
                 continue  # nobody has it but those to whom it is attached, who are compared on their own
             if _changed(before, after):
                 kind = (after or before or Holder("", Kind.ROLE)).kind
-                yield _Question("identity", name, kind)
+                # Users as well as roles can have a policy.
+                both_kinds = name.startswith("policy ")
+                yield from (_Question("identity", name, of) for of in (_HOLDING if both_kinds else (kind,)))
                 if before and after and before.boundaries != after.boundaries:
                     yield _Question("boundary", name, kind)
         for name in sorted(base.governed.keys() | head.governed.keys()):
@@ -412,14 +422,16 @@ class _Pair:
             if _output_policy(base, name) != _output_policy(head, name) and _output_policy(head, name) is not None:
                 yield from (_Question("output", name, kind) for kind in (Kind.SERVICE, *_IAM))
 
-    def _opened(self, sides: _Sides, api: str) -> list[Fact]:
-        """Return the signed routes of an API that the older revision does not have."""
-        older = {fact.key for fact in sides.base.facts}
-        return [
-            fact
-            for fact in sides.head.facts
-            if fact.key[:2] == ("route", api) and fact.key[3] == "AWS_IAM" and not {fact.key, fact.implied_by} & older
-        ]
+    def _opened(self, sides: _Sides, api: str) -> list[tuple[Fact, Any]]:
+        """Return the signed routes of an API, and when the older revision does not have them."""
+        found = []
+        for fact in sides.head.facts:
+            if fact.key[:2] == ("route", api) and fact.key[3] == "AWS_IAM":
+                guards = [other.there for other in sides.base.facts if other.key in {fact.key, fact.implied_by}]
+                if fact.there not in guards:
+                    formula = sides.conditions.formula
+                    found.append((fact, all_of(formula(fact.there), no(any_of(*map(formula, guards))))))
+        return found
 
     def _asked(self, sides: _Sides, question: _Question) -> _Asked:
         """Return the formulas of a question."""
@@ -441,7 +453,7 @@ class _Pair:
         decisions = [
             all_of(
                 sides.conditions.formula(role.there),
-                allowed(request, role.statements, owner=ACCOUNT, identity=identity, trust=True),
+                allowed(request, role.statements, owner=self._account, identity=identity, trust=True),
             )
             if role
             else FALSE
@@ -458,7 +470,9 @@ class _Pair:
     def _identity(self, sides: _Sides, question: _Question, request: Request) -> _Asked:
         holders = [side.holders.get(question.name) for side in sides.both]
         some = next(holder for holder in reversed(holders) if holder)
-        is_it = request.is_session_of(some.arn) if some.arn and question.kind is Kind.ROLE else request.is_of(ACCOUNT)
+        is_it = (
+            request.is_session_of(some.arn) if some.arn and question.kind is Kind.ROLE else request.is_of(self._account)
+        )
         limits = [_limit(request, holder) if holder else FALSE for holder in holders]
         if question.topic == "boundary":
             return _Asked(
@@ -487,7 +501,7 @@ class _Pair:
             own = question.name in side.template.resources
             there = side.template.exists(question.name) if own or some.arn else ALWAYS
             policy = governed.statements if governed else []
-            decision = allowed(request, policy, owner=ACCOUNT, identity=identity, trust=some.needed)
+            decision = allowed(request, policy, owner=self._account, identity=identity, trust=some.needed)
             if request.kind is Kind.ANONYMOUS and some.service == "execute-api":
                 unsigned = (
                     fact.there
@@ -502,8 +516,10 @@ class _Pair:
             below = [f"{bare}{rest}" for rest in _BELOW.get(some.service, ())]
             itself = [] if some.service == "execute-api" else [bare]
             domain = all_of(domain, request.resource.like(*itself, *below))
-        if question.name in sides.head.template.resources and question.name not in sides.base.template.resources:
-            domain = all_of(domain, no(request.is_of(ACCOUNT)))
+        if question.name in sides.head.template.resources:
+            # A new resource gives its own account nothing that it could not make for itself.
+            existed = sides.conditions.formula(sides.base.template.exists(question.name))
+            domain = all_of(domain, any_of(existed, no(request.is_of(self._account))))
         entries = [governed.statements if governed else [] for governed in found]
         resources = (
             [some.arn, f"{some.arn}/stage/GET/path"] if some.service == "execute-api" else [some.arn, f"{some.arn}/key"]
@@ -524,11 +540,11 @@ class _Pair:
         governed = head.governed.get(question.name)
         policy = governed.statements if governed else []
         on_route, examples = [], []
-        for fact in self._opened(sides, question.name):
+        for fact, there in self._opened(sides, question.name):
             method, _, path = fact.key[2].partition(" ")
             place = (*patterns.literal(f"{arn}/"), *patterns.SEGMENT, *patterns.literal("/"))
             calls = request.resource.matches(place + patterns.route(method, path))
-            on_route.append(all_of(sides.conditions.formula(fact.there), calls))
+            on_route.append(all_of(there, calls))
             stage = next((fact.key[2] for fact in head.facts if fact.key[:2] == ("stage", question.name)), "stage")
             examples.append(f"{arn}/{stage}/{'GET' if method == 'ANY' else method}{re.sub(r'[{}+]', '', path)}")
         own = [
@@ -538,9 +554,9 @@ class _Pair:
             for holder in head.holders.values()
             if question.kind is Kind.ROLE and holder.arn and holder.statements
         ]
-        outside = no(request.is_of(ACCOUNT))
+        outside = no(request.is_of(self._account))
         identity = any_of(outside, *own)
-        decision = allowed(request, policy, owner=ACCOUNT, identity=identity)
+        decision = allowed(request, policy, owner=self._account, identity=identity)
         domain = all_of(
             request.action.equals("execute-api:invoke"),
             any_of(*on_route),
@@ -556,7 +572,7 @@ class _Pair:
             listed = document if isinstance(document, list) else [document]
             found = {"Version": "2012-10-17", "Statement": [item for item in listed if item]}
             entries.append(list(side.entries_of(found, ALWAYS, f"output {question.name}")))
-        decisions = [allowed(request, policy, owner=ACCOUNT, identity=identity) for policy in entries]
+        decisions = [allowed(request, policy, owner=self._account, identity=identity) for policy in entries]
         # A new one takes nothing away.
         if not entries[0]:
             decisions[0] = all_of(*decisions)
@@ -569,7 +585,7 @@ class _Pair:
             what=f"{{action}} on what has the policy in the output {question.name}",
         )
 
-    # --- Answers --------------------------------------------------------------------------------------------------------
+    # --- Answers ------------------------------------------------------------------------------------------------------
 
     def _witnesses(self, sides: _Sides, question: _Question) -> Iterator[Change]:
         """Compare for all values of all parameters at once; where there is a difference, find values that show it."""
@@ -714,7 +730,7 @@ class _Pair:
         account = case.principal.account
         of = (
             "this account"
-            if account == ACCOUNT
+            if account == self._account
             else f"account {account}"
             if account in request.account.ids
             else "any other account"
@@ -727,7 +743,7 @@ class _Pair:
         }
         return f"{words[kind]} of {of}"
 
-    # --- Values of parameters -------------------------------------------------------------------------------------------
+    # --- Values of parameters -----------------------------------------------------------------------------------------
 
     def _values(self, sides: _Sides, found: Any) -> Iterator[dict[str, str]]:
         """Choose values of the parameters: the defaults, then those that a difference asks for."""
@@ -778,12 +794,12 @@ class _Pair:
                 shown.append(f"{name} = {value!r}" if value == "" else f"{name} = {value}")
         return ", ".join(shown)
 
-    # --- What no policy states ------------------------------------------------------------------------------------------
+    # --- What no policy states ----------------------------------------------------------------------------------------
 
     def _facts(self, sides: _Sides) -> Iterator[Change]:
         for gained, (older, newer) in ((True, sides.both), (False, sides.both[::-1])):
             for fact in newer.facts:
-                if fact.key[0] == "route" and fact.key[3] == "AWS_IAM" and gained:
+                if gained and fact.key[0] == "route" and fact.key[3] == "AWS_IAM" and fact.key[1] in newer.governed:
                     continue  # a question of its own
                 if gained and fact.needs and not _had(older, fact.needs):
                     continue
@@ -827,7 +843,7 @@ class _Pair:
                         what = f"whatever the policy {arn} allows"
                         yield Change(gained, self._name, holder.who, what, where=_atoms(sides.conditions, model, there))
 
-    # --- Parameters, rules and outputs ----------------------------------------------------------------------------------
+    # --- Parameters, rules and outputs --------------------------------------------------------------------------------
 
     def _parameters(self, sides: _Sides) -> None:
         flows = [self._flows(side) for side in (0, 1)]
@@ -1079,7 +1095,7 @@ def _local(value: Any) -> Iterator[str]:
             yield from _local(item)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            if key in {"DefinitionUri", "TemplateURL", "Location"} and isinstance(item, str):
+            if INCLUDED.fullmatch(key) and isinstance(item, str):
                 yield item
             else:
                 yield from _local(item)

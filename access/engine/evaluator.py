@@ -330,16 +330,19 @@ def _is_literal(text: Opaque, request: Request) -> bool:
 
 
 def _compared(operator: str, name: str, key: Key, value: str, request: Request) -> Any:
-    if operator.startswith("Numeric"):
-        return _number(operator.removeprefix("Numeric"), key, float(value) if _is_number(value) else None)
-    if operator.startswith("Date"):
-        return _number(operator.removeprefix("Date"), key, _time(value))
+    if operator.startswith(("Numeric", "Date")):
+        number = _time(value) if operator.startswith("Date") else float(value) if _is_number(value) else None
+        return _number(re.sub("^(Numeric|Date)", "", operator), key, number)
     if operator == "IpAddress":
         return _address(key, value)
     if operator == "Bool":
         if value.lower() not in {"true", "false"}:
             raise NotModelledError(f"Bool with {value}")
         return key.like(value.lower())
+    return _text(operator, name, key, value, request)
+
+
+def _text(operator: str, name: str, key: Key, value: str, request: Request) -> Any:
     if not value:
         raise NotModelledError("an empty text")
     if variable := _VARIABLE.search(value):

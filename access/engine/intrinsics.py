@@ -1,7 +1,7 @@
 """Intrinsic functions without values: conditions become cases, and texts that no template knows stay names.
 
-A resolved value is a literal (text, number, bool), a list, a mapping, `NOTHING`, an `Opaque` text, or a `Choice` of such
-values. Two opaque texts of the same name are the same text in whatever revision; of others nothing is known.
+A resolved value is a literal (text, number, bool), a list, a mapping, `NOTHING`, an `Opaque` text, or a `Choice` of
+such values. Two opaque texts of the same name are the same text in whatever revision; of others nothing is known.
 """
 
 import hashlib
@@ -232,7 +232,7 @@ def plain(value: Any) -> Any:
         case Opaque():
             return str(value)
         case Choice():
-            return {"one of": [plain(case) for _, case in value.cases]}
+            return {"one of": [[str(guard), plain(case)] for guard, case in value.cases]}
         case list():
             return [plain(item) for item in value]
         case dict():
@@ -333,15 +333,14 @@ class Template:
             return self._physical
         found: dict[str, str] = {}
         for logical_id, resource in self.resources.items():
-            kind, properties = resource["Type"], resource.get("Properties") or {}
+            kind = resource["Type"]
             physical = self._named.get(logical_id, logical_id)
             if kind in {"AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api"}:
                 physical = logical_id.lower()
             found[logical_id] = physical
             if kind in ARNS:
-                path = properties.get("Path", "/") if kind.startswith("AWS::IAM::") else "/"
-                below = path[1:] if isinstance(path, str) else ""
-                arn = ARNS[kind].format(region=self.region, account=self.account, id=below + physical)
+                # Without its path: a role that moves is the same role.
+                arn = ARNS[kind].format(region=self.region, account=self.account, id=physical)
                 found[f"{logical_id}.Arn"] = arn
                 for attribute in ("TopicArn", "RepositoryArn"):
                     found[f"{logical_id}.{attribute}"] = arn
@@ -629,7 +628,7 @@ class Conditions:
     """The conditions of both revisions as formulas, and what is known of the texts that they compare."""
 
     def __init__(self, declarations: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Take the declarations of the parameters, of each revision."""
+        """Take the declarations of the parameters: those that count, and then others."""
         self._declarations = list(declarations)
         self._atoms: dict[str, dict[str, Any]] = {}
         self._formulas: dict[Guard, Any] = {}
@@ -652,8 +651,8 @@ class Conditions:
         return any_of(*map(self.formula, guard[1:]))
 
     def _atom(self, term: str, literal: str) -> Any:
-        declared = [known[term] for known in self._declarations if term in known]
-        if declared and not any(admits(declaration, literal) for declaration in declared):
+        declared = next((known[term] for known in self._declarations if term in known), None)
+        if declared is not None and not admits(declared, literal):
             return FALSE
         return self._atoms.setdefault(term, {}).setdefault(literal, z3.Bool(f"{term} is {literal}"))
 
@@ -678,9 +677,9 @@ class Conditions:
             literals = [atom for literal, atom in atoms.items() if not literal.startswith("equal to ")]
             if len(literals) > 1:
                 found.append(z3.AtMost(*literals, 1))
-            declared = [known[term] for known in self._declarations if term in known]
-            allowed = [list(map(text_of, declaration.get("AllowedValues") or [])) for declaration in declared]
-            if allowed and all(allowed) and all(set(values) <= set(atoms) for values in allowed):
+            declared: Mapping[str, Any] = next((known[term] for known in self._declarations if term in known), {})
+            allowed = set(map(text_of, declared.get("AllowedValues") or []))
+            if allowed and allowed <= set(atoms):
                 found.append(any_of(*literals))
         return all_of(*found)
 

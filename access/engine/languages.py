@@ -51,7 +51,7 @@ def added(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
 
 
 def sample(declaration: Mapping[str, Any], but: frozenset[str] = frozenset(), *, account: bool = False) -> str | None:
-    """Return a short value that a parameter admits, an account id if possible; None if there is none but those given."""
+    """Return a short value that a parameter admits, an account id if possible; None if there is no other."""
     if values := declaration.get("AllowedValues"):
         texts = (str(value).lower() if isinstance(value, bool) else str(value) for value in values)
         return next((text for text in texts if text not in but), None)
@@ -106,7 +106,7 @@ def _number(old: Mapping[str, Any], new: Mapping[str, Any], key: str, sign: int)
     return str(new[key]) if key in new else str(int(float(old[key])) + sign)
 
 
-# --- Automata: a state's successors are (characters, state) or, without characters, states entered at once --------------
+# --- Automata: a state's edges are (characters, state); those without characters are entered at once -----------------
 
 type Automaton = tuple[tuple[tuple[frozenset[str] | None, int], ...], ...]
 """Edges by state; the first state begins, the last one accepts."""

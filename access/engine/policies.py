@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from access.engine import types
 from access.engine.intrinsics import (
     ALWAYS,
     NEVER,
+    NOTHING,
     Choice,
     Guard,
     Opaque,
@@ -59,6 +60,7 @@ _INLINE = {
     "AWS::IAM::UserPolicy": ("UserName", "AWS::IAM::User"),
 }
 _METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace", "x-amazon-apigateway-any-method")
+_KEY = "an API key"
 _AS_CALLER = " as arn:aws:iam::*:user/*"
 _APIS = ("AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api")
 
@@ -116,6 +118,7 @@ class Policies:
         self.trusts: dict[str, Governed] = {}
         self.governed: dict[str, Governed] = {}
         self.facts: list[Fact] = []
+        self.unread: set[tuple[str, str]] = set()  # definitions, by resource, of which nothing is known
         self._named_policies: dict[str, list[Entry]] = {}
         for name, resource in template.resources.items():
             if resource["Type"] == "AWS::IAM::ManagedPolicy":
@@ -139,14 +142,28 @@ class Policies:
         return self.holders, self.trusts, self.governed, self.template.outputs
 
     def owner(self, text: Any) -> str:
-        """Return the logical id of the resource that a name, ARN or URL belongs to; empty if to none of the template."""
+        """Return the logical id of the resource that a name, ARN or URL belongs to; empty if to none."""
         if not isinstance(text, str):
             return ""
         found = self._owner.get(text, text.partition(".")[0])
         return found if found in self.template.resources else ""
 
     def _read(self, name: str, kind: str, properties: Mapping[str, Any], there: Guard) -> None:
-        if kind in _HOLDERS:
+        readers: dict[str, Callable[[str, Mapping[str, Any], Guard], None]] = {
+            "AWS::ApiGateway::Method": self._method,
+            "AWS::ApiGateway::RestApi": self._api,
+            "AWS::ApiGateway::Stage": self._stage,
+            "AWS::ApiGatewayV2::Api": self._api,
+            "AWS::ApiGatewayV2::Route": self._route_v2,
+            "AWS::ApiGatewayV2::Stage": self._stage,
+            "AWS::Events::EventBusPolicy": self._bus_policy,
+            "AWS::Lambda::LayerVersionPermission": self._layer_permission,
+            "AWS::Lambda::Permission": self._permission,
+            "AWS::Lambda::Url": self._url,
+        }
+        if kind in readers:
+            readers[kind](name, properties, there)
+        elif kind in _HOLDERS:
             self._holder(name, kind, properties, there)
         elif kind in {"AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"}:
             self._attached(name, kind, properties, there)
@@ -155,44 +172,35 @@ class Policies:
             for guard, who in items(properties.get(named)):
                 holder = self._holder_named(who, of)
                 holder.statements += self.entries_of(properties.get("PolicyDocument"), both(there, guard), name)
-        elif kind == "AWS::Lambda::Permission":
-            self._permission(name, properties, there)
-        elif kind == "AWS::Lambda::LayerVersionPermission":
-            what = f"layer version {plain(properties.get('LayerVersionArn'))}"
-            statement = {
-                "Effect": "Allow",
-                "Principal": {"AWS": properties.get("Principal")},
-                "Action": properties.get("Action"),
-                "Resource": "*",
-                "Condition": _equal("aws:PrincipalOrgID", properties.get("OrganizationId")),
-            }
-            self._govern(what, "lambda").statements.append((there, statement, name))
-        elif kind == "AWS::Events::EventBusPolicy":
-            self._bus_policy(name, properties, there)
-        elif kind in _APIS:
-            self._api(name, kind, properties, there)
-        elif kind == "AWS::ApiGateway::Method":
-            self._method(name, properties, there)
-        elif kind == "AWS::ApiGatewayV2::Route":
-            self._route_v2(name, properties, there)
-        elif kind in {"AWS::ApiGateway::Stage", "AWS::ApiGatewayV2::Stage"}:
-            api = self.owner(properties.get("RestApiId", properties.get("ApiId"))) or "an API"
-            stage = plain(properties.get("StageName"))
-            self._fact(
-                "whoever may call it", f"call {api} at the stage {stage}", there, ("stage", api, str(stage)), needs=api
-            )
-        elif kind == "AWS::Lambda::Url":
-            self._url(name, properties, there)
         for property_, governing, service in _RESOURCE_POLICIES.get(kind, ()):
             self._resource_policy(name, kind, properties, there, (property_, governing, service))
         self._other_facts(name, kind, properties, there)
 
-    # --- Who has which policy -------------------------------------------------------------------------------------------
+    def _layer_permission(self, name: str, properties: Mapping[str, Any], there: Guard) -> None:
+        statement = {
+            "Effect": "Allow",
+            "Principal": _lambda_principal(properties.get("Principal")),
+            "Action": properties.get("Action"),
+            "Resource": "*",
+            "Condition": _equal("aws:PrincipalOrgID", properties.get("OrganizationId")),
+        }
+        governed = self._govern(f"layer version {plain(properties.get('LayerVersionArn'))}", "lambda")
+        governed.statements.append((there, statement, name))
+
+    def _stage(self, name: str, properties: Mapping[str, Any], there: Guard) -> None:
+        given = properties.get("RestApiId", properties.get("ApiId"))
+        api, stage = self.owner(given) or str(plain(given)), str(plain(properties.get("StageName")))
+        what = f"call {api} at the stage {stage}"
+        self._fact("whoever may call it", what, there, ("stage", api, stage), needs=self.owner(given))
+
+    # --- Who has which policy -----------------------------------------------------------------------------------------
 
     def _holder(self, name: str, kind: str, properties: Mapping[str, Any], there: Guard) -> None:
         holder = self._holder_of(name, kind)
         for guard, policy in items(properties.get("Policies", [])):
-            if isinstance(policy, Mapping):
+            if not isinstance(policy, Mapping):
+                holder.statements.append((both(there, guard), {"unreadable policy": plain(policy)}, name))
+            else:
                 holder.statements += self.entries_of(
                     policy.get("PolicyDocument"), both(there, guard), f"{name} identity"
                 )
@@ -279,7 +287,7 @@ class Policies:
         if not self.owner(group):
             holder.managed.append((there, f"of the group {plain(group)}"))
 
-    # --- Resources' own policies ----------------------------------------------------------------------------------------
+    # --- Resources' own policies --------------------------------------------------------------------------------------
 
     def _govern(self, name: str, service: str) -> Governed:
         if name not in self.governed:
@@ -293,17 +301,13 @@ class Policies:
         self, name: str, kind: str, properties: Mapping[str, Any], there: Guard, how: tuple[str, str, str]
     ) -> None:
         path, governing, service = how
-        value: Any = properties
-        for part in path.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        if not governing:
-            if value is not None or kind == "AWS::KMS::Key":
-                governed = self._govern(name, service)
-                governed.statements += self._of_resource(value, there, governed)
-            return
-        for guard, of in items(properties.get(governing)):
-            governed = self._govern(self.owner(of) or str(plain(of)), service)
-            governed.statements += self._of_resource(value, both(there, guard), governed)
+        for inner, value in _inside(properties, path.split(".")):
+            given = both(there, inner)
+            if value is None and kind != "AWS::KMS::Key":
+                continue
+            for guard, of in items(properties.get(governing)) if governing else [(ALWAYS, None)]:
+                governed = self._govern((self.owner(of) or str(plain(of))) if governing else name, service)
+                governed.statements += self._of_resource(value, both(given, guard), governed)
 
     def _of_resource(self, document: Any, there: Guard, governed: Governed) -> Iterator[Entry]:
         # Some services' policies name no resource: it is the one that has the policy.
@@ -348,7 +352,7 @@ class Policies:
                 governed.statements.append((both(there, guard), statement, f"{governed.name} resource: {name}"))
 
     def _is_own_api(self, principal: Any, source: Any) -> bool:
-        """Return whether a permission is for API Gateway on behalf of an API of the template, whose routes are facts."""
+        """Return whether a permission is for an API of the template, whose routes are facts."""
         if self._own_api or principal != {"Service": "apigateway.amazonaws.com"}:
             return False
         texts = [str(plain(text)) for _, text in items(source)] if source is not None else []
@@ -369,16 +373,14 @@ class Policies:
             return
         statement = {
             "Effect": "Allow",
-            "Principal": properties.get("Principal")
-            if properties.get("Principal") == "*"
-            else {"AWS": properties.get("Principal")},
+            "Principal": _lambda_principal(properties.get("Principal")),
             "Action": properties.get("Action"),
             "Resource": "*",
             "Condition": _as_condition(properties.get("Condition")),
         }
         governed.statements.append((there, statement, f"{governed.name} resource: {name}"))
 
-    # --- Documents ------------------------------------------------------------------------------------------------------
+    # --- Documents ----------------------------------------------------------------------------------------------------
 
     def entries_of(self, document: Any, there: Guard, label: str) -> Iterator[Entry]:
         """Read a document, in whichever of its forms."""
@@ -406,16 +408,18 @@ class Policies:
                         name = f"{label}: {plain(fixed.get('Sid', f'statement {number}'))}"
                         yield when, {**statement, **fixed}, name
 
-    # --- Facts ----------------------------------------------------------------------------------------------------------
+    # --- Facts --------------------------------------------------------------------------------------------------------
 
     def _fact(self, who: str, what: str, there: Guard, key: tuple[str, ...], **more: Any) -> None:
         self.facts.append(Fact(who, what, there, key, **more))
 
-    def _api(self, name: str, kind: str, properties: Mapping[str, Any], there: Guard) -> None:
+    def _api(self, name: str, properties: Mapping[str, Any], there: Guard) -> None:
         body = properties.get("Body")
         for guard, document in alternatives(body):
             if isinstance(document, Mapping):
                 self._routes(name, document, both(there, guard))
+            elif document is not None and document is not NOTHING:
+                self.unread.add((name, f"{plain(document)} {guard}"))
         in_body = [doc.get("x-amazon-apigateway-policy") for _, doc in alternatives(body) if isinstance(doc, Mapping)]
         policies = [policy for policy in (properties.get("Policy"), *in_body) if policy is not None]
         governed = self._govern(name, "execute-api")
@@ -440,31 +444,38 @@ class Policies:
         components = body.get("components")
         inside = components.get("securitySchemes") if isinstance(components, Mapping) else None
         schemes = inside or body.get("securityDefinitions") or {}
+        macros = [body[key] for key in body if key.startswith("Fn::")]
+        self.unread |= {(api, json.dumps(plain(macro), sort_keys=True)) for macro in macros}
         for guard, paths in alternatives(body.get("paths", {})):
-            for path, item in paths.items() if isinstance(paths, Mapping) else ():
+            for path, item in self._readable(api, paths, guard).items():
                 for inner, methods in alternatives(item):
-                    for method in _METHODS:
-                        if isinstance(methods, Mapping) and method in methods:
-                            shared = body.get("security")
-                            self._operation(
-                                api, method, path, methods[method], shared, schemes, both(there, guard, inner)
-                            )
+                    for method, operation in self._readable(api, methods, both(guard, inner)).items():
+                        if method in _METHODS:
+                            given = both(there, guard, inner)
+                            self._operation(api, method, path, operation, body.get("security"), schemes, given)
+
+    def _readable(self, api: str, value: Any, guard: Guard) -> Mapping[str, Any]:
+        if isinstance(value, Mapping):
+            self.unread |= {(api, json.dumps(plain(value), sort_keys=True)) for key in value if key.startswith("Fn::")}
+            return value
+        if value is not NOTHING and value is not None:
+            self.unread.add((api, f"{plain(value)} {guard}"))
+        return {}
 
     def _operation(
         self, api: str, method: str, path: str, operation: Any, shared: Any, schemes: Any, there: Guard
     ) -> None:
-        for guard, case in alternatives(operation):
-            if not isinstance(case, Mapping):
+        route = f"{'ANY' if method.startswith('x-') else method.upper()} {path}"
+        for guard, found in alternatives(operation):
+            case = self._readable(api, found, guard)
+            if not case:
                 continue
-            route = f"{'ANY' if method.startswith('x-') else method.upper()} {path}"
-            integration = case.get("x-amazon-apigateway-integration")
+            declared = case.get("x-amazon-apigateway-auth")
             for inner, security in alternatives(case.get("security", shared)):
-                names = [name for _, one in items(security or []) if isinstance(one, Mapping) for name in one]
-                kinds = [_scheme(schemes, name) for name in names]
-                signed = any("awsSigv4" in kind for kind in kinds) or "sigv4" in names or "AWS_IAM" in names
-                authorizers = [kind for kind, name in zip(kinds, names, strict=True) if name != "api_key"]
-                auth = "AWS_IAM" if signed else " and ".join(authorizers) or "NONE"
-                self._route(api, route, auth, integration, both(there, guard, inner))
+                auth = _authorization(security, schemes)
+                if auth == "NONE" and isinstance(declared, Mapping):
+                    auth = str(plain(declared.get("type", "NONE")))
+                self._route(api, route, auth, case.get("x-amazon-apigateway-integration"), both(there, guard, inner))
 
     def _route(self, api: str, route: str, auth: str, integration: Any, there: Guard) -> None:
         for guard, target in alternatives(integration):
@@ -474,6 +485,8 @@ class Policies:
             given = both(there, guard)
             if auth == "NONE":
                 who, how = "anyone on the internet", " without a signature"
+            elif auth == _KEY:
+                who, how = "anyone on the internet who has an API key", " without a signature"
             elif auth == "AWS_IAM":
                 who, how = "whoever may sign for it", ""
             else:
@@ -496,11 +509,8 @@ class Policies:
     def _method(self, name: str, properties: Mapping[str, Any], there: Guard) -> None:
         api = self.owner(properties.get("RestApiId")) or str(plain(properties.get("RestApiId")))
         path = self._path(properties.get("ResourceId"))
-        authorizer = str(plain(properties.get("AuthorizerId", "")))
-        for guard, kind in alternatives(properties.get("AuthorizationType", "NONE")):
-            auth = str(plain(kind))
-            shown = auth if auth in {"NONE", "AWS_IAM"} else f"{auth} {authorizer}".strip()
-            method = plain(properties.get("HttpMethod"))
+        method = plain(properties.get("HttpMethod"))
+        for guard, shown in _method_authorization(properties):
             self._route(api, f"{method} {path}", shown, properties.get("Integration"), both(there, guard))
 
     def _path(self, resource: Any) -> str:
@@ -512,9 +522,7 @@ class Policies:
 
     def _route_v2(self, name: str, properties: Mapping[str, Any], there: Guard) -> None:
         api = self.owner(properties.get("ApiId")) or str(plain(properties.get("ApiId")))
-        for guard, kind in alternatives(properties.get("AuthorizationType", "NONE")):
-            auth = str(plain(kind))
-            shown = auth if auth in {"NONE", "AWS_IAM"} else f"{auth} {plain(properties.get('AuthorizerId', ''))}"
+        for guard, shown in _method_authorization(properties):
             target = {"uri": properties.get("Target")}
             self._route(api, str(plain(properties.get("RouteKey"))), shown, target, both(there, guard))
 
@@ -522,25 +530,24 @@ class Policies:
         function = self.owner(properties.get("TargetFunctionArn")) or str(plain(properties.get("TargetFunctionArn")))
         for guard, auth in alternatives(properties.get("AuthType")):
             if auth != "AWS_IAM":
-                what = f"call {function} by its URL without a signature"
-                self._fact("anyone on the internet", what, both(there, guard), ("url", function, str(plain(auth))))
+                of = " ".join(filter(None, [function, str(plain(properties.get("Qualifier", "")))]))
+                what = f"call {of} by its URL without a signature"
+                self._fact("anyone on the internet", what, both(there, guard), ("url", of, str(plain(auth))))
 
     def _other_facts(self, name: str, kind: str, properties: Mapping[str, Any], there: Guard) -> None:
-        for _, role in types.roles(kind, properties):
-            for guard, one in items(role):
-                own = self.owner(one)
-                shown = own or str(plain(one))
-                self._fact(name, f"works as the role {shown}", both(there, guard), ("role", name, shown), needs=own)
+        for given, case in cases(types.works_as(kind, properties), there):
+            for _, role in types.roles(kind, case):
+                for one in role if isinstance(role, list) else [role]:
+                    own = self.owner(one)
+                    shown = own or str(plain(one))
+                    self._fact(name, f"works as the role {shown}", given, ("role", name, shown), needs=own)
         for path in self._watched:
             of, _, inside = path.partition(".")
-            if of == kind and (value := at_path(properties, inside.split("."))) is not None:
-                shown = json.dumps(plain(value), sort_keys=True)
-                self._fact(
-                    f"whoever {inside.rpartition('.')[2]} of {name} names",
-                    f"is accepted: {shown}",
-                    there,
-                    ("watched", name, path, shown),
-                )
+            for given, value in cases(at_path(properties, inside.split(".")), there) if of == kind else ():
+                if value is not None and value is not NOTHING:
+                    shown = json.dumps(plain(value), sort_keys=True)
+                    who = f"whoever {inside.rpartition('.')[2]} of {name} names"
+                    self._fact(who, f"is accepted: {shown}", given, ("watched", name, path, shown))
         if kind == "AWS::S3::Bucket":
             for guard, control in alternatives(properties.get("AccessControl", "Private")):
                 if isinstance(control, Opaque) or str(control) in {
@@ -561,6 +568,8 @@ def _lambda_principal(value: Any) -> Any:
         return Choice(tuple((guard, _lambda_principal(case)) for guard, case in value.cases))
     if value == "*":
         return "*"
+    if isinstance(value, Opaque):
+        return {"AWS": value, "Service": value}
     is_service = isinstance(value, str) and "." in value and not value.startswith("arn:")
     return {"Service" if is_service else "AWS": text_of(value)}
 
@@ -573,12 +582,47 @@ def _as_condition(value: Any) -> dict[str, Any]:
     return {value["Type"]: {value["Key"]: value["Value"]}} if isinstance(value, Mapping) and "Key" in value else {}
 
 
+def _authorization(security: Any, schemes: Any) -> str:
+    """Return how a request of an operation is authorized: by the requirements, one of which is enough."""
+    requirements = [one for _, one in items(security or [])]
+    if any(not isinstance(one, Mapping) for one in requirements):
+        return json.dumps(plain(security), sort_keys=True)
+    if not requirements or not all(requirements):
+        return "NONE"
+    found = dict.fromkeys(
+        " ".join(filter(None, [_scheme(schemes, name), json.dumps(plain(scopes)) if scopes else ""]))
+        for one in requirements
+        for name, scopes in one.items()
+    )
+    named = [name for name in found if name != _KEY]
+    return "AWS_IAM" if "AWS_IAM" in named else " and ".join(named) or _KEY
+
+
+def _method_authorization(properties: Mapping[str, Any]) -> Iterator[tuple[Guard, str]]:
+    """Iterate over how a request of a method or route is authorized."""
+    relevant = ("AuthorizationType", "AuthorizerId", "AuthorizationScopes", "ApiKeyRequired")
+    for guard, case in cases({key: properties[key] for key in relevant if key in properties}):
+        kind = str(plain(case.get("AuthorizationType", "NONE")))
+        if kind == "NONE" and text_of(case.get("ApiKeyRequired", False)) == "true":
+            yield guard, _KEY
+        elif kind in {"NONE", "AWS_IAM"}:
+            yield guard, kind
+        else:
+            scopes = case.get("AuthorizationScopes")
+            details = [kind, plain(case.get("AuthorizerId", "")), json.dumps(plain(scopes)) if scopes else ""]
+            yield guard, " ".join(str(part) for part in details if part)
+
+
 def _scheme(schemes: Any, name: str) -> str:
     """Return an authorizer by its name and definition, so that another definition is another authorizer."""
     definition = schemes.get(name) if isinstance(schemes, Mapping) else None
     shown = json.dumps(plain(definition), sort_keys=True) if definition else ""
-    if "awsSigv4" in shown:
-        return "awsSigv4"
+    if "awsSigv4" in shown or name in {"sigv4", "AWS_IAM"}:
+        return "AWS_IAM"
+    if name == "api_key" or (
+        isinstance(definition, Mapping) and definition.get("name") == "x-api-key" and len(definition) == 3
+    ):
+        return _KEY
     details = plain(definition.get("x-amazon-apigateway-authorizer", {})) if isinstance(definition, Mapping) else {}
     neutral = {"authorizerResultTtlInSeconds"}
     kept = (
@@ -603,6 +647,17 @@ def _behind(integration: Any) -> str:
         relevant = ("requestParameters", "RequestParameters", "requestTemplates", "RequestTemplates")
         details = json.dumps([plain(integration.get(key)) for key in relevant if key in integration], sort_keys=True)
     return " ".join(filter(None, [shown, f"as {role}" if role else "", details]))
+
+
+def _inside(value: Any, path: list[str]) -> Iterator[tuple[Guard, Any]]:
+    """Iterate over what is at a path of keys, in each case; None if there is nothing."""
+    for guard, case in alternatives(value):
+        if not path or not isinstance(case, Mapping):
+            yield guard, case if case is not NOTHING else None
+        elif path[0] not in case:
+            yield guard, None
+        else:
+            yield from ((both(guard, inner), found) for inner, found in _inside(case[path[0]], path[1:]))
 
 
 def at_path(value: Any, path: list[str]) -> Any:

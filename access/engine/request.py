@@ -17,7 +17,7 @@ import z3
 
 from access.engine import patterns
 from access.engine.case import Case, Principal
-from access.engine.fields import FALSE, TRUE, Account, Field, NotModelledError, all_of, holds
+from access.engine.fields import FALSE, TRUE, Account, Field, NotModelledError, all_of, any_of, holds
 from access.engine.intrinsics import Conditions, Opaque
 
 
@@ -89,7 +89,7 @@ class Request:
         self.kind = kind
         self.is_iam = kind not in {Kind.SERVICE, Kind.ANONYMOUS, *TOKENS}
         self.conditions = conditions or Conditions()
-        # Whether the request matches a text that no template knows, and what else nothing here reads, by place and text.
+        # Whether the request matches a text that no template knows, or what else nothing here reads, by place.
         self.texts: dict[tuple[str, str], Any] = {}
         self.unread: dict[tuple[str, str], Any] = {}
         self._shapes: dict[tuple[str, str], Opaque] = {}
@@ -148,15 +148,17 @@ class Request:
                 return Key(z3.BoolVal(self.kind in _TYPES), self._user_id_like, _refused(name), lambda _: "")
             case "sts:rolesessionname":
                 # Part of every request to assume a role.
-                return self._field_key(TRUE, Field(self._prefix + name, patterns.NAME))
+                there = any_of(self.action.like("sts:assumerole*"), present)
+                return self._field_key(there, Field(self._prefix + name, patterns.NAME))
             case "aws:securetransport":
                 # Documented as present in every request.
                 return self._field_key(TRUE, Field(self._prefix + name, values=["true", "false"]))
             case "aws:multifactorauthpresent" | "aws:viaawsservice":
                 return self._field_key(present, Field(self._prefix + name, values=["true", "false"]))
-        # Keys of an identity provider are in its tokens only.
+        # Keys of an identity provider are in its tokens, and in the sessions that were got with them.
         provider = name.partition(":")[0]
-        kinds = {Kind.WEB} if "." in provider else {Kind.SAML} if provider == "saml" else _OF_KINDS.get(name)
+        tokens = {Kind.WEB, Kind.ROLE} if "." in provider else {Kind.SAML, Kind.ROLE} if provider == "saml" else None
+        kinds = tokens or _OF_KINDS.get(name)
         there = present if kinds is None or self.kind in kinds else FALSE
         return self._field_key(there, Field(self._prefix + name))
 

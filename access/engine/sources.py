@@ -89,9 +89,20 @@ def of_revision(repository: Path, revision: str, below: str = ".") -> Files:
     return read
 
 
-def digest(content: bytes) -> str:
-    """Return a short name of a content."""
-    return hashlib.sha256(content).hexdigest()[:16]
+# What names a file whose content is part of the template.
+INCLUDED = re.compile(r"TemplateURL|Location|DefinitionUri|\w*S3Location|SchemaUri")
+_INCLUDES = re.compile(rf"""(?:{INCLUDED.pattern})["']?\s*:\s*["']?([^"'\s{{}},]+)""")
+
+
+def digest(path: str, files: Files, seen: frozenset[str] = frozenset()) -> str:
+    """Return a short name of a file's content, with that of the files that it includes; empty if there is none."""
+    content = None if path in seen else files(path)
+    if content is None:
+        return ""
+    found = hashlib.sha256(content)
+    for name in _INCLUDES.findall(content.decode(errors="replace")):
+        found.update(digest(str(Path(path).parent / name), files, seen | {path}).encode())
+    return found.hexdigest()[:16]
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

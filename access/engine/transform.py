@@ -15,7 +15,7 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator import translator
 from samtranslator.utils.py27hash_fix import to_py27_compatible_template, undo_mark_unicode_str_in_template
 
-from access.engine.sources import EngineError, Files, Source, digest
+from access.engine.sources import INCLUDED, EngineError, Files, Source, digest
 
 SAM = "AWS::Serverless-2016-10-31"
 # Without a macro's service, what these do is known: functions that only SAM's and CloudFormation's own logic uses.
@@ -279,7 +279,7 @@ def _defined(properties: dict[str, Any], name: str, path: str, files: Files, *, 
         del properties[name]
         properties["DefinitionBody"] = yaml.load(content, _DefinitionLoader)  # noqa: S506 - a SafeLoader
     else:
-        properties[name] = f"{_BUCKET}{digest(content)}"
+        properties[name] = f"{_BUCKET}{digest(path, files)}"
 
 
 class _DefinitionLoader(yaml.SafeLoader):
@@ -296,9 +296,8 @@ def _with_contents(value: Any, files: Files) -> None:
             _with_contents(item, files)
     elif isinstance(value, dict):
         for key, item in value.items():
-            if key in {"TemplateURL", "Location"} and isinstance(item, str) and not re.match("s3:|https?:", item):
-                content = files(item)
-                value[key] = f"{item} ({digest(content) if content is not None else 'missing'})"
+            if INCLUDED.fullmatch(key) and isinstance(item, str) and not re.match("s3:|https?:", item):
+                value[key] = f"{item} ({digest(item, files) or 'missing'})"
             else:
                 _with_contents(item, files)
 

@@ -57,6 +57,12 @@ def roles(kind: str, properties: Mapping[str, Any]) -> Iterator[tuple[str, Any]]
             yield path, value
 
 
+def works_as(kind: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a resource's properties that name its roles."""
+    names = {path.split(".")[0] for path in table().get(kind, {}).get("runs as", ())}
+    return {name: value for name, value in properties.items() if name in names}
+
+
 def classify(
     kind: str,
     name: str,

@@ -202,6 +202,7 @@ def test_broken_yaml_is_no_verdict(repository: Path) -> None:
         env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (2, "")
     assert "template-access.yaml is not YAML" in done.stdout
