@@ -1,10 +1,12 @@
 """Measure the comparison on a collection of other people's templates: `python -m tests.access.public FOLDER`.
 
 For example a checkout of https://github.com/aws-samples/serverless-patterns. Every `template.yaml` and `template.yml`
-below the folder is compared with itself, which must be no change, and with itself plus one grant, which must be a gain.
+below the folder is compared with itself, written otherwise, which must be no change, and with itself plus one grant,
+which must be a gain.
 """
 
 # ruff: noqa: T201
+import random
 import sys
 import time
 from collections import Counter
@@ -16,6 +18,7 @@ from typing import Any
 
 from access.engine.diff import Report, diff
 from access.engine.sources import Source, UnreadableError, load, of_folder
+from tests.access.edits.rewrites import renamed_statements, reversed_resources, reversed_statements
 
 OPEN = {"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}
 ADMINISTRATOR = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -71,7 +74,7 @@ def main(folder: Path) -> int:
             print(f"not read: {error}")
             continue
         start = time.process_time()
-        same = diff([source], [replace(source)])
+        same = diff([source], [replace(source, template=_otherwise(source.template))])
         seconds.append(time.process_time() - start)
         if _failed(same):
             counts["comparison failed"] += 1
@@ -80,17 +83,24 @@ def main(folder: Path) -> int:
             counts["not judged"] += 1
             print(f"not judged: {name}: {same.not_judged[0].name}: {same.not_judged[0].what}")
         elif same.changes:
-            counts["differs from itself"] += 1
-            print(f"differs from itself: {name}: {same.changes[0]}")
+            counts["changed by other words"] += 1
+            print(f"changed by other words: {name}: {same.changes[0]}")
         else:
-            counts["no change from itself"] += 1
+            counts["no change"] += 1
         _seed(source, counts, places)
     print(*(f"{count} {what}" for what, count in counts.items()), sep=", ")
     print(*(f"{what}: {'found' if found else 'missed'} {count}" for (what, found), count in places.items()), sep=", ")
     print(
         f"processor time of a comparison: median {sorted(seconds)[len(seconds) // 2]:.2f} s, most {max(seconds):.2f} s"
     )
-    return 1 if counts["comparison failed"] + counts["differs from itself"] + counts["grant missed"] else 0
+    return 1 if counts["comparison failed"] + counts["changed by other words"] + counts["grant missed"] else 0
+
+
+def _otherwise(template: Mapping[str, Any]) -> Mapping[str, Any]:
+    chance = random.Random(0)  # noqa: S311 - nothing depends on it
+    for rewrite in (reversed_statements, renamed_statements, reversed_resources):
+        template = rewrite(dict(template), chance)
+    return template
 
 
 def _seed(source: Source, counts: Counter[str], places: Counter[tuple[str, bool]]) -> None:

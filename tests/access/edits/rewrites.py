@@ -191,7 +191,7 @@ def joined_texts(template: dict[str, Any], _: random.Random) -> dict[str, Any]:
 def reversed_resources(template: dict[str, Any], _: random.Random) -> dict[str, Any]:
     """Resources and their properties in the other order."""
     resources = {
-        name: {**resource, "Properties": dict(reversed(resource.get("Properties", {}).items()))}
+        name: {**resource, "Properties": dict(reversed((resource.get("Properties") or {}).items()))}
         for name, resource in reversed(template["Resources"].items())
     }
     return {**template, "Resources": resources}
