@@ -8,6 +8,7 @@ from typing import Any
 
 from access.engine import types
 from access.engine.intrinsics import (
+    ACCOUNT,
     ALWAYS,
     NEVER,
     NOTHING,
@@ -62,6 +63,12 @@ _INLINE = {
 _METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace", "x-amazon-apigateway-any-method")
 _KEY = "an API key"
 _AS_CALLER = " as arn:aws:iam::*:user/*"
+# What a key has that is given none.
+_KEY_POLICY = {
+    "Version": "2012-10-17",
+    "Statement": {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "kms:*", "Resource": "*"},
+}
+_API_KEY = "an API key"
 _APIS = ("AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api")
 
 
@@ -301,13 +308,19 @@ class Policies:
         self, name: str, kind: str, properties: Mapping[str, Any], there: Guard, how: tuple[str, str, str]
     ) -> None:
         path, governing, service = how
-        for inner, value in _inside(properties, path.split(".")):
-            given = both(there, inner)
-            if value is None and kind != "AWS::KMS::Key":
-                continue
-            for guard, of in items(properties.get(governing)) if governing else [(ALWAYS, None)]:
-                governed = self._govern((self.owner(of) or str(plain(of))) if governing else name, service)
-                governed.statements += self._of_resource(value, both(given, guard), governed)
+        value: Any = properties
+        for part in path.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if not governing:
+            if value is None and kind == "AWS::KMS::Key":
+                value = _KEY_POLICY
+            if value is not None:
+                governed = self._govern(name, service)
+                governed.statements += self._of_resource(value, there, governed)
+            return
+        for guard, of in items(properties.get(governing)):
+            governed = self._govern(self.owner(of) or str(plain(of)), service)
+            governed.statements += self._of_resource(value, both(there, guard), governed)
 
     def _of_resource(self, document: Any, there: Guard, governed: Governed) -> Iterator[Entry]:
         # Some services' policies name no resource: it is the one that has the policy.
