@@ -21,6 +21,7 @@ from access.engine.intrinsics import (
     both,
     cases,
     items,
+    literal_name,
     plain,
     text_of,
 )
@@ -121,6 +122,10 @@ class Policies:
         self._own_api = own_api
         self._watched = watched
         self._owner = {value: key.partition(".")[0] for key, value in template.names.items()}
+        for name, resource in template.resources.items():
+            # A policy may name a role by the text of its name.
+            if resource["Type"] in _HOLDERS and (text := literal_name(resource)):
+                self._owner.setdefault(text, name)
         self.holders: dict[str, Holder] = {}
         self.trusts: dict[str, Governed] = {}
         self.governed: dict[str, Governed] = {}
