@@ -33,6 +33,7 @@ from access.engine.sources import INCLUDED, EngineError, Source, digest, empty
 from access.engine.transform import StructureError, references, transformed
 
 _MOST = 12
+_ANYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 _TIMEOUT_MS = 4_000
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html: who can assume a role.
 _MAY_ASSUME = (Kind.SERVICE, Kind.WEB, Kind.SAML, Kind.ROLE, Kind.USER)
@@ -177,6 +178,7 @@ class _Asked:
     by_action: bool = True
     trust: bool = False
     resources: Sequence[str] = ()  # for witnesses
+    directions: Sequence[bool] = (True, False)  # gains, losses
 
 
 class _Pair:
@@ -404,9 +406,9 @@ class _Pair:
                 continue  # nobody has it but those to whom it is attached, who are compared on their own
             if _changed(before, after):
                 kind = (after or before or Holder("", Kind.ROLE)).kind
-                # Users as well as roles can have a policy.
-                both_kinds = name.startswith("policy ")
-                yield from (_Question("identity", name, of) for of in (_HOLDING if both_kinds else (kind,)))
+                yield _Question("identity", name, kind)
+                if _denials(before) != _denials(after) and not (name in head.template.resources and not before):
+                    yield _Question("denial", name, kind)
                 if before and after and before.boundaries != after.boundaries:
                     yield _Question("boundary", name, kind)
         for name in sorted(base.governed.keys() | head.governed.keys()):
@@ -440,6 +442,7 @@ class _Pair:
             "trust": self._trust,
             "identity": self._identity,
             "boundary": self._identity,
+            "denial": self._identity,
             "resource": self._resource_policy,
             "route": self._route,
             "output": self._output,
@@ -485,12 +488,24 @@ class _Pair:
                 "go beyond the permissions boundary",
                 by_action=False,
             )
+        entries = [list(holder.statements) if holder else [] for holder in holders]
+        more_or_less = [*holders]
+        if question.topic == "denial":
+            # What it may do is not all here: other policies, and those of resources, may give it anything.
+            for statements in entries:
+                statements.append((ALWAYS, _ANYTHING, "what else it has"))
+            limits = [limit if holder else TRUE for limit, holder in zip(limits, holders, strict=True)]
+            more_or_less = [some, some]
         decisions = [
-            all_of(limit, identity_allows(request, holder.statements)) if holder else FALSE
-            for limit, holder in zip(limits, holders, strict=True)
+            all_of(limit, identity_allows(request, statements)) if holder else FALSE
+            for limit, statements, holder in zip(limits, entries, more_or_less, strict=True)
         ]
-        entries = [holder.statements if holder else [] for holder in holders]
-        return _Asked(request, decisions[0], decisions[1], is_it, (entries[0], entries[1]), some.who)
+        # A Deny more takes something away from those only who have something that is not here.
+        elsewhere = some.managed or question.name not in sides.head.template.resources
+        directions = (True, False) if elsewhere or question.topic != "denial" else (True,)
+        return _Asked(
+            request, decisions[0], decisions[1], is_it, (entries[0], entries[1]), some.who, directions=directions
+        )
 
     def _resource_policy(self, sides: _Sides, question: _Question, request: Request) -> _Asked:
         found = [side.governed.get(question.name) for side in sides.both]
@@ -590,7 +605,7 @@ class _Pair:
     def _witnesses(self, sides: _Sides, question: _Question) -> Iterator[Change]:
         """Compare for all values of all parameters at once; where there is a difference, find values that show it."""
         asked = self._asked(sides, question)
-        for gained in (True, False):
+        for gained in asked.directions:
             difference = _difference(asked, gained=gained)
             found = solve(asked.request, difference, _TIMEOUT_MS)
             if found is None:
@@ -909,7 +924,7 @@ class _Pair:
 
         def answer(_: _Sides, question: _Question) -> Iterator[Change]:
             asked = self._asked(sides, question)
-            for gained in (True, False):
+            for gained in asked.directions:
                 found = solve(asked.request, _difference(asked, gained=gained), _TIMEOUT_MS)
                 if found is None:
                     continue
@@ -1025,6 +1040,16 @@ def _changed(before: Any, after: Any) -> bool:
         return statements, item.there, item.arn
 
     return bool(bare(before) != bare(after))
+
+
+def _denials(holder: Holder | None) -> list[Any]:
+    """Return what a holder's statements deny."""
+    entries = holder.statements if holder else []
+    return [
+        (guard, {key: value for key, value in statement.items() if key != "Sid"})
+        for guard, statement, _ in entries
+        if statement.get("Effect") == "Deny"
+    ]
 
 
 def _had(side: Policies, needed: str) -> bool:
