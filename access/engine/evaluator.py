@@ -278,6 +278,8 @@ def _condition(operator: str, name: str, values: Any, request: Request) -> Any:
         raise NotModelledError(f"operator {operator}")
     if base == "Null":
         return any_item(request, values, lambda value: _null(key, value))
+    if positive == "IpAddress":
+        values = _joined(values)
     is_negated = positive != base
     # Without any value, ForAllValues holds and ForAnyValue does not.
     absent = {"": is_negated or base != rest, "ForAllValues": True, "ForAnyValue": False}[qualifier]
@@ -397,6 +399,19 @@ def _number(how: str, key: Key, limit: float | None) -> Any:
         "GreaterThan": lambda: key.number > bound,
         "GreaterThanEquals": lambda: key.number >= bound,
     }[how]()
+
+
+def _joined(values: Any) -> Any:
+    """Write networks that adjoin as one."""
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        return values
+    try:
+        networks = [ipaddress.ip_network(value, strict=False) for value in values]
+    except ValueError:
+        return values
+    four = ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv4Network))
+    six = ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv6Network))
+    return [*map(str, four), *map(str, six)]
 
 
 def _address(key: Key, value: str) -> Any:
