@@ -8,7 +8,6 @@ from typing import Any
 
 from access.engine import types
 from access.engine.intrinsics import (
-    ACCOUNT,
     ALWAYS,
     NEVER,
     NOTHING,
@@ -64,11 +63,6 @@ _INLINE = {
 _METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace", "x-amazon-apigateway-any-method")
 _KEY = "an API key"
 _AS_CALLER = " as arn:aws:iam::*:user/*"
-# What a key has that is given none.
-_KEY_POLICY = {
-    "Version": "2012-10-17",
-    "Statement": {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "kms:*", "Resource": "*"},
-}
 _API_KEY = "an API key"
 _APIS = ("AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api")
 
@@ -313,19 +307,19 @@ class Policies:
         self, name: str, kind: str, properties: Mapping[str, Any], there: Guard, how: tuple[str, str, str]
     ) -> None:
         path, governing, service = how
-        value: Any = properties
-        for part in path.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        if not governing:
-            if value is None and kind == "AWS::KMS::Key":
-                value = _KEY_POLICY
-            if value is not None:
-                governed = self._govern(name, service)
-                governed.statements += self._of_resource(value, there, governed)
-            return
-        for guard, of in items(properties.get(governing)):
-            governed = self._govern(self.owner(of) or str(plain(of)), service)
-            governed.statements += self._of_resource(value, both(there, guard), governed)
+        for inner, found in _inside(properties, path.split(".")):
+            value = self._key_policy if found is None and kind == "AWS::KMS::Key" else found
+            for guard, of in items(properties.get(governing)) if governing else [(ALWAYS, None)]:
+                if value is not None:
+                    governed = self._govern((self.owner(of) or str(plain(of))) if governing else name, service)
+                    governed.statements += self._of_resource(value, both(there, inner, guard), governed)
+
+    @property
+    def _key_policy(self) -> Mapping[str, Any]:
+        """What a key has that is given none."""
+        principal = {"AWS": self.template.account}
+        statement = {"Effect": "Allow", "Principal": principal, "Action": "kms:*", "Resource": "*"}
+        return {"Version": "2012-10-17", "Statement": statement}
 
     def _of_resource(self, document: Any, there: Guard, governed: Governed) -> Iterator[Entry]:
         # Some services' policies name no resource: it is the one that has the policy.
