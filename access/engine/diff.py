@@ -37,7 +37,7 @@ _ANYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 _TIMEOUT_MS = 4_000
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html: who can assume a role.
 _MAY_ASSUME = (Kind.SERVICE, Kind.WEB, Kind.SAML, Kind.ROLE, Kind.USER)
-_HOLDING = (Kind.ROLE, Kind.USER)
+_HOLDING: tuple[Kind, ...] = (Kind.ROLE, Kind.USER)
 _IAM = (Kind.ROLE, Kind.USER, Kind.ROOT, Kind.FEDERATED)
 # Services that accept requests without a signature, if a policy says so.
 _UNSIGNED = {"execute-api", "s3", "sns", "sqs"}
@@ -406,9 +406,12 @@ class _Pair:
                 continue  # nobody has it but those to whom it is attached, who are compared on their own
             if _changed(before, after):
                 kind = (after or before or Holder("", Kind.ROLE)).kind
-                yield _Question("identity", name, kind)
+                topics = ["identity"]
                 if _denials(before) != _denials(after) and not (name in head.template.resources and not before):
-                    yield _Question("denial", name, kind)
+                    topics.append("denial")
+                # Users as well as roles can have a policy.
+                kinds_ = _HOLDING if name.startswith("policy ") else (kind,)
+                yield from (_Question(topic, name, of) for topic in topics for of in kinds_)
                 if before and after and before.boundaries != after.boundaries:
                     yield _Question("boundary", name, kind)
         for name in sorted(base.governed.keys() | head.governed.keys()):
