@@ -61,7 +61,7 @@ access: setup ## Who may call what, decided and proven from the templates; build
 	@python -m access $(ARGS)
 
 .PHONY: access-diff
-access-diff: setup ## Who may do more or less than at BASE=<revision> (ARGS="--template PATH"; make ends with 2, for a gain as well)
+access-diff: repository setup ## Who may do more or less than at BASE=<revision> (ARGS="--template PATH"; make ends with 2, for a gain as well)
 	@python -m access diff $(BASE) $(ARGS)
 
 .PHONY: bench

@@ -178,7 +178,7 @@ def faults(document: str, deployed: Setting) -> Iterator[tuple[str, list[Stateme
 
 # What adds nothing, and why.
 HARMLESS = {
-    r"\w+ trust: \w+: iam:\w+ as well": "a token can do nothing but assume a role",
+    r"\w+ trust: \w+: (iam:\w+|sts:AssumeRole) as well": "a token can do nothing but AssumeRoleWithWebIdentity",
     r".*every action of (apigateway|cloudwatch|scheduler)": "on the stack's own; none of them reads data",
     r".*StringNotEquals .* IfExists": "a negated condition holds without the key anyway",
     r".*DenyChangingItself: without .*-Boundary-.*": "no policy can be changed anyway",
