@@ -507,7 +507,7 @@ class Policies:
             self._fact(
                 who, f"{route} of {api}{how}", given, key, implied_by=open_key, needs=api if auth == "AWS_IAM" else ""
             )
-            behind = _behind(target)
+            behind = _behind(target, self._owner)
             # As the caller, who needs a permission for what is behind as well, is less than as the API.
             self._fact(
                 "whoever may call it",
@@ -643,7 +643,7 @@ def _scheme(schemes: Any, name: str) -> str:
     return f"{name} {json.dumps(kept, sort_keys=True)}" if kept else name
 
 
-def _behind(integration: Any) -> str:
+def _behind(integration: Any, own: Mapping[str, str]) -> str:
     """Return what a route reaches, and as whom."""
     if not isinstance(integration, Mapping):
         return "nothing" if integration is None else json.dumps(plain(integration), sort_keys=True)
@@ -651,8 +651,9 @@ def _behind(integration: Any) -> str:
     role = plain(integration.get("credentials", integration.get("Credentials", "")))
     kind = plain(integration.get("type", integration.get("Type", "")))
     shown = str(uri)
-    if match := re.search(r"functions/arn:aws:lambda:[^/]*:function:([^:/]+)[^/]*/invocations", shown):
-        shown = match[1]
+    function = re.search(r"functions/(arn:aws:lambda:[^/]*:function:[^:/]+)[^/]*/invocations", shown)
+    if function:
+        shown = own.get(function[1], function[1])
     details = ""
     if str(kind).upper() == "AWS":
         # What an AWS service is asked is part of what a caller can do.
