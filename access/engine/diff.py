@@ -616,6 +616,9 @@ class _Pair:
             for values in self._values(sides, found):
                 shown = self._with_values(question, values, values, gained=gained, where=self._where(values))
                 if shown:
+                    few = self._few(question, values, gained=gained)
+                    if few != values:
+                        shown = self._with_values(question, few, few, gained=gained, where=self._where(few)) or shown
                     yield from shown
                     break
             else:
@@ -800,6 +803,22 @@ class _Pair:
             if values not in tried:
                 tried.append(values)
                 yield values
+
+    def _few(self, question: _Question, values: dict[str, str], *, gained: bool) -> dict[str, str]:
+        """Put back to their defaults the values of parameters that need no other one."""
+        found = dict(values)
+        for name in values:
+            default = {**self._declared(0), **self._declared(1)}.get(name, {}).get("Default")
+            if default is not None and str(text_of(default)) != values[name]:
+                fewer = {**found, name: str(text_of(default))}
+                try:
+                    asked = self._asked(self._sides(fewer, fewer), question)
+                    matched = (*asked.request.texts.values(), *asked.request.unread.values())
+                    limited = all_of(_difference(asked, gained=gained), *map(no, matched))
+                    found = found if solve(asked.request, limited, _TIMEOUT_MS) is None else fewer
+                except (KeyError, StopIteration, *_UNDECIDABLE):
+                    continue
+        return found
 
     def _where(self, values: Mapping[str, str]) -> str:
         declared = {**self._declared(0), **self._declared(1)}
