@@ -51,12 +51,13 @@ def prove(property_: Property, model: Model) -> Verdict:
     for violation in property_.violations(model):
         return Verdict(False, time.perf_counter() - started, violation)
     claims = [(place, claim) for kind in Kind for place, claim in enumerate(property_.claims(model, kind))]
+    for _, claim in claims:
+        if counterexample := refutation(claim):
+            return Verdict(False, time.perf_counter() - started, counterexample)
     about_something: set[int] = set()
     for place, claim in claims:
         if place not in about_something and find(claim, TRUE) is not None:
             about_something.add(place)
-        if counterexample := refutation(claim):
-            return Verdict(False, time.perf_counter() - started, counterexample)
     if {place for place, _ in claims} - about_something:
         return Verdict(False, time.perf_counter() - started, "there is no request that it is about")
     return Verdict(True, time.perf_counter() - started)

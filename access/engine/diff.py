@@ -807,9 +807,9 @@ class _Pair:
     def _few(self, question: _Question, values: dict[str, str], *, gained: bool) -> dict[str, str]:
         """Put back to their defaults the values of parameters that need no other one."""
         found = dict(values)
-        for name in values:
+        for name, value in values.items():
             default = {**self._declared(0), **self._declared(1)}.get(name, {}).get("Default")
-            if default is not None and str(text_of(default)) != values[name]:
+            if default is not None and str(text_of(default)) != value:
                 fewer = {**found, name: str(text_of(default))}
                 try:
                     asked = self._asked(self._sides(fewer, fewer), question)
