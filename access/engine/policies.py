@@ -341,9 +341,9 @@ class Policies:
             source = properties.get("SourceArn")
             condition: dict[str, Any] = {}
             if source is not None:
-                condition["ArnLike"] = {"aws:SourceArn": source}
+                condition["ArnLike"] = {"AWS:SourceArn": source}
             equal = {
-                "aws:SourceAccount": properties.get("SourceAccount"),
+                "AWS:SourceAccount": properties.get("SourceAccount"),
                 "aws:PrincipalOrgID": properties.get("PrincipalOrgID"),
                 "lambda:FunctionUrlAuthType": properties.get("FunctionUrlAuthType"),
                 "lambda:EventSourceToken": properties.get("EventSourceToken"),

@@ -32,6 +32,10 @@ ACCEPTED = {
             ("identity", "each statement names its one resource; MFA is for people"),
         )
     },
+    **{
+        (f"{function} resource", "invalid_condition_key"): "Lambda itself writes AWS:SourceArn; the case means nothing"
+        for function in BACKENDS
+    },
     ("ExecutorRole trust", "invalid_condition_key"): "cfn-lint's table has no condition keys of STS",
     ("ApiAccessPolicy identity", "missing_condition"): "the role's trust policy demands MFA and the external id",
 }
