@@ -8,6 +8,7 @@ import pytest
 
 from access.engine.diff import Report, diff
 from access.engine.sources import Source, UnreadableError, load
+from access.templates import PROJECT
 from tests.access.edits import Edit, edits
 
 # What may be said of an edit with an effect. Not judged is never wrong, but counted.
@@ -80,6 +81,11 @@ def table() -> Iterator[str]:
         )
         columns = [counts["gain", False], counts["gain", True], counts["other", False], counts["other", True]]
         yield f"| {kind} | {counts.total()} | {' | '.join(map(str, columns))} |"
+
+
+@pytest.mark.slow
+def test_the_documentation_has_the_table() -> None:
+    assert "\n".join(table()) in (PROJECT / "docs/security.md").read_text("utf-8")
 
 
 if __name__ == "__main__":
