@@ -37,7 +37,7 @@ _OPERATORS = {
 }
 # Keys that have at most one value, so that ForAllValues and ForAnyValue mean the same as without, but for its absence.
 _SINGLE = re.compile(
-    r"aws:(principal(?!servicenameslist|tag).*|source.*|userid|username|resource(account|orgid|orgpaths)|securetransport)|sts:.*"
+    r"aws:(principal(?!servicenameslist|tag).*|source.*|userid|username|resource(account|orgid|orgpaths)|securetransport)|sts:(?!transitivetagkeys).*"
 )
 _ACCOUNT = re.compile(r"([0-9]{12})|arn:aws[\w-]*:iam::([0-9]{12}):root")
 _PRINCIPAL = re.compile(r"arn:aws[\w-]*:iam::[0-9]{12}:(user|role)/[^*?]+")
