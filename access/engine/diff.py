@@ -684,7 +684,10 @@ class _Pair:
             for action in _texts(statement.get("Action", statement.get("NotAction", [])))
         ]
         literal = [action for action in written if not re.search(r"[*?]", action)]
+        # An action fits the resource: the services of the actions that are written, else of the resources.
         services = dict.fromkeys(action.partition(":")[0].lower() for action in written if ":" in action)
+        named = (arn for entries in asked.entries for _, s, _ in entries for arn in _texts(s.get("Resource", [])))
+        services |= dict.fromkeys(parts[2] for arn in named if len(parts := arn.split(":")) > 5 and parts[2] != "*")
         request = asked.request
         by_name: dict[str, str] = {}
         truth = request.action.truths(found)
