@@ -63,7 +63,9 @@ UNREFUTED = {
     r"\w+ resource: .*(: every resource| with \* at the end| widened to \*)": "a policy is about its resource only",
     r"\w+ identity: \w+: (left out|effect turned round|one action less)": "it is not known what the code needs",
     r"\w+ identity: \w+: table/\w+/index/\w+ (with|widened) .*": "an index of the function's own table",
-    r"\w+ trust: \w+: (left out|effect turned round|one action less|principal apigateway)": "tags are not always sent",
+    r"\w+ trust: \w+: (left out|effect turned round|one action less|principal apigateway|ArnLike .* with Null true)": (
+        "tags are not always sent"
+    ),
     r"\w+ (trust|resource): \w+: principal account added": "only a service has aws:SourceAccount and aws:SourceArn",
     r"[\w.]+ trust: \w+: ArnNotLike aws:PrincipalArn .*": "the other parameters let no one of Identity Center in",
 }
