@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from access import matrix
-from access.__main__ import main
-from access.documents import document
-from access.matrix import STRANGER, admitted_rows, stranger, subject
-from access.model import Model, load
-from access.report import examine, terminal
-from access.templates import ACCOUNTS
+from cross_account_access import matrix
+from cross_account_access.__main__ import main
+from cross_account_access.documents import document
+from cross_account_access.matrix import STRANGER, admitted_rows, stranger, subject
+from cross_account_access.model import Model, load
+from cross_account_access.report import examine, terminal
+from cross_account_access.templates import ACCOUNTS
 
 C = STRANGER
 GRANTED = next(route for route in load().routes if route.promised and "{" not in route.path)
