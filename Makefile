@@ -45,12 +45,8 @@ endef
 	$(call environment,.aws-cli-venv,requirements-aws-cli.txt)
 	@touch $@
 
-# One of the oracles that judge the policies is a Node package; without npm, the tests that need it skip.
-tests/access/node_modules/.ready: tests/access/package-lock.json
-	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/access && touch $@; fi
-
 .PHONY: setup
-setup: .venv/.ready tests/access/node_modules/.ready ## Make the environments: the project's, the oracle's
+setup: .venv/.ready ## Make the project's environment
 
 .PHONY: init
 init: .build-venv/.ready ## Start a project of your own (DIR=../products NAME=products)
@@ -77,7 +73,7 @@ access: setup ## Who may call what, decided and proven from the templates; build
 	@python -m cross_account_access $(ARGS)
 
 .PHONY: access-diff
-access-diff: repository setup ## Who may do more or less than by the templates at BASE=<revision>; a gain is an error
+access-diff: repository setup ## Who may do more or less than at BASE=<revision> (ARGS="--template PATH"; make ends with 2, for a gain as well)
 	@python -m cross_account_access diff $(BASE) $(ARGS)
 
 .PHONY: bench
@@ -90,9 +86,7 @@ test: setup .aws-cli-venv/.ready ## Run every test that this machine can run, on
 
 .PHONY: test-fast
 test-fast: setup ## Run the tests that need neither a lab nor Docker, nor minutes: unit, templates, access
-	@python -m pytest -n auto tests/unit tests/templates tests/access -m "not lab" -k "not ($(SLOW))" $(ARGS)
-# The oracles' verdicts on thousands of requests and seeded faults; `make test` runs them.
-SLOW := seeded or judges or oracle or reach or simulate or logic or written_differently
+	@python -m pytest -n auto tests/unit tests/templates tests/access -m "not lab and not slow" $(ARGS)
 
 .PHONY: coverage
 coverage: ## Run every test and measure the branch coverage, subprocesses included
@@ -171,5 +165,5 @@ release-check: setup ## Try a release: build it, or take DIST=dist; install it i
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
-	@rm -rf .aws-sam .venv .aws-cli-venv .build-venv .release-venv .uv tests/access/node_modules build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .aws-sam .venv .aws-cli-venv .build-venv .release-venv .uv build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

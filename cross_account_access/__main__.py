@@ -5,17 +5,17 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import boto3
 from rich.console import Console
 
-from cross_account_access import changes, deployed, report
-from cross_account_access.diff import RevisionError, checkout, compare_all
+from cross_account_access import changes, deployed, report, revisions
 from cross_account_access.documents import UnknownPolicyError
-from cross_account_access.fields import NotModelledError
+from cross_account_access.engine.diff import diff
+from cross_account_access.engine.fields import NotModelledError
+from cross_account_access.engine.solver import UndecidedError
+from cross_account_access.engine.sources import EngineError
 from cross_account_access.model import Model
-from cross_account_access.properties import UndecidedError
 from cross_account_access.stack import ModelError
 from cross_account_access.templates import PROJECT, Side
 from cross_account_access.variants import variants
@@ -24,9 +24,9 @@ _SIDES: dict[Side, str] = {"a": "account A's stack", "b": "account B's stack", "
 _WIDTH = 110
 _WORKING_COPY = "working copy"
 _UNDECIDED = (
+    EngineError,
     ModelError,
     NotModelledError,
-    RevisionError,
     UndecidedError,
     UnknownPolicyError,
     deployed.ReadError,
@@ -34,7 +34,7 @@ _UNDECIDED = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; exit code 0: access is as the contract says, or was not gained; 1: it is not; 2: undecided."""
+    """Run a command; exit code 0: access is as the contract says, or was not gained; 1: it is not; 2: not judged."""
     parser = _parser()
     given = parser.parse_args(arguments)
     console = Console(width=max(Console().width, _WIDTH), highlight=False)
@@ -43,12 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
     except _UNDECIDED as error:
         console.print(f"[bold red]{type(error).__name__}[/]: ", end="")
         console.print(str(error), markup=False, soft_wrap=True)
-        return 2
-    except Exception as error:
-        # A crash must not look like a verdict.
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        console.print(f"cannot be judged: {text}", markup=False, soft_wrap=True)
-        return 2
+    except Exception as error:  # a fault of this program is no verdict
+        console.print("[bold red]cannot be judged[/]: ", end="")
+        console.print(" ".join(f"{type(error).__name__}: {error}".split()), markup=False, soft_wrap=True)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,11 +63,24 @@ def _parser() -> argparse.ArgumentParser:
             help=f"name of that stack, by default the one in samconfig.toml{several}",
         )
     parser.add_argument("--output", type=Path, default=Path("build/access-report.html"), help="the page to write")
-    diff = parser.add_subparsers(dest="command").add_parser("diff", help="compare two revisions of the templates")
-    diff.add_argument("base", help="the older revision, as git names it")
-    diff.add_argument("--head", help="the newer one, by default the working copy")
-    diff.add_argument("--format", choices=["terminal", "markdown", "json"], default="terminal")
-    diff.add_argument("--allow-gain", action="store_true", help="exit with 0 even if access was gained")
+    compare = parser.add_subparsers(dest="command").add_parser(
+        "diff",
+        help="compare two revisions of the templates",
+        epilog="exit code: 0 nothing gained, 1 something gained, 2 something not judged",
+    )
+    compare.add_argument("base", help="the older revision, as git names it")
+    compare.add_argument("--head", help="the newer one, by default the working copy")
+    compare.add_argument(
+        "--template", action="append", default=[], metavar="PATH", help="a template, by default those of samconfig.toml"
+    )
+    compare.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a value to hold fixed, by default any"
+    )
+    compare.add_argument(
+        "--accept", action="append", default=[], metavar="TYPE", help="a resource type to leave unjudged"
+    )
+    compare.add_argument("--format", choices=["terminal", "markdown", "json", "sarif"], default="terminal")
+    compare.add_argument("--allow-gain", action="store_true", help="exit with 0 even if access was gained")
     return parser
 
 
@@ -92,10 +103,19 @@ def _deployed(sessions: dict[Side, boto3.Session], stacks: dict[Side, list[str]]
 
 
 def _diff(given: argparse.Namespace, console: Console) -> int:
-    with TemporaryDirectory() as old, TemporaryDirectory() as new:
-        base = checkout(given.base, Path(old), PROJECT)
-        head = checkout(given.head, Path(new), PROJECT) if given.head else PROJECT
-        found = compare_all(variants(base, compared_with=head), variants(head, compared_with=base))
+    folder = revisions.repository_of(Path.cwd()) if given.template else PROJECT
+    files = [revisions.files_of(folder, revision) for revision in (given.base, given.head)]
+    if given.template:
+        templates = [str(Path(path).resolve().relative_to(folder)) for path in given.template]
+    else:
+        templates = list(dict.fromkeys(name for each in files for name in revisions.configured(each)))
+    parameters = dict(item.split("=", 1) for item in given.parameter)
+    base, head = (revisions.sources(each, templates, parameters) for each in files)
+    if missing := set(templates) - {source.name for source in (*base, *head)}:
+        raise revisions.RevisionError(f"Neither revision has {', '.join(sorted(missing))}")
+    if unknown := set(parameters) - {name for source in (*base, *head) for name in source.parameters}:
+        raise revisions.RevisionError(f"No template has the parameter {', '.join(sorted(unknown))}")
+    found = diff(base, head, accept=given.accept)
     names = given.base, given.head or _WORKING_COPY
     match given.format:
         case "terminal":
@@ -104,7 +124,12 @@ def _diff(given: argparse.Namespace, console: Console) -> int:
             sys.stdout.write(changes.markdown(found, *names))
         case "json":
             sys.stdout.write(changes.as_json(found, *names) + "\n")
-    return 1 if any(change.gained for change in found) and not given.allow_gain else 0
+        case "sarif":
+            texts = {name: (files[1](name) or b"").decode(errors="replace") for name in templates}
+            sys.stdout.write(changes.sarif(found, texts) + "\n")
+    if found.exit_code == 1 and given.allow_gain:
+        return 2 if found.not_judged else 0
+    return found.exit_code
 
 
 def _facts(models: dict[str, Model], stacks: dict[Side, list[str]]) -> dict[str, str]:

@@ -7,11 +7,12 @@ from typing import Any
 import z3
 
 from cross_account_access.documents import Document, document, expand
-from cross_account_access.fields import FALSE, TRUE, all_of, any_of
-from cross_account_access.iam import allowed, identity_allows
+from cross_account_access.engine.evaluator import allowed, identity_allows
+from cross_account_access.engine.fields import FALSE, TRUE, all_of, any_of
+from cross_account_access.engine.request import Kind, Request
 from cross_account_access.model import Intent, Model
-from cross_account_access.properties import Claim, Property, may_become, new_request, statements, suspended
-from cross_account_access.request import Kind, Request
+from cross_account_access.proof import Claim, Property, new_request, statements
+from cross_account_access.properties import may_become, suspended
 from cross_account_access.templates import resolve
 
 

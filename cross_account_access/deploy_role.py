@@ -13,11 +13,11 @@ from typing import Any
 import z3
 from samtranslator.yaml_helper import yaml_parse
 
-from cross_account_access.fields import FALSE, TRUE, all_of, any_of
-from cross_account_access.iam import identity_allows, parts
+from cross_account_access.engine.evaluator import identity_allows, parts
+from cross_account_access.engine.fields import FALSE, TRUE, all_of, any_of
+from cross_account_access.engine.request import Key, Kind, Request
 from cross_account_access.model import Model
-from cross_account_access.properties import Claim, Property, refutation
-from cross_account_access.request import Key, Kind, Request
+from cross_account_access.proof import Claim, Property, refutation
 from cross_account_access.templates import ACCOUNTS, REGION, resolve_template
 
 type Statement = dict[str, Any]
@@ -220,7 +220,7 @@ def trust_claims(deployed: Setting) -> Iterator[Claim]:
     ):
         if f"{role} trust" in deployed.policies:
             # AssumeRoleWithWebIdentity is not signed; the keys come from the token.
-            request = Request(Kind.ANONYMOUS, {})
+            request = Request(Kind.WEB, {})
             audience = request.key("token.actions.githubusercontent.com:aud")
             subject = request.key("token.actions.githubusercontent.com:sub")
             may = all_of(

@@ -82,6 +82,11 @@ def _read(side: Side, session: boto3.Session, name: str, template_dir: Path) -> 
         for logical_id, (kind, physical_id) in sorted(resources.items())
         for key, policy in reader.documents(logical_id, kind, physical_id)
     }
+    # To whom a policy is attached by name is as the template has it, for the stack's parameters.
+    own = {key: policy for key, policy in stack.documents.items() if " named " not in key}
+    for key in stack.documents.keys() - own.keys():
+        of = next((name for name, policy in own.items() if policy == stack.documents[key]), "")
+        found[key] = found.get(of, stack.documents[key])
     return replace(
         stack,
         documents=found,

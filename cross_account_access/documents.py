@@ -1,22 +1,21 @@
 """The policy documents of a template, by the resource that they govern."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from typing import Any
+
+from cross_account_access.engine import types
+from cross_account_access.engine.intrinsics import ALWAYS, NEVER, Template, opaques
+from cross_account_access.engine.policies import Entry, Fact, Policies
 
 type Document = dict[str, Any]
 
 # The only AWS managed policy that may be attached; its content is documented and cannot be read offline.
 _AWS_MANAGED = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 
-# Resources that have a policy even if the template sets none.
+# Resources that have a policy even if the template sets none, and others whose policies the properties look at.
 _GOVERNED = {"AWS::Lambda::Function", "AWS::SQS::Queue", "AWS::ApiGateway::RestApi"}
-# Policies that are resources, and the property that lists what they govern.
-_ATTACHED = {
-    "AWS::IAM::Policy": "Roles",
-    "AWS::SQS::QueuePolicy": "Queues",
-    "AWS::SNS::TopicPolicy": "Topics",
-}
+_KNOWN = {*_GOVERNED, "AWS::KMS::Key", "AWS::S3::Bucket", "AWS::SNS::Topic"}
 
 
 class UnknownPolicyError(Exception):
@@ -39,29 +38,32 @@ def check_managed(role: str, arns: list[str]) -> None:
         raise UnknownPolicyError(f"{role} has managed policies: {arns}")
 
 
-def of_template(
-    resources: Mapping[str, Any], physical: Mapping[str, Any], names: Mapping[str, str], api_prefix: str
-) -> dict[str, Document]:
-    """Collect the documents of a template by `LogicalId trust`, `LogicalId identity` or `LogicalId resource`.
-
-    Args:
-        resources: References left as logical ids.
-        physical: The same resources, references resolved to physical names.
-        names: Physical names by `LogicalId` and `LogicalId.Attribute`.
-        api_prefix: ARN of the API, including `/`, for API Gateway's short form `execute-api:/…`.
+def of_template(template: Template) -> tuple[dict[str, Document], tuple[Fact, ...]]:
+    """Collect the documents by `LogicalId trust`, `LogicalId identity` or `LogicalId resource`, and the other facts.
 
     Raises:
-        UnknownPolicyError: The template has a kind of policy that is not known here.
+        UnknownPolicyError: The template has a kind of policy, or of resource, that is not known here.
     """
-    found: dict[str, Document] = {}
-    for name, resource in resources.items():
-        if resource["Type"] in _GOVERNED:
-            found.setdefault(f"{name} resource", document([]))
-        for key, policy in _documents(name, resource, physical[name].get("Properties", {}), names):
-            if policy.get("Version") != "2012-10-17":
-                raise UnknownPolicyError(f"{name}: version {policy.get('Version')}, in which policy variables are text")
-            found[key] = document([*found.get(key, document([]))["Statement"], *listed(policy["Statement"])])
-    return {name: expand(policy, api_prefix) for name, policy in sorted(found.items())}
+    there = {name: item["Type"] for name, item in template.resources.items() if template.exists(name) != NEVER}
+    for name, kind in there.items():
+        if not types.known(kind) or kind.startswith("AWS::CloudFormation::"):
+            raise UnknownPolicyError(f"{name} ({kind}) is of a type of which nothing is known here")
+    policies = Policies(template, own_api=True)
+    found = {f"{name} resource": document([]) for name, kind in there.items() if kind in _GOVERNED}
+    for name, holder in policies.holders.items():
+        check_managed(name, [arn for _, arn in holder.managed])
+        # Whom it is attached to by name has an entry of their own.
+        if not name.startswith("policy named "):
+            found[f"{name.removeprefix('policy ')} identity"] = document(_plain(holder.statements))
+    for name, role in policies.trusts.items():
+        found[f"{name} trust"] = document(_plain(role.statements))
+    for name, governed in policies.governed.items():
+        entries = [entry for entry in governed.statements if not entry[2].endswith("resource: no policy")]
+        if entries and there.get(name) not in _KNOWN:
+            raise UnknownPolicyError(f"{name} ({there.get(name)}) has a policy of a kind that is not known here")
+        if name in there and (entries or there[name] in _GOVERNED):
+            found[f"{name} resource"] = document(_plain(entries))
+    return dict(sorted(found.items())), tuple(policies.facts)
 
 
 def expand(policy: Document, api_prefix: str) -> Document:
@@ -70,54 +72,12 @@ def expand(policy: Document, api_prefix: str) -> Document:
     return expanded
 
 
-def _documents(
-    name: str, resource: Mapping[str, Any], properties: Mapping[str, Any], names: Mapping[str, str]
-) -> Iterator[tuple[str, Document]]:
-    logical = resource.get("Properties", {})
-    match resource["Type"]:
-        case "AWS::IAM::Role":
-            yield f"{name} trust", properties["AssumeRolePolicyDocument"]
-            yield f"{name} identity", document([])
-            for policy in properties.get("Policies", []):
-                yield f"{name} identity", policy["PolicyDocument"]
-            check_managed(name, properties.get("ManagedPolicyArns", []))
-        case "AWS::IAM::ManagedPolicy":
-            yield f"{name} identity", properties["PolicyDocument"]
-        case "AWS::IAM::RolePolicy":
-            yield f"{logical['RoleName']} identity", properties["PolicyDocument"]
-        case "AWS::ApiGateway::RestApi" if "Policy" in properties:
-            yield f"{name} resource", properties["Policy"]
-        case "AWS::KMS::Key":
-            yield f"{name} resource", properties["KeyPolicy"]
-        case "AWS::S3::BucketPolicy":
-            yield f"{logical['Bucket']} resource", properties["PolicyDocument"]
-        case "AWS::Lambda::Permission":
-            function = logical["FunctionName"].removesuffix(".Arn")
-            yield f"{function} resource", document([_permission(name, properties, names[f"{function}.Arn"])])
-        case kind if kind in _ATTACHED:
-            what = "identity" if kind == "AWS::IAM::Policy" else "resource"
-            for governed in logical[_ATTACHED[kind]]:
-                yield f"{governed} {what}", properties["PolicyDocument"]
-        case kind if '"Effect"' in json.dumps(properties):
-            raise UnknownPolicyError(f"{name} ({kind}) holds a policy of a kind that is not known here")
-
-
-def _permission(name: str, properties: Mapping[str, Any], function_arn: str) -> Document:
-    """Return the statement that Lambda makes of a permission."""
-    unknown = set(properties) - {"Action", "FunctionName", "Principal", "SourceArn", "SourceAccount"}
-    if unknown:
-        raise UnknownPolicyError(f"{name} has {sorted(unknown)}, of which no statement is made here")
-    condition: Document = {}
-    if "SourceArn" in properties:
-        condition["ArnLike"] = {"AWS:SourceArn": properties["SourceArn"]}
-    if "SourceAccount" in properties:
-        condition["StringEquals"] = {"AWS:SourceAccount": properties["SourceAccount"]}
-    kind = "Service" if properties["Principal"].endswith(".amazonaws.com") else "AWS"
-    return {
-        "Sid": name,
-        "Effect": "Allow",
-        "Principal": {kind: properties["Principal"]},
-        "Action": properties["Action"],
-        "Resource": function_arn,
-        "Condition": condition,
-    }
+def _plain(entries: Iterable[Entry]) -> list[Any]:
+    statements = []
+    for guard, statement, label in entries:
+        unknown = next(opaques(dict(statement)), None)
+        if unknown is not None or guard not in {ALWAYS, NEVER}:
+            raise UnknownPolicyError(f"{label} depends on what the template does not know: {unknown or guard}")
+        if guard == ALWAYS:
+            statements.append(dict(statement))
+    return statements

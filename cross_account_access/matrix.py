@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import count
 from urllib.parse import quote
 
-from cross_account_access import access_stack, patterns
-from cross_account_access.case import Case, Principal
-from cross_account_access.decision import Decision, decide
+from cross_account_access import access_stack
 from cross_account_access.documents import Document, document
+from cross_account_access.engine import patterns
+from cross_account_access.engine.case import Case, Principal
+from cross_account_access.engine.decision import Decision, decide
 from cross_account_access.model import Intent, Model, Role, Route
 
 STRANGER = "333333333333"

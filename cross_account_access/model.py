@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from cross_account_access import contract, patterns
+from cross_account_access import contract
 from cross_account_access.contract import Example
 from cross_account_access.documents import Document, listed
+from cross_account_access.engine import patterns
 from cross_account_access.stack import (
     ModelError,
     Stack,
@@ -330,7 +331,7 @@ def assemble(template_dir: Path, *stacks: Stack) -> Model:
     """Make a model of account A's stack, account B's, and others."""
     model = Model(template_dir, {stack.side: stack for stack in stacks}, {})
     found = {
-        f"{model.name(side, key.partition(' ')[0])} {key.partition(' ')[2]}": document
+        f"{model.name(side, key.rpartition(' ')[0])} {key.rpartition(' ')[2]}": document
         for side, stack in model.stacks.items()
         for key, document in stack.documents.items()
     }

@@ -1,203 +1,24 @@
-"""Properties of the policies, for every principal, account, action, resource and context; and their proof by z3.
+"""Properties of the policies, for every principal, account, action, resource and context.
 
 They are stated in terms of the model: of routes, grants, parameters and references. None names a route or a resource.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import z3
 
-from cross_account_access import contract, patterns
+from cross_account_access import contract
 from cross_account_access.documents import listed
-from cross_account_access.fields import FALSE, TRUE, Field, all_of, any_of
-from cross_account_access.iam import allowed, identity_allows
+from cross_account_access.engine import patterns
+from cross_account_access.engine.evaluator import allowed, identity_allows
+from cross_account_access.engine.fields import FALSE, TRUE, Field, all_of, any_of
+from cross_account_access.engine.request import Kind, Request
 from cross_account_access.model import Intent, Model, Role, Route, Use
-from cross_account_access.request import Kind, Request
+from cross_account_access.proof import Claim, Property, new_request, statements
+from cross_account_access.rights import GOVERNED, READ_RIGHTS, RIGHTS, SOURCELESS
 from cross_account_access.stack import of_type
-
-_TIMEOUT_MS = 60_000
-
-# Allowed uses of a resource that a function or schedule refers to: actions, suffixes of its ARN, and whether the
-# reference would be pointless without them.
-type Rights = tuple[tuple[tuple[str, ...], tuple[str, ...], bool], ...]
-_ITEMS = ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "ConditionCheckItem")
-_RIGHTS: dict[str, Rights] = {
-    "AWS::ApiGateway::Method": ((("execute-api:Invoke",), ("",), True),),
-    "AWS::DynamoDB::Table": (
-        (tuple(f"dynamodb:{action}" for action in _ITEMS), ("",), False),
-        (("dynamodb:Query", "dynamodb:Scan"), ("", "/index/*"), False),
-    ),
-    "AWS::IAM::Role": (
-        (("sts:AssumeRole",), ("",), True),
-        (("sts:TagSession", "sts:SetSourceIdentity"), ("",), False),
-    ),
-    "AWS::KMS::Key": ((("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*"), ("",), False),),
-    "AWS::Lambda::Function": ((("lambda:InvokeFunction",), ("",), True),),
-    "AWS::Logs::LogGroup": ((("logs:CreateLogStream", "logs:PutLogEvents"), ("",), True),),
-    "AWS::S3::Bucket": (
-        (("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), ("/*",), False),
-        (("s3:ListBucket",), ("",), False),
-    ),
-    "AWS::SNS::Topic": ((("sns:Publish",), ("",), True),),
-    "AWS::SQS::Queue": (
-        (("sqs:SendMessage",), ("",), True),
-        (("sqs:GetQueueUrl", "sqs:GetQueueAttributes"), ("",), False),
-    ),
-    "AWS::SecretsManager::Secret": ((("secretsmanager:GetSecretValue",), ("",), True),),
-    "AWS::StepFunctions::StateMachine": ((("states:StartExecution",), ("",), True),),
-    "AWS::XRay": (
-        (("xray:PutTraceSegments", "xray:PutTelemetryRecords"), ("",), True),
-        (("xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:GetSamplingStatisticSummaries"), ("",), False),
-    ),
-}
-# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
-_READ_RIGHTS: dict[str, Rights] = {
-    "AWS::SQS::Queue": (
-        (("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), ("",), True),
-        (("sqs:ChangeMessageVisibility",), ("",), False),
-    ),
-}
-
-
-@dataclass(frozen=True)
-class _Governed:
-    """A type of resource with a policy of its own."""
-
-    actions: str  # all on the resource
-    with_tls: tuple[str, ...]  # actions that need TLS
-    by_services: tuple[str, ...]  # actions that services may perform on behalf of its account
-    below: str = ""  # what may follow its ARN
-
-
-_GOVERNED = {
-    "AWS::KMS::Key": _Governed("kms:*", (), ("kms:decrypt", "kms:generatedatakey*")),
-    "AWS::S3::Bucket": _Governed("s3:*", ("s3:*",), ("s3:putobject",), "/*"),
-    "AWS::SNS::Topic": _Governed("sns:*", ("sns:publish",), ("sns:publish",)),
-    "AWS::SQS::Queue": _Governed("sqs:*", ("sqs:*",), ("sqs:sendmessage",)),
-}
-# Services for which AWS documents no `aws:SourceAccount` when they assume a role.
-_SOURCELESS = {"lambda.amazonaws.com", "apigateway.amazonaws.com"}
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A property in formulas: within its domain, the policies allow what is needed and only what is intended."""
-
-    request: Request
-    domain: Any  # which requests the property is about
-    allowed: Any  # by the policies
-    intended: Any  # may be allowed
-    needed: Any  # must be allowed
-
-
-@dataclass(frozen=True)
-class Property:
-    """A property of the model."""
-
-    sentence: str
-    claims: Callable[[Model, Kind], Iterable[Claim]] = lambda *_: ()  # its formulas for a kind of principal
-    violations: Callable[[Model], Iterable[str]] = lambda _: ()  # what in the model's structure violates it, in words
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The solver's verdict on a property."""
-
-    proven: bool
-    seconds: float
-    counterexample: str = ""  # in words
-
-
-class UndecidedError(Exception):
-    """The solver did not decide in time."""
-
-
-def prove(property_: Property, model: Model) -> Verdict:
-    """Look for a request that is allowed but not intended, or needed but not allowed.
-
-    Raises:
-        UndecidedError: z3 did not decide within a minute.
-        NotModelledError: The policies use something that the logic does not support.
-    """
-    started = time.perf_counter()
-    for violation in property_.violations(model):
-        return Verdict(False, time.perf_counter() - started, violation)
-    for claim in (claim for kind in Kind for claim in property_.claims(model, kind)):
-        if counterexample := refutation(claim):
-            return Verdict(False, time.perf_counter() - started, counterexample)
-    return Verdict(True, time.perf_counter() - started)
-
-
-def refutation(claim: Claim) -> str:
-    """Return a request that refutes a claim, in words; empty if there is none."""
-    too_much = all_of(claim.allowed, z3.Not(claim.intended))
-    too_little = all_of(claim.needed, z3.Not(claim.allowed))
-    found = find(claim, any_of(too_much, too_little))
-    if found is None:
-        return ""
-    gained = z3.is_true(found.eval(claim.allowed, model_completion=True))
-    problem = "allowed, but not intended" if gained else "intended, but not allowed"
-    return f"{problem}: {claim.request.witness(found)}"
-
-
-def reads(property_: Property, model: Model) -> set[str]:
-    """Return the names of the policy documents on which a property depends."""
-    documents = _Recording(model.documents)
-    recording = replace(model, documents=documents)
-    for kind in Kind:
-        list(property_.claims(recording, kind))
-    list(property_.violations(recording))
-    return documents.read
-
-
-class _Recording(dict[str, Any]):
-    def __init__(self, documents: Any) -> None:
-        super().__init__(documents)
-        self.read: set[str] = set()
-
-    def __getitem__(self, name: str) -> Any:
-        self.read.add(name)
-        return super().__getitem__(name)
-
-
-def find(claim: Claim, formula: Any) -> Any:
-    """Like `solve`, within the domain of a claim."""
-    return solve(claim.request, all_of(claim.domain, formula))
-
-
-def solve(request: Request, formula: Any) -> Any:
-    """Return the solver's model of a request for which a formula holds, or None if there is no such request.
-
-    Raises:
-        UndecidedError: z3 did not decide within a minute.
-    """
-    solver = z3.Solver()
-    solver.add(request.guarantees, formula)
-    solver.set(timeout=_TIMEOUT_MS // 10)
-    answer = solver.check()
-    if answer == z3.unknown:
-        # z3's search depends on all earlier formulas of its context, so try again in a new one.
-        solver = solver.translate(z3.Context())
-        solver.set(timeout=_TIMEOUT_MS)
-        answer = solver.check()
-    if answer == z3.unknown:
-        raise UndecidedError(solver.reason_unknown())
-    return solver.model().translate(z3.main_ctx()) if answer == z3.sat else None
-
-
-def new_request(model: Model, kind: Kind, prefix: str = "", session: Field | None = None) -> Request:
-    """Make a request in a world in which the model's roles exist."""
-    return Request(kind, {role.arn: role.role_id for role in model.roles}, prefix, session)
-
-
-def statements(model: Model, name: str) -> list[Any]:
-    """Return the statements of a policy document."""
-    found: list[Any] = model[name]["Statement"]
-    return found
-
 
 # --- Routes and the contract ------------------------------------------------------------------------------------------
 
@@ -208,6 +29,11 @@ def _unsigned_routes(model: Model) -> Iterator[str]:
             yield f"{route} has the authorizer {route.authorizer}"
         if not route.function:
             yield f"{route} has no function behind it"
+    # Methods that are resources of their own.
+    known = set(map(str, model.routes))
+    for _, api, name, authorizer in (fact.key for fact in model.stacks["a"].facts if fact.key[0] == "route"):
+        if api == model.api and name not in known and authorizer != "AWS_IAM":
+            yield f"{name} has the authorizer {authorizer}"
 
 
 def _undocumented(model: Model) -> Iterator[str]:
@@ -350,7 +176,7 @@ def _service_trust(model: Model, kind: Kind) -> Iterator[Claim]:
         assumes = request.action.like("sts:assumerole")
         of_service = {service: all_of(assumes, request.is_service(service)) for service in role.services}
         intended = [
-            is_it if service in _SOURCELESS else all_of(is_it, on_behalf) for service, is_it in of_service.items()
+            is_it if service in SOURCELESS else all_of(is_it, on_behalf) for service, is_it in of_service.items()
         ]
         decision = allowed(request, statements(model, f"{role.name} trust"), owner=account, trust=True)
         yield Claim(request, TRUE, decision, any_of(*intended), all_of(on_behalf, any_of(*of_service.values())))
@@ -445,10 +271,24 @@ def _standalone_policies(model: Model, kind: Kind) -> Iterator[Claim]:
         yield _identity(model, request, anyone, f"{name} identity", model.way_in if side == "b" else ())
 
 
+def _other_holders(model: Model) -> Iterator[str]:
+    """Find users, groups and roles that have a policy, and are neither the stacks' roles nor named by account B."""
+    given = model.stacks["b"].parameters
+    named = {f"user named {name}" for name in given.get("ApiUserNames", [])}
+    named |= {f"role named {name}" for name in given.get("ApiRoleNames", [])}
+    for_people = [statements(model, f"{name} identity") for name, _, _ in model.named("AWS::IAM::ManagedPolicy")]
+    own = {name for kind in ("AWS::IAM::User", "AWS::IAM::Group") for name, _, _ in model.named(kind)}
+    for name in model.documents:
+        holder, _, kind = name.rpartition(" ")
+        is_outside = " named " in holder and not (holder in named and model[name]["Statement"] in for_people)
+        if kind == "identity" and (holder in own or is_outside):
+            yield f"{holder} has a policy: {', '.join(str(entry.get('Sid')) for entry in statements(model, name))}"
+
+
 def _identity(model: Model, request: Request, domain: Any, document: str, uses: Iterable[Use]) -> Claim:
     intended, needed = [], []
     for use in uses:
-        for actions, suffixes, required in (_READ_RIGHTS if use.event_source else _RIGHTS).get(use.type, ()):
+        for actions, suffixes, required in (READ_RIGHTS if use.event_source else RIGHTS).get(use.type, ()):
             # X-Ray's actions do not support resource-level permissions.
             resources = [f"{use.arn}{suffix}" for suffix in suffixes]
             right = all_of(request.action.like(*map(str.lower, actions)), request.resource.like(*resources))
@@ -503,7 +343,7 @@ def _invocations(model: Model, kind: Kind) -> Iterator[Claim]:
 
 
 def _resource_policies(model: Model, kind: Kind) -> Iterator[Claim]:
-    for governed, what in _GOVERNED.items():
+    for governed, what in GOVERNED.items():
         for name, side, arn in model.named(governed):
             if f"{name} resource" not in model.documents:
                 continue
@@ -578,6 +418,10 @@ PROPERTIES = (
         _role_identities,
     ),
     Property("The policy for account B's people grants using the API, and nothing else", _standalone_policies),
+    Property(
+        "Nobody but the stacks' roles, and those whom account B names for its people's policy, has a policy of theirs",
+        violations=_other_holders,
+    ),
     Property(
         "Nobody can use a queue, topic, bucket or key from outside its account, nor a queue or topic without TLS",
         _resource_policies,

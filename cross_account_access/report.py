@@ -15,7 +15,8 @@ from rich.text import Text
 from cross_account_access import access_stack, deploy_role
 from cross_account_access.matrix import Cell, Row, Subject, access_subject, admitted_rows, columns, rows, subject
 from cross_account_access.model import Model
-from cross_account_access.properties import PROPERTIES, Property, Verdict, prove
+from cross_account_access.proof import Property, Verdict, prove
+from cross_account_access.properties import PROPERTIES
 
 
 @dataclass(frozen=True)

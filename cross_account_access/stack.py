@@ -9,34 +9,14 @@ from typing import Any
 
 from cross_account_access import documents
 from cross_account_access.documents import Document
-from cross_account_access.templates import Side, parameters_of, resolve
+from cross_account_access.engine.intrinsics import ARNS, REF_IS_ARN
+from cross_account_access.engine.policies import Fact
+from cross_account_access.templates import Side, of_parameters, parameters_of, resolve
 
 _API_ID = "a1b2c3d4e5"
 _METHOD_KEYS = ("get", "post", "put", "patch", "delete", "head", "options", "x-amazon-apigateway-any-method")
 
-# ARNs by type, from the physical id; the rest of a type's attributes stay `LogicalId.Attribute`.
-_ARNS = {
-    "AWS::DynamoDB::Table": "arn:aws:dynamodb:{region}:{account}:table/{id}",
-    "AWS::Events::Rule": "arn:aws:events:{region}:{account}:rule/{id}",
-    "AWS::IAM::ManagedPolicy": "arn:aws:iam::{account}:policy/{id}",
-    "AWS::IAM::Role": "arn:aws:iam::{account}:role/{id}",
-    "AWS::KMS::Key": "arn:aws:kms:{region}:{account}:key/{id}",
-    "AWS::Lambda::Function": "arn:aws:lambda:{region}:{account}:function:{id}",
-    "AWS::Logs::LogGroup": "arn:aws:logs:{region}:{account}:log-group:{id}:*",
-    "AWS::S3::Bucket": "arn:aws:s3:::{id}",
-    "AWS::SNS::Topic": "arn:aws:sns:{region}:{account}:{id}",
-    "AWS::SQS::Queue": "arn:aws:sqs:{region}:{account}:{id}",
-    "AWS::Scheduler::ScheduleGroup": "arn:aws:scheduler:{region}:{account}:schedule-group/{id}",
-    "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:{region}:{account}:secret:{id}",
-    "AWS::StepFunctions::StateMachine": "arn:aws:states:{region}:{account}:stateMachine:{id}",
-}
-_REF_IS_ARN = {
-    "AWS::IAM::ManagedPolicy",
-    "AWS::SNS::Topic",
-    "AWS::SecretsManager::Secret",
-    "AWS::StepFunctions::StateMachine",
-}
-NAMED_TYPES = {"AWS::ApiGateway::RestApi", *_ARNS}
+NAMED_TYPES = set(ARNS)
 
 
 class ModelError(Exception):
@@ -55,6 +35,7 @@ class Stack:
     outputs: Mapping[str, Any]
     physical: Mapping[str, str]  # by `LogicalId` and `LogicalId.Attribute`
     documents: Mapping[str, Document] = field(repr=False)  # by `LogicalId trust|identity|resource`
+    facts: tuple[Fact, ...] = field(default=(), repr=False)  # access that no document states
     source: str = "template"  # of the policies, in words
     # Method, path, authorizer and function of each, if read from a deployment.
     routes: tuple[tuple[str, str, str, str], ...] | None = None
@@ -81,9 +62,8 @@ def from_template(
     for logical_id in of_type(plain["Resources"], "AWS::IAM::Role"):
         digest = hashlib.sha256(f"{side} {logical_id}".encode()).hexdigest()
         names.setdefault(f"{logical_id}.RoleId", f"AROA{digest[:17].upper()}")
-    named = resolve(side, parameters, folder=template_dir, account=account, region=region, physical=names)
-    apis = of_type(plain["Resources"], "AWS::ApiGateway::RestApi")
-    api_prefix = "".join(f"arn:aws:execute-api:{region}:{account}:{names[api]}/" for api in list(apis)[:1])
+    template = of_parameters(side, parameters, folder=template_dir, account=account, region=region, physical=names)
+    found, facts = documents.of_template(template)
     return Stack(
         side=side,
         account=account,
@@ -92,7 +72,8 @@ def from_template(
         resources=plain["Resources"],
         outputs=plain["Outputs"],
         physical=names,
-        documents=documents.of_template(plain["Resources"], named["Resources"], names, api_prefix),
+        documents=found,
+        facts=facts,
     )
 
 
@@ -100,16 +81,15 @@ def physical_names(
     logical_id: str, kind: str, physical_id: str, account: str, region: str
 ) -> Iterator[tuple[str, str]]:
     """Iterate over what `LogicalId` and `LogicalId.Arn` refer to."""
-    if kind == "AWS::ApiGateway::RestApi":
-        yield logical_id, physical_id if physical_id != logical_id else _API_ID
+    if kind not in ARNS:
         return
-    if kind not in _ARNS:
-        return
+    if kind == "AWS::ApiGateway::RestApi" and physical_id == logical_id:
+        physical_id = _API_ID
     # Some physical ids are ARNs, and that of a queue is its URL.
     name = physical_id.rpartition("/")[2] if kind == "AWS::SQS::Queue" else physical_id
-    arn = name if name.startswith("arn:") else _ARNS[kind].format(region=region, account=account, id=name)
+    arn = name if name.startswith("arn:") else ARNS[kind].format(region=region, account=account, id=name)
     yield f"{logical_id}.Arn", arn
-    yield logical_id, arn if kind in _REF_IS_ARN else physical_id
+    yield logical_id, arn if kind in REF_IS_ARN else physical_id
 
 
 def of_type(resources: Mapping[str, Any], kind: str) -> dict[str, Any]:

@@ -1,19 +1,13 @@
 """The templates as CloudFormation sees them: transformed by SAM and resolved for given parameters."""
 
-import copy
 import functools
-import logging
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
-from unittest import mock
-
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
 
 from cross_account_access import project
+from cross_account_access.engine import sources, transform
+from cross_account_access.engine.intrinsics import ALWAYS, NEVER, Template
 
 PROJECT = project.PROJECT
 ACCOUNTS = {"a": "111111111111", "b": "222222222222", "access": "111111111111"}
@@ -41,32 +35,21 @@ REQUIRED_PARAMETERS: dict[str, dict[str, Any]] = {
 Side = Literal["a", "b", "access"]
 FILES = {"a": "template-account-a.yaml", "b": "template-account-b.yaml", "access": "template-access.yaml"}
 
-# It warns about feature toggles and metrics that only the service has.
-logging.getLogger("samtranslator").setLevel(logging.ERROR)
-
-
-class _NoManagedPolicies:
-    def load(self) -> dict[str, str]:
-        return {}
-
 
 @functools.cache
+def _loaded(side: Side, folder: Path) -> sources.Source:
+    return sources.load((folder / FILES[side]).read_text(), FILES[side], files=sources.of_folder(folder))
+
+
 def source(side: Side, folder: Path = PROJECT) -> dict[str, Any]:
     """Return a template as it is in its file."""
-    template: dict[str, Any] = yaml_parse((folder / FILES[side]).read_text())
-    return template
+    return dict(_loaded(side, folder).template)
 
 
 @functools.cache
 def transformed(side: Side, folder: Path = PROJECT) -> dict[str, Any]:
     """Return a template as transformed by SAM, intrinsic functions unresolved."""
-    template = copy.deepcopy(source(side, folder))
-    for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = "s3://bucket/key"  # the translator does not accept local folders
-    with mock.patch.dict(os.environ, {"AWS_DEFAULT_REGION": REGION}):
-        result: dict[str, Any] = transform(template, {}, _NoManagedPolicies())
-    return result
+    return transform.transformed(_loaded(side, folder))
 
 
 def parameters_of(side: Side, folder: Path = PROJECT, **given: Any) -> dict[str, Any]:
@@ -90,12 +73,8 @@ def rules(side: Side, **parameters: Any) -> dict[str, bool]:
 
 def rules_of(template: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, bool]:
     """Return whether each rule of a template accepts the values of its parameters."""
-    resolver = _Resolver(values, {}, {})
-    return {
-        name: not resolver.resolve(rule.get("RuleCondition", {"Fn::Equals": [1, 1]}))
-        or all(resolver.resolve(assertion["Assert"]) for assertion in rule["Assertions"])
-        for name, rule in template.get("Rules", {}).items()
-    }
+    known = Template(template, values, "", REGION, physical={})
+    return {name: known.rule(name) == ALWAYS for name in known.rules}
 
 
 def resolved(side: Side, **parameters: Any) -> dict[str, Any]:
@@ -118,107 +97,45 @@ def resolve(
     physical: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Like `resolved`, for any folder, account and region; `physical` maps `LogicalId` and `LogicalId.Attribute`."""
-    template = transformed(side, folder)
-    values: dict[str, Any] = {
-        "AWS::AccountId": account or ACCOUNTS[side],
-        "AWS::Partition": "aws",
-        "AWS::Region": region,
-        "AWS::StackId": f"arn:aws:cloudformation:{region}:{account or ACCOUNTS[side]}:stack/stack-{side}/0a1b2c3d-5e6f",
-        "AWS::StackName": f"stack-{side}",
-        "AWS::URLSuffix": "amazonaws.com",
-        **(physical or {}),
-        **parameters_of(side, folder, **parameters),
-    }
-    return resolve_template(template, values)
+    return _present(of_parameters(side, parameters, folder=folder, account=account, region=region, physical=physical))
 
 
 def resolve_template(template: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Resolve any template without transform, given the values of parameters and references."""
-    resolver = _Resolver(values, template.get("Conditions", {}), template.get("Mappings", {}))
-    present = {
+    return _present(Template(template, values, str(values["AWS::AccountId"]), REGION, physical=values))
+
+
+def _present(template: Template) -> dict[str, Any]:
+    sections = {"Resources": template.resources, "Outputs": template.outputs}
+    there = {
         section: {
             name: entry
-            for name, entry in template[section].items()
-            if "Condition" not in entry or resolver.holds(entry["Condition"])
+            for name, entry in entries.items()
+            if "Condition" not in entry or template.condition(entry["Condition"]) != NEVER
         }
-        for section in ("Resources", "Outputs")
+        for section, entries in sections.items()
     }
-    result: dict[str, Any] = resolver.resolve(present)
+    result: dict[str, Any] = template.resolve(there)
     return result
 
 
-_NOTHING = object()
-
-
-class _Resolver:
-    def __init__(self, values: Mapping[str, Any], conditions: Mapping[str, Any], mappings: Mapping[str, Any]) -> None:
-        self._values = values
-        self._conditions = conditions
-        self._mappings = mappings
-
-    def holds(self, condition: str) -> bool:
-        return bool(self.resolve(self._conditions[condition]))
-
-    def resolve(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [item for item in map(self.resolve, value) if item is not _NOTHING]
-        if not isinstance(value, dict):
-            return value
-        if len(value) == 1:
-            (name, argument), *_ = value.items()
-            if name == "Ref" or name.startswith("Fn::"):
-                return self._function(name, argument)
-            if name == "Condition" and isinstance(argument, str):
-                return self.holds(argument)
-        pairs = {key: self.resolve(item) for key, item in value.items()}
-        return {key: item for key, item in pairs.items() if item is not _NOTHING}
-
-    def _function(self, name: str, argument: Any) -> Any:
-        match name:
-            case "Ref":
-                return _NOTHING if argument == "AWS::NoValue" else self._values.get(argument, argument)
-            case "Fn::GetAtt":
-                attribute = argument if isinstance(argument, str) else ".".join(argument)
-                return self._values.get(attribute, attribute)
-            case "Fn::Sub":
-                text, extra = (argument, {}) if isinstance(argument, str) else argument
-                values = {**self._values, **self.resolve(extra)}
-                # ${!x} is CloudFormation's escape for a literal ${x}.
-                text = re.sub(r"\$\{([\w.:]+)\}", lambda match: str(values.get(match[1], match[1])), text)
-                return text.replace("${!", "${")
-            case "Fn::If":
-                condition, if_true, if_false = argument
-                return self.resolve(if_true if self.holds(condition) else if_false)
-        return self._of_values(name, self.resolve(argument))
-
-    def _of_values(self, name: str, argument: Any) -> Any:
-        match name:
-            case "Fn::Join":
-                delimiter, items = argument
-                return delimiter.join(items)
-            case "Fn::Split":
-                delimiter, text = argument
-                return text.split(delimiter)
-            case "Fn::Select":
-                index, items = argument
-                return items[int(index)]
-            case "Fn::FindInMap":
-                table, top, second = argument
-                return self._mappings[table][top][second]
-            case "Fn::Equals":
-                left, right = argument
-                return left == right
-            case "Fn::Not":
-                return not argument[0]
-            case "Fn::And":
-                return all(argument)
-            case "Fn::Or":
-                return any(argument)
-            case "Fn::Contains":
-                members, value = argument
-                return value in members
-            case "Fn::EachMemberIn":
-                members, others = argument
-                return all(member in others for member in members)
-        message = f"{name} is not supported"
-        raise NotImplementedError(message)
+def of_parameters(
+    side: Side,
+    parameters: Mapping[str, Any],
+    *,
+    folder: Path = PROJECT,
+    account: str = "",
+    region: str = REGION,
+    physical: Mapping[str, str] | None = None,
+) -> Template:
+    """Return a template with every parameter given."""
+    account = account or ACCOUNTS[side]
+    values = {
+        "AWS::AccountId": account,
+        "AWS::Partition": "aws",
+        "AWS::Region": region,
+        "AWS::StackId": f"arn:aws:cloudformation:{region}:{account}:stack/stack-{side}/0a1b2c3d-5e6f",
+        "AWS::StackName": f"stack-{side}",
+        **parameters_of(side, folder, **parameters),
+    }
+    return Template(transformed(side, folder), values, account, region, physical=physical or {})

@@ -39,16 +39,13 @@ _VARIANTS: dict[str, dict[Side, Mapping[str, Any]]] = {
 }
 
 
-def variants(template_dir: Path = PROJECT, compared_with: Path | None = None) -> dict[str, Model]:
-    """Make the models of all variants, the defaults first, setting only parameters that both versions have."""
+def variants(template_dir: Path = PROJECT) -> dict[str, Model]:
+    """Make the models of all variants, the defaults first, setting only parameters that the templates have."""
 
     def known(side: Side, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        folders = [folder for folder in (template_dir, compared_with) if folder and (folder / FILES[side]).exists()]
-        return {
-            name: value
-            for name, value in parameters.items()
-            if all(name in source(side, folder)["Parameters"] for folder in folders)
-        }
+        there = (template_dir / FILES[side]).exists()
+        declared = source(side, template_dir)["Parameters"] if there else {}
+        return {name: value for name, value in parameters.items() if name in declared}
 
     models = {}
     for name, parameters in _VARIANTS.items():

@@ -1,4 +1,4 @@
-"""What the access tests share: a second API, and the programs that not every machine has."""
+"""What the access tests share: a second API, and the program that not every machine has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 from cross_account_access.model import Model, load
 from tests.access import second_api
-from tests.access.oracles import FOLDER
 
 
 @pytest.fixture(scope="session")
@@ -23,15 +22,6 @@ def model() -> Model:
 def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with another API in the same templates."""
     return second_api.write(tmp_path_factory.mktemp("second"))
-
-
-@pytest.fixture(scope="session")
-def node() -> None:
-    """Need Node and the packages beside this file."""
-    if not shutil.which("node"):
-        _missing("Node is not installed")
-    if not (FOLDER / "node_modules").is_dir():
-        _missing("Node's packages are not installed: run npm ci --prefix tests/access")
 
 
 @pytest.fixture(scope="session")

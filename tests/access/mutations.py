@@ -115,6 +115,8 @@ def _conditions(statement: Document) -> Iterator[tuple[str, Document]]:
             yield f"{operator} {key} with {operator}IfExists", with_condition(f"{operator}IfExists", values)
             yield f"{operator} {key} with ForAllValues:{operator}", with_condition(f"ForAllValues:{operator}", values)
             yield f"{operator} {key} with Null false", with_condition("Null", "false")
+            # YAML's true is no text.
+            yield f"{operator} {key} with Null true", with_condition("Null", True)
             if operator == "Bool":
                 yield (
                     f"{operator} {key} turned round",

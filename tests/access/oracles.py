@@ -1,24 +1,19 @@
-"""Two judges of IAM requests, neither of which shares code with the other or with the proofs.
+"""Another program that decides on requests, to be compared with the proofs.
 
-Both are under the AGPL: they are used by tests only, and nothing of them is part of what is deployed.
+It is under the AGPL: tests use it, and nothing of it is part of what is deployed.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from reach.engine import Principal as ReachPrincipal
 from reach.engine import ResourcePolicy
 from reach.policy import parse_policy
 from reach.reference import evaluate
 
-from cross_account_access.case import Case
 from cross_account_access.documents import Document
-
-FOLDER = Path(__file__).parent
+from cross_account_access.engine.case import Case
 
 type Oracle = Callable[[Sequence[Case], Mapping[str, Document]], list[bool | None]]
 
@@ -47,41 +42,6 @@ def reach(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[bool
         )
         for case in cases
     ]
-
-
-def simulate(cases: Sequence[Case], documents: Mapping[str, Document]) -> list[bool | None]:
-    """Decide requests with iam-simulate (https://github.com/cloud-copilot/iam-simulate), which runs in Node.
-
-    Args:
-        cases: The requests.
-        documents: The policies that they name.
-
-    Returns:
-        Whether each is allowed; None where it does not know.
-    """
-    requests = [
-        {
-            "principal": case.principal.session_arn,
-            "action": case.action,
-            "resource": case.resource,
-            "owner": _owner(case),
-            "context": {**case.principal.context, **case.context},
-            "identity": case.identity,
-            "policy": case.policy,
-        }
-        for case in cases
-    ]
-    answer = subprocess.run(
-        ["node", "simulate.mjs"],
-        cwd=FOLDER,
-        input=json.dumps({"documents": {"": _NONE, **documents}, "requests": requests}),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=600,
-    )
-    decisions: list[bool | None] = json.loads(answer.stdout)
-    return decisions
 
 
 def _owner(case: Case) -> str:

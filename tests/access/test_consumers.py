@@ -116,7 +116,7 @@ def test_the_command_reads_each_access_stack(
         asked.append(stacks)
         return models[stacks["access"]]
 
-    monkeypatch.setattr("access.deployed.read", read)
+    monkeypatch.setattr("cross_account_access.deployed.read", read)
     (tmp_path / "config").write_text("[profile x]\nregion = eu-west-1\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     options = ["--profile-a", "x", "--profile-access", "x", "--stack-access", "for-b", "--stack-access", "for-c"]

@@ -16,12 +16,12 @@ from samtranslator.yaml_helper import yaml_parse
 
 from cross_account_access import deploy_role
 from cross_account_access.deploy_role import FILE, SETTINGS, Setting, setting
-from cross_account_access.fields import TRUE, all_of, any_of
-from cross_account_access.iam import identity_allows
+from cross_account_access.engine.evaluator import identity_allows
+from cross_account_access.engine.fields import TRUE, all_of, any_of
+from cross_account_access.engine.request import Kind, Request
 from cross_account_access.model import load
-from cross_account_access.properties import Claim, find, refutation
+from cross_account_access.proof import Claim, find, refutation
 from cross_account_access.report import properties_of
-from cross_account_access.request import Kind, Request
 from cross_account_access.templates import PROJECT, resolve_template, rules_of
 
 type Claims = Callable[[Setting], Iterator[Claim]]
@@ -178,6 +178,7 @@ def faults(document: str, deployed: Setting) -> Iterator[tuple[str, list[Stateme
 
 # What adds nothing, and why.
 HARMLESS = {
+    r"\w+ trust: \w+: (iam:\w+|sts:AssumeRole) as well": "a token can do nothing but AssumeRoleWithWebIdentity",
     r".*every action of (apigateway|cloudwatch|scheduler)": "on the stack's own; none of them reads data",
     r".*StringNotEquals .* IfExists": "a negated condition holds without the key anyway",
     r".*DenyChangingItself: without .*-Boundary-.*": "no policy can be changed anyway",

