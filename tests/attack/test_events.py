@@ -171,7 +171,7 @@ def attacked(
         }
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        function = import_module("caller.handler")
+        function = import_module("cross_account_caller.handler")
         client = function.create_client(clock=clock)
         monkeypatch.setattr(function, "client", lambda: client)
         monkeypatch.setattr(function, "monotonic", clock.monotonic)

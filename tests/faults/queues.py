@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from access.templates import ACCOUNTS, REGION, resolved
+from cross_account_access.templates import ACCOUNTS, REGION, resolved
 from tests.support.aws.loopback import Response, json_response
 from tests.support.aws.sigv4 import Request
 

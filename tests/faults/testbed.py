@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from moto import mock_aws
 
-from access.templates import resolved
+from cross_account_access.templates import resolved
 from tests.faults.backend import STAGE, Backend, KilledError, in_memory
 from tests.faults.environment import Environment, Invocation, fork_server
 from tests.faults.queues import RECEIVES, UNKEYED_RECEIVES, Queues

@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from access.templates import PROJECT
+from cross_account_access.templates import PROJECT
 from cross_account_api import CertificateError, Client, Response
 from tests.signing.apis import FixedCredentials
 from tests.signing.forks import CHILDREN
