@@ -11,6 +11,7 @@ from cross_account_access.templates import PROJECT
 
 LOCKS = (
     "requirements*.txt",
+    "cross_account_project/files/requirements.txt",
     "cross_account_lab/requirements.txt",
     ".github/requirements.txt",
     "functions/*/requirements.txt",

@@ -14,6 +14,7 @@ import yaml
 from samtranslator.yaml_helper import yaml_parse
 
 from cross_account_access.project import PROJECT
+from cross_account_api import __version__
 from cross_account_project import wheels
 from cross_account_project.__main__ import main
 from cross_account_project.derive import project_files
@@ -44,10 +45,10 @@ class Release:
         for name in filter(None, sources):
             (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / "source" / name)
-        for path, old, new in [("functions/cross_account_api/version.py", "", ""), *changes]:
+        versions = ("pyproject.toml", "functions/pyproject.toml", "functions/cross_account_api/version.py")
+        for path, old, new in [*((path, f'"{__version__}"', f'"{version}"') for path in versions), *changes]:
             file = folder / "source" / path
-            text = file.read_text()
-            file.write_text(re.sub(r'"[\d.]+"', f'"{version}"', text) if not old else _replaced(text, old, new))
+            file.write_text(_replaced(file.read_text(), old, new))
         self.wheels = folder / "wheels"
         for source in (folder / "source/functions", folder / "source"):
             subprocess.run(
