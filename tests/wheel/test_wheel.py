@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -136,6 +137,18 @@ def test_the_python_to_try_is_there() -> None:
     assert os.environ.get("PYTHON_VERSION", "3.13") in FOUND
 
 
+def install(venv: Path, version: str, wheel: str, *options: str, requirements: Sequence[str] = ()) -> None:
+    """Make a clean environment with a wheel; with its requirements before it, if they are to be of another age."""
+    uv: list[str | Path] = [Path(sys.executable).parent / "uv", "--quiet"]
+    into: list[str | Path] = ["pip", "install", "--python", venv / "bin/python"]
+    commands: list[list[str | Path]] = [["venv", "--python", FOUND[version], venv], [*into, *options, wheel]]
+    if requirements:
+        commands.insert(1, [*into, *requirements, "--requirement", PROJECT / "functions/pyproject.toml"])
+    for command in commands:
+        done = subprocess.run([*uv, *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 # The newest dependencies, and the oldest that pyproject.toml allows.
 ENDS = [*((version, "highest") for version in FOUND), (min(FOUND, key=VERSIONS.index), "lowest-direct")]
 
@@ -145,15 +158,7 @@ def test_a_clean_environment_calls_the_api(
     wheel: Path, lab: Lab, model: Model, tmp_path: Path, version: str, end: str
 ) -> None:
     venv = tmp_path / "venv"
-    uv: list[str | Path] = [Path(sys.executable).parent / "uv", "--quiet"]
-    into: list[str | Path] = ["pip", "install", "--python", venv / "bin/python"]
-    for command in (
-        ["venv", "--python", FOUND[version], venv],
-        [*into, "--resolution", end, "--requirement", PROJECT / "functions/pyproject.toml"],
-        [*into, "--no-deps", wheel],
-    ):
-        done = subprocess.run([*uv, *command], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    install(venv, version, str(wheel), "--no-deps", requirements=("--resolution", end))
     path = next(
         route.path for route in model.routes if route.granted and route.method == "GET" and "{" not in route.path
     )
@@ -174,6 +179,56 @@ def test_a_clean_environment_calls_the_api(
     assert json.loads(program.stdout) == [200, 1, 403]
     assert by_hand.returncode == 0, by_hand.stderr
     assert json.loads(by_hand.stdout)["status"] == 200
+
+
+LOGIN = "arn:aws:iam::222222222222:user/my-user"
+
+
+@pytest.mark.parametrize("extra", ["", "[login]"])
+def test_a_profile_of_aws_login_works_with_the_extra_and_says_so_without(
+    wheel: Path, lab: Lab, model: Model, tmp_path: Path, extra: str
+) -> None:
+    """The profile and the cache as `aws login` writes them, used directly and as a role's source."""
+    version = max(FOUND, key=VERSIONS.index)
+    install(tmp_path / "venv", version, f"{wheel}{extra}")
+    session = lab.session(lab.user_key).client("sts").get_session_token()["Credentials"]
+    token = {
+        "accessToken": {
+            "accessKeyId": session["AccessKeyId"],
+            "secretAccessKey": session["SecretAccessKey"],
+            "sessionToken": session["SessionToken"],
+            "accountId": "222222222222",
+            "expiresAt": "2099-01-01T00:00:00Z",
+        },
+        "refreshToken": "refresh",
+        "dpopKey": "key",
+        "clientId": "client",
+    }
+    cache = tmp_path / ".aws/login/cache"
+    cache.mkdir(parents=True)
+    (cache / f"{hashlib.sha256(LOGIN.encode()).hexdigest()}.json").write_text(json.dumps(token))
+    role = lab.outputs[ACCOUNT_A]
+    location = f"region = eu-west-1\nendpoint_url = {lab.endpoint}\nca_bundle = {lab.ca_file}\n"
+    config = tmp_path / "config"
+    config.write_text(
+        f"[profile me]\nlogin_session = {LOGIN}\n{location}"
+        f"[profile in-role]\nsource_profile = me\nrole_arn = {role['ExecutorRoleArn']}\n"
+        f"external_id = {role['ExternalId']}\nrole_session_name = 222222222222-me\n{location}"
+    )
+    path = next(r.path for r in model.routes if r.granted and r.method == "GET" and "{" not in r.path)
+    environment = {"HOME": str(tmp_path), "AWS_CONFIG_FILE": str(config), "API_URL": lab.api_url}
+    by_option = {"EXECUTOR_ROLE_ARN": role["ExecutorRoleArn"], "EXTERNAL_ID": role["ExternalId"]}
+    for profile, more in (("me", by_option), ("in-role", {})):
+        done = run(
+            [tmp_path / "venv/bin/call-api", "GET", path, "--output", "json"],
+            environment | more | {"AWS_PROFILE": profile},
+        )
+        if extra:
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)["status"] == 200
+        else:
+            assert done.returncode == 3
+            assert 'pip install "botocore[crt]"' in done.stderr
 
 
 if __name__ == "__main__":
