@@ -10,8 +10,13 @@ from cross_account_access.engine.policies import Entry, Fact, Policies
 
 type Document = dict[str, Any]
 
-# The only AWS managed policy that may be attached; its content is documented and cannot be read offline.
-_AWS_MANAGED = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+# The only AWS managed policies that may be attached, by SAM to a function without a role of its own: they write logs and traces.
+# Their content is documented and cannot be read offline.
+_AWS_MANAGED = {
+    "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess",
+    "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole",
+    "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs",
+}
 
 # Resources that have a policy even if the template sets none, and others whose policies the properties look at.
 _GOVERNED = {"AWS::Lambda::Function", "AWS::SQS::Queue", "AWS::ApiGateway::RestApi"}
@@ -34,7 +39,7 @@ def listed(value: Any) -> list[Any]:
 
 def check_managed(role: str, arns: list[str]) -> None:
     """Raise `UnknownPolicyError` for any other managed policy, whose content is not known here."""
-    if set(arns) - {_AWS_MANAGED}:
+    if set(arns) - _AWS_MANAGED:
         raise UnknownPolicyError(f"{role} has managed policies: {arns}")
 
 
