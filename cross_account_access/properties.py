@@ -414,8 +414,8 @@ PROPERTIES = (
         "Every other role can be assumed only by the service that uses it, on behalf of its account", _service_trust
     ),
     Property(
-        "Every function and schedule may use what it refers to (its own tables, queues, log group), and nothing else but"
-        " AWS's managed policies for logs and traces",
+        "Every function and schedule may use what it refers to (its own tables, queues, log group), and nothing else"
+        " but AWS's managed policies for logs and traces",
         _role_identities,
     ),
     Property("The policy for account B's people grants using the API, and nothing else", _standalone_policies),
