@@ -10,8 +10,8 @@ from cross_account_access.engine.policies import Entry, Fact, Policies
 
 type Document = dict[str, Any]
 
-# The only AWS managed policies that may be attached, by SAM to a function without a role of its own: they write logs and
-# traces. Their content is documented and cannot be read offline.
+# The only AWS managed policies that may be attached, by SAM to a function without a role of its own: they write logs
+# and traces. Their content is documented and cannot be read offline.
 _AWS_MANAGED = {
     "arn:aws:iam::aws:policy/AWSXrayWriteOnlyAccess",
     "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole",
