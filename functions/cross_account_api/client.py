@@ -1,27 +1,21 @@
 """The client: signs requests and retries what may pass."""
 
-import functools
 import logging
 import os
 import random
 import time
-from datetime import UTC, datetime
 from typing import Any, Self
-from urllib.parse import unquote_to_bytes
 
 from botocore.credentials import ReadOnlyCredentials
-from requests.models import PreparedRequest
-from requests_aws4auth import AWS4Auth
-from requests_aws4auth.aws4signingkey import AWS4SigningKey
 
 from cross_account_api import endpoint, errors
-from cross_account_api.call import PRINTABLE, Call, type_name
+from cross_account_api.auth import Auth, freeze, make_signer
+from cross_account_api.call import PRINTABLE, Call
 from cross_account_api.credentials import (
     AssumedRoleCredentials,
     Credentials,
     ProfileCredentials,
     SessionCache,
-    require_well_formed,
 )
 from cross_account_api.response import Response, read_response
 from cross_account_api.timing import Clock, Timing
@@ -67,6 +61,9 @@ class Client:
         transport: What sends requests, instead of connections of the client's own.
         timing: Limits of attempts and pauses.
         clock: The `time` module, or a substitute.
+
+    Attributes:
+        auth: Signs requests of one's own to this API, `session.get(url, auth=client.auth)`: see `Auth`.
 
     Raises:
         SettingsError: An argument is malformed.
@@ -116,6 +113,7 @@ class Client:
             credentials, default_region, ca_bundle = own, own.region or default_region, own.ca_bundle
         self._credentials = credentials
         self._region = endpoint.find_api_region(self._api_url, region or "", default_region)
+        self.auth = Auth(self._api_url, self._region, credentials)
         self._transport = transport or Connections(
             self._api_url, MAX_CONCURRENCY, ca_bundle, timing=self._timing, clock=clock
         )
@@ -214,11 +212,11 @@ class Client:
                     )
                 if pause:
                     self._clock.sleep(pause)
-                credentials = self._freeze_credentials()
+                credentials = freeze(self._credentials)
                 self._require_time(deadline, 0.0, attempts, failure)
                 is_repeatable = call.is_idempotent or not self._keys_ignored
                 request = Request(call.method, self._api_url + call.target, call.body, is_repeatable=is_repeatable)
-                _signer(credentials, self._region)(request)
+                make_signer(credentials, self._region)(request)
                 # Not signed, so that no odd value can break the signature; TLS protects them.
                 request.headers.update(request_headers(call, correlation_id))
                 timeout = Timeout(self._timing.connect, self._timing.read, deadline - self._clock.monotonic())
@@ -243,41 +241,6 @@ class Client:
             error.attempts, error.throttled = attempts, throttled
             raise
 
-    def auth(self, request: PreparedRequest) -> PreparedRequest:
-        """Sign a request of a `requests.Session` of one's own: `session.get(url, auth=client.auth)`.
-
-        It signs requests to this client's API only, and raises `RedirectError` rather than let requests follow a
-        redirect with the session token. Retries and idempotency are then up to the session.
-
-        Raises:
-            InvalidCallError: The URL is not this API's, or the request cannot be signed.
-            AssumeRoleError: There are no credentials.
-        """
-        url = (request.url or "").partition("#")[0]
-        if url != self._api_url and not url.startswith((f"{self._api_url}/", f"{self._api_url}?")):
-            allowed = f"a URL below {self._api_url}"
-            raise errors.InvalidCallError("url", repr(url.partition("?")[0][:100]), allowed)
-        body: Any = request.body
-        if not (body is None or isinstance(body, str | bytes | bytearray) or hasattr(body, "read")):
-            raise errors.InvalidCallError("body", type_name(body), "bytes, text or a file")
-        # What AWS4Auth reads otherwise than API Gateway is written in the form that both read alike.
-        path, mark, query = url.partition("?")
-        try:
-            unquote_to_bytes(query).decode()
-        except UnicodeDecodeError as error:
-            raise errors.InvalidCallError("url", "a URL with a query in another encoding", "UTF-8") from error
-        request.url = path.replace(";", "%3B") + mark + query.replace("+", "%20")
-        for name in ("date", "x-amz-date"):
-            request.headers.pop(name, None)
-        request.register_hook("response", _refuse_redirect)  # type: ignore[no-untyped-call]
-        credentials = self._freeze_credentials()
-        try:
-            _signer(credentials, self._region)(request)
-        except (LookupError, ValueError) as error:  # an unpaired quote, an unknown charset, a lone surrogate
-            allowed = "x-amz-* headers whose quotes are paired, text in the charset of Content-Type"
-            raise errors.InvalidCallError("request", "what cannot be signed", allowed) from error
-        return request
-
     def close(self) -> None:
         """Close the connections that are kept open."""
         if isinstance(self._transport, Connections):
@@ -288,9 +251,6 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _freeze_credentials(self) -> ReadOnlyCredentials:
-        return require_well_formed(self._credentials.get_frozen_credentials(), "the given credentials")
 
     def _require_time(self, deadline: float, pause: float, attempts: int, failure: errors.CallError | None) -> None:
         left = deadline - self._clock.monotonic()
@@ -330,20 +290,3 @@ def request_headers(call: Call, correlation_id: str) -> dict[str, str]:
     headers |= {name: value for name, value in tracing.items() if PRINTABLE.fullmatch(value)}
     own = {name.lower() for name, _ in call.headers}
     return {name: value for name, value in headers.items() if value and name.lower() not in own} | dict(call.headers)
-
-
-def _signer(credentials: ReadOnlyCredentials, region: str) -> AWS4Auth:
-    """Return a signer for one request; a shared one changes its key at midnight, and between threads."""
-    key = _signing_key(credentials.secret_key, region, datetime.now(UTC).strftime("%Y%m%d"))
-    return AWS4Auth(credentials.access_key, key, session_token=credentials.token, include_hdrs=("host", "x-amz-*"))
-
-
-@functools.lru_cache(maxsize=8)
-def _signing_key(secret_key: str, region: str, date: str) -> AWS4SigningKey:
-    """Return the key that signs for a day: 3 % of a warm call. AWS4Auth makes another if the day ends first."""
-    return AWS4SigningKey(secret_key, region, "execute-api", date)
-
-
-def _refuse_redirect(response: Any, **_: Any) -> None:
-    if response.is_redirect:
-        raise errors.RedirectError(response.status_code)
