@@ -32,4 +32,5 @@ from cross_account_api.errors import ServerError as ServerError
 from cross_account_api.errors import SettingsError as SettingsError
 from cross_account_api.errors import ThrottledError as ThrottledError
 from cross_account_api.response import Response as Response
+from cross_account_api.response import StreamedResponse as StreamedResponse
 from cross_account_api.timing import Timing as Timing

@@ -4,7 +4,9 @@ import logging
 import os
 import random
 import time
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
 
 from botocore.credentials import ReadOnlyCredentials
 
@@ -17,9 +19,9 @@ from cross_account_api.credentials import (
     ProfileCredentials,
     SessionCache,
 )
-from cross_account_api.response import Response, read_response
+from cross_account_api.response import Response, StreamedResponse, open_response, read_response
 from cross_account_api.timing import Clock, Timing
-from cross_account_api.transport import Connections, Request, Timeout, Transport
+from cross_account_api.transport import Connections, HttpStream, Request, Timeout, Transport
 
 __version__ = "2.0.0"
 
@@ -29,6 +31,7 @@ MAX_CONCURRENCY = 32
 logger = logging.getLogger("cross_account_api")
 """Attempts at DEBUG; pauses and replaced sessions at INFO. No query, header or body."""
 
+_T = TypeVar("_T")
 _MAX_ATTEMPTS = 6
 _TRANSIENT = (
     errors.ConnectionFailedError,
@@ -170,6 +173,60 @@ class Client:
         """Make a DELETE; options as in `request`."""
         return self.request("DELETE", path, **options)
 
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str | list[str],
+        *,
+        query: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        body: Any = None,
+        idempotency_key: str | None = None,
+        timeout: float = 90.0,
+        idle_timeout: float = 30.0,
+    ) -> Iterator[StreamedResponse]:
+        """Make a call as `request` does, and read its response while it comes: of any size, for any time.
+
+            with client.stream("GET", "/export") as response, open("export.csv", "wb") as file:
+                file.writelines(response)
+
+        Args:
+            method: HTTP method.
+            path: As in `request`, with the other parts of the call.
+            query: As in `request`.
+            headers: As in `request`.
+            body: As in `request`.
+            idempotency_key: As in `request`.
+            timeout: Seconds for all attempts together, up to the response's headers; nothing is repeated after those.
+            idle_timeout: Seconds without a byte after which the response counts as cut off.
+        """
+        event = {"method": method, "path": path, "query": query, "headers": headers, "body": body}
+        call = Call.parse(event | {"idempotency_key": idempotency_key})
+        with self.open(call, deadline=self._clock.monotonic() + timeout, idle_timeout=idle_timeout) as response:
+            yield response
+
+    @contextmanager
+    def open(
+        self, call: Call, *, deadline: float | None = None, correlation_id: str = "", idle_timeout: float = 30.0
+    ) -> Iterator[StreamedResponse]:
+        """Make a call as `send` does, and read its response while it comes, as by `stream`."""
+        if not 0 < idle_timeout <= 86400:
+            raise errors.InvalidCallError("idle_timeout", repr(idle_timeout), "seconds: more than 0, a day at most")
+        streams: list[HttpStream] = []
+
+        def attempt(request: Request, timeout: Timeout, attempts: int, throttled: int) -> StreamedResponse:
+            stream = self._transport.open(request, timeout, idle_timeout)
+            streams[:] = [stream]
+            _log_attempt(call, attempts, stream.status)
+            return open_response(stream, attempts=attempts, throttled=throttled)
+
+        try:
+            yield self._repeat(call, attempt, deadline, correlation_id)
+        finally:
+            for stream in streams:
+                stream.close()
+
     def send(
         self, call: Call, *, deadline: float | None = None, correlation_id: str = "", raw: bool = False
     ) -> Response:
@@ -195,6 +252,21 @@ class Client:
 
         See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         """
+
+        def attempt(request: Request, timeout: Timeout, attempts: int, throttled: int) -> Response:
+            http = self._transport.send(request, timeout)
+            _log_attempt(call, attempts, http.status)
+            return read_response(http, attempts=attempts, throttled=throttled, raw=raw)
+
+        return self._repeat(call, attempt, deadline, correlation_id)
+
+    def _repeat(
+        self,
+        call: Call,
+        attempt: Callable[[Request, Timeout, int, int], _T],
+        deadline: float | None,
+        correlation_id: str,
+    ) -> _T:
         if deadline is None:
             deadline = self._clock.monotonic() + 90.0
         attempts = throttled = 0
@@ -222,10 +294,7 @@ class Client:
                 timeout = Timeout(self._timing.connect, self._timing.read, deadline - self._clock.monotonic())
                 attempts += 1
                 try:
-                    response = self._transport.send(request, timeout)
-                    if logger.isEnabledFor(logging.DEBUG):
-                        logger.debug("%s %s: attempt %d: %d", call.method, call.path, attempts, response.status)
-                    return read_response(response, attempts=attempts, throttled=throttled, raw=raw)
+                    return attempt(request, timeout, attempts, throttled)
                 except errors.ForbiddenError as error:
                     if session_replaced or not self._replace_session(credentials, error):
                         raise
@@ -276,6 +345,10 @@ class Client:
         asked = error.retry_after if isinstance(error, errors.ApiError) else None
         upper = min(self._timing.backoff_max, self._timing.backoff_base * 2 ** (attempts - 1))
         return (asked or 0.0) + random.uniform(0, upper)  # noqa: S311 - jitter, not a secret
+
+
+def _log_attempt(call: Call, attempt: int, status: int) -> None:
+    logger.debug("%s %s: attempt %d: %d", call.method, call.path, attempt, status)
 
 
 def request_headers(call: Call, correlation_id: str) -> dict[str, str]:

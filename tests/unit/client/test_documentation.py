@@ -49,7 +49,12 @@ def test_the_examples_run(
 
     monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", handle)
     fake_api.sessions[None] = ReadOnlyCredentials("testing", "testing", None)
-    fake_api.script = [json_reply(201, {"order_id": "1"}), json_reply(200, {"orders": []}), Reply(404)]
+    fake_api.script = [
+        json_reply(201, {"order_id": "1"}),
+        json_reply(200, {"orders": []}),
+        Reply(200, b"a,b"),
+        Reply(404),
+    ]
     names: dict[str, Any] = {"client_url": API_URL}
 
     for code in re.findall(r"^```python\n(.*?)^```$", TEXT, re.M | re.S):
@@ -60,6 +65,7 @@ def test_the_examples_run(
     assert [request.url.removeprefix(API_URL) for request in fake_api.requests] == [
         "/orders",
         "/orders?limit=10&status=new&status=paid",
+        "/export",
         "/orders/7",
         "/reports",
     ]
