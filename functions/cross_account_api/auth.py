@@ -28,9 +28,10 @@ class Auth:
         AssumeRoleError: There are no credentials.
     """
 
-    def __init__(self, api_url: str, region: str, credentials: Credentials) -> None:
+    def __init__(self, api_url: str, region: str, service: str, credentials: Credentials) -> None:
         self._api_url = api_url
         self._region = region
+        self._service = service
         self._credentials = credentials
 
     # httpx takes a subclass of its `Auth`, or a function that would block the event loop and see no redirect.
@@ -120,7 +121,7 @@ class Auth:
         for name in ("date", "x-amz-date"):
             request.headers.pop(name, None)
         try:
-            make_signer(credentials, self._region)(request)
+            make_signer(credentials, self._region, self._service)(request)
         except (LookupError, ValueError) as error:  # an unpaired quote, an unknown charset, a lone surrogate
             allowed = "x-amz-* headers whose quotes are paired, text in the charset of Content-Type"
             raise errors.InvalidCallError("request", "what cannot be signed", allowed) from error
@@ -131,16 +132,30 @@ def freeze(credentials: Credentials) -> ReadOnlyCredentials:
     return require_well_formed(credentials.get_frozen_credentials(), "the given credentials")
 
 
-def make_signer(credentials: ReadOnlyCredentials, region: str) -> AWS4Auth:
+def make_signer(credentials: ReadOnlyCredentials, region: str, service: str) -> AWS4Auth:
     """Return a signer for one request; a shared one changes its key at midnight, and between threads."""
-    key = _signing_key(credentials.secret_key, region, datetime.now(UTC).strftime("%Y%m%d"))
-    return AWS4Auth(credentials.access_key, key, session_token=credentials.token, include_hdrs=("host", "x-amz-*"))
+    key = _signing_key(credentials.secret_key, region, service, datetime.now(UTC).strftime("%Y%m%d"))
+    signer = _UnsignedPayload if service == "vpc-lattice-svcs" else AWS4Auth
+    return signer(credentials.access_key, key, session_token=credentials.token, include_hdrs=("host", "x-amz-*"))
+
+
+class _UnsignedPayload(AWS4Auth):  # type: ignore[misc]
+    """Leaves the body out of the signature, as VPC Lattice demands; AWS4Auth would replace the header that says so.
+
+    See https://docs.aws.amazon.com/vpc-lattice/latest/ug/sigv4-authenticated-requests.html
+    """
+
+    @classmethod
+    def get_canonical_headers(cls, req: Any, include: Any = None) -> Any:
+        """Note in the request that its body is not signed, before the headers are."""
+        req.headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"
+        return super().get_canonical_headers(req, include)
 
 
 @functools.lru_cache(maxsize=8)
-def _signing_key(secret_key: str, region: str, date: str) -> AWS4SigningKey:
+def _signing_key(secret_key: str, region: str, service: str, date: str) -> AWS4SigningKey:
     """Return the key that signs for a day: 3 % of a warm call. AWS4Auth makes another if the day ends first."""
-    return AWS4SigningKey(secret_key, region, "execute-api", date)
+    return AWS4SigningKey(secret_key, region, service, date)
 
 
 @functools.cache

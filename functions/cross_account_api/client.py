@@ -57,6 +57,8 @@ class Client:
         external_id: The external id in that role's trust policy.
         session_name: Name of the role session; by default `<account id>-<name>` of the caller.
         region: The region to sign for; by default the one in `api_url`, else the caller's own.
+        service: The service to sign for: `execute-api` (API Gateway), `lambda` (function URLs), `appsync`,
+            `bedrock-agentcore` or `vpc-lattice-svcs`.
         profile: The AWS profile to start from; by default the default chain, such as the role of an ECS task.
         api_ignores_idempotency_keys: Set for an API that does not implement `Idempotency-Key`. POST and PATCH then need
             no key and are repeated only when the API cannot have received them.
@@ -81,6 +83,7 @@ class Client:
         external_id: str | None = None,
         session_name: str | None = None,
         region: str | None = None,
+        service: str = "execute-api",
         profile: str | None = None,
         api_ignores_idempotency_keys: bool = False,
         credentials: Credentials | None = None,
@@ -89,6 +92,7 @@ class Client:
         clock: Clock = time,
     ) -> None:
         self._api_url = endpoint.parse_api_url(api_url)
+        self._service = endpoint.require_service(service, self._api_url)
         self._timing = timing or Timing()
         self._clock = clock
         self._keys_ignored = api_ignores_idempotency_keys
@@ -115,8 +119,8 @@ class Client:
             own = ProfileCredentials(profile, timing=self._timing, cache=SessionCache(clock))
             credentials, default_region, ca_bundle = own, own.region or default_region, own.ca_bundle
         self._credentials = credentials
-        self._region = endpoint.find_api_region(self._api_url, region or "", default_region)
-        self.auth = Auth(self._api_url, self._region, credentials)
+        self._region = endpoint.find_api_region(self._api_url, region or "", default_region, service=service)
+        self.auth = Auth(self._api_url, self._region, service, credentials)
         self._transport = transport or Connections(
             self._api_url, MAX_CONCURRENCY, ca_bundle, timing=self._timing, clock=clock
         )
@@ -288,7 +292,7 @@ class Client:
                 self._require_time(deadline, 0.0, attempts, failure)
                 is_repeatable = call.is_idempotent or not self._keys_ignored
                 request = Request(call.method, self._api_url + call.target, call.body, is_repeatable=is_repeatable)
-                make_signer(credentials, self._region)(request)
+                make_signer(credentials, self._region, self._service)(request)
                 # Not signed, so that no odd value can break the signature; TLS protects them.
                 request.headers.update(request_headers(call, correlation_id))
                 timeout = Timeout(self._timing.connect, self._timing.read, deadline - self._clock.monotonic())

@@ -47,7 +47,10 @@ class Gateway:
         self,
         regions: Mapping[str, str] | None = None,
         integration: Integration = lambda *_: gateway_response(200, {}),
+        *,
+        service: str = "execute-api",
     ) -> None:
+        self._service = service
         self.regions = dict(regions or {})
         self._integration = integration
         self._lock = threading.Lock()
@@ -64,7 +67,7 @@ class Gateway:
         now = datetime.now(UTC) + self.clock
         region = self.regions.get(",".join(request.values("host")), "")
         try:
-            access_key = verify(request, self.keys, region=region, service="execute-api", now=now)
+            access_key = verify(request, self.keys, region=region, service=self._service, now=now)
             if access_key in self.revoked:
                 raise RefusedError("AccessDeniedException", "not authorized, with an explicit deny")
         except RefusedError as error:

@@ -20,6 +20,9 @@ from urllib.parse import quote, unquote
 CLOCK_SKEW = timedelta(minutes=5)
 """How far a request's date may be from the receiver's."""
 
+UNSIGNED = "UNSIGNED-PAYLOAD"
+"""What X-Amz-Content-Sha256 says at VPC Lattice, which supports nothing else."""
+
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=(?P<access_key>[^/,]+)/(?P<date>[^/,]+)/(?P<region>[^/,]+)/(?P<service>[^/,]+)/"
     r"(?P<terminator>[^/,]+), *SignedHeaders=(?P<signed_headers>[^,]+), *Signature=(?P<signature>[^,]+)"
@@ -110,7 +113,7 @@ def canonical_request(request: Request, signed_headers: Sequence[str]) -> str:
             *(f"{name}:{_canonical_value(request.values(name))}" for name in signed_headers),
             "",
             ";".join(signed_headers),
-            hashlib.sha256(request.body).hexdigest(),
+            UNSIGNED if UNSIGNED in request.values("x-amz-content-sha256") else _digest(request),
         ]
     )
 
@@ -157,9 +160,11 @@ def verify(request: Request, keys: Mapping[str, Credentials], *, region: str, se
     if credentials is None or request.values("x-amz-security-token") != [credentials.token] * bool(credentials.token):
         raise RefusedError("UnrecognizedClientException", "unknown access key, or another session token")
 
-    for digest in request.values("x-amz-content-sha256"):
-        if digest != hashlib.sha256(request.body).hexdigest():
-            raise RefusedError("InvalidSignatureException", "X-Amz-Content-Sha256 is not that of the body")
+    digests = request.values("x-amz-content-sha256")
+    if service == "vpc-lattice-svcs" and digests != [UNSIGNED]:
+        raise RefusedError("InvalidSignatureException", f"X-Amz-Content-Sha256 is not {UNSIGNED}")
+    if service != "vpc-lattice-svcs" and not {_digest(request)}.issuperset(digests):
+        raise RefusedError("InvalidSignatureException", "X-Amz-Content-Sha256 is not that of the body")
     text = string_to_sign(canonical_request(request, signed_headers), date, scope)
     if not hmac.compare_digest(
         signature(credentials.secret_key, scope, text).encode(), authorization["signature"].encode("latin-1")
@@ -168,6 +173,10 @@ def verify(request: Request, keys: Mapping[str, Credentials], *, region: str, se
     if credentials.expires is not None and credentials.expires <= now:
         raise RefusedError("ExpiredTokenException", "the session has expired")
     return access_key
+
+
+def _digest(request: Request) -> str:
+    return hashlib.sha256(request.body).hexdigest()
 
 
 def _line(line: bytes) -> str:
