@@ -10,10 +10,10 @@ import pytest
 
 from cross_account_api.endpoint import parse_api_url
 from cross_account_api.transport import Connections
+from lab.judge.gateway import Gateway
+from lab.judge.loopback import Server, names
 from tests.signing.apis import PLACES, TRACE_ID, Api
-from tests.support.aws.certificates import Authority
-from tests.support.aws.gateway import Gateway
-from tests.support.aws.loopback import Server, names
+from tests.support.certificates import Authority
 
 
 @pytest.fixture(scope="module")

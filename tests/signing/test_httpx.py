@@ -21,11 +21,11 @@ import requests
 import time_machine
 
 from cross_account_api import Client, InvalidCallError, RedirectError
+from lab.judge.gateway import Gateway, gateway_response
+from lab.judge.loopback import Response, Server
+from lab.judge.sigv4 import Credentials, Request
+from lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
 from tests.signing.apis import FixedCredentials
-from tests.support.aws.gateway import Gateway, gateway_response
-from tests.support.aws.loopback import Response, Server
-from tests.support.aws.sigv4 import Credentials, Request
-from tests.support.aws.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
 
 type Send = Callable[..., Any]
 

@@ -11,10 +11,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from cross_account_api import Client, Timing
+from lab.judge.gateway import Gateway, gateway_response
+from lab.judge.loopback import Server
+from lab.judge.sigv4 import Credentials
 from tests.signing.apis import FixedCredentials
-from tests.support.aws.gateway import Gateway, gateway_response
-from tests.support.aws.loopback import Server
-from tests.support.aws.sigv4 import Credentials
 
 
 @pytest.fixture

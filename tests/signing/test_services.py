@@ -10,11 +10,11 @@ import httpx2
 import pytest
 
 from cross_account_api import Client
+from lab.judge.gateway import Gateway
+from lab.judge.loopback import Server, names
+from lab.judge.sigv4 import Credentials
 from tests.signing.apis import FixedCredentials
-from tests.support.aws.certificates import Authority
-from tests.support.aws.gateway import Gateway
-from tests.support.aws.loopback import Server, names
-from tests.support.aws.sigv4 import Credentials
+from tests.support.certificates import Authority
 
 HOSTS = {
     "lambda": "abcdefghijklmnopqrstuvwxyz012345.lambda-url.eu-central-1.on.aws",

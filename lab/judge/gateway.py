@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from tests.support.aws.loopback import Response, json_response
-from tests.support.aws.sigv4 import Credentials, RefusedError, Request, verify
+from lab.judge.loopback import Response, json_response
+from lab.judge.sigv4 import Credentials, RefusedError, Request, verify
 
 type Integration = Callable[[Request, str], Response]
 """The backend; it gets the request and the access key that signed it."""

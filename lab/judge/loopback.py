@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Self
 
 import pytest
 
-from tests.support.aws.sigv4 import MalformedRequestError, Request, receive
+from lab.judge.sigv4 import MalformedRequestError, Request, receive
 
 HOST = "127.0.0.1"
 _IDLE_SECONDS = 600.0

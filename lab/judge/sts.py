@@ -7,8 +7,8 @@ from collections.abc import MutableMapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
-from tests.support.aws.loopback import Response
-from tests.support.aws.sigv4 import Credentials, RefusedError, Request, verify
+from lab.judge.loopback import Response
+from lab.judge.sigv4 import Credentials, RefusedError, Request, verify
 
 REGION = "eu-west-1"
 EXTERNAL_ID = "external-id"
