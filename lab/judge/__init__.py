@@ -1,1 +1,1 @@
-"""Account A as a client sees it: STS and API Gateway on loopback, and a verifier of signatures."""
+"""A judge of signatures: an API and an STS on loopback, for callers in any language."""

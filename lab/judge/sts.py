@@ -21,7 +21,7 @@ CALLER_ENVIRONMENT = {
 }
 """The caller's own credentials, as Lambda sets them."""
 
-_CALLER = {
+CALLER = {
     CALLER_ENVIRONMENT["AWS_ACCESS_KEY_ID"]: Credentials(
         CALLER_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"], CALLER_ENVIRONMENT["AWS_SESSION_TOKEN"]
     )
@@ -53,6 +53,7 @@ def caller_identity_response(account: str, resource: str) -> Response:
 
 
 def sts_error(status: int, code: str, message: str) -> Response:
+    """Return the response to a request that fails."""
     text = f"""<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>
     <Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"""
     return Response(status, _XML, text.encode())
@@ -74,9 +75,10 @@ class Sts:
         self.refusals: list[str] = []
 
     def __call__(self, request: Request) -> Response:
+        """Respond to AssumeRole."""
         now = datetime.now(UTC)
         try:
-            verify(request, _CALLER, region=REGION, service="sts", now=now)
+            verify(request, CALLER, region=REGION, service="sts", now=now)
         except RefusedError as error:
             self.refusals.append(str(error))
             return sts_error(403, error.code.removesuffix("Exception"), str(error))

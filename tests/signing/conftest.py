@@ -11,9 +11,10 @@ import pytest
 from cross_account_api.endpoint import parse_api_url
 from cross_account_api.transport import Connections
 from lab.judge.gateway import Gateway
-from lab.judge.loopback import Server, names
+from lab.judge.loopback import Server
 from tests.signing.apis import PLACES, TRACE_ID, Api
 from tests.support.certificates import Authority
+from tests.support.hosts import names
 
 
 @pytest.fixture(scope="module")

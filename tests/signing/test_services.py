@@ -11,10 +11,11 @@ import pytest
 
 from cross_account_api import Client
 from lab.judge.gateway import Gateway
-from lab.judge.loopback import Server, names
+from lab.judge.loopback import Server
 from lab.judge.sigv4 import Credentials
 from tests.signing.apis import FixedCredentials
 from tests.support.certificates import Authority
+from tests.support.hosts import names
 
 HOSTS = {
     "lambda": "abcdefghijklmnopqrstuvwxyz012345.lambda-url.eu-central-1.on.aws",
