@@ -18,12 +18,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import ClientError
 
 from cross_account_api import Client, ForbiddenError, RedirectError
 from lab.judge import sigv4, sts
@@ -253,6 +255,17 @@ def test_a_caller_can_be_tested_with_the_fixture(signed_api: SignedApi) -> None:
     client.get("/expire")
     assert client.get("/whoami").attempts == 2, "the session was replaced"
     assert client.get("/whoami").attempts == 1
+
+
+def test_the_sts_says_what_is_missing(signed_api: SignedApi) -> None:
+    client = boto3.client("sts")
+    identity = client.get_caller_identity()
+    assert identity["Account"] == "222222222222"
+    role: Any = {"RoleArn": signed_api.environment["EXECUTOR_ROLE_ARN"], "RoleSessionName": "222222222222-x"}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.assume_role(**role)
+    session = client.assume_role(**role, ExternalId=signed_api.environment["EXTERNAL_ID"])
+    assert session["Credentials"]["AccessKeyId"] in signed_api.judge.keys
 
 
 def test_a_caller_that_signs_wrong_reads_why(signed_api: SignedApi) -> None:
