@@ -59,7 +59,8 @@ class Connection(http.client.HTTPConnection):
 
     def getresponse(self) -> Any:
         """Return the response, once its head is here."""
-        self.response_class = functools.partial(Response, gap=self.attempt.gap)  # type: ignore[assignment]
+        gap = self.attempt.gap
+        self.response_class = functools.partial(Response, gap=gap) if gap else Response  # type: ignore[assignment]
         response = super().getresponse()
         self._used = self.clock.monotonic(), self.clock.time()
         return response
@@ -98,7 +99,8 @@ class Response(http.client.HTTPResponse):
             if head["status"] == b"101":
                 raise http.client.HTTPException("another protocol")
             head = self.fp.read_head()
-        self.fp.allow(self._gap)
+        if self._gap:
+            self.fp.allow(self._gap)
         self.version = 10 if head["minor"] == b"0" else 11
         self.code = self.status = int(head["status"])
         self.reason = (head["reason"] or b"").decode("latin-1")
@@ -156,7 +158,7 @@ class _Stream(io.BufferedReader):
                 raise http.client.HTTPException(_CUT_OFF)
         return _require(_HEAD, head)
 
-    def allow(self, gap: float | None) -> None:
+    def allow(self, gap: float) -> None:
         """From now on, limit the time between two bytes instead of the time for all of them."""
         self._source.gap = gap
 

@@ -12,7 +12,6 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -86,7 +85,7 @@ class HttpResponse:
     body: bytes = field(repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass
 class HttpStream:
     """A response whose body is still to come.
 
@@ -191,7 +190,7 @@ class Connections:
         self._attempt.idle = self._timing.idle if request.is_repeatable else self._timing.idle_unrepeatable
         self._attempt.gap = idle_timeout
         late = f"it took longer than {min(timeout.read, timeout.total):.3g} s"
-        with _call_errors(late):
+        try:
             response = self._pool.urlopen(
                 request.method,
                 request.url.removeprefix(self._origin),
@@ -205,6 +204,8 @@ class Connections:
                 preload_content=False,
                 decode_content=False,
             )
+        except Exception as error:
+            raise _call_error(error, late) from _cause(error)
         headers = {name.lower(): value for name, value in response.headers.itermerged()}
         chunks = _chunks(response, f"nothing came for {idle_timeout:.3g} s" if idle_timeout else late)
         if headers.get("content-encoding", "").lower() in _GZIP and response.length_remaining != 0:
@@ -265,9 +266,11 @@ def _pool_manager(proxy: str | None, **options: Any) -> urllib3.PoolManager:
 
 def _chunks(response: urllib3.BaseHTTPResponse, late: str) -> Iterator[bytes]:
     """Yield what comes as it comes."""
-    with _call_errors(late):
+    try:
         while chunk := response.read1(_CHUNK_BYTES):
             yield chunk
+    except Exception as error:
+        raise _call_error(error, late) from _cause(error)
 
 
 def _decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -287,17 +290,17 @@ def _decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise ConnectionFailedError("the response's body is not whole gzip", may_have_arrived=True)
 
 
-@contextmanager
-def _call_errors(late: str) -> Iterator[None]:
-    """Raise the error of a call for whatever else is raised; `late` says what a timeout means."""
-    try:
-        yield
-    except urllib3.exceptions.HTTPError as error:
-        raise _connection_error(error, late) from error
-    except ValueError as error:  # of a header; its message quotes the value
-        raise ConnectionFailedError(type(error).__name__, may_have_arrived=True) from None
-    except Exception as error:
-        raise ConnectionFailedError(type(error).__name__, may_have_arrived=True) from error
+def _call_error(error: Exception, late: str) -> CallError:
+    """Return the error of a call for whatever was raised; `late` says what a timeout means."""
+    if isinstance(error, urllib3.exceptions.HTTPError):
+        return _connection_error(error, late)
+    return ConnectionFailedError(type(error).__name__, may_have_arrived=True)
+
+
+def _cause(error: Exception) -> Exception | None:
+    """Return what may be shown with an error; the message of a ValueError quotes the value of a header."""
+    is_quoting = isinstance(error, ValueError) and not isinstance(error, urllib3.exceptions.HTTPError)
+    return None if is_quoting else error
 
 
 def _connection_error(error: urllib3.exceptions.HTTPError, late: str) -> CallError:
