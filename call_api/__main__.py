@@ -28,7 +28,7 @@ from cross_account_api.client import Client, request_headers
 from cross_account_api.credentials import ProfileCredentials, describe_profile
 from cross_account_api.response import Response, StreamedResponse
 from cross_account_api.timing import Timing
-from cross_account_api.transport import Connections, Transport
+from cross_account_api.transport import Connections, StreamingTransport
 
 _MAX_BODY_BYTES = 10 * 1024 * 1024
 """API Gateway's own limit: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
@@ -222,7 +222,7 @@ def call(
             return
         own = ProfileCredentials(settings.profile)
         region = settings.find_region(own.region)
-        transport: Transport = Connections(api_url, 1, own.ca_bundle)
+        transport: StreamingTransport = Connections(api_url, 1, own.ca_bundle)
         if verbose:
             click.echo(f"{request.method} {api_url}{request.target}, signed for {region}", err=True)
             transport = VerboseTransport(transport)

@@ -9,7 +9,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from cross_account_api.transport import HttpResponse, HttpStream, Request, Timeout, Transport
+from cross_account_api.transport import HttpResponse, HttpStream, Request, StreamingTransport, Timeout
 
 _T = TypeVar("_T", HttpResponse, HttpStream)
 _WITHHELD = {"x-amz-security-token": "(session token)"}
@@ -18,7 +18,7 @@ _WITHHELD = {"x-amz-security-token": "(session token)"}
 class VerboseTransport:
     """Wraps another transport."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: StreamingTransport) -> None:
         self._transport = transport
         self._attempts = 0
 
@@ -27,7 +27,7 @@ class VerboseTransport:
         return self._logged(request, lambda: self._transport.send(request, timeout))
 
     def open(self, request: Request, timeout: Timeout, idle_timeout: float) -> HttpStream:
-        """Send a request, and return the response before its body: see `Transport`."""
+        """Send a request, and return the response before its body: see `StreamingTransport`."""
         return self._logged(request, lambda: self._transport.open(request, timeout, idle_timeout))
 
     def _logged(self, request: Request, send: Callable[[], _T]) -> _T:

@@ -12,7 +12,7 @@ from botocore.credentials import ReadOnlyCredentials
 
 from cross_account_api import endpoint, errors
 from cross_account_api.auth import Auth, freeze, make_signer
-from cross_account_api.call import PRINTABLE, Call
+from cross_account_api.call import PRINTABLE, Call, type_name
 from cross_account_api.credentials import (
     AssumedRoleCredentials,
     Credentials,
@@ -217,10 +217,13 @@ class Client:
         """Make a call as `send` does, and read its response while it comes, as by `stream`."""
         if not 0 < idle_timeout <= 86400:
             raise errors.InvalidCallError("idle_timeout", repr(idle_timeout), "seconds: more than 0, a day at most")
+        transport = self._transport
+        if not hasattr(transport, "open"):
+            raise errors.SettingsError("transport", type_name(transport), "one that has open(), to stream")
         streams: list[HttpStream] = []
 
         def attempt(request: Request, timeout: Timeout, attempts: int, throttled: int) -> StreamedResponse:
-            stream = self._transport.open(request, timeout, idle_timeout)
+            stream = transport.open(request, timeout, idle_timeout)
             streams[:] = [stream]
             _log_attempt(call, attempts, stream.status)
             return open_response(stream, attempts=attempts, throttled=throttled)

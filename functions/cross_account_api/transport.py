@@ -138,6 +138,10 @@ class Transport(Protocol):
             ResponseError: The body has no length, or is larger than `MAX_RESPONSE_BYTES`.
         """
 
+
+class StreamingTransport(Transport, Protocol):
+    """Can pass on responses as they come, too."""
+
     def open(self, request: Request, timeout: Timeout, idle_timeout: float) -> HttpStream:
         """Do the same, but return as soon as the headers are here; the body may take any time without a long gap."""
 

@@ -15,8 +15,8 @@ EXTERNAL_ID = "external-id"
 CALLER_ENVIRONMENT = {
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
-    "AWS_ACCESS_KEY_ID": "ASIACALLEREXAMPLE000",
-    "AWS_SECRET_ACCESS_KEY": "caller-secret",
+    "AWS_ACCESS_KEY_ID": "ASIACALLEREXAMPLE000",  # pragma: allowlist secret
+    "AWS_SECRET_ACCESS_KEY": "caller-secret",  # pragma: allowlist secret
     "AWS_SESSION_TOKEN": "caller-token",
 }
 """The caller's own credentials, as Lambda sets them."""

@@ -697,3 +697,15 @@ def test_a_stream_needs_an_idle_timeout(client: Client, fake_api: FakeApi, secon
     with pytest.raises(InvalidCallError, match="idle_timeout is"), client.stream("GET", "/", idle_timeout=seconds):
         pass
     assert fake_api.requests == []
+
+
+def test_a_transport_of_one_s_own_that_cannot_stream_is_named(
+    credentials: FakeCredentials, fake_api: FakeApi, clock: FakeTime
+) -> None:
+    class Sending:
+        send = fake_api.send
+
+    client = Client(API_URL, credentials=credentials, transport=Sending(), clock=clock)
+    assert client.get("/").status == 200
+    with pytest.raises(SettingsError, match="transport is"), client.stream("GET", "/"):
+        pass
