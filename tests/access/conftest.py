@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from access.model import Model, load
+from cross_account_access.model import Model, load
 from tests.access import second_api
 
 

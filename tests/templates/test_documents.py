@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from access.templates import PROJECT, Side, resolved
+from cross_account_access.templates import PROJECT, Side, resolved
 from cross_account_api import errors
 
 OPERATIONS = (PROJECT / "docs/operations.md").read_text()
