@@ -11,6 +11,7 @@ RIGHTS: dict[str, Rights] = {
     "AWS::DynamoDB::Table": (
         (tuple(f"dynamodb:{action}" for action in _ITEMS), ("",), False),
         (("dynamodb:Query", "dynamodb:Scan"), ("", "/index/*"), False),
+        (("dynamodb:DescribeTable",), ("",), False),
     ),
     "AWS::IAM::Role": (
         (("sts:AssumeRole",), ("",), True),

@@ -18,6 +18,7 @@ from cross_account_lab.console import make_console, progress
 from cross_account_lab.containers import command as local
 from cross_account_lab.containers.substitute import RuntimeImageError
 from cross_account_lab.emulator import EmulatorError
+from cross_account_lab.judge import __main__ as verify
 from cross_account_lab.lab import STACK_NAMES, Lab
 from cross_account_lab.process import drop_aws_variables
 from cross_account_lab.sam import SamError
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 0 if demo.run(console) else 1
             case "serve":
                 serve(console, options.consumers, options.env_file)
+            case "verify":
+                verify.run(options)
             case "local":
                 return 0 if local.run(console, options.event, options.sam_arguments) else 1
             case "replay":
@@ -77,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ACCOUNTS",
         help="accounts that get template B, such as account-b,account-c",
     )
+    verify.add_options(commands.add_parser("verify", help="an API on loopback that checks every signature"))
     event = commands.add_parser("local", help="run an event in the Lambda runtime, or keep warm containers")
     event.add_argument("event", nargs="?", type=Path, help="a file with an event, such as those in events/")
     event.add_argument("sam_arguments", nargs="*", help="further arguments of sam local invoke, after --")

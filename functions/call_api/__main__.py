@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from getpass import GetPassWarning
 from pathlib import Path
@@ -26,9 +26,9 @@ from cross_account_api import errors, media_type
 from cross_account_api.call import METHODS, Call, read_json
 from cross_account_api.client import Client, request_headers
 from cross_account_api.credentials import ProfileCredentials, describe_profile
-from cross_account_api.response import Response
+from cross_account_api.response import Response, StreamedResponse
 from cross_account_api.timing import Timing
-from cross_account_api.transport import Connections, Transport
+from cross_account_api.transport import Connections, StreamingTransport
 from cross_account_api.version import __version__
 
 _MAX_BODY_BYTES = 10 * 1024 * 1024
@@ -178,7 +178,7 @@ def _complete_words(context: click.Context, _parameter: click.Parameter, incompl
     type=click.Choice(["pretty", "raw", "json"]),
     default="pretty",
     show_default=True,
-    help="The body indented, the body as received, or the whole response as JSON.",
+    help="The body indented, the body as it comes, or the whole response as JSON.",
 )
 @click.option("-i", "--include", is_flag=True, help="Show status and headers before the body.")
 @click.option("-v", "--verbose", is_flag=True, help="Log each request on standard error.")
@@ -223,7 +223,7 @@ def call(
             return
         own = ProfileCredentials(settings.profile)
         region = settings.find_region(own.region)
-        transport: Transport = Connections(api_url, 1, own.ca_bundle)
+        transport: StreamingTransport = Connections(api_url, 1, own.ca_bundle)
         if verbose:
             click.echo(f"{request.method} {api_url}{request.target}, signed for {region}", err=True)
             transport = VerboseTransport(transport)
@@ -236,7 +236,14 @@ def call(
             timing=Timing(read=max(Timing.read, timeout or 0)),
         )
         deadline = start + (timeout or 90)
-        response = client.send(request, deadline=deadline, correlation_id=correlation_id, raw=output == "raw")
+        if output == "raw":
+            idle = max(Timing.read, timeout or 0)
+            with client.open(request, deadline=deadline, correlation_id=correlation_id, idle_timeout=idle) as stream:
+                attempts = stream.attempts
+                with _output_errors(f" The call was made: the API answered {stream.status}."):
+                    _show_stream(stream, include=include)
+            return
+        response = client.send(request, deadline=deadline, correlation_id=correlation_id)
         attempts = response.attempts
     except errors.CallError as error:
         attempts = error.attempts
@@ -351,7 +358,7 @@ def _show_request(call: Call, settings: ApiSettings, correlation_id: str) -> Non
     for name, value in request_headers(call, correlation_id).items():
         click.echo(f"{name}: {value}")
     if call.body is not None:
-        _write_raw(b"\n" + call.body + b"\n")
+        _write_raw([b"\n", call.body, b"\n"])
     role = f" in role {settings.role.role_arn}" if settings.role.role_arn else ""
     region = settings.find_region(settings.in_profile.get("region", ""))
     click.echo(f"Not sent. It would be signed for {region} by {describe_profile(settings.profile)}{role}.", err=True)
@@ -363,13 +370,8 @@ def _show_response(response: Response, output: str, *, include: bool) -> None:
         click.echo(json.dumps(response.as_json(), ensure_ascii=ascii_only))
         return
     if include:
-        click.echo(f"HTTP {response.status}")
-        for name, value in response.headers.items():
-            click.echo(f"{name}: {value}")
-        click.echo()
-    if output == "raw":
-        _write_raw(response.content)
-    elif response.base64:
+        _show_head(response)
+    if response.base64:
         click.echo("The body is not text, this is Base64; --output raw writes the bytes.", err=True)
         click.echo(response.body)
     elif isinstance(response.body, str) and not media_type.is_json(response.headers.get("content-type", "")):
@@ -378,14 +380,30 @@ def _show_response(response: Response, output: str, *, include: bool) -> None:
         click.echo(json.dumps(response.body, indent=2, ensure_ascii=ascii_only))
 
 
-def _write_raw(content: bytes) -> None:
-    """Write bytes as they are; on a terminal, the next prompt starts on a line of its own."""
+def _show_head(response: Response | StreamedResponse) -> None:
+    click.echo(f"HTTP {response.status}")
+    for name, value in response.headers.items():
+        click.echo(f"{name}: {value}")
+    click.echo()
+
+
+def _show_stream(response: StreamedResponse, *, include: bool) -> None:
+    if include:
+        _show_head(response)
+    _write_raw(response)
+
+
+def _write_raw(chunks: Iterable[bytes]) -> None:
+    """Write bytes as they come; on a terminal, the next prompt starts on a line of its own."""
     sys.stdout.flush()
     stream = click.get_binary_stream("stdout")
-    stream.write(content)
-    if content and not content.endswith(b"\n") and sys.stdout.isatty():
+    chunk = b""
+    for chunk in chunks:
+        stream.write(chunk)
+        stream.flush()
+    if chunk and not chunk.endswith(b"\n") and sys.stdout.isatty():
         stream.write(b"\n")
-    stream.flush()
+        stream.flush()
 
 
 if __name__ == "__main__":

@@ -31,5 +31,6 @@ from cross_account_api.errors import ServerError as ServerError
 from cross_account_api.errors import SettingsError as SettingsError
 from cross_account_api.errors import ThrottledError as ThrottledError
 from cross_account_api.response import Response as Response
+from cross_account_api.response import StreamedResponse as StreamedResponse
 from cross_account_api.timing import Timing as Timing
 from cross_account_api.version import __version__ as __version__

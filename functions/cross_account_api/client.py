@@ -1,31 +1,27 @@
 """The client: signs requests and retries what may pass."""
 
-import functools
 import logging
 import os
 import random
 import time
-from datetime import UTC, datetime
-from typing import Any, Self
-from urllib.parse import unquote_to_bytes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
 
 from botocore.credentials import ReadOnlyCredentials
-from requests.models import PreparedRequest
-from requests_aws4auth import AWS4Auth
-from requests_aws4auth.aws4signingkey import AWS4SigningKey
 
 from cross_account_api import endpoint, errors
+from cross_account_api.auth import Auth, freeze, make_signer
 from cross_account_api.call import PRINTABLE, Call, type_name
 from cross_account_api.credentials import (
     AssumedRoleCredentials,
     Credentials,
     ProfileCredentials,
     SessionCache,
-    require_well_formed,
 )
-from cross_account_api.response import Response, read_response
+from cross_account_api.response import Response, StreamedResponse, open_response, read_response
 from cross_account_api.timing import Clock, Timing
-from cross_account_api.transport import Connections, Request, Timeout, Transport
+from cross_account_api.transport import Connections, HttpStream, Request, Timeout, Transport
 from cross_account_api.version import __version__
 
 MAX_CONCURRENCY = 32
@@ -34,6 +30,7 @@ MAX_CONCURRENCY = 32
 logger = logging.getLogger("cross_account_api")
 """Attempts at DEBUG; pauses and replaced sessions at INFO. No query, header or body."""
 
+_T = TypeVar("_T")
 _MAX_ATTEMPTS = 6
 _TRANSIENT = (
     errors.ConnectionFailedError,
@@ -59,6 +56,8 @@ class Client:
         external_id: The external id in that role's trust policy.
         session_name: Name of the role session; by default `<account id>-<name>` of the caller.
         region: The region to sign for; by default the one in `api_url`, else the caller's own.
+        service: The service to sign for: `execute-api` (API Gateway), `lambda` (function URLs), `appsync`,
+            `bedrock-agentcore` or `vpc-lattice-svcs`.
         profile: The AWS profile to start from; by default the default chain, such as the role of an ECS task.
         api_ignores_idempotency_keys: Set for an API that does not implement `Idempotency-Key`. POST and PATCH then need
             no key and are repeated only when the API cannot have received them.
@@ -66,6 +65,9 @@ class Client:
         transport: What sends requests, instead of connections of the client's own.
         timing: Limits of attempts and pauses.
         clock: The `time` module, or a substitute.
+
+    Attributes:
+        auth: Signs requests of one's own to this API, `session.get(url, auth=client.auth)`: see `Auth`.
 
     Raises:
         SettingsError: An argument is malformed.
@@ -80,6 +82,7 @@ class Client:
         external_id: str | None = None,
         session_name: str | None = None,
         region: str | None = None,
+        service: str = "execute-api",
         profile: str | None = None,
         api_ignores_idempotency_keys: bool = False,
         credentials: Credentials | None = None,
@@ -88,6 +91,7 @@ class Client:
         clock: Clock = time,
     ) -> None:
         self._api_url = endpoint.parse_api_url(api_url)
+        self._service = endpoint.require_service(service, self._api_url)
         self._timing = timing or Timing()
         self._clock = clock
         self._keys_ignored = api_ignores_idempotency_keys
@@ -114,7 +118,8 @@ class Client:
             own = ProfileCredentials(profile, timing=self._timing, cache=SessionCache(clock))
             credentials, default_region, ca_bundle = own, own.region or default_region, own.ca_bundle
         self._credentials = credentials
-        self._region = endpoint.find_api_region(self._api_url, region or "", default_region)
+        self._region = endpoint.find_api_region(self._api_url, region or "", default_region, service=service)
+        self.auth = Auth(self._api_url, self._region, service, credentials)
         self._transport = transport or Connections(
             self._api_url, MAX_CONCURRENCY, ca_bundle, timing=self._timing, clock=clock
         )
@@ -171,6 +176,63 @@ class Client:
         """Make a DELETE; options as in `request`."""
         return self.request("DELETE", path, **options)
 
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str | list[str],
+        *,
+        query: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        body: Any = None,
+        idempotency_key: str | None = None,
+        timeout: float = 90.0,
+        idle_timeout: float = 30.0,
+    ) -> Iterator[StreamedResponse]:
+        """Make a call as `request` does, and read its response while it comes: of any size, for any time.
+
+            with client.stream("GET", "/export") as response, open("export.csv", "wb") as file:
+                file.writelines(response)
+
+        Args:
+            method: HTTP method.
+            path: As in `request`, with the other parts of the call.
+            query: As in `request`.
+            headers: As in `request`.
+            body: As in `request`.
+            idempotency_key: As in `request`.
+            timeout: Seconds for all attempts together, up to the response's headers; nothing is repeated after those.
+            idle_timeout: Seconds without a byte after which the response counts as cut off.
+        """
+        event = {"method": method, "path": path, "query": query, "headers": headers, "body": body}
+        call = Call.parse(event | {"idempotency_key": idempotency_key})
+        with self.open(call, deadline=self._clock.monotonic() + timeout, idle_timeout=idle_timeout) as response:
+            yield response
+
+    @contextmanager
+    def open(
+        self, call: Call, *, deadline: float | None = None, correlation_id: str = "", idle_timeout: float = 30.0
+    ) -> Iterator[StreamedResponse]:
+        """Make a call as `send` does, and read its response while it comes, as by `stream`."""
+        if not 0 < idle_timeout <= 86400:
+            raise errors.InvalidCallError("idle_timeout", repr(idle_timeout), "seconds: more than 0, a day at most")
+        transport = self._transport
+        if not hasattr(transport, "open"):
+            raise errors.SettingsError("transport", type_name(transport), "one that has open(), to stream")
+        streams: list[HttpStream] = []
+
+        def attempt(request: Request, timeout: Timeout, attempts: int, throttled: int) -> StreamedResponse:
+            stream = transport.open(request, timeout, idle_timeout)
+            streams[:] = [stream]
+            _log_attempt(call, attempts, stream.status)
+            return open_response(stream, attempts=attempts, throttled=throttled)
+
+        try:
+            yield self._repeat(call, attempt, deadline, correlation_id)
+        finally:
+            for stream in streams:
+                stream.close()
+
     def send(
         self, call: Call, *, deadline: float | None = None, correlation_id: str = "", raw: bool = False
     ) -> Response:
@@ -196,6 +258,21 @@ class Client:
 
         See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         """
+
+        def attempt(request: Request, timeout: Timeout, attempts: int, throttled: int) -> Response:
+            http = self._transport.send(request, timeout)
+            _log_attempt(call, attempts, http.status)
+            return read_response(http, attempts=attempts, throttled=throttled, raw=raw)
+
+        return self._repeat(call, attempt, deadline, correlation_id)
+
+    def _repeat(
+        self,
+        call: Call,
+        attempt: Callable[[Request, Timeout, int, int], _T],
+        deadline: float | None,
+        correlation_id: str,
+    ) -> _T:
         if deadline is None:
             deadline = self._clock.monotonic() + 90.0
         attempts = throttled = 0
@@ -213,20 +290,17 @@ class Client:
                     )
                 if pause:
                     self._clock.sleep(pause)
-                credentials = self._freeze_credentials()
+                credentials = freeze(self._credentials)
                 self._require_time(deadline, 0.0, attempts, failure)
                 is_repeatable = call.is_idempotent or not self._keys_ignored
                 request = Request(call.method, self._api_url + call.target, call.body, is_repeatable=is_repeatable)
-                _signer(credentials, self._region)(request)
+                make_signer(credentials, self._region, self._service)(request)
                 # Not signed, so that no odd value can break the signature; TLS protects them.
                 request.headers.update(request_headers(call, correlation_id))
                 timeout = Timeout(self._timing.connect, self._timing.read, deadline - self._clock.monotonic())
                 attempts += 1
                 try:
-                    response = self._transport.send(request, timeout)
-                    if logger.isEnabledFor(logging.DEBUG):
-                        logger.debug("%s %s: attempt %d: %d", call.method, call.path, attempts, response.status)
-                    return read_response(response, attempts=attempts, throttled=throttled, raw=raw)
+                    return attempt(request, timeout, attempts, throttled)
                 except errors.ForbiddenError as error:
                     if session_replaced or not self._replace_session(credentials, error):
                         raise
@@ -242,41 +316,6 @@ class Client:
             error.attempts, error.throttled = attempts, throttled
             raise
 
-    def auth(self, request: PreparedRequest) -> PreparedRequest:
-        """Sign a request of a `requests.Session` of one's own: `session.get(url, auth=client.auth)`.
-
-        It signs requests to this client's API only, and raises `RedirectError` rather than let requests follow a
-        redirect with the session token. Retries and idempotency are then up to the session.
-
-        Raises:
-            InvalidCallError: The URL is not this API's, or the request cannot be signed.
-            AssumeRoleError: There are no credentials.
-        """
-        url = (request.url or "").partition("#")[0]
-        if url != self._api_url and not url.startswith((f"{self._api_url}/", f"{self._api_url}?")):
-            allowed = f"a URL below {self._api_url}"
-            raise errors.InvalidCallError("url", repr(url.partition("?")[0][:100]), allowed)
-        body: Any = request.body
-        if not (body is None or isinstance(body, str | bytes | bytearray) or hasattr(body, "read")):
-            raise errors.InvalidCallError("body", type_name(body), "bytes, text or a file")
-        # What AWS4Auth reads otherwise than API Gateway is written in the form that both read alike.
-        path, mark, query = url.partition("?")
-        try:
-            unquote_to_bytes(query).decode()
-        except UnicodeDecodeError as error:
-            raise errors.InvalidCallError("url", "a URL with a query in another encoding", "UTF-8") from error
-        request.url = path.replace(";", "%3B") + mark + query.replace("+", "%20")
-        for name in ("date", "x-amz-date"):
-            request.headers.pop(name, None)
-        request.register_hook("response", _refuse_redirect)  # type: ignore[no-untyped-call]
-        credentials = self._freeze_credentials()
-        try:
-            _signer(credentials, self._region)(request)
-        except (LookupError, ValueError) as error:  # an unpaired quote, an unknown charset, a lone surrogate
-            allowed = "x-amz-* headers whose quotes are paired, text in the charset of Content-Type"
-            raise errors.InvalidCallError("request", "what cannot be signed", allowed) from error
-        return request
-
     def close(self) -> None:
         """Close the connections that are kept open."""
         if isinstance(self._transport, Connections):
@@ -287,9 +326,6 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _freeze_credentials(self) -> ReadOnlyCredentials:
-        return require_well_formed(self._credentials.get_frozen_credentials(), "the given credentials")
 
     def _require_time(self, deadline: float, pause: float, attempts: int, failure: errors.CallError | None) -> None:
         left = deadline - self._clock.monotonic()
@@ -317,6 +353,10 @@ class Client:
         return (asked or 0.0) + random.uniform(0, upper)  # noqa: S311 - jitter, not a secret
 
 
+def _log_attempt(call: Call, attempt: int, status: int) -> None:
+    logger.debug("%s %s: attempt %d: %d", call.method, call.path, attempt, status)
+
+
 def request_headers(call: Call, correlation_id: str) -> dict[str, str]:
     """Return the headers that are added to a signed request; those of the call replace `Accept` and `Content-Type`."""
     headers = {
@@ -329,20 +369,3 @@ def request_headers(call: Call, correlation_id: str) -> dict[str, str]:
     headers |= {name: value for name, value in tracing.items() if PRINTABLE.fullmatch(value)}
     own = {name.lower() for name, _ in call.headers}
     return {name: value for name, value in headers.items() if value and name.lower() not in own} | dict(call.headers)
-
-
-def _signer(credentials: ReadOnlyCredentials, region: str) -> AWS4Auth:
-    """Return a signer for one request; a shared one changes its key at midnight, and between threads."""
-    key = _signing_key(credentials.secret_key, region, datetime.now(UTC).strftime("%Y%m%d"))
-    return AWS4Auth(credentials.access_key, key, session_token=credentials.token, include_hdrs=("host", "x-amz-*"))
-
-
-@functools.lru_cache(maxsize=8)
-def _signing_key(secret_key: str, region: str, date: str) -> AWS4SigningKey:
-    """Return the key that signs for a day: 3 % of a warm call. AWS4Auth makes another if the day ends first."""
-    return AWS4SigningKey(secret_key, region, "execute-api", date)
-
-
-def _refuse_redirect(response: Any, **_: Any) -> None:
-    if response.is_redirect:
-        raise errors.RedirectError(response.status_code)

@@ -39,6 +39,9 @@ class Credentials(Protocol):
         """
 
 
+_EARLY = 15 * 60 + 1
+"""botocore renews a session 15 minutes before it expires; a second more, so that no look at the clock is too late."""
+
 _NAMES = {
     "access_key": (("AWS_ACCESS_KEY_ID",), "aws_access_key_id", "the access key id"),
     "secret_key": (("AWS_SECRET_ACCESS_KEY",), "aws_secret_access_key", "the secret access key"),
@@ -92,6 +95,10 @@ class AssumedRoleCredentials:
         """Return the session's credentials; the first call, and one near their end, asks STS."""
         self._leave_parent()
         return require_well_formed(self._session.get_frozen_credentials(), self._request["RoleArn"])
+
+    def are_at_hand(self) -> bool:
+        """Whether `get_frozen_credentials` would ask nobody."""
+        return self._pid == os.getpid() and not self._session.refresh_needed(_EARLY)
 
     def refresh(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
         """Discard a session that the API rejected.
@@ -190,6 +197,11 @@ class ProfileCredentials:
             return require_well_formed(
                 self._credentials.get_frozen_credentials(), self._role, self._source, self.method
             )
+
+    def are_at_hand(self) -> bool:
+        """Whether `get_frozen_credentials` would ask nobody."""
+        is_old = getattr(self._credentials, "refresh_needed", None)
+        return self._pid == os.getpid() and not (is_old and is_old(_EARLY))
 
     def refresh(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
         """Drop a session of the profile's role from the cache, unless it is too new to have been revoked."""

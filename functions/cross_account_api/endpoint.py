@@ -17,7 +17,16 @@ _URL = re.compile(
     r"(?P<path>(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*)/?"
 )
 _URL_ALLOWED = "https://host[:port][/path] without query, fragment or user (http only for loopback or a one-word host)"
-_API_HOST = re.compile(rf"[a-z0-9-]+\.execute-api(?:-fips)?\.(?P<region>{REGION.pattern})\..+")
+_HOSTS = {
+    "execute-api": r"[a-z0-9-]+\.execute-api(?:-fips)?",
+    "lambda": r"[a-z0-9]+\.lambda-url",
+    "appsync": r"[a-z0-9]+\.appsync-api",
+    "bedrock-agentcore": r"(?:[a-z0-9-]+\.gateway\.)?bedrock-agentcore(?:-fips)?",
+    "vpc-lattice-svcs": r"[a-z0-9-]+\.[a-z0-9]+\.vpc-lattice-svcs",
+}
+"""By the service to sign for, the beginning of its host names; the region follows."""
+
+_REGIONAL = {service: re.compile(rf"{host}\.(?P<region>{REGION.pattern})\..+") for service, host in _HOSTS.items()}
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -35,19 +44,32 @@ def parse_api_url(value: str, *, name: str = "api_url") -> str:
     raise SettingsError(name, shown(value), _URL_ALLOWED)
 
 
-def find_api_region(api_url: str, given: str, default: str, *, name: str = "region") -> str:
+def require_service(service: str, api_url: str) -> str:
+    """Return the service to sign for, or raise SettingsError if it is not known, or the host is another's."""
+    host = _host(api_url)
+    allowed = [name for name, pattern in _REGIONAL.items() if pattern.fullmatch(host)] or list(_HOSTS)
+    if service not in allowed:
+        by_host = f" for {host}" if len(allowed) == 1 else ""
+        raise SettingsError("service", shown(service), " or ".join(allowed) + by_host)
+    return service
+
+
+def find_api_region(
+    api_url: str, given: str, default: str, *, name: str = "region", service: str = "execute-api"
+) -> str:
     """Return the region to sign for.
 
-    It is the one given, else the one in an `execute-api` host name (public, FIPS, dual stack or VPC endpoint, in any
-    partition), else the caller's own, the default, unless the host name looks like one of these and names no region.
+    It is the one given, else the one in the service's own host name (of `execute-api`, for example: public, FIPS, dual
+    stack or VPC endpoint, in any partition), else the caller's own, the default, unless the host name looks like one of
+    API Gateway's and names no region.
 
     Raises:
         SettingsError: There is none, or it is malformed.
 
     See https://docs.aws.amazon.com/general/latest/gr/apigateway.html
     """
-    host = api_url.split("/")[2].partition(":")[0]
-    match = _API_HOST.fullmatch(host)
+    host = _host(api_url)
+    match = _REGIONAL[service].fullmatch(host)
     region = given or (match["region"] if match else "" if ".execute-api" in host else default)
     if not REGION.fullmatch(region):
         raise SettingsError(name, shown(region), "the region of the API, for example eu-west-1")
@@ -64,6 +86,10 @@ def require_match(value: str, pattern: re.Pattern[str], name: str, allowed: str,
 def shown(value: str) -> str:
     """Return a setting's value for a message."""
     return repr(value[:100]) if value else "empty"
+
+
+def _host(api_url: str) -> str:
+    return api_url.split("/")[2].partition(":")[0]
 
 
 def _is_host(host: str, *, is_encrypted: bool) -> bool:

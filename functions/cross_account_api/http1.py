@@ -1,5 +1,6 @@
 """HTTP/1.1 as urllib3 and http.client speak it, but strict about responses and about time."""
 
+import functools
 import http.client
 import io
 import re
@@ -30,10 +31,14 @@ class UnknownLengthError(http.client.HTTPException):
 
 
 class Attempt(threading.local):
-    """When the attempt of this thread has to be over, and how long its connection may have been idle before."""
+    """Limits of this thread's attempt: when it ends, and how long its connection may have been idle before.
+
+    With a gap, only the head has to be here by then; the body may take any time without a gap of that many seconds.
+    """
 
     deadline = 0.0
     idle = 0.0
+    gap: float | None = None
 
 
 class Connection(http.client.HTTPConnection):
@@ -54,6 +59,8 @@ class Connection(http.client.HTTPConnection):
 
     def getresponse(self) -> Any:
         """Return the response, once its head is here."""
+        gap = self.attempt.gap
+        self.response_class = functools.partial(Response, gap=gap) if gap else Response  # type: ignore[assignment]
         response = super().getresponse()
         self._used = self.clock.monotonic(), self.clock.time()
         return response
@@ -80,9 +87,10 @@ class Response(http.client.HTTPResponse):
     See https://www.rfc-editor.org/rfc/rfc9112
     """
 
-    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
+    def __init__(self, sock: Any, *args: Any, gap: float | None = None, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         self.fp: Any = _Stream(self.fp.detach(), sock)
+        self._gap = gap
 
     def begin(self) -> None:
         """Read the head of the final response."""
@@ -91,6 +99,8 @@ class Response(http.client.HTTPResponse):
             if head["status"] == b"101":
                 raise http.client.HTTPException("another protocol")
             head = self.fp.read_head()
+        if self._gap:
+            self.fp.allow(self._gap)
         self.version = 10 if head["minor"] == b"0" else 11
         self.code = self.status = int(head["status"])
         self.reason = (head["reason"] or b"").decode("latin-1")
@@ -148,6 +158,10 @@ class _Stream(io.BufferedReader):
                 raise http.client.HTTPException(_CUT_OFF)
         return _require(_HEAD, head)
 
+    def allow(self, gap: float) -> None:
+        """From now on, limit the time between two bytes instead of the time for all of them."""
+        self._source.gap = gap
+
     def readline(self, size: int | None = -1, /) -> bytes:
         """Read a line of a chunked body, or of a proxy's response."""
         line = super().readline(size)
@@ -174,7 +188,9 @@ class _Stream(io.BufferedReader):
 
 
 class _Source(io.RawIOBase):
-    """A socket that is read until the timeout that it had at first."""
+    """A socket that is read until the timeout that it had at first, or that waits no longer than a gap for more."""
+
+    gap: float | None = None
 
     def __init__(self, raw: socket.SocketIO, sock: Any) -> None:
         self._raw = raw
@@ -188,7 +204,7 @@ class _Source(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int | None:
         if self.is_ended:
             return None
-        self._sock.settimeout(_seconds_until(self._deadline))
+        self._sock.settimeout(self.gap or _seconds_until(self._deadline))
         return self._raw.readinto(buffer)
 
     def has_pending(self) -> bool:

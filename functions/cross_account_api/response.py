@@ -4,13 +4,14 @@ import base64
 import json
 import math
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from cross_account_api import errors, media_type
 from cross_account_api.call import not_json
-from cross_account_api.transport import HttpResponse, parse_retry_after
+from cross_account_api.transport import HttpResponse, HttpStream, parse_retry_after
 
 _SESSION_CODES = ("ExpiredTokenException", "UnrecognizedClientException")
 _ERRORS = {403: errors.ForbiddenError, 404: errors.NotFoundError, 409: errors.ConflictError, 429: errors.ThrottledError}
@@ -55,6 +56,42 @@ class Response:
             "attempts": self.attempts,
             "request_id": self.request_id,
         }
+
+
+@dataclass(frozen=True)
+class StreamedResponse:
+    """A response with a 2xx status whose body comes while one iterates: as bytes, in pieces of at most 64 KiB.
+
+    Attributes are those of `Response`. Each byte is there once; iterating raises `ConnectionFailedError` if the body is
+    cut off, or nothing comes for too long.
+    """
+
+    status: int
+    headers: dict[str, str] = field(repr=False)
+    request_id: str
+    attempts: int
+    throttled: int
+    _chunks: Iterator[bytes] = field(repr=False)
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._chunks
+        except errors.CallError as error:
+            error.attempts, error.throttled = self.attempts, self.throttled
+            raise
+
+
+def open_response(stream: HttpStream, *, attempts: int, throttled: int) -> StreamedResponse:
+    """Return a 2xx response, or raise the error that says what another one means."""
+    try:
+        body = b"" if 200 <= stream.status < 300 else stream.read()
+        http = HttpResponse(stream.status, stream.headers, body)
+        response = read_response(http, attempts=attempts, throttled=throttled, raw=True)
+    except errors.CallError:
+        stream.close()
+        raise
+    parts = (response.status, response.headers, response.request_id, attempts, throttled)
+    return StreamedResponse(*parts, stream.chunks)
 
 
 def read_response(http: HttpResponse, *, attempts: int = 1, throttled: int = 0, raw: bool = False) -> Response:

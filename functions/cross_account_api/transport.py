@@ -1,8 +1,9 @@
 """Connections to the API. No other module knows that urllib3 makes them.
 
 Against urllib3's defaults: all connections share one TLS context, the read timeout limits the whole response instead of
-each read, a response that is malformed or cut off anywhere is an error, a connection with bytes left on it is not used
-again, nor one that was idle for long or is the parent process's, no redirect is followed, nothing is retried.
+each read (unless it is streamed), a response that is malformed or cut off anywhere is an error, a connection with bytes
+left on it is not used again, nor one that was idle for long or is the parent process's, no redirect is followed,
+nothing is retried.
 """
 
 import os
@@ -10,7 +11,7 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -84,6 +85,39 @@ class HttpResponse:
     body: bytes = field(repr=False)
 
 
+@dataclass
+class HttpStream:
+    """A response whose body is still to come.
+
+    Attributes:
+        status: HTTP status code.
+        headers: Headers as in `HttpResponse`.
+        chunks: The body as it comes; raises `ConnectionFailedError` if it ends before its end.
+        close: Gives the connection back after the end of the body, and closes it before.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    chunks: Iterator[bytes] = field(repr=False)
+    close: Callable[[], None] = field(repr=False)
+
+    def read(self) -> bytes:
+        """Read the body; of anything but 2xx only as much as an explanation takes, and nothing of a redirect.
+
+        Raises:
+            ConnectionFailedError: There was no complete response in time.
+            ResponseTooLargeError: It is larger than `MAX_RESPONSE_BYTES`.
+        """
+        limit = {2: MAX_RESPONSE_BYTES, 3: 0}.get(self.status // 100, _MAX_ERROR_BYTES)
+        chunks, size = [], 0
+        while limit and size <= limit and (chunk := next(self.chunks, b"")):
+            chunks.append(chunk)
+            size += len(chunk)
+        if size > MAX_RESPONSE_BYTES:
+            raise ResponseTooLargeError(size, MAX_RESPONSE_BYTES)
+        return b"".join(chunks)
+
+
 @dataclass(frozen=True)
 class Timeout:
     """Limits of one attempt, in seconds: for each connection attempt, for the response, and for all of it."""
@@ -103,6 +137,13 @@ class Transport(Protocol):
             ConnectionFailedError: There was no complete response in time.
             ResponseError: The body has no length, or is larger than `MAX_RESPONSE_BYTES`.
         """
+
+
+class StreamingTransport(Transport, Protocol):
+    """Can pass on responses as they come, too."""
+
+    def open(self, request: Request, timeout: Timeout, idle_timeout: float) -> HttpStream:
+        """Do the same, but return as soon as the headers are here; the body may take any time without a long gap."""
 
 
 class Connections:
@@ -126,7 +167,7 @@ class Connections:
         self._url, self._proxy = api_url, find_proxy(api_url)
         self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(api_url))
         self._attempt = http1.Attempt()
-        self._connection = {"attempt": self._attempt, "clock": clock, "response_class": http1.Response}
+        self._connection = {"attempt": self._attempt, "clock": clock}
         self._options = {"maxsize": size, "ssl_context": _tls_context(ca_bundle)}
         self._open()
 
@@ -138,11 +179,21 @@ class Connections:
 
     def send(self, request: Request, timeout: Timeout) -> HttpResponse:
         """Send a request: see `Transport`."""
+        stream = self.open(request, timeout)
+        try:
+            return HttpResponse(stream.status, stream.headers, stream.read())
+        finally:
+            stream.close()
+
+    def open(self, request: Request, timeout: Timeout, idle_timeout: float | None = None) -> HttpStream:
+        """Send a request, and return the response before its body: see `Transport`."""
         if self._pid != os.getpid():
             self._inherited = self._manager  # kept, since closing its connections would end the parent's
             self._open()
         self._attempt.deadline = time.monotonic() + min(timeout.total, timeout.connect + timeout.read)
         self._attempt.idle = self._timing.idle if request.is_repeatable else self._timing.idle_unrepeatable
+        self._attempt.gap = idle_timeout
+        late = f"it took longer than {min(timeout.read, timeout.total):.3g} s"
         try:
             response = self._pool.urlopen(
                 request.method,
@@ -157,21 +208,14 @@ class Connections:
                 preload_content=False,
                 decode_content=False,
             )
-            with response:
-                body = _read(response)
-        except urllib3.exceptions.HTTPError as error:
-            raise _connection_error(error, timeout) from error
-        except ValueError as error:  # of a header; its message quotes the value
-            raise ConnectionFailedError(type(error).__name__, may_have_arrived=True) from None
         except Exception as error:
-            raise ConnectionFailedError(type(error).__name__, may_have_arrived=True) from error
+            raise _call_error(error, late) from _cause(error)
         headers = {name.lower(): value for name, value in response.headers.itermerged()}
-        if body and headers.get("content-encoding", "").lower() in _GZIP:
-            body = _decompress(body)
+        chunks = _chunks(response, f"nothing came for {idle_timeout:.3g} s" if idle_timeout else late)
+        if headers.get("content-encoding", "").lower() in _GZIP and response.length_remaining != 0:
+            chunks = _decompressed(chunks)
             del headers["content-encoding"]
-        if len(body) > MAX_RESPONSE_BYTES:
-            raise ResponseTooLargeError(len(body), MAX_RESPONSE_BYTES)
-        return HttpResponse(response.status, headers, body)
+        return HttpStream(response.status, headers, chunks, response.close)
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -224,36 +268,53 @@ def _pool_manager(proxy: str | None, **options: Any) -> urllib3.PoolManager:
         raise SettingsError("HTTPS_PROXY", "not a proxy's URL", "http://host:port or https://host:port") from error
 
 
-def _read(response: urllib3.BaseHTTPResponse) -> bytes:
-    """Read a body; of anything but 2xx only as much as an explanation takes, and nothing of a redirect."""
-    left = {2: MAX_RESPONSE_BYTES + 1, 3: 0}.get(response.status // 100, _MAX_ERROR_BYTES)
-    chunks = []
-    while left and (chunk := response.read1(min(left, _CHUNK_BYTES))):
-        chunks.append(chunk)
-        left -= len(chunk)
-    return b"".join(chunks)
+def _chunks(response: urllib3.BaseHTTPResponse, late: str) -> Iterator[bytes]:
+    """Yield what comes as it comes."""
+    try:
+        while chunk := response.read1(_CHUNK_BYTES):
+            yield chunk
+    except Exception as error:
+        raise _call_error(error, late) from _cause(error)
 
 
-def _decompress(body: bytes) -> bytes:
-    """Return what a body contains, or the first bytes of it that are too many."""
+def _decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield what a body contains, in pieces that are no larger however much that is."""
     decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
-        content = decoder.decompress(body, MAX_RESPONSE_BYTES + 1)
+        for chunk in chunks:
+            rest, content = chunk, b""
+            while rest or len(content) == _CHUNK_BYTES:
+                if content := decoder.decompress(rest, _CHUNK_BYTES):
+                    yield content
+                rest = decoder.unconsumed_tail
+        is_whole = decoder.eof and not decoder.unused_data
     except zlib.error:
-        content = b""
-    if len(content) <= MAX_RESPONSE_BYTES and (not decoder.eof or decoder.unused_data):
+        is_whole = False
+    if not is_whole:
         raise ConnectionFailedError("the response's body is not whole gzip", may_have_arrived=True)
-    return content
 
 
-def _connection_error(error: urllib3.exceptions.HTTPError, timeout: Timeout) -> CallError:
+def _call_error(error: Exception, late: str) -> CallError:
+    """Return the error of a call for whatever was raised; `late` says what a timeout means."""
+    if isinstance(error, urllib3.exceptions.HTTPError):
+        return _connection_error(error, late)
+    return ConnectionFailedError(type(error).__name__, may_have_arrived=True)
+
+
+def _cause(error: Exception) -> Exception | None:
+    """Return what may be shown with an error; the message of a ValueError quotes the value of a header."""
+    is_quoting = isinstance(error, ValueError) and not isinstance(error, urllib3.exceptions.HTTPError)
+    return None if is_quoting else error
+
+
+def _connection_error(error: urllib3.exceptions.HTTPError, late: str) -> CallError:
     """Name the first cause; the messages in between contain the URL with its query."""
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return ConnectionFailedError(
-            f"it took longer than {min(timeout.read, timeout.total):.3g} s",
+            late,
             may_have_arrived=True,
             remedy="Account B: if the API needs longer, allow it: ApiTimeout of the stack, --timeout of call-api, or "
-            "timing of the client. Account A: check that the API exists, and what takes it so long.",
+            "timing and idle_timeout of the client. Account A: check that the API exists, and what takes it so long.",
         )
     chain: list[BaseException] = [error]
     while cause := chain[-1].__context__:

@@ -24,10 +24,10 @@ from cross_account_api import Call, Client, Response, Timing
 from cross_account_api.errors import CallError, ConnectionFailedError, InvalidResponseError
 from cross_account_api.response import read_response
 from cross_account_api.transport import Connections, HttpResponse, Request, Timeout
+from cross_account_lab.judge.loopback import Exchange, RequestFault, Server, always
+from cross_account_lab.judge.loopback import Response as Canned
 from tests.attack.profile import attack
-from tests.support.aws.certificates import Authority
-from tests.support.aws.loopback import Exchange, RequestFault, Server, always
-from tests.support.aws.loopback import Response as Canned
+from tests.support.certificates import Authority
 from tests.support.fakes import FakeApi, FakeCredentials, FakeTime
 
 URL = "http://127.0.0.1:4566/v1"

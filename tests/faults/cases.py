@@ -11,12 +11,12 @@ from email.utils import format_datetime
 from typing import Any
 
 from cross_account_api import errors
+from cross_account_lab.judge.gateway import gateway_error, refusal
+from cross_account_lab.judge.loopback import HOST, ConnectionFault, Fault, RequestFault, Response, Server, always, once
+from cross_account_lab.judge.sts import sts_error
 from tests.faults import faults
 from tests.faults.testbed import TestBed, order
-from tests.support.aws.certificates import Authority
-from tests.support.aws.gateway import gateway_error, refusal
-from tests.support.aws.loopback import HOST, ConnectionFault, Fault, RequestFault, Response, Server, always, once
-from tests.support.aws.sts import sts_error
+from tests.support.certificates import Authority
 
 type Injection = Callable[[TestBed, bool], AbstractContextManager[None]]
 """Injects a fault for as long as the block lasts if its second argument is true, else once."""

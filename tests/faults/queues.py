@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from cross_account_access.templates import ACCOUNTS, REGION, resolved
-from tests.support.aws.loopback import Response, json_response
-from tests.support.aws.sigv4 import Request
+from cross_account_lab.judge.loopback import Response, json_response
+from cross_account_lab.judge.sigv4 import Request
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -6,13 +6,13 @@ import json
 import random
 from collections import Counter
 
+from cross_account_lab.judge.gateway import gateway_error
+from cross_account_lab.judge.loopback import Exchange, RequestFault, always, json_response
 from tests.faults import faults
 from tests.faults.cases import at_api
 from tests.faults.environment import TIMED_OUT
 from tests.faults.queues import RECEIVES
 from tests.faults.testbed import TestBed, order
-from tests.support.aws.gateway import gateway_error
-from tests.support.aws.loopback import Exchange, RequestFault, always, json_response
 
 POISON = [
     "not JSON",

@@ -16,14 +16,14 @@ from typing import Any, Self
 from moto import mock_aws
 
 from cross_account_access.templates import resolved
+from cross_account_lab.judge.gateway import Gateway, gateway_error
+from cross_account_lab.judge.loopback import HOST, Exchange, RequestFault, Response, Server, once
+from cross_account_lab.judge.sigv4 import Request
+from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, REGION, Sts
 from tests.faults.backend import STAGE, Backend, KilledError, in_memory
 from tests.faults.environment import Environment, Invocation, fork_server
 from tests.faults.queues import RECEIVES, UNKEYED_RECEIVES, Queues
-from tests.support.aws.certificates import Authority
-from tests.support.aws.gateway import Gateway, gateway_error
-from tests.support.aws.loopback import HOST, Exchange, RequestFault, Response, Server, once
-from tests.support.aws.sigv4 import Request
-from tests.support.aws.sts import CALLER_ENVIRONMENT, REGION, Sts
+from tests.support.certificates import Authority
 
 _consumers = itertools.count(222222000001)
 

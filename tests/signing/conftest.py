@@ -10,10 +10,11 @@ import pytest
 
 from cross_account_api.endpoint import parse_api_url
 from cross_account_api.transport import Connections
+from cross_account_lab.judge.gateway import Gateway
+from cross_account_lab.judge.loopback import Server
 from tests.signing.apis import PLACES, TRACE_ID, Api
-from tests.support.aws.certificates import Authority
-from tests.support.aws.gateway import Gateway
-from tests.support.aws.loopback import Server, names
+from tests.support.certificates import Authority
+from tests.support.hosts import names
 
 
 @pytest.fixture(scope="module")

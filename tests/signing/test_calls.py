@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from cross_account_api import __version__
 from cross_account_api.call import METHODS, Call
 from cross_account_api.errors import InvalidCallError
+from cross_account_lab.judge.gateway import Gateway
+from cross_account_lab.judge.sigv4 import Credentials, Request
 from tests.signing.apis import PLACES, TRACE_ID, Api, FixedCredentials, Place
 from tests.signing.events import EVENTS, KEYS
-from tests.support.aws.gateway import Gateway
-from tests.support.aws.sigv4 import Credentials, Request
 
 EXAMPLES = 2500
 

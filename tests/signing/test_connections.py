@@ -23,13 +23,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from cross_account_access.templates import PROJECT
 from cross_account_api import CertificateError, Client, Response
+from cross_account_lab.judge.gateway import Gateway, gateway_response
+from cross_account_lab.judge.loopback import Exchange, RequestFault, Server, always
+from cross_account_lab.judge.sigv4 import Credentials
+from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
 from tests.signing.apis import FixedCredentials
 from tests.signing.forks import CHILDREN
-from tests.support.aws.certificates import Authority
-from tests.support.aws.gateway import Gateway, gateway_response
-from tests.support.aws.loopback import Exchange, RequestFault, Server, always
-from tests.support.aws.sigv4 import Credentials
-from tests.support.aws.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
+from tests.support.certificates import Authority
 
 ROLE_ARN = "arn:aws:iam::111111111111:role/executor"
 

@@ -15,11 +15,11 @@ from cross_account_api import Call, Client
 from cross_account_api.credentials import AssumedRoleCredentials
 from cross_account_api.credentials import Credentials as ClientCredentials
 from cross_account_api.transport import Connections
+from cross_account_lab.judge.gateway import Gateway
+from cross_account_lab.judge.loopback import Server
+from cross_account_lab.judge.sigv4 import Credentials
+from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
 from tests.signing.apis import FixedCredentials
-from tests.support.aws.gateway import Gateway
-from tests.support.aws.loopback import Server
-from tests.support.aws.sigv4 import Credentials
-from tests.support.aws.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
 
 THREADS = 16
 CALLS = [

@@ -11,7 +11,7 @@ from typing import TypedDict
 
 import pytest
 
-from tests.support.aws.sigv4 import (
+from cross_account_lab.judge.sigv4 import (
     Credentials,
     MalformedRequestError,
     RefusedError,
@@ -32,7 +32,7 @@ class Case(TypedDict):
     string_to_sign: str
 
 
-CASES: dict[str, Case] = json.loads((Path(__file__).parents[1] / "support/aws/aws4_testsuite/cases.json").read_text())
+CASES: dict[str, Case] = json.loads((Path(__file__).parent / "aws4_testsuite/cases.json").read_text())
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 DATE = "20150830T123600Z"
 SCOPE = "20150830/us-east-1/service/aws4_request"

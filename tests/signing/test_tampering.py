@@ -14,10 +14,10 @@ import pytest
 
 from cross_account_api import Call, Client
 from cross_account_api.transport import Connections
+from cross_account_lab.judge.gateway import Gateway
+from cross_account_lab.judge.loopback import Server
+from cross_account_lab.judge.sigv4 import Credentials, MalformedRequestError, RefusedError, Request, receive, verify
 from tests.signing.apis import FixedCredentials
-from tests.support.aws.gateway import Gateway
-from tests.support.aws.loopback import Server
-from tests.support.aws.sigv4 import Credentials, MalformedRequestError, RefusedError, Request, receive, verify
 
 KEY = "AKIDEXAMPLE"
 KEYS = {KEY: Credentials("secret", "session+token=="), "AKIDOTHER": Credentials("other", "other-token")}

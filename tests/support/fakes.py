@@ -18,10 +18,10 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ConnectTimeoutError
 
 from cross_account_api.errors import ConnectionFailedError
-from cross_account_api.transport import HttpResponse, Request, Timeout
-from tests.support.aws import sigv4
-from tests.support.aws.loopback import Response, json_response
-from tests.support.aws.sts import assume_role_response, caller_identity_response, sts_error
+from cross_account_api.transport import HttpResponse, HttpStream, Request, Timeout
+from cross_account_lab.judge import sigv4
+from cross_account_lab.judge.loopback import Response, json_response
+from cross_account_lab.judge.sts import assume_role_response, caller_identity_response, sts_error
 
 API_URL = "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1"
 EXECUTOR_ROLE_ARN = "arn:aws:iam::111111111111:role/orders-api-ExecutorRole-1A2B3C4D5E6F"
@@ -76,6 +76,8 @@ class FakeApi:
         self.rest: Reply | Exception = json_reply(200, {"ok": True})
         self.answer: Callable[[Request], Reply | Exception] | None = None
         self.sessions: dict[str | None, ReadOnlyCredentials] = {}
+        self.cut: Exception | None = None
+        self.closed = threading.Event()
         self._lock = threading.Lock()
 
     def send(self, request: Request, timeout: Timeout) -> HttpResponse:
@@ -95,6 +97,17 @@ class FakeApi:
             raise reply
         headers = {name.lower(): value for name, value in {"x-amzn-RequestId": REQUEST_ID, **reply.headers}.items()}
         return HttpResponse(reply.status, headers, b"" if request.method == "HEAD" else reply.body)
+
+    def open(self, request: Request, timeout: Timeout, idle_timeout: float) -> HttpStream:
+        response = self.send(request, timeout)
+        half = (len(response.body) + 1) // 2
+        pieces = filter(None, (response.body[:half], response.body[half:]))
+        return HttpStream(response.status, response.headers, self._cut(pieces), self.closed.set)
+
+    def _cut(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        yield from pieces
+        if self.cut:
+            raise self.cut
 
     def secrets(self) -> list[str]:
         """Return the secrets that must not be written anywhere."""

@@ -101,16 +101,20 @@ def test_commands_give_parameters_that_exist() -> None:
     parameters = {name for template in TEMPLATES for name in yaml_parse(template.read_text())["Parameters"]}
     text = "".join(document.read_text() for document in DOCUMENTS)
     given = set(re.findall(r"\b([A-Z][a-z]+[A-Z]\w+)=", text))
-    # Of the AWS CLI and boto3.
+    # Of AWS's APIs, its CLI and boto3.
     given -= {
         "ConditionExpression",
+        "DurationSeconds",
         "MonitoringTimeInMinutes",
         "OrganizationalUnitIds",
         "OutputKey",
         "ParameterKey",
         "ParameterValue",
         "RetainStacksOnAccountRemoval",
+        "RoleArn",
+        "RoleSessionName",
         "RollbackTriggers",
+        "SignedHeaders",
     }
     assert {"ConsumerAccountIds", "ExternalId", "PreviousExternalId"} <= given <= parameters
 

@@ -295,6 +295,19 @@ def test_bytes_stay_bytes(fake_api: FakeApi) -> None:
     assert call_api("/", "--output", "raw").stdout_bytes == b"\xff\x00" * 4_000_000
 
 
+def test_raw_is_written_as_it_comes(fake_api: FakeApi) -> None:
+    fake_api.script, fake_api.rest = [Reply(503)], Reply(200, b"x" * 11_000_000)
+    assert call_api("/", "--output", "raw").stdout_bytes == b"x" * 11_000_000
+
+    fake_api.cut = unreachable("cut off")
+    result = call_api("/", "--output", "raw", "--verbose", "--timeout", "60")
+
+    assert (result.exit_code, result.stdout_bytes) == (8, b"x" * 11_000_000)
+    assert "Attempt 1: 200" in result.stderr
+    assert "Error: No complete response from the API: cut off." in result.stderr
+    assert "1 attempt(s)" in result.stderr
+
+
 def test_a_body_that_is_not_text_is_shown_as_base64(fake_api: FakeApi) -> None:
     fake_api.rest = Reply(200, b"\xff\x00")
 
@@ -404,7 +417,7 @@ def test_only_a_terminal_gets_a_final_newline(stdout: str, tmp_path: Path) -> No
     command = [
         sys.executable,
         "-c",
-        "import call_api.__main__ as m; m._write_raw(b'a'); m._write_raw(b'b\\n'); m._write_raw(b'')",
+        "import call_api.__main__ as m; m._write_raw([b'a']); m._write_raw([b'b\\n']); m._write_raw([])",
     ]
     if stdout == "pipe":
         assert subprocess.run(command, capture_output=True, check=True).stdout == b"ab\n"

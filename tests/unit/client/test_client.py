@@ -628,3 +628,76 @@ def test_requests_follows_no_redirect_with_a_session_token(client: Client) -> No
 
     with pytest.raises(RedirectError):
         session.get(API_URL, auth=client.auth)
+
+
+def test_a_stream_is_opened_like_any_call(client: Client, fake_api: FakeApi, credentials: FakeCredentials) -> None:
+    fake_api.script = [Reply(503), refusal("ExpiredTokenException"), Reply(200, b"a\xffb", {"Content-Type": "a/b"})]
+
+    with client.stream("POST", "/export", query={"a": "b"}, body={}, idempotency_key="k") as response:
+        content = list(response)
+
+    assert content == [b"a\xff", b"b"]
+    assert (response.status, response.headers["content-type"], response.request_id) == (200, "a/b", REQUEST_ID)
+    assert (response.attempts, response.throttled, credentials.issued) == (3, 0, 2)
+    assert [request.url for request in fake_api.requests] == [f"{API_URL}/export?a=b"] * 3
+    assert fake_api.closed.is_set()
+
+
+def test_nothing_is_repeated_once_a_stream_has_begun(client: Client, fake_api: FakeApi) -> None:
+    fake_api.cut = unreachable("cut off")
+    with client.stream("GET", "/export") as response:
+        chunks = iter(response)
+        assert [next(chunks), next(chunks)] == [b'{"ok":', b" true}"]
+        with pytest.raises(ConnectionFailedError, match="cut off") as caught:
+            next(chunks)
+
+    assert (len(fake_api.requests), caught.value.attempts) == (1, 1)
+    assert fake_api.closed.is_set()
+
+
+def test_a_stream_may_be_left_before_its_end(client: Client, fake_api: FakeApi) -> None:
+    with client.stream("GET", "/export") as response:
+        assert next(iter(response))
+        assert not fake_api.closed.is_set()
+
+    assert fake_api.closed.is_set()
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (refusal("AccessDeniedException", "not authorized"), ForbiddenError),
+        (json_reply(404, {"message": "no such report"}), NotFoundError),
+        (Reply(202, b"", {"x-amzn-waf-action": "challenge"}), ForbiddenError),
+        (Reply(302), RedirectError),
+    ],
+)
+def test_a_response_that_is_no_success_is_not_streamed(
+    client: Client, fake_api: FakeApi, credentials: FakeCredentials, reply: Reply, error: type[ApiError]
+) -> None:
+    credentials.renewable, fake_api.rest = False, reply
+
+    with pytest.raises(error) as caught, client.stream("GET", "/export"):
+        pass
+
+    assert caught.value.attempts == 1
+    assert fake_api.closed.is_set()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
+def test_a_stream_needs_an_idle_timeout(client: Client, fake_api: FakeApi, seconds: float) -> None:
+    with pytest.raises(InvalidCallError, match="idle_timeout is"), client.stream("GET", "/", idle_timeout=seconds):
+        pass
+    assert fake_api.requests == []
+
+
+def test_a_transport_of_one_s_own_that_cannot_stream_is_named(
+    credentials: FakeCredentials, fake_api: FakeApi, clock: FakeTime
+) -> None:
+    class Sending:
+        send = fake_api.send
+
+    client = Client(API_URL, credentials=credentials, transport=Sending(), clock=clock)
+    assert client.get("/").status == 200
+    with pytest.raises(SettingsError, match="transport is"), client.stream("GET", "/"):
+        pass

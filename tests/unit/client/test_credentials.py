@@ -60,6 +60,18 @@ def test_the_role_is_assumed_as_its_trust_policy_wants(executor: AssumedRoleCred
     assert sts.api.sessions[session.token].secret_key == session.secret_key
 
 
+def test_credentials_say_whether_they_would_ask_sts(
+    executor: AssumedRoleCredentials, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not executor.are_at_hand()
+    executor.get_frozen_credentials()
+    assert executor.are_at_hand()
+
+    pass_time(monkeypatch, minutes=45)
+    assert not executor.are_at_hand()
+    assert ProfileCredentials().are_at_hand(), "keys of the environment"
+
+
 def test_a_thousand_uses_assume_the_role_once(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
     assert len({executor.get_frozen_credentials() for _ in range(1000)}) == 1
     assert len(sts.requests) == 1

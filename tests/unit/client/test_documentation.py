@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import httpx2
 import pytest
 import requests
 from botocore.credentials import ReadOnlyCredentials
@@ -40,8 +41,20 @@ def test_the_examples_run(
     monkeypatch.setattr("cross_account_api.client.Connections", lambda *_, **__: fake_api)
     answering = Answering()
     monkeypatch.setattr(requests.Session, "get_adapter", lambda *_, **__: answering)
+    asked = []
+
+    async def handle(_: object, request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        return httpx2.Response(200)
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", handle)
     fake_api.sessions[None] = ReadOnlyCredentials("testing", "testing", None)
-    fake_api.script = [json_reply(201, {"order_id": "1"}), json_reply(200, {"orders": []}), Reply(404)]
+    fake_api.script = [
+        json_reply(201, {"order_id": "1"}),
+        json_reply(200, {"orders": []}),
+        Reply(200, b"a,b"),
+        Reply(404),
+    ]
     names: dict[str, Any] = {"client_url": API_URL}
 
     for code in re.findall(r"^```python\n(.*?)^```$", TEXT, re.M | re.S):
@@ -52,12 +65,15 @@ def test_the_examples_run(
     assert [request.url.removeprefix(API_URL) for request in fake_api.requests] == [
         "/orders",
         "/orders?limit=10&status=new&status=paid",
+        "/export",
         "/orders/7",
         "/reports",
     ]
     [request] = answering.sent
     assert request.url == f"{API_URL}/orders?q=a%20b"
-    assert "AWS4-HMAC-SHA256" in request.headers["Authorization"]
+    assert [str(each.url) for each in asked] == [f"{API_URL}/orders/1", f"{API_URL}/orders/2"]
+    for headers in (request.headers, *(each.headers for each in asked)):
+        assert "AWS4-HMAC-SHA256" in headers["Authorization"]
 
 
 def test_every_public_name_is_described() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cross_account_api.endpoint import find_api_region, parse_api_url
+from cross_account_api.endpoint import find_api_region, parse_api_url, require_service
 from cross_account_api.errors import SettingsError
 from tests.support.fakes import API_URL
 
@@ -112,6 +112,30 @@ def test_an_execute_api_host_without_region_needs_one(host: str) -> None:
     with pytest.raises(SettingsError, match="region is empty"):
         find_api_region(f"https://{host}/v1", "", "eu-west-1")
     assert find_api_region(f"https://{host}/v1", "us-east-1", "eu-west-1") == "us-east-1"
+
+
+@pytest.mark.parametrize(
+    ("service", "host"),
+    [
+        ("lambda", "abcdefghijklmnopqrstuvwxyz012345.lambda-url.eu-central-1.on.aws"),
+        ("appsync", "abcdefghijklmnopqrstuvwxyz.appsync-api.eu-central-1.amazonaws.com"),
+        ("bedrock-agentcore", "bedrock-agentcore.eu-central-1.amazonaws.com"),
+        ("bedrock-agentcore", "orders-a1b2c3d4e5.gateway.bedrock-agentcore.eu-central-1.amazonaws.com"),
+        ("vpc-lattice-svcs", "orders-0123456789abcdef0.7d67968.vpc-lattice-svcs.eu-central-1.on.aws"),
+    ],
+)
+def test_the_host_of_another_service_has_a_region_and_is_signed_for_that_service(service: str, host: str) -> None:
+    assert find_api_region(f"https://{host}", "", "eu-west-1", service=service) == "eu-central-1"
+    assert require_service(service, f"https://{host}/v1") == service
+    with pytest.raises(SettingsError, match=f"service is 'execute-api'. It must be {service} for {host}"):
+        require_service("execute-api", f"https://{host}/v1")
+
+
+def test_a_domain_may_belong_to_any_service_that_is_known() -> None:
+    assert require_service("lambda", "https://api.example.com") == "lambda"
+    assert find_api_region("https://api.example.com", "", "eu-west-1", service="lambda") == "eu-west-1"
+    with pytest.raises(SettingsError, match=r"service is 's3'\. It must be execute-api or lambda or appsync or"):
+        require_service("s3", "https://api.example.com")
 
 
 def test_without_any_region_the_error_names_the_variable() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import ssl
 import threading
 import traceback
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -54,6 +56,9 @@ class Server:
             while request := ours.recv(65536):
                 self.requests.append(request)
                 self.speak(ours.sendall)
+
+    def hang_up(self) -> None:
+        self._sockets[-2].shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         for end in self._sockets:
@@ -104,6 +109,97 @@ def test_a_response_has_one_time_limit(server: Server, speak: Callable[[Send], N
         get(connections, 0.4)
 
     assert caught.value.may_have_arrived
+
+
+PATIENT = Timeout(connect=60, read=60, total=60)
+CUT = {
+    "length": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ntea",
+    "chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ntea",
+    "last chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntea\r\n",
+    "gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 12\r\n\r\n" + gzip.compress(b"tea")[:12],
+}
+
+
+def test_a_stream_comes_as_it_is_sent(server: Server) -> None:
+    is_read = threading.Event()
+
+    def speak(send: Send) -> None:
+        send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ntea")
+        is_read.wait(timeout=60)
+        send(b"cup")
+
+    server.speak = speak
+    stream = Connections(URL, 1).open(Request("GET", URL), PATIENT, 60)
+
+    assert next(stream.chunks) == b"tea"
+    is_read.set()
+    assert list(stream.chunks) == [b"cup"]
+
+
+@pytest.mark.parametrize(
+    ("head", "text"),
+    [(b"Content-Length: 60", b"a" * 60), (b"Transfer-Encoding: chunked", b"1\r\na\r\n" * 60 + b"0\r\n\r\n")],
+)
+def test_a_stream_may_take_longer_than_a_response(server: Server, head: bytes, text: bytes) -> None:
+    server.speak = lambda send: drip(send, b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n", text)
+    short = Timeout(connect=1, read=1, total=1)
+
+    stream = Connections(URL, 1).open(Request("GET", URL), short, 60)
+
+    assert b"".join(stream.chunks) == b"a" * 60
+
+
+@pytest.mark.parametrize("text", CUT.values(), ids=CUT.keys())
+def test_a_stream_that_stalls_or_is_cut_off_is_an_error(server: Server, text: bytes) -> None:
+    server.speak = lambda send: send(text)
+    stream = Connections(URL, 1).open(Request("GET", URL), PATIENT, 0.2)
+    with pytest.raises(ConnectionFailedError, match=r"nothing came for 0\.2 s|not whole gzip") as caught:
+        list(stream.chunks)
+    assert caught.value.may_have_arrived
+
+    def hang_up(send: Send) -> None:
+        send(text)
+        server.hang_up()
+
+    server.speak = hang_up
+    stream = Connections(URL, 1).open(Request("GET", URL), PATIENT, 60)
+    with pytest.raises(ConnectionFailedError, match=r"cut off|closed too early|ProtocolError|not whole gzip"):
+        list(stream.chunks)
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_a_stream_of_any_size_takes_little_memory(server: Server, is_compressed: bool) -> None:
+    size, block = 64 * 1024 * 1024, bytes(1024 * 1024)
+    packed = gzip.compress(bytes(size)) if is_compressed else b""
+
+    def speak(send: Send) -> None:
+        encoding = b"Content-Encoding: gzip\r\n" if packed else b""
+        send(b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n" % (encoding, len(packed) or size))
+        for part in [packed] if packed else [block] * (size // len(block)):
+            send(part)
+
+    server.speak = speak
+    stream = Connections(URL, 1).open(Request("GET", URL), PATIENT, 60)
+    tracemalloc.start()
+    try:
+        assert sum(map(len, stream.chunks)) == size
+        assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_connection_of_a_stream_is_kept_once_all_of_it_is_read(server: Server) -> None:
+    server.speak = lambda send: send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntea")
+    connections = Connections(URL, 1)
+    for _ in range(2):
+        stream = connections.open(Request("GET", URL), PATIENT, 60)
+        assert list(stream.chunks) == [b"tea"]
+        stream.close()
+    assert server.connections == 1
+
+    connections.open(Request("GET", URL), PATIENT, 60).close()
+    assert get(connections).body == b"tea"
+    assert server.connections == 2, "the rest of the one before is nobody's response"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,10 @@ from urllib.parse import quote, unquote
 CLOCK_SKEW = timedelta(minutes=5)
 """How far a request's date may be from the receiver's."""
 
-_AUTHORIZATION = re.compile(
+UNSIGNED = "UNSIGNED-PAYLOAD"
+"""What X-Amz-Content-Sha256 says at VPC Lattice, which supports nothing else."""
+
+AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=(?P<access_key>[^/,]+)/(?P<date>[^/,]+)/(?P<region>[^/,]+)/(?P<service>[^/,]+)/"
     r"(?P<terminator>[^/,]+), *SignedHeaders=(?P<signed_headers>[^,]+), *Signature=(?P<signature>[^,]+)"
 )
@@ -105,12 +108,12 @@ def canonical_request(request: Request, signed_headers: Sequence[str]) -> str:
     return "\n".join(
         [
             request.method,
-            _encoded(_normalized(path), safe="/"),
-            _canonical_query(query),
-            *(f"{name}:{_canonical_value(request.values(name))}" for name in signed_headers),
+            encoded(normalized(path), safe="/"),
+            canonical_query(query),
+            *(f"{name}:{canonical_value(request.values(name))}" for name in signed_headers),
             "",
             ";".join(signed_headers),
-            hashlib.sha256(request.body).hexdigest(),
+            UNSIGNED if UNSIGNED in request.values("x-amz-content-sha256") else digest(request),
         ]
     )
 
@@ -122,10 +125,15 @@ def string_to_sign(canonical: str, date: str, scope: str) -> str:
 
 def signature(secret_key: str, scope: str, text: str) -> str:
     """Return the hexadecimal signature of a string to sign, made with the key derived for a scope."""
+    return hmac.digest(signing_key(secret_key, scope), text.encode("latin-1"), "sha256").hex()
+
+
+def signing_key(secret_key: str, scope: str) -> bytes:
+    """Derive the key that signs in a scope."""
     key = b"AWS4" + secret_key.encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode("latin-1"), "sha256")
-    return hmac.digest(key, text.encode("latin-1"), "sha256").hex()
+    return key
 
 
 def verify(request: Request, keys: Mapping[str, Credentials], *, region: str, service: str, now: datetime) -> str:
@@ -139,7 +147,7 @@ def verify(request: Request, keys: Mapping[str, Credentials], *, region: str, se
     """
     if not request.values("authorization"):
         raise RefusedError("MissingAuthenticationTokenException", "no Authorization header")
-    authorization = _AUTHORIZATION.fullmatch(_only(request, "authorization"))
+    authorization = AUTHORIZATION.fullmatch(_only(request, "authorization"))
     if not authorization:
         raise RefusedError("IncompleteSignatureException", "malformed Authorization header")
     signed_headers = authorization["signed_headers"].split(";")
@@ -157,9 +165,11 @@ def verify(request: Request, keys: Mapping[str, Credentials], *, region: str, se
     if credentials is None or request.values("x-amz-security-token") != [credentials.token] * bool(credentials.token):
         raise RefusedError("UnrecognizedClientException", "unknown access key, or another session token")
 
-    for digest in request.values("x-amz-content-sha256"):
-        if digest != hashlib.sha256(request.body).hexdigest():
-            raise RefusedError("InvalidSignatureException", "X-Amz-Content-Sha256 is not that of the body")
+    hashes = request.values("x-amz-content-sha256")
+    if service == "vpc-lattice-svcs" and hashes != [UNSIGNED]:
+        raise RefusedError("InvalidSignatureException", f"X-Amz-Content-Sha256 is not {UNSIGNED}")
+    if service != "vpc-lattice-svcs" and not {digest(request)}.issuperset(hashes):
+        raise RefusedError("InvalidSignatureException", "X-Amz-Content-Sha256 is not that of the body")
     text = string_to_sign(canonical_request(request, signed_headers), date, scope)
     if not hmac.compare_digest(
         signature(credentials.secret_key, scope, text).encode(), authorization["signature"].encode("latin-1")
@@ -168,6 +178,11 @@ def verify(request: Request, keys: Mapping[str, Credentials], *, region: str, se
     if credentials.expires is not None and credentials.expires <= now:
         raise RefusedError("ExpiredTokenException", "the session has expired")
     return access_key
+
+
+def digest(request: Request) -> str:
+    """Return the hash of a request's body."""
+    return hashlib.sha256(request.body).hexdigest()
 
 
 def _line(line: bytes) -> str:
@@ -183,7 +198,7 @@ def _headers(stream: BinaryIO) -> tuple[tuple[str, str], ...]:
         if line[0] in " \t" and headers:
             # A folded line (RFC 9112, section 5.2): obsolete, but AWS's test suite has one.
             folded, before = headers.pop()
-            headers.append((folded, f"{before} {line.strip(' \t')}"))
+            headers.append((folded, f"{before} " + line.strip(" \t")))
         elif colon and _TOKEN.fullmatch(name):
             headers.append((name.lower(), value.strip(" \t")))
         else:
@@ -211,22 +226,29 @@ def _check_signed_headers(request: Request, signed_headers: list[str]) -> None:
 
 
 def _check_date(date: str, now: datetime) -> None:
-    try:
-        # strptime is more lenient than the format.
-        if not re.fullmatch("[0-9]{8}T[0-9]{6}Z", date):
-            raise ValueError
-        moment = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        raise RefusedError("IncompleteSignatureException", f"X-Amz-Date {date!r}") from None
+    moment = parse_date(date)
+    if moment is None:
+        raise RefusedError("IncompleteSignatureException", f"X-Amz-Date {date!r}")
     if abs(now - moment) > CLOCK_SKEW:
         raise RefusedError("InvalidSignatureException", f"signed at {moment:%FT%T}, received at {now:%FT%T}")
 
 
-def _encoded(text: str, *, safe: str = "") -> str:
+def parse_date(date: str) -> datetime | None:
+    """Return what X-Amz-Date says; None if it is malformed."""
+    if not re.fullmatch("[0-9]{8}T[0-9]{6}Z", date):  # strptime is more lenient than the format
+        return None
+    try:
+        return datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def encoded(text: str, *, safe: str = "") -> str:
+    """Percent-encode each byte but RFC 3986's unreserved characters and the safe ones."""
     return quote(text.encode("latin-1"), safe=safe)
 
 
-def _normalized(path: str) -> str:
+def normalized(path: str) -> str:
     """Remove dot segments (RFC 3986, section 5.2.4) and empty segments, as every service but S3 does."""
     segments: list[str] = []
     for segment in path.split("/"):
@@ -238,13 +260,15 @@ def _normalized(path: str) -> str:
     return "/" + "/".join(segments) + ("/" if segments and is_folder else "")
 
 
-def _canonical_query(query: str) -> str:
+def canonical_query(query: str) -> str:
+    """Return a query as it is signed: decoded, encoded again, and sorted."""
     pairs = (item.partition("=") for item in query.split("&") if item)
     decoded = ((unquote(name, "latin-1"), unquote(value, "latin-1")) for name, _, value in pairs)
     return "&".join(
-        f"{name}={value}" for name, value in sorted((_encoded(name), _encoded(value)) for name, value in decoded)
+        f"{name}={value}" for name, value in sorted((encoded(name), encoded(value)) for name, value in decoded)
     )
 
 
-def _canonical_value(values: Sequence[str]) -> str:
+def canonical_value(values: Sequence[str]) -> str:
+    """Return the values of a header as they are signed."""
     return ",".join(re.sub(" +", " ", value) for value in values)

@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self, TypeAlias
 
-import pytest
-
-from tests.support.aws.sigv4 import MalformedRequestError, Request, receive
+from cross_account_lab.judge.sigv4 import MalformedRequestError, Request, receive
 
 HOST = "127.0.0.1"
 _IDLE_SECONDS = 600.0
@@ -31,16 +29,19 @@ class Response:
 
     @property
     def head(self) -> bytes:
+        """The status line and headers."""
         lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in {"Content-Length": len(self.body), **self.headers}.items()]
         return "\r\n".join([*lines, "", ""]).encode()
 
     @property
     def content(self) -> bytes:
+        """All of it."""
         return self.head + self.body
 
 
 def json_response(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a response in JSON."""
     return Response(status, {"Content-Type": "application/json", **(headers or {})}, json.dumps(body).encode())
 
 
@@ -58,9 +59,11 @@ class Exchange:
         return self._respond(self.request)
 
     def send(self, data: bytes) -> None:
+        """Send bytes as they are."""
         self.connection.sendall(data)
 
     def send_response(self, response: Response) -> None:
+        """Send a response; to HEAD, only its head."""
         self.send(response.head if self.request.method == "HEAD" else response.content)
 
     def stall(self) -> None:
@@ -70,11 +73,13 @@ class Exchange:
         self.close()
 
     def close(self) -> None:
+        """End the connection in order."""
         # The connection stays open until both are closed.
         self._stream.close()
         self.connection.close()
 
     def reset(self) -> None:
+        """End the connection with RST."""
         self._stream.close()
         reset(self.connection)
 
@@ -99,8 +104,8 @@ class RequestFault:
     act: Callable[[Exchange], None]
 
 
-type Fault = ConnectionFault | RequestFault
-type Choice = Callable[[], Fault | None]
+Fault: TypeAlias = ConnectionFault | RequestFault
+Choice: TypeAlias = Callable[[], Fault | None]
 
 
 def never() -> None:
@@ -108,10 +113,12 @@ def never() -> None:
 
 
 def always(fault: Fault) -> Choice:
+    """Choose a fault each time."""
     return lambda: fault
 
 
 def once(fault: Fault) -> Choice:
+    """Choose a fault the first time."""
     faults = [fault]
 
     def choose() -> Fault | None:
@@ -131,7 +138,12 @@ class Server:
     """
 
     def __init__(
-        self, respond: Callable[[Request], Response], tls: ssl.SSLContext | None = None, *, host: str = HOST
+        self,
+        respond: Callable[[Request], Response],
+        tls: ssl.SSLContext | None = None,
+        *,
+        host: str = HOST,
+        port: int = 0,
     ) -> None:
         self._respond = respond
         self._tls = tls
@@ -141,7 +153,7 @@ class Server:
         self._connections: set[socket.socket] = set()
         self.requests: list[Request] = []
         self.crashes: list[Exception] = []
-        self._listener = self._listen(0)
+        self._listener = self._listen(port)
 
     def __enter__(self) -> Self:
         return self
@@ -151,11 +163,13 @@ class Server:
 
     @property
     def port(self) -> int:
+        """The port that it listens on."""
         port: int = self._listener.getsockname()[1]
         return port
 
     @property
     def url(self) -> str:
+        """Scheme, host and port."""
         return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}"
 
     def inject(self, choose: Choice) -> None:
@@ -164,6 +178,7 @@ class Server:
         self._drop_connections()
 
     def clear(self) -> None:
+        """Drop all connections, and choose no more faults."""
         self.inject(never)
 
     @contextmanager
@@ -196,6 +211,7 @@ class Server:
         self._listener = self._listen(port)
 
     def stop(self) -> None:
+        """Drop all connections, accept no more, and raise what crashed."""
         self._close_listener()
         self._drop_connections()
         if self.crashes:
@@ -266,18 +282,3 @@ class Server:
         except MalformedRequestError as error:
             # Where this request ends and the next one begins is unknown.
             connection.sendall(Response(400, {"Connection": "close"}, str(error).encode()).content)
-
-
-@contextmanager
-def names(places: Mapping[tuple[str, int], int]) -> Iterator[None]:
-    """Resolve only these host names: each pair of host and port leads to a port on loopback."""
-
-    def getaddrinfo(host: str | bytes, port: Any, *_: Any, **__: Any) -> list[Any]:
-        name = host.decode() if isinstance(host, bytes) else host
-        if (name, port) not in places:
-            raise socket.gaierror(socket.EAI_NONAME, f"{name}:{port} is unknown to this test")
-        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (HOST, places[name, port]))]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket, "getaddrinfo", getaddrinfo)
-        yield

@@ -6,20 +6,23 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 from uuid import uuid4
 
-from tests.support.aws.loopback import Response, json_response
-from tests.support.aws.sigv4 import Credentials, RefusedError, Request, verify
+from cross_account_lab.judge.loopback import Response, json_response
+from cross_account_lab.judge.sigv4 import Credentials, RefusedError, Request, verify
 
-type Integration = Callable[[Request, str], Response]
+Integration: TypeAlias = Callable[[Request, str], Response]
 """The backend; it gets the request and the access key that signed it."""
 
 
 def gateway_response(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a response as API Gateway passes it on, with a request id."""
     return json_response(status, body, {"x-amzn-RequestId": str(uuid4()), **(headers or {})})
 
 
 def refusal(code: str, message: str) -> Response:
+    """Return the 403 of a refused request."""
     return gateway_response(403, {"message": message}, {"x-amzn-ErrorType": code})
 
 
@@ -47,7 +50,10 @@ class Gateway:
         self,
         regions: Mapping[str, str] | None = None,
         integration: Integration = lambda *_: gateway_response(200, {}),
+        *,
+        service: str = "execute-api",
     ) -> None:
+        self._service = service
         self.regions = dict(regions or {})
         self._integration = integration
         self._lock = threading.Lock()
@@ -61,10 +67,11 @@ class Gateway:
         self.refusals: deque[str] = deque(maxlen=100)
 
     def __call__(self, request: Request) -> Response:
+        """Respond to a request."""
         now = datetime.now(UTC) + self.clock
         region = self.regions.get(",".join(request.values("host")), "")
         try:
-            access_key = verify(request, self.keys, region=region, service="execute-api", now=now)
+            access_key = verify(request, self.keys, region=region, service=self._service, now=now)
             if access_key in self.revoked:
                 raise RefusedError("AccessDeniedException", "not authorized, with an explicit deny")
         except RefusedError as error:

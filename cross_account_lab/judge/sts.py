@@ -7,21 +7,21 @@ from collections.abc import MutableMapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
-from tests.support.aws.loopback import Response
-from tests.support.aws.sigv4 import Credentials, RefusedError, Request, verify
+from cross_account_lab.judge.loopback import Response
+from cross_account_lab.judge.sigv4 import Credentials, RefusedError, Request, verify
 
 REGION = "eu-west-1"
 EXTERNAL_ID = "external-id"
 CALLER_ENVIRONMENT = {
     "AWS_REGION": REGION,
     "AWS_DEFAULT_REGION": REGION,
-    "AWS_ACCESS_KEY_ID": "ASIACALLEREXAMPLE000",
-    "AWS_SECRET_ACCESS_KEY": "caller-secret",
+    "AWS_ACCESS_KEY_ID": "ASIACALLEREXAMPLE000",  # pragma: allowlist secret
+    "AWS_SECRET_ACCESS_KEY": "caller-secret",  # pragma: allowlist secret
     "AWS_SESSION_TOKEN": "caller-token",
 }
 """The caller's own credentials, as Lambda sets them."""
 
-_CALLER = {
+CALLER = {
     CALLER_ENVIRONMENT["AWS_ACCESS_KEY_ID"]: Credentials(
         CALLER_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"], CALLER_ENVIRONMENT["AWS_SESSION_TOKEN"]
     )
@@ -53,6 +53,7 @@ def caller_identity_response(account: str, resource: str) -> Response:
 
 
 def sts_error(status: int, code: str, message: str) -> Response:
+    """Return the response to a request that fails."""
     text = f"""<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>
     <Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"""
     return Response(status, _XML, text.encode())
@@ -74,21 +75,28 @@ class Sts:
         self.refusals: list[str] = []
 
     def __call__(self, request: Request) -> Response:
+        """Respond to AssumeRole and GetCallerIdentity."""
         now = datetime.now(UTC)
         try:
-            verify(request, _CALLER, region=REGION, service="sts", now=now)
+            verify(request, CALLER, region=REGION, service="sts", now=now)
         except RefusedError as error:
             self.refusals.append(str(error))
             return sts_error(403, error.code.removesuffix("Exception"), str(error))
-        form = {name: value for name, (value,) in parse_qs(request.body.decode()).items()}
-        if (form["Action"], form["ExternalId"]) != ("AssumeRole", EXTERNAL_ID):
+        form = {name: values[0] for name, values in parse_qs(request.body.decode("latin-1")).items()}
+        if form.get("Action") == "GetCallerIdentity":
+            return caller_identity_response("222222222222", "assumed-role/caller/job")
+        if (form.get("Action"), form.get("ExternalId")) != ("AssumeRole", EXTERNAL_ID):
             self.refusals.append("AccessDenied")
             return sts_error(403, "AccessDenied", "not authorized to perform: sts:AssumeRole")
+        name, seconds = form.get("RoleSessionName", ""), form.get("DurationSeconds", "3600")
+        if not name or not seconds.isdecimal():
+            self.refusals.append("ValidationError")
+            return sts_error(400, "ValidationError", "RoleSessionName is missing, or DurationSeconds is no number")
         access_key = f"ASIA{secrets.token_hex(8).upper()}"
-        expires = now + min(self.lifetime, timedelta(seconds=float(form["DurationSeconds"])))
+        expires = now + min(self.lifetime, timedelta(seconds=int(seconds)))
         session = Credentials(
             f"session-secret-{secrets.token_hex(8)}", f"session-token-{secrets.token_hex(150)}", expires
         )
-        self.names[access_key] = form["RoleSessionName"]
+        self.names[access_key] = name
         self._keys[access_key] = session
-        return assume_role_response(access_key, session, form["RoleSessionName"], expires)
+        return assume_role_response(access_key, session, name, expires)
