@@ -189,6 +189,16 @@ def test_every_role_takes_the_given_path_and_boundary(side: Side) -> None:
         assert "PermissionsBoundary" not in item.get("Properties", {})
 
 
+@pytest.mark.parametrize("side", ["a", "access"])
+def test_the_longest_external_ids_fit_into_a_trust_policy(side: Side) -> None:
+    longest: dict[str, Any] = {
+        name: "x" * source(side)["Parameters"][name]["MaxLength"] for name in ("ExternalId", "PreviousExternalId")
+    }
+    role = resolved(side, **longest, AllowIdentityCenterUsers="false")["Resources"]["ExecutorRole"]["Properties"]
+    # IAM's default quota, in which white space does not count.
+    assert len(json.dumps(role["AssumeRolePolicyDocument"], separators=(",", ":"))) <= 2048
+
+
 def test_account_b_accepts_the_url_of_account_a() -> None:
     url = resolved("a")["Outputs"]["ApiUrl"]["Value"]
     assert re.fullmatch(source("b")["Parameters"]["ApiUrl"]["AllowedPattern"], url)
