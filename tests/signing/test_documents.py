@@ -26,11 +26,11 @@ def test_the_load_of_the_throttling_check_is_signed_or_not(kind: str, status: in
         "[profile orders]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret\nregion = eu-west-1\n"
     )
     with Server(gateway := Gateway()) as server:
-        gateway.regions[f"127.0.0.1:{server.port}"] = "eu-west-1"
+        url = f"http://127.0.0.1:{server.port}"
+        gateway.regions[url.removeprefix("http://")] = "eu-west-1"
         gateway.keys["AKIAEXAMPLE"] = Credentials("secret")
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script)]
-            + [f"http://127.0.0.1:{server.port}", kind, "1", "/whoami", "/orders"],
+            [sys.executable, "-c", textwrap.dedent(script), url, kind, "1", "/whoami", "/orders"],
             env={**os.environ, "AWS_CONFIG_FILE": str(tmp_path / "config"), "NO_PROXY": "*"},
             check=True,
             capture_output=True,
