@@ -208,6 +208,8 @@ class Diagnosis:
             region = self._settings.find_region(self._own.region if self._own else "")
             url_region = find_api_region(url, "", region)
             result = ok(region)
+            if not self._settings.given_region and find_api_region(url, "", "no-region-0") == "no-region-0":
+                result = ok(f"{region}, your own: the URL names none; account A's output ApiRegion must be the same")
             if region != url_region:
                 remedy = "Account B: --region, $API_REGION and api_region must be the API's region."
                 result = failed(f"{region}, but the API is in {url_region}", url_region, remedy)

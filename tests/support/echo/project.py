@@ -13,6 +13,7 @@ from access.model import load
 from access.templates import PROJECT, source
 
 _HERE = Path(__file__).parent
+_KEPT = {"AWS::ApiGateway::BasePathMapping", "AWS::ApiGateway::DomainName", "AWS::DynamoDB::Table"}
 _CONTRACT = {"openapi": "3.1.0", "paths": {"/echo": {"get": {"responses": {"200": {}}}}}}
 
 
@@ -22,9 +23,7 @@ def write(folder: Path) -> Path:
     template = json.loads(json.dumps(source("a")).replace(own.api, "EchoApi"))
     role = own.executor.name.removeprefix("A.")
     kept = {
-        name: item
-        for name, item in template["Resources"].items()
-        if name in {role, "EchoApi"} or item["Type"] == "AWS::DynamoDB::Table"
+        name: item for name, item in template["Resources"].items() if name in {role, "EchoApi"} or item["Type"] in _KEPT
     }
     # The emulator writes no access log.
     del kept["EchoApi"]["Properties"]["AccessLogSetting"]

@@ -921,3 +921,13 @@ def test_a_person_sees_a_table_with_one_next_step(aws: Aws, charset: str, signs:
     assert sick.stdout.rstrip().count("\n") == sick.stdout.partition("\nNext")[0].count("\n") + 1, "one line to copy"
     assert ("✓ profile" in healthy.stdout) is bool(signs)
     assert ("ok profile" in healthy.stdout) is not bool(signs)
+
+
+# --- The provider's perimeter -----------------------------------------------------------------------------------------
+
+
+def test_a_domain_name_does_not_tell_the_region() -> None:
+    guessed = Report("/orders", url="https://orders.example.org/shop").steps["region"]
+    assert guessed["observed"].startswith("eu-west-1, your own: the URL names none; account A's output ApiRegion")
+    given = Report("/orders", "--region", "eu-north-1", url="https://orders.example.org/shop").steps["region"]
+    assert (given["status"], given["observed"]) == ("ok", "eu-north-1")

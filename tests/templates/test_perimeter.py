@@ -1,0 +1,209 @@
+"""What protects account A's API beyond its policies, all of it by parameters that are off unless given."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from access.model import load
+from access.templates import FILES, Side, resolve, resolved, rules, source, transformed
+
+API = load().api
+# One region or two of each partition, with the newest.
+REGIONS = ("eu-west-1", "us-gov-west-1", "cn-north-1", "eusc-de-east-1", "ap-southeast-7")
+DOMAIN: dict[str, Any] = {
+    "DomainName": "orders.example.org",
+    "CertificateArn": "arn:aws:acm:eu-west-1:111111111111:certificate/0a1b2c3d",
+}
+OPTIONAL: dict[Side, set[str]] = {
+    "a": {*DOMAIN, "HostedZoneId", "BasePath", "DisableDefaultEndpoint"},
+}
+
+
+# --- An upgrade -----------------------------------------------------------------------------------------------------
+
+
+def refers_to(value: Any, names: set[str]) -> bool:
+    """Whether a part of a template refers to a parameter or a condition."""
+    match value:
+        case {"Ref": name} | {"Condition": str(name)}:
+            return name in names
+        case dict():
+            return any(refers_to(item, names) for item in value.values())
+        case list():
+            return any(refers_to(item, names) for item in value)
+    return False
+
+
+def without(side: Side, parameters: set[str]) -> dict[str, Any]:
+    """The template as it would be without some parameters: what depends on them is gone, or as if they were empty."""
+    template = copy.deepcopy(source(side))
+    conditions: set[str] = set()
+    while more := {
+        name
+        for name, condition in template["Conditions"].items()
+        if name not in conditions and refers_to(condition, parameters | conditions)
+    }:
+        conditions |= more
+    for section in ("Parameters", "Conditions", "Rules", "Resources", "Outputs"):
+        template[section] = {
+            name: item
+            for name, item in template.get(section, {}).items()
+            if name not in parameters | conditions
+            and item.get("Condition") not in conditions
+            and not (section == "Rules" and refers_to(item, parameters))
+        }
+
+    nothing = object()
+
+    def otherwise(value: Any) -> Any:
+        match value:
+            case {"Fn::If": [str(name), _, other]} if name in conditions:
+                return nothing if other == {"Ref": "AWS::NoValue"} else otherwise(other)
+            case dict():
+                found = {key: otherwise(item) for key, item in value.items()}
+                return {key: item for key, item in found.items() if item is not nothing}
+            case list():
+                return [item for item in map(otherwise, value) if item is not nothing]
+        return value
+
+    found: dict[str, Any] = otherwise(template)
+    return found
+
+
+def comparable(template: dict[str, Any]) -> Any:
+    """A template without the id of the API's deployment, which every transform makes up."""
+    return json.loads(re.sub(rf"{API}Deployment\w+|RestApi deployment id: \w+", "deployment", json.dumps(template)))
+
+
+@pytest.mark.parametrize("side", OPTIONAL)
+def test_an_upgrade_without_the_new_parameters_changes_nothing(side: Side, tmp_path: Path) -> None:
+    earlier = without(side, OPTIONAL[side])
+    assert not OPTIONAL[side] & set(re.findall(r"\w+", json.dumps(earlier["Resources"])))
+    (tmp_path / FILES[side]).write_text(yaml.safe_dump(earlier))
+    before, after = comparable(resolve(side, {}, folder=tmp_path)), comparable(resolved(side))
+    if side == "a":
+        # SAM writes the switch into the definition, off or on; off is what an API without it has.
+        for template in (before, after):
+            [servers] = template["Resources"][API]["Properties"]["Body"].pop("servers")
+            assert servers == {"x-amazon-apigateway-endpoint-configuration": {"disableExecuteApiEndpoint": False}}
+    assert after == before
+
+
+@pytest.mark.parametrize("side", OPTIONAL)
+def test_every_option_is_off_by_default(side: Side) -> None:
+    parameters = source(side)["Parameters"]
+    assert {parameters[name]["Default"] for name in OPTIONAL[side]} <= {"", "false"}
+
+
+@pytest.mark.parametrize("side", OPTIONAL)
+def test_cfn_lint_finds_nothing_in_any_partition(side: Side, tmp_path: Path) -> None:
+    template = tmp_path / "template.json"
+    template.write_text(json.dumps(transformed(side)))
+    program = Path(sys.executable).with_name("cfn-lint")
+    command: list[str | Path] = [program, "--regions", *REGIONS, "--template", template]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+# --- A stable address -------------------------------------------------------------------------------------------------
+
+
+def test_a_domain_leads_to_the_stage_with_the_apis_own_tls() -> None:
+    found = resolved("a", **DOMAIN, HostedZoneId="Z0123456789", BasePath="shop")["Resources"]
+    api, domain = found[API]["Properties"], found["ApiDomainName"]["Properties"]
+    assert domain["DomainName"] == "orders.example.org"
+    assert domain["RegionalCertificateArn"] == DOMAIN["CertificateArn"]
+    for name in ("SecurityPolicy", "EndpointAccessMode", "EndpointConfiguration"):
+        assert domain[name] == api[name], name
+    (stage,) = (name for name, item in found.items() if item["Type"] == "AWS::ApiGateway::Stage")
+    assert found["ApiMapping"]["Properties"] == {
+        "DomainName": "ApiDomainName",
+        "BasePath": "shop",
+        "RestApiId": API,
+        "Stage": stage,
+    }
+    records = [item["Properties"] for item in found.values() if item["Type"] == "AWS::Route53::RecordSet"]
+    assert sorted(record["Type"] for record in records) == ["A", "AAAA"], "as the API, which has both addresses"
+    for record in records:
+        assert (record["HostedZoneId"], record["Name"]) == ("Z0123456789", "orders.example.org")
+        assert record["AliasTarget"] == {
+            "DNSName": "ApiDomainName.RegionalDomainName",
+            "HostedZoneId": "ApiDomainName.RegionalHostedZoneId",
+        }
+
+
+def test_a_domain_needs_neither_base_path_nor_hosted_zone() -> None:
+    found = resolved("a", **DOMAIN)["Resources"]
+    assert "BasePath" not in found["ApiMapping"]["Properties"], "an empty base path is not the root"
+    assert not [item for item in found.values() if item["Type"] == "AWS::Route53::RecordSet"]
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, f"https://{API}.execute-api.eu-west-1.amazonaws.com/v1"),
+        (DOMAIN, "https://orders.example.org"),
+        ({**DOMAIN, "BasePath": "shop"}, "https://orders.example.org/shop"),
+    ],
+)
+def test_the_url_for_consumers_is_the_stable_one(given: dict[str, Any], url: str) -> None:
+    outputs = {name: output["Value"] for name, output in resolved("a", **given)["Outputs"].items()}
+    assert outputs["ApiUrl"] == url
+    assert re.fullmatch(source("b")["Parameters"]["ApiUrl"]["AllowedPattern"], url.lower())
+    # The name no longer tells the region, so account B is told.
+    assert outputs.get("ApiRegion") == ("eu-west-1" if given else None)
+    assert "ApiRegion" in source("b")["Parameters"]
+
+
+@pytest.mark.parametrize("disabled", ["true", "false"])
+def test_the_default_address_is_refused_only_when_asked(disabled: str) -> None:
+    api = resolved("a", **DOMAIN, DisableDefaultEndpoint=disabled)["Resources"][API]["Properties"]
+    [server] = api["Body"]["servers"]
+    assert server["x-amazon-apigateway-endpoint-configuration"] == {"disableExecuteApiEndpoint": disabled == "true"}
+
+
+@pytest.mark.parametrize(
+    ("given", "accepted"),
+    [
+        (DOMAIN, True),
+        ({**DOMAIN, "HostedZoneId": "Z1", "BasePath": "shop", "DisableDefaultEndpoint": "true"}, True),
+        ({"DomainName": "orders.example.org"}, False),
+        ({"CertificateArn": DOMAIN["CertificateArn"]}, False),
+        ({"HostedZoneId": "Z1"}, False),
+        ({"BasePath": "shop"}, False),
+        # It would leave the API without any address.
+        ({"DisableDefaultEndpoint": "true"}, False),
+    ],
+)
+def test_parameters_are_checked_together(given: dict[str, Any], accepted: bool) -> None:
+    assert all(rules("a", **given).values()) is accepted
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "accepted"),
+    [
+        ("DomainName", "orders.example.org", True),
+        ("DomainName", "Orders.example.org", False),
+        ("DomainName", "https://orders.example.org", False),
+        ("DomainName", "orders", False),
+        ("DomainName", "*.example.org", False),
+        ("BasePath", "shop", True),
+        ("BasePath", "/shop", False),
+        ("BasePath", "shop/v1", False),
+        ("HostedZoneId", "/hostedzone/Z1", False),
+        ("CertificateArn", "arn:aws-cn:acm:cn-north-1:111111111111:certificate/0a1b2c3d-e4f5", True),
+        ("CertificateArn", "arn:aws:iam::111111111111:server-certificate/x", False),
+    ],
+)
+def test_a_parameter_is_checked_before_anything_is_deployed(parameter: str, value: str, accepted: bool) -> None:
+    pattern = source("a")["Parameters"][parameter]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, value, re.ASCII)) is accepted
