@@ -3,6 +3,7 @@
 STS is asked who the caller is and for a session, and the API gets GET, once unsigned and once signed.
 """
 
+import ipaddress
 import os
 import socket
 from contextlib import suppress
@@ -34,6 +35,16 @@ _CLOCK_SECONDS = 300
 
 _PROBE_TIMEOUT = Timeout(connect=10.0, read=10.0, total=20.0)
 _CALL_SECONDS = 20.0
+
+_PRIVATE_NETWORKS = [
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+]
+_IN_A_NETWORK = ", in a private network"
+_OUTSIDE = (
+    "Account B: this is the address of a VPC endpoint: call from its network, and let the endpoint's security group "
+    "admit port 443 from here."
+)
 NOT_REACHED = {
     "profile": skipped(""),
     "clock": skipped("STS was not asked"),
@@ -232,7 +243,9 @@ class Diagnosis:
             is_http_api = "apigw-requestid" in http.headers
             unsigned = read_response(http)
         except (errors.ConnectionFailedError, errors.SettingsError) as error:
-            self._results["TLS"] = failed(error, "a connection to the API, with a trusted certificate")
+            is_private = self._results["DNS"].observed.endswith(_IN_A_NETWORK)
+            remedy = _OUTSIDE if is_private and not isinstance(error, errors.CertificateError) else ""
+            self._results["TLS"] = failed(error, "a connection to the API, with a trusted certificate", remedy)
             return
         except errors.CallError as error:
             unsigned = error
@@ -320,8 +333,14 @@ def _check_dns(url: str) -> CheckResult:
     except (OSError, UnicodeError) as error:
         observed = f"{parts.hostname}: {getattr(error, 'strerror', None) or error}"
         remedy = (
-            "Account B: check the host in the API's URL, and DNS. "
-            "Account A: check that the API exists, and whether it is private."
+            "Account B: check the host in the API's URL, and DNS. Account A: check that the API exists. A private "
+            "API's name has an address only in a VPC with an endpoint for execute-api and private DNS."
         )
         return failed(observed, "an address", remedy)
-    return ok(f"{parts.hostname} is {', '.join(sorted({str(address[0]) for *_, address in found}))}")
+    addresses = sorted({str(address[0]) for *_, address in found})
+    where = _IN_A_NETWORK if all(map(_is_private, addresses)) else ""
+    return ok(f"{parts.hostname} is {', '.join(addresses)}{where}")
+
+
+def _is_private(address: str) -> bool:
+    return any(ipaddress.ip_address(address.partition("%")[0]) in network for network in _PRIVATE_NETWORKS)

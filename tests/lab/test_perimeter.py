@@ -31,3 +31,17 @@ def test_consumers_move_to_a_domain_without_an_outage(own_lab: Lab) -> None:
     assert own_lab.api_url == default
     own_lab.deploy(ACCOUNT_B, ApiRegion="")
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
+
+
+def test_a_private_api_answers_nobody_outside_its_endpoints(own_lab: Lab) -> None:
+    own_lab.deploy(ACCOUNT_A, VpcEndpointIds="vpce-0a1b2c3d")
+    session = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
+    refused = own_lab.request("GET", "/echo", session)
+    assert (refused.status_code, "explicit deny" in refused.text) == (403, True)
+
+    # Back to what other tests expect, with a caller in a VPC, for which the emulator has no network.
+    own_lab.deploy(ACCOUNT_A, VpcEndpointIds="")
+    own_lab.deploy(ACCOUNT_B, SubnetIds="subnet-0a1b2c3d", SecurityGroupIds="sg-0a1b2c3d")
+    assert own_lab.invoke({"path": "/echo"})["status"] == 200
+    own_lab.deploy(ACCOUNT_B, SubnetIds="", SecurityGroupIds="")
+    assert own_lab.invoke({"path": "/echo"})["status"] == 200

@@ -23,8 +23,10 @@ DOMAIN: dict[str, Any] = {
     "DomainName": "orders.example.org",
     "CertificateArn": "arn:aws:acm:eu-west-1:111111111111:certificate/0a1b2c3d",
 }
+VPC: dict[str, Any] = {"SubnetIds": "subnet-0a1b2c3d,subnet-1a2b3c4d", "SecurityGroupIds": "sg-0a1b2c3d"}
 OPTIONAL: dict[Side, set[str]] = {
-    "a": {*DOMAIN, "HostedZoneId", "BasePath", "DisableDefaultEndpoint"},
+    "a": {*DOMAIN, "HostedZoneId", "BasePath", "DisableDefaultEndpoint", "VpcEndpointIds"},
+    "b": {*VPC},
 }
 
 
@@ -114,6 +116,57 @@ def test_cfn_lint_finds_nothing_in_any_partition(side: Side, tmp_path: Path) -> 
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("side", "given", "accepted"),
+    [
+        ("a", DOMAIN, True),
+        ("a", {**DOMAIN, "HostedZoneId": "Z1", "BasePath": "shop", "DisableDefaultEndpoint": "true"}, True),
+        ("a", {"DomainName": "orders.example.org"}, False),
+        ("a", {"CertificateArn": DOMAIN["CertificateArn"]}, False),
+        ("a", {"HostedZoneId": "Z1"}, False),
+        ("a", {"BasePath": "shop"}, False),
+        # It would leave the API without any address.
+        ("a", {"DisableDefaultEndpoint": "true"}, False),
+        ("a", {"VpcEndpointIds": "vpce-0a1b2c3d"}, True),
+        ("a", {**DOMAIN, "VpcEndpointIds": "vpce-0a1b2c3d"}, False),
+        ("b", VPC, True),
+        ("b", {"SubnetIds": "subnet-0a1b2c3d"}, False),
+        ("b", {"SecurityGroupIds": "sg-0a1b2c3d"}, False),
+    ],
+)
+def test_parameters_are_checked_together(side: Side, given: dict[str, Any], accepted: bool) -> None:
+    assert all(rules(side, **given).values()) is accepted
+
+
+@pytest.mark.parametrize(
+    ("side", "parameter", "value", "accepted"),
+    [
+        ("a", "DomainName", "orders.example.org", True),
+        ("a", "DomainName", "Orders.example.org", False),
+        ("a", "DomainName", "https://orders.example.org", False),
+        ("a", "DomainName", "orders", False),
+        ("a", "DomainName", "*.example.org", False),
+        ("a", "BasePath", "shop", True),
+        ("a", "BasePath", "/shop", False),
+        ("a", "BasePath", "shop/v1", False),
+        ("a", "HostedZoneId", "/hostedzone/Z1", False),
+        ("a", "CertificateArn", "arn:aws-cn:acm:cn-north-1:111111111111:certificate/0a1b2c3d-e4f5", True),
+        ("a", "CertificateArn", "arn:aws:iam::111111111111:server-certificate/x", False),
+        ("a", "VpcEndpointIds", "vpce-0123456789abcdef0", True),
+        ("a", "VpcEndpointIds", "vpce-*", False),
+        ("a", "VpcEndpointIds", "vpc-0a1b2c3d", False),
+        ("b", "SubnetIds", "subnet-0123456789abcdef0", True),
+        ("b", "SubnetIds", "subnet", False),
+        ("b", "SecurityGroupIds", "default", False),
+    ],
+)
+def test_a_parameter_is_checked_before_anything_is_deployed(
+    side: Side, parameter: str, value: str, accepted: bool
+) -> None:
+    pattern = source(side)["Parameters"][parameter]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, value, re.ASCII)) is accepted
+
+
 # --- A stable address -------------------------------------------------------------------------------------------------
 
 
@@ -171,39 +224,64 @@ def test_the_default_address_is_refused_only_when_asked(disabled: str) -> None:
     assert server["x-amazon-apigateway-endpoint-configuration"] == {"disableExecuteApiEndpoint": disabled == "true"}
 
 
-@pytest.mark.parametrize(
-    ("given", "accepted"),
-    [
-        (DOMAIN, True),
-        ({**DOMAIN, "HostedZoneId": "Z1", "BasePath": "shop", "DisableDefaultEndpoint": "true"}, True),
-        ({"DomainName": "orders.example.org"}, False),
-        ({"CertificateArn": DOMAIN["CertificateArn"]}, False),
-        ({"HostedZoneId": "Z1"}, False),
-        ({"BasePath": "shop"}, False),
-        # It would leave the API without any address.
-        ({"DisableDefaultEndpoint": "true"}, False),
-    ],
-)
-def test_parameters_are_checked_together(given: dict[str, Any], accepted: bool) -> None:
-    assert all(rules("a", **given).values()) is accepted
+# --- A private API ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("parameter", "value", "accepted"),
-    [
-        ("DomainName", "orders.example.org", True),
-        ("DomainName", "Orders.example.org", False),
-        ("DomainName", "https://orders.example.org", False),
-        ("DomainName", "orders", False),
-        ("DomainName", "*.example.org", False),
-        ("BasePath", "shop", True),
-        ("BasePath", "/shop", False),
-        ("BasePath", "shop/v1", False),
-        ("HostedZoneId", "/hostedzone/Z1", False),
-        ("CertificateArn", "arn:aws-cn:acm:cn-north-1:111111111111:certificate/0a1b2c3d-e4f5", True),
-        ("CertificateArn", "arn:aws:iam::111111111111:server-certificate/x", False),
-    ],
-)
-def test_a_parameter_is_checked_before_anything_is_deployed(parameter: str, value: str, accepted: bool) -> None:
-    pattern = source("a")["Parameters"][parameter]["AllowedPattern"]
-    assert bool(re.fullmatch(pattern, value, re.ASCII)) is accepted
+def test_a_private_api_refuses_whatever_comes_from_elsewhere() -> None:
+    api = resolved("a", VpcEndpointIds="vpce-0a1b2c3d,vpce-1a2b3c4d")["Resources"][API]["Properties"]
+    assert api["EndpointConfiguration"] == {
+        "Types": ["PRIVATE"],
+        "IpAddressType": "dualstack",
+        "VpcEndpointIds": ["vpce-0a1b2c3d", "vpce-1a2b3c4d"],
+    }
+    guard, outside = api["Policy"]["Statement"]
+    assert guard == resolved("a")["Resources"][API]["Properties"]["Policy"]["Statement"][0]
+    assert outside == {
+        "Sid": "DenyOutsideEndpoints",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "execute-api:Invoke",
+        "Resource": "execute-api:/*",
+        # With this operator, a request without the key is refused, too.
+        "Condition": {"StringNotEquals": {"aws:SourceVpce": ["vpce-0a1b2c3d", "vpce-1a2b3c4d"]}},
+    }
+
+
+def test_the_key_of_endpoints_is_for_private_apis_only() -> None:
+    # A public API's requests lack it, so the Deny would refuse everybody.
+    assert "SourceVpce" not in json.dumps(resolved("a"))
+
+
+def test_the_caller_in_a_vpc_may_use_network_interfaces_but_its_code_may_not() -> None:
+    found = resolved("b", **VPC)["Resources"]
+    assert found["CallerFunction"]["Properties"]["VpcConfig"] == {
+        "SubnetIds": ["subnet-0a1b2c3d", "subnet-1a2b3c4d"],
+        "SecurityGroupIds": ["sg-0a1b2c3d"],
+    }
+    policy = found["CallerNetworkPolicy"]["Properties"]
+    assert policy["Roles"] == ["CallerFunctionRole"]
+    allow, deny = policy["PolicyDocument"]["Statement"]
+    # AWSLambdaVPCAccessExecutionRole without what it says about logs.
+    assert (
+        allow["Action"]
+        == deny["Action"]
+        == [
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSubnets",
+            "ec2:UnassignPrivateIpAddresses",
+        ]
+    )
+    assert (allow["Effect"], deny["Effect"], deny["Resource"]) == ("Allow", "Deny", "*")
+    assert deny["Condition"] == {
+        "ArnLike": {"lambda:SourceFunctionArn": "arn:aws:lambda:eu-west-1:222222222222:function:*"}
+    }
+
+
+def test_the_right_to_network_interfaces_outlives_them() -> None:
+    # It exists before the function and, a resource of its own, is deleted after it; in the role it would go first.
+    found = resolved("b", **VPC)["Resources"]
+    assert found["CallerFunction"]["Metadata"]["CreatedAfter"] == "CallerNetworkPolicy"
+    assert found["CallerFunctionRole"] == resolved("b")["Resources"]["CallerFunctionRole"]
