@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from access.model import load
-from access.templates import FILES, Side, resolve, resolved, rules, source, transformed
+from access.templates import FILES, PROJECT, Side, resolve, resolved, rules, source, transformed
 
 API = load().api
 # One region or two of each partition, with the newest.
@@ -25,7 +25,7 @@ DOMAIN: dict[str, Any] = {
 }
 VPC: dict[str, Any] = {"SubnetIds": "subnet-0a1b2c3d,subnet-1a2b3c4d", "SecurityGroupIds": "sg-0a1b2c3d"}
 OPTIONAL: dict[Side, set[str]] = {
-    "a": {*DOMAIN, "HostedZoneId", "BasePath", "DisableDefaultEndpoint", "VpcEndpointIds"},
+    "a": {*DOMAIN, "HostedZoneId", "BasePath", "DisableDefaultEndpoint", "VpcEndpointIds", "WebAclArn"},
     "b": {*VPC},
 }
 
@@ -106,14 +106,18 @@ def test_every_option_is_off_by_default(side: Side) -> None:
     assert {parameters[name]["Default"] for name in OPTIONAL[side]} <= {"", "false"}
 
 
+def lint(template: str, folder: Path) -> str:
+    """What cfn-lint says about a template in all partitions."""
+    (folder / "template").write_text(template)
+    program = Path(sys.executable).with_name("cfn-lint")
+    command: list[str | Path] = [program, "--regions", *REGIONS, "--template", folder / "template"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=300)
+    return done.stdout
+
+
 @pytest.mark.parametrize("side", OPTIONAL)
 def test_cfn_lint_finds_nothing_in_any_partition(side: Side, tmp_path: Path) -> None:
-    template = tmp_path / "template.json"
-    template.write_text(json.dumps(transformed(side)))
-    program = Path(sys.executable).with_name("cfn-lint")
-    command: list[str | Path] = [program, "--regions", *REGIONS, "--template", template]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=300)
-    assert (done.returncode, done.stdout) == (0, "")
+    assert lint(json.dumps(transformed(side)), tmp_path) == ""
 
 
 @pytest.mark.parametrize(
@@ -155,6 +159,8 @@ def test_parameters_are_checked_together(side: Side, given: dict[str, Any], acce
         ("a", "VpcEndpointIds", "vpce-0123456789abcdef0", True),
         ("a", "VpcEndpointIds", "vpce-*", False),
         ("a", "VpcEndpointIds", "vpc-0a1b2c3d", False),
+        ("a", "WebAclArn", "arn:aws:wafv2:eu-west-1:111111111111:regional/webacl/shield/0a1b2c3d-4e5f", True),
+        ("a", "WebAclArn", "arn:aws:wafv2:us-east-1:111111111111:global/webacl/shield/0a1b2c3d-4e5f", False),
         ("b", "SubnetIds", "subnet-0123456789abcdef0", True),
         ("b", "SubnetIds", "subnet", False),
         ("b", "SecurityGroupIds", "default", False),
@@ -285,3 +291,23 @@ def test_the_right_to_network_interfaces_outlives_them() -> None:
     found = resolved("b", **VPC)["Resources"]
     assert found["CallerFunction"]["Metadata"]["CreatedAfter"] == "CallerNetworkPolicy"
     assert found["CallerFunctionRole"] == resolved("b")["Resources"]["CallerFunctionRole"]
+
+
+# --- A shield -------------------------------------------------------------------------------------------------------
+
+
+def test_a_web_acl_stands_before_the_stage() -> None:
+    acl = "arn:aws:wafv2:eu-west-1:111111111111:regional/webacl/shield/0a1b2c3d"
+    found = resolved("a", WebAclArn=acl)["Resources"]
+    (stage,) = (name for name, item in found.items() if item["Type"] == "AWS::ApiGateway::Stage")
+    assert found["WebAclAssociation"]["Properties"] == {
+        "WebACLArn": acl,
+        "ResourceArn": f"arn:aws:apigateway:eu-west-1::/restapis/{API}/stages/{stage}",
+    }
+
+
+def test_the_example_of_a_web_acl_is_a_template(tmp_path: Path) -> None:
+    page = (PROJECT / "docs/growth.md").read_text()
+    (example,) = re.findall(r"<!-- web-acl -->\n```yaml\n(.*?)```", page, re.DOTALL)
+    assert lint(example, tmp_path) == ""
+    assert "E3012" in lint(example.replace("Limit: 30000", "Limit: many"), tmp_path)
