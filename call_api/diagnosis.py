@@ -259,7 +259,8 @@ class Diagnosis:
         is_api = stage.status is not Status.FAILED or isinstance(unsigned, Response)
         if not (self._session and region and is_api):
             return  # no session token is sent to anything else
-        open_client = partial(Client, url, region=region, transport=transport)
+        api_key = self._settings.api_key or None
+        open_client = partial(Client, url, region=region, api_key=api_key, transport=transport)
         start = monotonic()
         signed = _send(self._call, open_client(credentials=_Session(self._session)))
         seconds = monotonic() - start

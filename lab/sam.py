@@ -13,7 +13,7 @@ from pathlib import Path
 import boto3
 
 from lab.process import host_architecture, running, tail, without_proxy
-from lab.workarounds import adapted_template
+from lab.workarounds import adapted_template, with_default
 
 PROJECT = Path(__file__).parents[1]
 
@@ -69,6 +69,12 @@ class Sam:
         """Run `sam <command> --config-env <config_env> <arguments>`."""
         with self._running(command, config_env, *arguments):
             pass
+
+    def prepare(self, config_env: str, given: Mapping[str, str]) -> None:
+        """Prepare a built template to be deployed with these parameters."""
+        template = self.build_folder(config_env) / "template.yaml"
+        if "RequireApiKeys" in given and template.exists():
+            template.write_text(with_default(template.read_text(), "RequireApiKeys", given["RequireApiKeys"]))
 
     def in_terminal(self, *arguments: str) -> int:
         """Run a command for a user who watches it, and return its exit code."""

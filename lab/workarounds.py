@@ -65,6 +65,13 @@ def adapted_template(text: str, endpoint: str) -> str:
     return str(yaml_dump(template))
 
 
+def with_default(text: str, name: str, value: str) -> str:
+    """Return a template with another default of a parameter that SAM reads; the emulator's SAM sees only defaults."""
+    template: dict[str, Any] = yaml_parse(text)
+    template["Parameters"][name]["Default"] = value
+    return str(yaml_dump(template))
+
+
 def _adapted_url(value: Any, endpoint: str) -> Any:
     """Lead to the emulator, as no DNS name does: an API's id is in the path, and a domain is the emulator's address."""
     match value:

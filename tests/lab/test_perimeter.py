@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from botocore.credentials import Credentials
+
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION
 from lab.lab import Lab
 
@@ -44,4 +46,36 @@ def test_a_private_api_answers_nobody_outside_its_endpoints(own_lab: Lab) -> Non
     own_lab.deploy(ACCOUNT_B, SubnetIds="subnet-0a1b2c3d", SecurityGroupIds="sg-0a1b2c3d")
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
     own_lab.deploy(ACCOUNT_B, SubnetIds="", SecurityGroupIds="")
+    assert own_lab.invoke({"path": "/echo"})["status"] == 200
+
+
+def test_consumers_are_metered_without_an_outage(own_lab: Lab) -> None:
+    session = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
+    plan = {"RateLimit": "1000", "BurstLimit": "1000"}
+
+    def status(key: str = "", who: Credentials | None = session) -> int:
+        return own_lab.request("GET", "/echo", who, headers={"x-api-key": key} if key else {}).status_code
+
+    # The documented order: hand the keys out, have them sent, then require them.
+    own_lab.deploy(ACCOUNT_A, **plan)
+    key_id = own_lab.outputs[ACCOUNT_A]["ApiKeyId"]
+    key = own_lab.session(ACCOUNT_A).client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]
+    assert (status(), status(key)) == (200, 200)
+    own_lab.deploy(ACCOUNT_B, ApiKey=key)
+    assert own_lab.invoke({"path": "/echo"})["status"] == 200
+    own_lab.deploy(ACCOUNT_A, RequireApiKeys="true")
+    own_lab.deploy(ACCOUNT_B)  # the emulator replaces an API whose definition changes
+    assert own_lab.invoke({"path": "/echo"})["status"] == 200
+    # The key opens nothing without a signature, nor the signature without the key.
+    assert (status(key), status(), status("k" * 40), status(key, None)) == (200, 403, 403, 403)
+
+    own_lab.deploy(ACCOUNT_A, DailyQuota="1")
+    assert [status(key), status(key)] == [200, 429]
+    failed = own_lab.invoke({"path": "/echo"})["errorMessage"]
+    assert failed.startswith("The API answered 429 Limit Exceeded")
+    assert "quota is used up" in failed
+
+    # Back to what other tests expect.
+    own_lab.deploy(ACCOUNT_A, RequireApiKeys="", RateLimit="", BurstLimit="100", DailyQuota="")
+    own_lab.deploy(ACCOUNT_B, ApiKey="")
     assert own_lab.invoke({"path": "/echo"})["status"] == 200

@@ -24,9 +24,12 @@ DOMAIN: dict[str, Any] = {
     "CertificateArn": "arn:aws:acm:eu-west-1:111111111111:certificate/0a1b2c3d",
 }
 VPC: dict[str, Any] = {"SubnetIds": "subnet-0a1b2c3d,subnet-1a2b3c4d", "SecurityGroupIds": "sg-0a1b2c3d"}
+PLAN: dict[str, Any] = {"RateLimit": "50", "BurstLimit": "100", "DailyQuota": "100000"}
 OPTIONAL: dict[Side, set[str]] = {
-    "a": {*DOMAIN, "HostedZoneId", "BasePath", "DisableDefaultEndpoint", "VpcEndpointIds", "WebAclArn"},
-    "b": {*VPC},
+    "a": {*DOMAIN, "HostedZoneId", "BasePath", "DisableDefaultEndpoint", "VpcEndpointIds", "WebAclArn"}
+    | {*PLAN, "BackendConcurrency", "RequireApiKeys"},
+    "b": {*VPC, "ApiKey"},
+    "access": {*PLAN},
 }
 
 
@@ -68,6 +71,8 @@ def without(side: Side, parameters: set[str]) -> dict[str, Any]:
 
     def otherwise(value: Any) -> Any:
         match value:
+            case {"Ref": str(name)} if name in parameters:
+                return ""
             case {"Fn::If": [str(name), _, other]} if name in conditions:
                 return nothing if other == {"Ref": "AWS::NoValue"} else otherwise(other)
             case dict():
@@ -103,7 +108,8 @@ def test_an_upgrade_without_the_new_parameters_changes_nothing(side: Side, tmp_p
 @pytest.mark.parametrize("side", OPTIONAL)
 def test_every_option_is_off_by_default(side: Side) -> None:
     parameters = source(side)["Parameters"]
-    assert {parameters[name]["Default"] for name in OPTIONAL[side]} <= {"", "false"}
+    # A burst means nothing without a rate.
+    assert {parameters[name]["Default"] for name in OPTIONAL[side] - {"BurstLimit"}} <= {"", "false"}
 
 
 def lint(template: str, folder: Path) -> str:
@@ -115,9 +121,9 @@ def lint(template: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("side", OPTIONAL)
-def test_cfn_lint_finds_nothing_in_any_partition(side: Side, tmp_path: Path) -> None:
-    assert lint(json.dumps(transformed(side)), tmp_path) == ""
+@pytest.mark.parametrize(("side", "keys"), [("a", ""), ("a", "true"), ("b", ""), ("access", "")])
+def test_cfn_lint_finds_nothing_in_any_partition(side: Side, keys: str, tmp_path: Path) -> None:
+    assert lint(json.dumps(transformed(side, require_api_keys=keys)), tmp_path) == ""
 
 
 @pytest.mark.parametrize(
@@ -133,6 +139,14 @@ def test_cfn_lint_finds_nothing_in_any_partition(side: Side, tmp_path: Path) -> 
         ("a", {"DisableDefaultEndpoint": "true"}, False),
         ("a", {"VpcEndpointIds": "vpce-0a1b2c3d"}, True),
         ("a", {**DOMAIN, "VpcEndpointIds": "vpce-0a1b2c3d"}, False),
+        ("a", PLAN, True),
+        ("a", {**PLAN, "DailyQuota": "", "RequireApiKeys": "true"}, True),
+        ("a", {"RateLimit": "50"}, True),
+        ("a", {"DailyQuota": "1000"}, False),
+        # Nobody in ConsumerAccountIds would have a key.
+        ("a", {"RequireApiKeys": "true"}, False),
+        ("access", PLAN, True),
+        ("access", {"DailyQuota": "1000"}, False),
         ("b", VPC, True),
         ("b", {"SubnetIds": "subnet-0a1b2c3d"}, False),
         ("b", {"SecurityGroupIds": "sg-0a1b2c3d"}, False),
@@ -161,6 +175,10 @@ def test_parameters_are_checked_together(side: Side, given: dict[str, Any], acce
         ("a", "VpcEndpointIds", "vpc-0a1b2c3d", False),
         ("a", "WebAclArn", "arn:aws:wafv2:eu-west-1:111111111111:regional/webacl/shield/0a1b2c3d-4e5f", True),
         ("a", "WebAclArn", "arn:aws:wafv2:us-east-1:111111111111:global/webacl/shield/0a1b2c3d-4e5f", False),
+        ("a", "RateLimit", "0", False),
+        ("a", "BackendConcurrency", "0", False),
+        ("b", "ApiKey", "a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6q7r8s9t0", True),
+        ("b", "ApiKey", "key with spaces in its middle", False),
         ("b", "SubnetIds", "subnet-0123456789abcdef0", True),
         ("b", "SubnetIds", "subnet", False),
         ("b", "SecurityGroupIds", "default", False),
@@ -311,3 +329,72 @@ def test_the_example_of_a_web_acl_is_a_template(tmp_path: Path) -> None:
     (example,) = re.findall(r"<!-- web-acl -->\n```yaml\n(.*?)```", page, re.DOTALL)
     assert lint(example, tmp_path) == ""
     assert "E3012" in lint(example.replace("Limit: 30000", "Limit: many"), tmp_path)
+
+
+# --- A fair share ---------------------------------------------------------------------------------------------------
+
+
+def security(**parameters: Any) -> list[Any]:
+    """What each route of the API asks for."""
+    body = resolved("a", **parameters)["Resources"][API]["Properties"]["Body"]
+    return [item["security"] for methods in body["paths"].values() for item in methods.values()]
+
+
+def test_a_key_is_asked_for_besides_the_signature_and_never_instead() -> None:
+    assert {json.dumps(item) for item in security()} == {'[{"AWS_IAM": []}]'}
+    # API Gateway takes both: the scheme api_key sets a method's apiKeyRequired, and leaves its authorizer alone.
+    assert {json.dumps(item) for item in security(RequireApiKeys="true", **PLAN)} == {
+        '[{"AWS_IAM": []}, {"api_key": []}]'
+    }
+    body = resolved("a", RequireApiKeys="true", **PLAN)["Resources"][API]["Properties"]["Body"]
+    assert body["components"]["securitySchemes"]["api_key"] == {"type": "apiKey", "name": "x-api-key", "in": "header"}
+
+
+def test_sam_takes_any_text_for_yes_so_only_true_is_allowed() -> None:
+    assert source("a")["Parameters"]["RequireApiKeys"]["AllowedValues"] == ["", "true"]
+    assert security(RequireApiKeys="false") == security(RequireApiKeys="true"), "as it would be if it were allowed"
+
+
+@pytest.mark.parametrize("side", ["a", "access"])
+def test_a_plan_meters_the_consumers_of_its_stack(side: Side) -> None:
+    found = resolved(side, **PLAN)["Resources"]
+    plan = found["UsagePlan"]["Properties"]
+    assert plan["Throttle"] == {"RateLimit": "50", "BurstLimit": "100"}
+    assert plan["Quota"] == {"Limit": "100000", "Period": "DAY"}
+    (stage,) = [name for name, item in found.items() if item["Type"] == "AWS::ApiGateway::Stage"] or ["prod"]
+    # An access stack reads API and stage from what it grants.
+    assert plan["ApiStages"] == [{"ApiId": API if side == "a" else "e5d4c3b2a1", "Stage": stage}]
+    assert found["UsagePlanKey"]["Properties"] == {"UsagePlanId": "UsagePlan", "KeyId": "ApiKey", "KeyType": "API_KEY"}
+    assert found["ApiKey"]["Properties"]["Enabled"] is True
+    assert resolved(side, **PLAN)["Outputs"]["ApiKeyId"]["Value"] == "ApiKey"
+    assert "Quota" not in resolved(side, **PLAN | {"DailyQuota": ""})["Resources"]["UsagePlan"]["Properties"]
+
+
+def test_a_key_can_be_handed_out_before_it_is_required() -> None:
+    assert security(**PLAN) == security()
+    # A key's value and name cannot be changed, and requiring it changes neither.
+    assert (
+        resolved("a", **PLAN)["Resources"]["ApiKey"]
+        == resolved("a", **PLAN, RequireApiKeys="true")["Resources"]["ApiKey"]
+    )
+
+
+def test_the_caller_gets_the_key_only_if_there_is_one() -> None:
+    def variables(**parameters: Any) -> dict[str, Any]:
+        found = resolved("b", **parameters)["Resources"]["CallerFunction"]["Properties"]["Environment"]["Variables"]
+        return dict(found)
+
+    key = "a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6q7r8s9t0"
+    assert "API_KEY" not in variables()
+    assert variables(ApiKey=key)["API_KEY"] == key
+    assert source("b")["Parameters"]["ApiKey"]["NoEcho"] is True
+
+
+def test_the_backends_concurrency_is_reserved_only_if_asked_for() -> None:
+    def reserved(**parameters: Any) -> set[str | None]:
+        found = resolved("a", **parameters)["Resources"]
+        backends = {route.function for route in load().routes}
+        return {found[name]["Properties"].get("ReservedConcurrentExecutions") for name in backends}
+
+    assert reserved() == {None}
+    assert "20" in reserved(BackendConcurrency="20")

@@ -13,7 +13,14 @@ from access.model import load
 from access.templates import PROJECT, source
 
 _HERE = Path(__file__).parent
-_KEPT = {"AWS::ApiGateway::BasePathMapping", "AWS::ApiGateway::DomainName", "AWS::DynamoDB::Table"}
+_KEPT = {
+    "AWS::ApiGateway::ApiKey",
+    "AWS::ApiGateway::BasePathMapping",
+    "AWS::ApiGateway::DomainName",
+    "AWS::ApiGateway::UsagePlan",
+    "AWS::ApiGateway::UsagePlanKey",
+    "AWS::DynamoDB::Table",
+}
 _CONTRACT = {"openapi": "3.1.0", "paths": {"/echo": {"get": {"responses": {"200": {}}}}}}
 
 

@@ -957,3 +957,9 @@ def test_a_private_apis_name_may_have_no_address_here(monkeypatch: pytest.Monkey
 
     assert report.having("failed") == ["DNS"]
     assert "A private API's name has an address only in a VPC with an endpoint for execute-api" in report.next
+
+
+def test_doctor_sends_the_api_key_with_the_signature_only(api: GuardedApi, config: Path) -> None:
+    config.write_text(f"{CONFIG}api_key = a1b2c3d4e5f6g7h8i9j0\n")
+    assert Report("/orders").exit_code == 0
+    assert [request.headers["X-Api-Key"] for request in api.requests] == ["a1b2c3d4e5f6g7h8i9j0"]
