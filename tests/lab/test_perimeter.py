@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 from botocore.credentials import Credentials
 
+from access.templates import PROJECT
 from lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION
 from lab.lab import Lab
 
@@ -79,3 +85,23 @@ def test_consumers_are_metered_without_an_outage(own_lab: Lab) -> None:
     own_lab.deploy(ACCOUNT_A, RequireApiKeys="", RateLimit="", BurstLimit="100", DailyQuota="")
     own_lab.deploy(ACCOUNT_B, ApiKey="")
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
+
+
+def test_a_deployment_watches_an_alarm_that_is_off(own_lab: Lab) -> None:
+    def deploy(alarm: str) -> str:
+        command: list[str | Path] = [sys.executable, PROJECT / ".github/deploy.py", "account-b", alarm]
+        environment = {**os.environ, **own_lab.sam.environment, "NO_PROXY": "127.0.0.1", "SAM_CLI_TELEMETRY": "0"}
+        done = subprocess.run(
+            command, cwd=own_lab.sam.folder, env=environment, check=True, capture_output=True, text=True, timeout=300
+        )
+        return done.stdout
+
+    cloudwatch = own_lab.session(ACCOUNT_B).client("cloudwatch")
+    prefix = "orders-caller-FailedCallsAlarm-"
+    (alarm,) = cloudwatch.describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+    cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="test")
+    assert f"{alarm['AlarmName']} is watched for 10 minutes after the change." in deploy("FailedCallsAlarm")
+    assert "orders-caller has no SuchAlarm to watch." in deploy("SuchAlarm")
+    cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="ALARM", StateReason="test")
+    assert f"{alarm['AlarmName']} is on already, so it is not watched." in deploy("FailedCallsAlarm")
+    cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="test")

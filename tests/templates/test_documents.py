@@ -109,7 +109,6 @@ def test_commands_give_parameters_that_exist() -> None:
     given -= {
         "ConditionExpression",
         "DurationSeconds",
-        "MonitoringTimeInMinutes",
         "OrganizationalUnitIds",
         "OutputKey",
         "ParameterKey",
@@ -117,7 +116,6 @@ def test_commands_give_parameters_that_exist() -> None:
         "RetainStacksOnAccountRemoval",
         "RoleArn",
         "RoleSessionName",
-        "RollbackTriggers",
         "SignedHeaders",
     }
     assert {"ConsumerAccountIds", "ExternalId", "PreviousExternalId"} <= given <= parameters
