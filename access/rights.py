@@ -35,6 +35,12 @@ RIGHTS: dict[str, Rights] = {
         (("xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:GetSamplingStatisticSummaries"), ("",), False),
     ),
 }
+# What Lambda does with a function's role, for any resource: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
+INTERFACES = (
+    *(f"ec2:{verb}" for verb in ("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses", "DescribeSubnets")),
+    *(f"ec2:{verb}NetworkInterface" for verb in ("Create", "Delete")),
+    "ec2:DescribeNetworkInterfaces",
+)
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 READ_RIGHTS: dict[str, Rights] = {
     "AWS::SQS::Queue": (

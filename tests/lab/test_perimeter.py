@@ -92,7 +92,7 @@ def test_a_deployment_watches_an_alarm_that_is_off(own_lab: Lab) -> None:
         command: list[str | Path] = [sys.executable, PROJECT / ".github/deploy.py", "account-b", alarm]
         environment = {**os.environ, **own_lab.sam.environment, "NO_PROXY": "127.0.0.1", "SAM_CLI_TELEMETRY": "0"}
         done = subprocess.run(
-            command, cwd=own_lab.sam.folder, env=environment, check=True, capture_output=True, text=True, timeout=300
+            command, cwd=own_lab.sam.folder, env=environment, check=True, capture_output=True, text=True, timeout=600
         )
         return done.stdout
 

@@ -35,7 +35,7 @@ def test_the_load_of_the_throttling_check_is_signed_or_not(kind: str, status: in
             check=True,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
     assert sorted(done.stdout.splitlines()) == [f"{kind} /orders {status} 200", f"{kind} /whoami {status} 200"]
     assert gateway.verdicts.total() == 400

@@ -167,7 +167,7 @@ def test_the_stack_set_commands_pass_a_template_that_cloudformation_takes(tmp_pa
     (tmp_path / "aws").write_text(AWS_CLI.format(python=sys.executable))
     (tmp_path / "aws").chmod(0o755)
     script = f'export PATH="$PWD:$PATH"\n{commands}'
-    subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, check=True, timeout=600)
 
     passed = (tmp_path / "plain.json").read_bytes()
     assert json.loads(passed) == transformed("b")

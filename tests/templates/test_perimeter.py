@@ -117,7 +117,7 @@ def lint(template: str, folder: Path) -> str:
     (folder / "template").write_text(template)
     program = Path(sys.executable).with_name("cfn-lint")
     command: list[str | Path] = [program, "--regions", *REGIONS, "--template", folder / "template"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=300)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=600)
     return done.stdout
 
 
