@@ -33,8 +33,8 @@ endef
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.lab-venv/.ready: lab/requirements.txt | $(filter .uv/bin/uv,$(UV))
-	$(call environment,.lab-venv,lab/requirements.txt)
+.lab-venv/.ready: cross_account_lab/requirements.txt | $(filter .uv/bin/uv,$(UV))
+	$(call environment,.lab-venv,cross_account_lab/requirements.txt)
 	@touch $@
 
 .aws-cli-venv/.ready: requirements-aws-cli.txt | $(filter .uv/bin/uv,$(UV))
@@ -46,23 +46,23 @@ setup: .venv/.ready .lab-venv/.ready ## Make the environments: the project's and
 
 .PHONY: demo
 demo: setup ## Deploy both accounts to the local AWS, watch the schedule fire, see who may do what
-	@python -m lab demo
+	@python -m cross_account_lab demo
 
 .PHONY: lab
 lab: setup ## Keep the local two-account AWS running, for other terminals (ARGS="--consumers account-b,account-c")
-	@python -m lab serve $(ARGS)
+	@python -m cross_account_lab serve $(ARGS)
 
 .PHONY: local
 local: setup ## Run an event in the Lambda runtime (EVENT=events/direct-call.json); without one, keep warm containers
-	@python -m lab local $(EVENT) $(if $(ARGS),-- $(ARGS))
+	@python -m cross_account_lab local $(EVENT) $(if $(ARGS),-- $(ARGS))
 
 .PHONY: access
 access: setup ## Who may call what, decided and proven from the templates; build/access-report.html (ARGS="--profile-a …": as deployed)
-	@python -m access $(ARGS)
+	@python -m cross_account_access $(ARGS)
 
 .PHONY: access-diff
 access-diff: repository setup ## Who may do more or less than at BASE=<revision> (ARGS="--template PATH"; make ends with 2, for a gain as well)
-	@python -m access diff $(BASE) $(ARGS)
+	@python -m cross_account_access diff $(BASE) $(ARGS)
 
 .PHONY: bench
 bench: setup ## Compare speed and size with the alternatives, side by side
@@ -91,8 +91,8 @@ check: repository setup ## Format, lint, types, templates, secrets, workflows: w
 	@ruff format --check .
 	@ruff check .
 	@mypy
-	@bandit --quiet --recursive --severity-level medium functions call_api access lab
-	@git ls-files -z -- functions call_api access lab 'template-*' samconfig.toml Makefile .ci .github \
+	@bandit --quiet --recursive --severity-level medium functions cross_account_access cross_account_lab
+	@git ls-files -z -- functions cross_account_access cross_account_lab 'template-*' samconfig.toml Makefile .ci .github \
 		| xargs -0 detect-secrets-hook --exclude-lines 'noqa: S10[56]|arn:aws:' --exclude-files 'requirements.*\.txt$$|judge/cases\.json$$'
 	@zizmor --offline --quiet .github
 	@for env in account-a account-b access deploy-role; do sam validate --lint --config-env "$$env"; done
@@ -119,7 +119,7 @@ deploy-access: setup ## Deploy rights on an API that exists; ARGS='--stack-name 
 .PHONY: lock
 lock: | $(filter .uv/bin/uv,$(UV)) ## Pin, with hashes, the dependencies that are new in pyproject.toml; pinned versions that fit stay
 	@$(call compile,dev,requirements-dev.txt,--universal pyproject.toml)
-	@$(call compile,lab,lab/requirements.txt,--universal)
+	@$(call compile,lab,cross_account_lab/requirements.txt,--universal)
 	@$(call compile,aws-cli,requirements-aws-cli.txt,--universal)
 	@for group in $(patsubst functions/%/handler.py,%,$(wildcard functions/*/handler.py)); do \
 		$(call compile,$$group,functions/$$group/requirements.txt,--constraints requirements-dev.txt); done

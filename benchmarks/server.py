@@ -25,9 +25,9 @@ import certifi
 import trustme
 import urllib3
 
-from lab.judge.loopback import HOST
-from lab.judge.sigv4 import Credentials, RefusedError, Request, verify
-from lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, assume_role_response
+from cross_account_lab.judge.loopback import HOST
+from cross_account_lab.judge.sigv4 import Credentials, RefusedError, Request, verify
+from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, assume_role_response
 
 EXECUTOR_ROLE_ARN = "arn:aws:iam::111111111111:role/executor"
 SESSION_NAME = "222222222222-caller"

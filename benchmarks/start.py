@@ -42,7 +42,7 @@ def build_packages(folder: Path) -> Packages:
     compile_folder(minimal)
     runtime_modules = runtime(folder)
     return Packages(
-        caller=Function("caller.handler.handler", (caller, runtime_modules)),
+        caller=Function("cross_account_caller.handler.handler", (caller, runtime_modules)),
         minimal_caller=Function("minimal_caller.handler", (minimal, caller, runtime_modules)),
         typical_caller=Function("typical_caller.handler", (typical, runtime_modules)),
         sizes={"caller": zipped(caller), "typical": zipped(typical)},

@@ -13,7 +13,7 @@ from benchmarks.baselines import warm
 from benchmarks.measure import Row, interleave
 from benchmarks.server import EXECUTOR_ROLE_ARN, SESSION_NAME, Server
 from cross_account_api import Call, Client
-from lab.judge.sts import EXTERNAL_ID, REGION
+from cross_account_lab.judge.sts import EXTERNAL_ID, REGION
 
 _CALLS = 25
 """A turn is the median of that many calls; the copied guide's are slow, so it makes one."""

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from lab.lab import Lab
-from lab.process import drop_aws_variables
+from cross_account_lab.lab import Lab
+from cross_account_lab.process import drop_aws_variables
 
 # An example may take as long as it takes: a busy machine is no finding.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -18,7 +18,7 @@ from httpx_aws_auth import AwsCredentials, AwsSigV4Auth
 from requests_aws4auth import AWS4Auth
 
 from benchmarks.server import ACCESS_KEY, EXECUTOR_ROLE_ARN, SECRET_KEY, SESSION_NAME, TOKEN, Server
-from lab.judge.sts import EXTERNAL_ID, REGION
+from cross_account_lab.judge.sts import EXTERNAL_ID, REGION
 
 type Client = Callable[[], tuple[int, object]]
 """Makes one call and returns status and body."""

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from access.engine.case import Case, Principal
-from access.engine.patterns import glob, matches
-from access.matrix import STRANGER, may_assume, role, root, session_of, user
-from access.model import Model, Role, Route
-from access.properties import method_arn
+from cross_account_access.engine.case import Case, Principal
+from cross_account_access.engine.patterns import glob, matches
+from cross_account_access.matrix import STRANGER, may_assume, role, root, session_of, user
+from cross_account_access.model import Model, Role, Route
+from cross_account_access.properties import method_arn
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 

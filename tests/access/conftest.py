@@ -11,7 +11,7 @@ from typing import Any
 import cfnlint
 import pytest
 
-from access.model import Model, load
+from cross_account_access.model import Model, load
 from tests.access import second_api
 
 _DATA = json.loads((Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json").read_text())

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from access.documents import Document
-from access.matrix import STRANGER
-from access.model import Model
+from cross_account_access.documents import Document
+from cross_account_access.matrix import STRANGER
+from cross_account_access.model import Model
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from reach.engine import ResourcePolicy
 from reach.policy import parse_policy
 from reach.reference import evaluate
 
-from access.documents import Document
-from access.engine.case import Case
+from cross_account_access.documents import Document
+from cross_account_access.engine.case import Case
 
 type Oracle = Callable[[Sequence[Case], Mapping[str, Document]], list[bool | None]]
 

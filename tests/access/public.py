@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from access.engine.diff import Report, diff
-from access.engine.sources import Source, UnreadableError, load, of_folder
+from cross_account_access.engine.diff import Report, diff
+from cross_account_access.engine.sources import Source, UnreadableError, load, of_folder
 from tests.access.edits.rewrites import renamed_statements, reversed_resources, reversed_statements
 
 OPEN = {"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}

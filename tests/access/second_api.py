@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from access.contract import CONTRACT
-from access.model import load
-from access.templates import source
+from cross_account_access.contract import CONTRACT
+from cross_account_access.model import load
+from cross_account_access.templates import source
 
 ROUTES = ("GET /teas", "PUT /teas/{tea_id}/steeps/{number}", "GET /teas/{tea_id}", "POST /teas", "DELETE /teas")
 GRANTED = (*ROUTES[:3],)

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from access.access_stack import guard_claim
-from access.documents import Document, document, expand
-from access.engine.case import Case, Principal
-from access.engine.decision import decide
-from access.engine.languages import added
-from access.engine.request import Kind, Request
-from access.model import load
-from access.proof import Claim, Property, find, prove
-from access.templates import ACCOUNTS, resolve, resolved, source
+from cross_account_access.access_stack import guard_claim
+from cross_account_access.documents import Document, document, expand
+from cross_account_access.engine.case import Case, Principal
+from cross_account_access.engine.decision import decide
+from cross_account_access.engine.languages import added
+from cross_account_access.engine.request import Kind, Request
+from cross_account_access.model import load
+from cross_account_access.proof import Claim, Property, find, prove
+from cross_account_access.templates import ACCOUNTS, resolve, resolved, source
 from tests.access.oracles import reach
 
 PROVIDER, CONSUMER = ACCOUNTS["a"], ACCOUNTS["b"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cfnlint
 
-from access.engine import actions
+from cross_account_access.engine import actions
 
 REFERENCE = json.loads((Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json").read_text())
 

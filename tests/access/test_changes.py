@@ -7,9 +7,9 @@ import re
 import pytest
 from rich.console import Console
 
-from access import changes
-from access.engine.case import Case, Principal
-from access.engine.diff import Change, NotJudged, Report
+from cross_account_access import changes
+from cross_account_access.engine.case import Case, Principal
+from cross_account_access.engine.diff import Change, NotJudged, Report
 
 ANYONE = Principal("anyone", "", "Anonymous", "")
 SEND = Case(ANYONE, "sqs:SendMessage", "arn:aws:sqs:eu-west-1:111111111111:q")

@@ -8,8 +8,8 @@ from functools import cache
 import pytest
 from reach.policy import PolicyError
 
-from access.engine.diff import diff
-from access.engine.sources import UnreadableError, load
+from cross_account_access.engine.diff import diff
+from cross_account_access.engine.sources import UnreadableError, load
 from tests.access import concrete
 from tests.access.edits import HERE, Edit, base, edits
 from tests.access.edits.rewrites import REWRITES, read, write

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from access import matrix
-from access.__main__ import main
-from access.documents import document
-from access.matrix import STRANGER, admitted_rows, stranger, subject
-from access.model import Model, load
-from access.report import examine, terminal
-from access.templates import ACCOUNTS
+from cross_account_access import matrix
+from cross_account_access.__main__ import main
+from cross_account_access.documents import document
+from cross_account_access.matrix import STRANGER, admitted_rows, stranger, subject
+from cross_account_access.model import Model, load
+from cross_account_access.report import examine, terminal
+from cross_account_access.templates import ACCOUNTS
 
 C = STRANGER
 GRANTED = next(route for route in load().routes if route.promised and "{" not in route.path)
@@ -116,7 +116,7 @@ def test_the_command_reads_each_access_stack(
         asked.append(stacks)
         return models[stacks["access"]]
 
-    monkeypatch.setattr("access.deployed.read", read)
+    monkeypatch.setattr("cross_account_access.deployed.read", read)
     (tmp_path / "config").write_text("[profile x]\nregion = eu-west-1\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     options = ["--profile-a", "x", "--profile-access", "x", "--stack-access", "for-b", "--stack-access", "for-c"]

@@ -14,15 +14,15 @@ import pytest
 import z3
 from samtranslator.yaml_helper import yaml_parse
 
-from access import deploy_role
-from access.deploy_role import FILE, SETTINGS, Setting, setting
-from access.engine.evaluator import identity_allows
-from access.engine.fields import TRUE, all_of, any_of
-from access.engine.request import Kind, Request
-from access.model import load
-from access.proof import Claim, find, refutation
-from access.report import properties_of
-from access.templates import PROJECT, resolve_template, rules_of
+from cross_account_access import deploy_role
+from cross_account_access.deploy_role import FILE, SETTINGS, Setting, setting
+from cross_account_access.engine.evaluator import identity_allows
+from cross_account_access.engine.fields import TRUE, all_of, any_of
+from cross_account_access.engine.request import Kind, Request
+from cross_account_access.model import load
+from cross_account_access.proof import Claim, find, refutation
+from cross_account_access.report import properties_of
+from cross_account_access.templates import PROJECT, resolve_template, rules_of
 
 type Claims = Callable[[Setting], Iterator[Claim]]
 type Statement = dict[str, Any]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from access.__main__ import main
-from access.revisions import configured, files_of
-from access.templates import PROJECT
+from cross_account_access.__main__ import main
+from cross_account_access.revisions import configured, files_of
+from cross_account_access.templates import PROJECT
 
 WEAKER = (r"Bool: !If \[RequiresMfa", "BoolIfExists: !If [RequiresMfa")
 
@@ -28,7 +28,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(PROJECT / path, folder / path)
     git(folder, "init", "--quiet")
     commit(folder)
-    monkeypatch.setattr("access.__main__.PROJECT", folder)
+    monkeypatch.setattr("cross_account_access.__main__.PROJECT", folder)
     monkeypatch.chdir(folder)
     return folder
 
@@ -198,7 +198,7 @@ def test_make_says_that_it_knows_one_code_for_all_failures() -> None:
 
 def test_broken_yaml_is_no_verdict(repository: Path) -> None:
     (repository / "template-access.yaml").write_text("Resources: [")
-    command = [sys.executable, "-m", "access", "diff", "HEAD", "--template", "template-access.yaml"]
+    command = [sys.executable, "-m", "cross_account_access", "diff", "HEAD", "--template", "template-access.yaml"]
     done = subprocess.run(
         command,
         cwd=repository,

@@ -6,9 +6,9 @@ from functools import cache
 
 import pytest
 
-from access.engine.diff import Report, diff
-from access.engine.sources import Source, UnreadableError, load
-from access.templates import PROJECT
+from cross_account_access.engine.diff import Report, diff
+from cross_account_access.engine.sources import Source, UnreadableError, load
+from cross_account_access.templates import PROJECT
 from tests.access.edits import Edit, edits
 
 # What may be said of an edit with an effect. Not judged is never wrong, but counted.

@@ -14,11 +14,11 @@ import pytest
 import z3
 from botocore.validate import ParamValidator
 
-from access.documents import listed
-from access.engine.evaluator import allowed, identity_allows
-from access.engine.fields import FALSE, all_of, any_of
-from access.engine.request import Kind, Request
-from access.templates import PROJECT
+from cross_account_access.documents import listed
+from cross_account_access.engine.evaluator import allowed, identity_allows
+from cross_account_access.engine.fields import FALSE, all_of, any_of
+from cross_account_access.engine.request import Kind, Request
+from cross_account_access.templates import PROJECT
 from tests.access.test_lint import issues
 
 PROVIDER, CONSUMER = "111111111111", "222222222222"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from access.documents import Document
-from access.model import Model, load
-from access.templates import Side, transformed
+from cross_account_access.documents import Document
+from cross_account_access.model import Model, load
+from cross_account_access.templates import Side, transformed
 from tests.access.mutations import faults
 
 # What the linter reports of policies that are as they should be, and why it is no fault.

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from access import matrix
-from access.engine.case import Case
-from access.engine.decision import decide
-from access.model import Model, load
-from access.variants import variants
+from cross_account_access import matrix
+from cross_account_access.engine.case import Case
+from cross_account_access.engine.decision import decide
+from cross_account_access.model import Model, load
+from cross_account_access.variants import variants
 from tests.access import oracles
 from tests.access.cases import calls, cases
 from tests.access.mutations import faults

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from access.contract import Example
-from access.documents import UnknownPolicyError
-from access.engine.transform import NotTransformedError
-from access.model import load
-from access.stack import ModelError
-from access.templates import transformed
-from lab import workarounds
-from lab.accounts import ACCOUNT_B, ACCOUNT_IDS
+from cross_account_access.contract import Example
+from cross_account_access.documents import UnknownPolicyError
+from cross_account_access.engine.transform import NotTransformedError
+from cross_account_access.model import load
+from cross_account_access.stack import ModelError
+from cross_account_access.templates import transformed
+from cross_account_lab import workarounds
+from cross_account_lab.accounts import ACCOUNT_B, ACCOUNT_IDS
 from tests.access import second_api
 from tests.access.test_properties import change_a, copied
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from access.documents import Document
-from access.matrix import rows, subject
-from access.model import Model, load
-from access.proof import prove
-from access.properties import PROPERTIES
-from access.stack import routes_of_template
-from access.templates import resolved
+from cross_account_access.documents import Document
+from cross_account_access.matrix import rows, subject
+from cross_account_access.model import Model, load
+from cross_account_access.proof import prove
+from cross_account_access.properties import PROPERTIES
+from cross_account_access.stack import routes_of_template
+from cross_account_access.templates import resolved
 
 ENDPOINTS = ["vpce-0a1b2c3d", "vpce-1a2b3c4d"]
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -12,13 +12,13 @@ import pytest
 import yaml
 import z3
 
-from access.contract import CONTRACT
-from access.engine.request import Kind
-from access.model import Model, load
-from access.proof import Property, find, prove, reads
-from access.properties import PROPERTIES
-from access.report import properties_of
-from access.variants import variants
+from cross_account_access.contract import CONTRACT
+from cross_account_access.engine.request import Kind
+from cross_account_access.model import Model, load
+from cross_account_access.proof import Property, find, prove, reads
+from cross_account_access.properties import PROPERTIES
+from cross_account_access.report import properties_of
+from cross_account_access.variants import variants
 from tests.access.mutations import faults
 
 VARIANTS = variants()

@@ -12,15 +12,15 @@ import pytest
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 
-from access import matrix
-from access.__main__ import main
-from access.documents import document
-from access.matrix import ASSUME, columns, rows, subject
-from access.model import Model, load
-from access.properties import PROPERTIES
-from access.report import Report, examine, html, properties_of, terminal
-from access.templates import PROJECT
-from access.variants import variants
+from cross_account_access import matrix
+from cross_account_access.__main__ import main
+from cross_account_access.documents import document
+from cross_account_access.matrix import ASSUME, columns, rows, subject
+from cross_account_access.model import Model, load
+from cross_account_access.properties import PROPERTIES
+from cross_account_access.report import Report, examine, html, properties_of, terminal
+from cross_account_access.templates import PROJECT
+from cross_account_access.variants import variants
 from tests.access import oracles
 from tests.access.test_properties import change_a, copied, grant
 
@@ -141,7 +141,7 @@ def test_a_cell_that_should_be_yes_is_wrong_as_well(model: Model) -> None:
 def test_the_command_writes_the_page_without_anybody_elses_warnings(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     done = subprocess.run(
-        [sys.executable, "-m", "access", "--output", page],
+        [sys.executable, "-m", "cross_account_access", "--output", page],
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -157,7 +157,7 @@ def test_the_command_writes_the_page_without_anybody_elses_warnings(tmp_path: Pa
 def test_the_command_fails_when_something_is_wrong(
     bad: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("access.__main__.variants", lambda: {"defaults": bad.model})
+    monkeypatch.setattr("cross_account_access.__main__.variants", lambda: {"defaults": bad.model})
     assert main(["--output", str(tmp_path / "page.html")]) == 1
     assert capsys.readouterr().out.startswith("Access is NOT as it should be")
 
@@ -174,7 +174,7 @@ def test_the_command_says_what_it_cannot_decide(
     }
     name = f"{model.executor.name} identity"
     strange = model.with_document(name, document([*model[name]["Statement"], statement]))
-    monkeypatch.setattr("access.__main__.variants", lambda: {"defaults": strange})
+    monkeypatch.setattr("cross_account_access.__main__.variants", lambda: {"defaults": strange})
     assert main(["--output", str(tmp_path / "page.html")]) == 2
     assert "NotModelledError: operator DateIsBefore" in capsys.readouterr().out
     assert not (tmp_path / "page.html").exists()

@@ -10,8 +10,8 @@ from typing import Any
 import cfnlint
 import pytest
 
-from access.engine import types
-from access.engine.types import Change, Use, classify
+from cross_account_access.engine import types
+from cross_account_access.engine.types import Change, Use, classify
 
 SCHEMAS = Path(cfnlint.__file__).parent / "data/schemas"
 REGION: dict[str, str] = json.loads((SCHEMAS / "providers/us-east-1.json").read_text())

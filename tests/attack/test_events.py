@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from cross_account_api.call import METHODS
 from cross_account_api.errors import ApiError, CallError, InvalidCallError
-from lab.judge import sigv4
-from lab.judge.gateway import Gateway, gateway_response
-from lab.judge.loopback import Response, Server
+from cross_account_lab.judge import sigv4
+from cross_account_lab.judge.gateway import Gateway, gateway_response
+from cross_account_lab.judge.loopback import Response, Server
 from tests.attack.profile import attack
 from tests.support.fakes import FakeApi, FakeSts, FakeTime
 from tests.support.fixtures import environment
@@ -171,7 +171,7 @@ def attacked(
         }
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        function = import_module("caller.handler")
+        function = import_module("cross_account_caller.handler")
         client = function.create_client(clock=clock)
         monkeypatch.setattr(function, "client", lambda: client)
         monkeypatch.setattr(function, "monotonic", clock.monotonic)

@@ -24,8 +24,8 @@ from cross_account_api import Call, Client, Response, Timing
 from cross_account_api.errors import CallError, ConnectionFailedError, InvalidResponseError
 from cross_account_api.response import read_response
 from cross_account_api.transport import Connections, HttpResponse, Request, Timeout
-from lab.judge.loopback import Exchange, RequestFault, Server, always
-from lab.judge.loopback import Response as Canned
+from cross_account_lab.judge.loopback import Exchange, RequestFault, Server, always
+from cross_account_lab.judge.loopback import Response as Canned
 from tests.attack.profile import attack
 from tests.support.certificates import Authority
 from tests.support.fakes import FakeApi, FakeCredentials, FakeTime

@@ -7,7 +7,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from access.templates import source
+from cross_account_access.templates import source
 from cross_account_api.endpoint import EXTERNAL_ID, REGION, ROLE_ARN, parse_api_url
 from cross_account_api.errors import SettingsError
 from tests.attack.profile import attack

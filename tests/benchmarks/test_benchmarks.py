@@ -15,7 +15,7 @@ from benchmarks.measure import Row, interleave
 from benchmarks.plot import draw
 from benchmarks.server import ACCESS_KEY, SECRET_KEY, TOKEN, Server, running
 from benchmarks.warm import CLIENTS
-from lab.judge.sts import REGION
+from cross_account_lab.judge.sts import REGION
 
 # Connections stay open as long as the process lives, as in Lambda. The other warning is awscurl's own.
 pytestmark = pytest.mark.filterwarnings(

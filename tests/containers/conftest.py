@@ -16,12 +16,12 @@ import docker
 import pytest
 from botocore.config import Config
 
-from lab.containers.image import docker_client
-from lab.containers.lab import ContainerLab
-from lab.containers.sam_local import SamLocal
-from lab.containers.substitute import RuntimeImageError
-from lab.functions import Function
-from lab.process import tail
+from cross_account_lab.containers.image import docker_client
+from cross_account_lab.containers.lab import ContainerLab
+from cross_account_lab.containers.sam_local import SamLocal
+from cross_account_lab.containers.substitute import RuntimeImageError
+from cross_account_lab.functions import Function
+from cross_account_lab.process import tail
 from tests.containers.faults import faulty_api
 from tests.containers.probe import package_with_probe
 from tests.containers.variants import BACKEND, CALLER, FAULTY, PROBE_SECONDS, Invoke

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cross_account_api.transport import MAX_RESPONSE_BYTES
-from lab.judge.loopback import Exchange, RequestFault, Response, Server, always, json_response
+from cross_account_lab.judge.loopback import Exchange, RequestFault, Response, Server, always, json_response
 
 _JSON = {"Content-Type": "application/json", "x-amzn-RequestId": "request-1"}
 

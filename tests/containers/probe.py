@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lab.containers.lab import ContainerLab
-    from lab.functions import Function
+    from cross_account_lab.containers.lab import ContainerLab
+    from cross_account_lab.functions import Function
 
 FOLDERS = ("/var/task", "/tmp")  # noqa: S108 - Lambda's
 

@@ -1,4 +1,4 @@
-"""`python -m lab local`, and the limits of `sam local`."""
+"""`python -m cross_account_lab local`, and the limits of `sam local`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import docker
 import pytest
 import requests
 
-from access.templates import PROJECT
-from lab.__main__ import main
-from lab.containers.lab import ContainerLab
-from lab.containers.sam_local import SamLocal
-from lab.sam import SamError
+from cross_account_access.templates import PROJECT
+from cross_account_lab.__main__ import main
+from cross_account_lab.containers.lab import ContainerLab
+from cross_account_lab.containers.sam_local import SamLocal
+from cross_account_lab.sam import SamError
 from tests.containers.variants import BACKEND, CALLER, GET
 from tests.support.requests import api_request
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from access.templates import ACCOUNTS
+from cross_account_access.templates import ACCOUNTS
 from cross_account_api import errors
 from cross_account_api.transport import MAX_RESPONSE_BYTES
 from tests.containers.variants import FAULTY, Invoke

@@ -8,10 +8,10 @@ import docker
 import pytest
 from docker.errors import APIError
 
-from lab.containers import image as runtime
-from lab.containers import substitute as recipe
-from lab.containers.image import docker_client, runtime_image
-from lab.containers.substitute import RuntimeImageError
+from cross_account_lab.containers import image as runtime
+from cross_account_lab.containers import substitute as recipe
+from cross_account_lab.containers.image import docker_client, runtime_image
+from cross_account_lab.containers.substitute import RuntimeImageError
 
 REGISTRY = "substitute-test.localhost"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from access.templates import Side, source
-from lab.containers.lab import ContainerLab
-from lab.functions import Function
+from cross_account_access.templates import Side, source
+from cross_account_lab.containers.lab import ContainerLab
+from cross_account_lab.functions import Function
 from tests.containers.variants import BACKEND, CALLER
 
 SIDES: dict[str, Side] = {"account-a": "a", "account-b": "b"}

@@ -7,11 +7,11 @@ from typing import Any
 import docker
 import pytest
 
-from access.templates import Side, resolved
-from lab.accounts import REGION
-from lab.containers.lab import ContainerLab
-from lab.containers.sam_local import SamLocal
-from lab.functions import Function
+from cross_account_access.templates import Side, resolved
+from cross_account_lab.accounts import REGION
+from cross_account_lab.containers.lab import ContainerLab
+from cross_account_lab.containers.sam_local import SamLocal
+from cross_account_lab.functions import Function
 from tests.containers.probe import FOLDERS
 from tests.containers.variants import BACKEND, CALLER, GET, PROBE_SECONDS, Invoke
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from access.model import load
-from lab.functions import read_functions
+from cross_account_access.model import load
+from cross_account_lab.functions import read_functions
 
 type Invoke = Callable[..., Any]
 """Invokes a function with an event and, optionally, the name of a variant; returns the payload."""

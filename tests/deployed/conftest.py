@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from access.templates import PROJECT
+from cross_account_access.templates import PROJECT
 
 PROFILE = os.environ.get("ACCOUNT_B_PROFILE")
 # The user's AWS settings, saved before they are hidden from all other tests.

@@ -20,7 +20,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from access.model import Route, load
+from cross_account_access.model import Route, load
 from cross_account_api.endpoint import find_api_region, parse_api_url
 
 ROUTES = load().routes

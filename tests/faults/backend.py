@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from lab.judge.loopback import Response, json_response
-from lab.judge.sigv4 import Request
+from cross_account_lab.judge.loopback import Response, json_response
+from cross_account_lab.judge.sigv4 import Request
 
 STAGE = "/v1"
 

@@ -11,9 +11,9 @@ from email.utils import format_datetime
 from typing import Any
 
 from cross_account_api import errors
-from lab.judge.gateway import gateway_error, refusal
-from lab.judge.loopback import HOST, ConnectionFault, Fault, RequestFault, Response, Server, always, once
-from lab.judge.sts import sts_error
+from cross_account_lab.judge.gateway import gateway_error, refusal
+from cross_account_lab.judge.loopback import HOST, ConnectionFault, Fault, RequestFault, Response, Server, always, once
+from cross_account_lab.judge.sts import sts_error
 from tests.faults import faults
 from tests.faults.testbed import TestBed, order
 from tests.support.certificates import Authority

@@ -17,7 +17,7 @@ from io import BufferedRWPair
 from pathlib import Path
 from typing import Any
 
-from access.templates import PROJECT
+from cross_account_access.templates import PROJECT
 
 TIMED_OUT = "Sandbox.Timedout"
 _HANG_SECONDS = 600.0

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lab.judge.loopback import ConnectionFault, Exchange, RequestFault, Response, reset
+from cross_account_lab.judge.loopback import ConnectionFault, Exchange, RequestFault, Response, reset
 
 if TYPE_CHECKING:
     from tests.faults.testbed import TestBed

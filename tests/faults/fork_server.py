@@ -147,7 +147,7 @@ def serve(connection: io.BufferedRWPair) -> None:
     time.monotonic, time.sleep = clock.monotonic, clock.sleep  # type: ignore[assignment]
     socket.socket, ssl.SSLContext.sslsocket_class = Socket, TlsSocket  # type: ignore[misc]
     TlsSocket.paces = Path(given["paces"])
-    handler: Any = importlib.import_module("caller.handler")
+    handler: Any = importlib.import_module("cross_account_caller.handler")
     client = handler.create_client(clock=clock)
 
     def client_for_a_call() -> Any:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from access.templates import ACCOUNTS, REGION, resolved
-from lab.judge.loopback import Response, json_response
-from lab.judge.sigv4 import Request
+from cross_account_access.templates import ACCOUNTS, REGION, resolved
+from cross_account_lab.judge.loopback import Response, json_response
+from cross_account_lab.judge.sigv4 import Request
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

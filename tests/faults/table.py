@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 
-from access.templates import PROJECT
+from cross_account_access.templates import PROJECT
 from cross_account_api import errors
 from tests.faults import test_deliveries
 from tests.faults.cases import CASES, Case

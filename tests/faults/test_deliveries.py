@@ -6,8 +6,8 @@ import json
 import random
 from collections import Counter
 
-from lab.judge.gateway import gateway_error
-from lab.judge.loopback import Exchange, RequestFault, always, json_response
+from cross_account_lab.judge.gateway import gateway_error
+from cross_account_lab.judge.loopback import Exchange, RequestFault, always, json_response
 from tests.faults import faults
 from tests.faults.cases import at_api
 from tests.faults.environment import TIMED_OUT

@@ -15,11 +15,11 @@ from typing import Any, Self
 
 from moto import mock_aws
 
-from access.templates import resolved
-from lab.judge.gateway import Gateway, gateway_error
-from lab.judge.loopback import HOST, Exchange, RequestFault, Response, Server, once
-from lab.judge.sigv4 import Request
-from lab.judge.sts import CALLER_ENVIRONMENT, REGION, Sts
+from cross_account_access.templates import resolved
+from cross_account_lab.judge.gateway import Gateway, gateway_error
+from cross_account_lab.judge.loopback import HOST, Exchange, RequestFault, Response, Server, once
+from cross_account_lab.judge.sigv4 import Request
+from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, REGION, Sts
 from tests.faults.backend import STAGE, Backend, KilledError, in_memory
 from tests.faults.environment import Environment, Invocation, fork_server
 from tests.faults.queues import RECEIVES, UNKEYED_RECEIVES, Queues

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from botocore.credentials import Credentials
 
-from lab.lab import Lab
+from cross_account_lab.lab import Lab
 from tests.support.echo import project as echo
 
 

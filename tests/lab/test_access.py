@@ -11,10 +11,10 @@ import pytest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from access.model import Route
-from lab.access import Observations, admit_fewer, least_route, observe, routes
-from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C
-from lab.lab import Lab
+from cross_account_access.model import Route
+from cross_account_lab.access import Observations, admit_fewer, least_route, observe, routes
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C
+from cross_account_lab.lab import Lab
 
 NO_SESSION = "no role AccessDenied"
 GRANTED = ""

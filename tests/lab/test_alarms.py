@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lab.accounts import ACCOUNT_B
-from lab.lab import Lab
+from cross_account_lab.accounts import ACCOUNT_B
+from cross_account_lab.lab import Lab
 from tests.support.waiting import eventually
 
 

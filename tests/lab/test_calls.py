@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from lab.accounts import ACCOUNT_A, ACCOUNT_B
-from lab.lab import STACK_NAMES, Lab
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
+from cross_account_lab.lab import STACK_NAMES, Lab
 
 
 def log_events(lab: Lab, account: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`python -m lab demo`, `serve` and `replay`, as a user runs them."""
+"""`python -m cross_account_lab demo`, `serve` and `replay`, as a user runs them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from threading import Timer
 
 import pytest
 
-from access.templates import PROJECT
-from lab.functions import example_path
+from cross_account_access.templates import PROJECT
+from cross_account_lab.functions import example_path
 
 USERS_OWN = {
     "AWS_PROFILE": "of-my-own",
@@ -31,9 +31,9 @@ USERS_OWN = {
 
 @contextmanager
 def lab_command(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run `python -m lab` with its temporary files in a folder, and check that it leaves none there."""
+    """Run `python -m cross_account_lab` with its temporary files in a folder, and check that it leaves none there."""
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", "lab", *arguments],
+        [sys.executable, "-u", "-m", "cross_account_lab", *arguments],
         cwd=PROJECT,
         env=os.environ | USERS_OWN | {"TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
@@ -146,11 +146,11 @@ def test_what_the_lab_prints_works_when_pasted(folder: Path, tmp_path: Path) -> 
 def test_a_lab_that_cannot_start_says_why(folder: Path, tmp_path: Path) -> None:
     """The project elsewhere, without the emulator's environment."""
     copy = tmp_path / "copy"
-    shutil.copytree(PROJECT / "lab", copy / "lab")
+    shutil.copytree(PROJECT / "cross_account_lab", copy / "cross_account_lab")
     shutil.copy(PROJECT / "samconfig.toml", copy)
 
     answer = subprocess.run(
-        [sys.executable, "-m", "lab", "serve"],
+        [sys.executable, "-m", "cross_account_lab", "serve"],
         cwd=copy,
         env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(copy)},
         capture_output=True,

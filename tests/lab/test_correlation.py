@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from lab.accounts import ACCOUNT_A, ACCOUNT_B
-from lab.lab import Lab
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
+from cross_account_lab.lab import Lab
 from tests.support.waiting import eventually
 
 

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lab.accounts import ACCOUNT_B
-from lab.lab import Lab
+from cross_account_lab.accounts import ACCOUNT_B
+from cross_account_lab.lab import Lab
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:

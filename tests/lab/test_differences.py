@@ -8,8 +8,8 @@ import pytest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from lab.accounts import ACCOUNT_B
-from lab.lab import USER, Lab
+from cross_account_lab.accounts import ACCOUNT_B
+from cross_account_lab.lab import USER, Lab
 
 
 def me(lab: Lab) -> Credentials:

@@ -25,8 +25,8 @@ from click.testing import CliRunner
 from call_api.__main__ import main
 from cross_account_api.errors import ExpiredSessionError
 from cross_account_api.transport import Connections, HttpResponse, Request, Timeout
-from lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION, write_profile
-from lab.lab import USER, USER_PROFILE, Lab
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION, write_profile
+from cross_account_lab.lab import USER, USER_PROFILE, Lab
 
 STEPS = [
     "profile",

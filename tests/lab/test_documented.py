@@ -22,13 +22,13 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from access.templates import PROJECT
-from lab.access import routes
-from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS, REGION
-from lab.iam import credentials
-from lab.lab import STACK_NAMES, Lab
-from lab.sam import stack_outputs
-from lab.usage import environment_file
+from cross_account_access.templates import PROJECT
+from cross_account_lab.access import routes
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS, REGION
+from cross_account_lab.iam import credentials
+from cross_account_lab.lab import STACK_NAMES, Lab
+from cross_account_lab.sam import stack_outputs
+from cross_account_lab.usage import environment_file
 
 GRANTED = [route for route in routes() if route.promised and route.method == "GET" and "{" not in route.path]
 TARGET, ONLY = GRANTED[0].example.target, GRANTED[-1].example.target

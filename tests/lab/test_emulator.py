@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lab.emulator import EmulatorError, emulator
+from cross_account_lab.emulator import EmulatorError, emulator
 from tests.support.waiting import eventually
 
 START = """
 import signal, sys, time
 from pathlib import Path
 from urllib.parse import urlsplit
-from lab.emulator import emulator
+from cross_account_lab.emulator import emulator
 
 # A shell starts background jobs, such as this test, with SIGINT ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)

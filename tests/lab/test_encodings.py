@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lab.lab import Lab
+from cross_account_lab.lab import Lab
 
 HARD = [
     "a b",

@@ -18,8 +18,8 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from lab.accounts import ACCOUNT_A, ACCOUNT_B, write_profile
-from lab.lab import STACK_NAMES, USER, USER_PROFILE, Lab
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, write_profile
+from cross_account_lab.lab import STACK_NAMES, USER, USER_PROFILE, Lab
 
 BIN = Path(sys.executable).parent
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from botocore.credentials import Credentials
 
-from access.templates import PROJECT
-from lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION
-from lab.lab import Lab
+from cross_account_access.templates import PROJECT
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION
+from cross_account_lab.lab import Lab
 
 # No DNS name leads to the emulator, so the domain is the address that it has.
 DOMAIN = {"DomainName": "127.0.0.1", "CertificateArn": "arn:aws:acm:eu-west-1:111111111111:certificate/0a1b2c3d"}

@@ -12,16 +12,16 @@ import botocore.exceptions
 import pytest
 from botocore.config import Config
 
-from access import deployed, matrix
-from access.__main__ import main
-from access.documents import Document, document
-from access.model import Model, assemble, load
-from access.proof import Property, prove
-from access.properties import PROPERTIES
-from access.stack import from_template
-from access.templates import PROJECT, Side
-from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
-from lab.lab import STACK_NAMES, Lab
+from cross_account_access import deployed, matrix
+from cross_account_access.__main__ import main
+from cross_account_access.documents import Document, document
+from cross_account_access.model import Model, assemble, load
+from cross_account_access.proof import Property, prove
+from cross_account_access.properties import PROPERTIES
+from cross_account_access.stack import from_template
+from cross_account_access.templates import PROJECT, Side
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
+from cross_account_lab.lab import STACK_NAMES, Lab
 from tests.access.cases import METHODS, assumptions, calls
 from tests.lab.foreign.apis import deploy_access, outputs
 

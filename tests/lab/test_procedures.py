@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from botocore.exceptions import ClientError
 
-from access.templates import PROJECT
-from lab.accounts import ACCOUNT_A, ACCOUNT_B
-from lab.lab import Lab
+from cross_account_access.templates import PROJECT
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
+from cross_account_lab.lab import Lab
 
 
 def documented_policy(name: str) -> str:

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from lab.accounts import ACCOUNT_B
-from lab.lab import Lab
-from lab.sam import PROJECT
+from cross_account_lab.accounts import ACCOUNT_B
+from cross_account_lab.lab import Lab
+from cross_account_lab.sam import PROJECT
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:

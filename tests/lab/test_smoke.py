@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from access.templates import PROJECT
-from lab.accounts import ACCOUNT_B, REGION, write_profile
-from lab.iam import Statement
-from lab.lab import Lab
+from cross_account_access.templates import PROJECT
+from cross_account_lab.accounts import ACCOUNT_B, REGION, write_profile
+from cross_account_lab.iam import Statement
+from cross_account_lab.lab import Lab
 
 
 def smoke_test(lab: Lab, name: str, *statements: Statement) -> subprocess.CompletedProcess[str]:

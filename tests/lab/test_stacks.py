@@ -8,10 +8,10 @@ import pytest
 from botocore.exceptions import ClientError
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
-from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C
-from lab.iam import credentials
-from lab.lab import STACK_NAMES, Lab
-from lab.sam import SamError
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C
+from cross_account_lab.iam import credentials
+from cross_account_lab.lab import STACK_NAMES, Lab
+from cross_account_lab.sam import SamError
 
 
 def test_another_consumer_is_another_id_and_sees_its_own_data(own_lab: Lab) -> None:

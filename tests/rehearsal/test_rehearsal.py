@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from access.templates import PROJECT
+from cross_account_access.templates import PROJECT
 from tests.support import wheels
 
 PRODUCTS = Path(__file__).parent / "products"
@@ -184,7 +184,7 @@ for name in ("access", "cross_account_api", "lab", "products", "orders"):
     assert [Path(origin).parent for origin in found[1:4]] == [copy.folder / folder for folder in folders[1:]]
     assert found[4] == "None"
     assert {*copy.python("-c", "import access; print(*access.__path__)").stdout.split()} == {
-        str(copy.folder / "access")
+        str(copy.folder / "cross_account_access")
     }
 
 
@@ -208,7 +208,7 @@ def test_nothing_else_names_the_example(copy: Copy) -> None:
 
 
 def test_the_demo_shows_every_route_of_the_new_api(copy: Copy) -> None:
-    demo = copy.python("-m", "lab", "demo")
+    demo = copy.python("-m", "cross_account_lab", "demo")
     print(demo.stdout)  # noqa: T201 - with `pytest -s`
     assert "40 of 40 as expected" in demo.stdout
     assert re.search(r"GET +PUT +GET", demo.stdout)
@@ -216,7 +216,7 @@ def test_the_demo_shows_every_route_of_the_new_api(copy: Copy) -> None:
 
 
 def test_access_is_as_the_contract_says(copy: Copy) -> None:
-    report = copy.python("-m", "access")
+    report = copy.python("-m", "cross_account_access")
     print(report.stdout)  # noqa: T201 - with `pytest -s`
     assert "Access is as the contract says" in report.stdout
 
@@ -271,7 +271,7 @@ def test_a_fault_in_the_new_api_is_refuted_by_name(copy: Copy, fault: str) -> No
     pattern, replacement, sentence = FAULTS[fault]
     copy.edit(TEMPLATE, lambda text: re.sub(pattern, replacement, text, count=1, flags=re.M))
     try:
-        report = copy.python("-m", "access", check=False)
+        report = copy.python("-m", "cross_account_access", check=False)
     finally:
         copy.git("checkout", "--quiet", TEMPLATE)
     shown = " ".join(report.stdout.split())

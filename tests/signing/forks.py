@@ -6,7 +6,7 @@ import os
 import sys
 
 from cross_account_api import CallError, Client, Timing
-from lab.judge.sts import EXTERNAL_ID
+from cross_account_lab.judge.sts import EXTERNAL_ID
 
 CHILDREN, CALLS = 3, 40
 PATIENT = Timing(read=60, sts_connect=60, sts_read=60)

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from cross_account_api import __version__
 from cross_account_api.call import METHODS, Call
 from cross_account_api.errors import InvalidCallError
-from lab.judge.gateway import Gateway
-from lab.judge.sigv4 import Credentials, Request
+from cross_account_lab.judge.gateway import Gateway
+from cross_account_lab.judge.sigv4 import Credentials, Request
 from tests.signing.apis import PLACES, TRACE_ID, Api, FixedCredentials, Place
 from tests.signing.events import EVENTS, KEYS
 

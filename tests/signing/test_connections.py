@@ -21,12 +21,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from access.templates import PROJECT
+from cross_account_access.templates import PROJECT
 from cross_account_api import CertificateError, Client, Response
-from lab.judge.gateway import Gateway, gateway_response
-from lab.judge.loopback import Exchange, RequestFault, Server, always
-from lab.judge.sigv4 import Credentials
-from lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
+from cross_account_lab.judge.gateway import Gateway, gateway_response
+from cross_account_lab.judge.loopback import Exchange, RequestFault, Server, always
+from cross_account_lab.judge.sigv4 import Credentials
+from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
 from tests.signing.apis import FixedCredentials
 from tests.signing.forks import CHILDREN
 from tests.support.certificates import Authority

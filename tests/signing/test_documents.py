@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from access.templates import PROJECT
-from lab.judge.gateway import Gateway
-from lab.judge.loopback import Server
-from lab.judge.sigv4 import Credentials
+from cross_account_access.templates import PROJECT
+from cross_account_lab.judge.gateway import Gateway
+from cross_account_lab.judge.loopback import Server
+from cross_account_lab.judge.sigv4 import Credentials
 
 PAGE = (PROJECT / "docs/first-deployment.md").read_text()
 

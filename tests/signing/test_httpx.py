@@ -21,10 +21,10 @@ import requests
 import time_machine
 
 from cross_account_api import Client, InvalidCallError, RedirectError
-from lab.judge.gateway import Gateway, gateway_response
-from lab.judge.loopback import Response, Server
-from lab.judge.sigv4 import Credentials, Request
-from lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
+from cross_account_lab.judge.gateway import Gateway, gateway_response
+from cross_account_lab.judge.loopback import Response, Server
+from cross_account_lab.judge.sigv4 import Credentials, Request
+from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
 from tests.signing.apis import FixedCredentials
 
 type Send = Callable[..., Any]

@@ -28,16 +28,16 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError
 
 from cross_account_api import Client, ForbiddenError, RedirectError
-from lab.judge import sigv4, sts
-from lab.judge.differences import Api, explain, find_notes
-from lab.judge.judge import SignedApi, serve
-from lab.judge.pytest_plugin import signed_api
-from lab.judge.sigv4 import Credentials, Request
-from lab.sam import PROJECT
+from cross_account_lab.judge import sigv4, sts
+from cross_account_lab.judge.differences import Api, explain, find_notes
+from cross_account_lab.judge.judge import SignedApi, serve
+from cross_account_lab.judge.pytest_plugin import signed_api
+from cross_account_lab.judge.sigv4 import Credentials, Request
+from cross_account_lab.sam import PROJECT
 
 __all__ = ["signed_api"]
 
-KIT = json.loads((PROJECT / "lab/judge/cases.json").read_text())
+KIT = json.loads((PROJECT / "cross_account_lab/judge/cases.json").read_text())
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 API = Api("a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com", "eu-west-1")
 KEYS = {"AKIDEXAMPLE": Credentials("secret", "token")}
@@ -291,7 +291,7 @@ def test_following_a_redirect_with_the_token_is_told(signed_api: SignedApi) -> N
     assert requests.get(f"{signed_api.judge.elsewhere}/v1", timeout=60).status_code == 200
 
 
-@pytest.mark.parametrize("module", ["lab", "lab.judge"])
+@pytest.mark.parametrize("module", ["lab", "cross_account_lab.judge"])
 def test_the_command_serves_until_it_is_interrupted(module: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", module, *(["verify"] if module == "lab" else []), "--region", "us-east-2"]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
@@ -317,7 +317,11 @@ def _until_comment(lines: Any) -> Iterator[str]:
 @pytest.mark.parametrize("stage", ["v1", "/v1/"])
 def test_a_stage_in_another_form_is_refused(stage: str) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "lab.judge", "--stage", stage], cwd=PROJECT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "cross_account_lab.judge", "--stage", stage],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (ran.returncode, "must be empty or like /v1" in ran.stderr) == (2, True)
 

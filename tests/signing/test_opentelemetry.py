@@ -11,9 +11,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from cross_account_api import Client, Timing
-from lab.judge.gateway import Gateway, gateway_response
-from lab.judge.loopback import Server
-from lab.judge.sigv4 import Credentials
+from cross_account_lab.judge.gateway import Gateway, gateway_response
+from cross_account_lab.judge.loopback import Server
+from cross_account_lab.judge.sigv4 import Credentials
 from tests.signing.apis import FixedCredentials
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.judge.judge import SignedApi, serve
-from lab.judge.tools import CASES, Tool, find_tools, find_wrong
-from lab.sam import PROJECT
+from cross_account_lab.judge.judge import SignedApi, serve
+from cross_account_lab.judge.tools import CASES, Tool, find_tools, find_wrong
+from cross_account_lab.sam import PROJECT
 
 TEXT = (PROJECT / "docs/other-languages.md").read_text()
 EXAMPLES = {

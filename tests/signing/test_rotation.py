@@ -15,10 +15,10 @@ from cross_account_api import Call, Client
 from cross_account_api.credentials import AssumedRoleCredentials
 from cross_account_api.credentials import Credentials as ClientCredentials
 from cross_account_api.transport import Connections
-from lab.judge.gateway import Gateway
-from lab.judge.loopback import Server
-from lab.judge.sigv4 import Credentials
-from lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
+from cross_account_lab.judge.gateway import Gateway
+from cross_account_lab.judge.loopback import Server
+from cross_account_lab.judge.sigv4 import Credentials
+from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
 from tests.signing.apis import FixedCredentials
 
 THREADS = 16

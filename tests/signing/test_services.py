@@ -10,9 +10,9 @@ import httpx2
 import pytest
 
 from cross_account_api import Client
-from lab.judge.gateway import Gateway
-from lab.judge.loopback import Server
-from lab.judge.sigv4 import Credentials
+from cross_account_lab.judge.gateway import Gateway
+from cross_account_lab.judge.loopback import Server
+from cross_account_lab.judge.sigv4 import Credentials
 from tests.signing.apis import FixedCredentials
 from tests.support.certificates import Authority
 from tests.support.hosts import names

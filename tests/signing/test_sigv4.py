@@ -11,7 +11,7 @@ from typing import TypedDict
 
 import pytest
 
-from lab.judge.sigv4 import (
+from cross_account_lab.judge.sigv4 import (
     Credentials,
     MalformedRequestError,
     RefusedError,

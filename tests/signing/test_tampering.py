@@ -14,9 +14,9 @@ import pytest
 
 from cross_account_api import Call, Client
 from cross_account_api.transport import Connections
-from lab.judge.gateway import Gateway
-from lab.judge.loopback import Server
-from lab.judge.sigv4 import Credentials, MalformedRequestError, RefusedError, Request, receive, verify
+from cross_account_lab.judge.gateway import Gateway
+from cross_account_lab.judge.loopback import Server
+from cross_account_lab.judge.sigv4 import Credentials, MalformedRequestError, RefusedError, Request, receive, verify
 from tests.signing.apis import FixedCredentials
 
 KEY = "AKIDEXAMPLE"

@@ -19,9 +19,9 @@ from botocore.exceptions import ConnectTimeoutError
 
 from cross_account_api.errors import ConnectionFailedError
 from cross_account_api.transport import HttpResponse, HttpStream, Request, Timeout
-from lab.judge import sigv4
-from lab.judge.loopback import Response, json_response
-from lab.judge.sts import assume_role_response, caller_identity_response, sts_error
+from cross_account_lab.judge import sigv4
+from cross_account_lab.judge.loopback import Response, json_response
+from cross_account_lab.judge.sts import assume_role_response, caller_identity_response, sts_error
 
 API_URL = "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1"
 EXECUTOR_ROLE_ARN = "arn:aws:iam::111111111111:role/orders-api-ExecutorRole-1A2B3C4D5E6F"

@@ -84,8 +84,8 @@ def function(
     """The function's module as a new execution environment loads it, with a log and metrics of its own."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", next(_services))
     monkeypatch.setattr("cross_account_api.client.Connections", lambda *_, **__: fake_api)
-    sys.modules.pop("caller.handler", None)
-    module = import_module("caller.handler")
+    sys.modules.pop("cross_account_caller.handler", None)
+    module = import_module("cross_account_caller.handler")
     module.logger.logger_handler.setStream(CurrentStdout())
     module.metrics.clear_metrics()  # Powertools keeps them for all modules of a process
     return module

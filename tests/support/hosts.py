@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab.judge.loopback import HOST
+from cross_account_lab.judge.loopback import HOST
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from access.model import Route
-from lab.containers.sam_local import EXAMPLE_ROLE_ID
+from cross_account_access.model import Route
+from cross_account_lab.containers.sam_local import EXAMPLE_ROLE_ID
 
 
 def api_request(route: Route, account_id: str = "222222222222") -> dict[str, Any]:

@@ -7,9 +7,14 @@ import zipfile
 from collections.abc import Container, Mapping
 from pathlib import Path
 
-from access.templates import PROJECT
+from cross_account_access.templates import PROJECT
 
-LOCKS = ("requirements*.txt", "lab/requirements.txt", ".github/requirements.txt", "functions/*/requirements.txt")
+LOCKS = (
+    "requirements*.txt",
+    "cross_account_lab/requirements.txt",
+    ".github/requirements.txt",
+    "functions/*/requirements.txt",
+)
 
 
 def pinned(folder: Path) -> dict[str, dict[str, str]]:

@@ -13,8 +13,8 @@ import pytest
 from samcli.commands.deploy.command import cli as deploy_command
 from samcli.commands.validate.validate import cli as validate_command
 
-from access.model import load
-from access.templates import PROJECT, resolved, rules, source
+from cross_account_access.model import load
+from cross_account_access.templates import PROJECT, resolved, rules, source
 
 METHODS = "arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/v1/"
 ORGANIZATION = {"ConsumerAccountIds": "", "ConsumerOrganizationId": "o-a1b2c3d4e5"}

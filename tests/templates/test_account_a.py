@@ -10,8 +10,8 @@ import botocore.session
 import pytest
 from botocore.model import StringShape
 
-from access.model import load
-from access.templates import resolved, source
+from cross_account_access.model import load
+from cross_account_access.templates import resolved, source
 
 API = load().api
 ROUTES = {(route.method, route.path) for route in load().routes}

@@ -11,7 +11,7 @@ import botocore.session
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from access.templates import REGION, resolved, rules, source
+from cross_account_access.templates import REGION, resolved, rules, source
 from cross_account_api.call import Call
 
 # With the two permissions that sessions with tags or a source identity need as well.

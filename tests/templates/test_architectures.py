@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from access.templates import PROJECT, Side, source
 from benchmarks.functions import BARE_PYTHON
+from cross_account_access.templates import PROJECT, Side, source
 
 # The ELF header's machine: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
 MACHINES = {"arm64": 183, "x86_64": 62}

@@ -14,7 +14,7 @@ from samcli.commands.deploy.command import cli as deploy_command
 from samcli.commands.validate.validate import cli as validate_command
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
-from access.templates import PROJECT, Side, resolved, source, transformed
+from cross_account_access.templates import PROJECT, Side, resolved, source, transformed
 
 SIDES: list[Side] = ["a", "b"]
 TEMPLATES: list[Side] = [*SIDES, "access"]

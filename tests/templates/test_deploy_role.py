@@ -13,9 +13,9 @@ import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from samtranslator.yaml_helper import yaml_parse
 
-from access.deploy_role import SETTINGS, setting
-from access.documents import listed
-from access.templates import PROJECT, REGION, Side, resolved, rules_of
+from cross_account_access.deploy_role import SETTINGS, setting
+from cross_account_access.documents import listed
+from cross_account_access.templates import PROJECT, REGION, Side, resolved, rules_of
 
 TEMPLATE: dict[str, Any] = yaml_parse((PROJECT / "template-deploy-role.yaml").read_text())
 

@@ -15,7 +15,7 @@ import botocore.session
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from access.templates import PROJECT, Side, resolved, source, transformed
+from cross_account_access.templates import PROJECT, Side, resolved, source, transformed
 from cross_account_api import errors
 
 OPERATIONS = (PROJECT / "docs/operations.md").read_text()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from access.templates import PROJECT
+from cross_account_access.templates import PROJECT
 from tests.support import wheels
 
 FILES = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from access.templates import Side, resolved, source
-from caller.settings import Settings as CallerSettings
+from cross_account_access.templates import Side, resolved, source
+from cross_account_caller.settings import Settings as CallerSettings
 
 
 def snake(pascal: str) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from access.model import load
-from access.templates import PROJECT, Side, resolved, source
+from cross_account_access.model import load
+from cross_account_access.templates import PROJECT, Side, resolved, source
 
 SIDES: list[Side] = ["a", "b"]
 API = load().api

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from access.templates import PROJECT
 from benchmarks.functions import BARE_PYTHON, Function, build, invoke, runtime, zipped
 from benchmarks.server import Server, running
-from lab.functions import read_functions
+from cross_account_access.templates import PROJECT
+from cross_account_lab.functions import read_functions
 
 PACKAGES = {name: function.properties["Handler"].partition(".")[0] for name, function in read_functions().items()}
 
@@ -125,7 +125,7 @@ def test_no_module_of_its_own_is_missing_from_the_package(built: tuple[str, Path
 
 
 def test_the_callers_package_needs_only_the_runtime(server: Server, tmp_path: Path) -> None:
-    handler = Function("caller.handler.handler", (build("CallerFunction", tmp_path), runtime(tmp_path)))
+    handler = Function("cross_account_caller.handler.handler", (build("CallerFunction", tmp_path), runtime(tmp_path)))
     events = [json.loads((PROJECT / f"events/{name}.json").read_text()) for name in RESPONSES]
     returned = [invocation.result for invocation in invoke(handler, events, server.environment())]
     responses = [result.get("status", result.get("batchItemFailures")) for result in returned]

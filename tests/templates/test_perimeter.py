@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from access.model import load
-from access.templates import FILES, PROJECT, Side, resolve, resolved, rules, source, transformed
+from cross_account_access.model import load
+from cross_account_access.templates import FILES, PROJECT, Side, resolve, resolved, rules, source, transformed
 
 API = load().api
 # One region or two of each partition, with the newest.

@@ -16,7 +16,7 @@ import yaml
 from samcli.cli.types import CfnParameterOverridesType
 from samtranslator.yaml_helper import yaml_parse
 
-from access.templates import PROJECT, source
+from cross_account_access.templates import PROJECT, source
 
 WORKFLOWS = sorted((PROJECT / ".github/workflows").glob("*.yaml"))
 
@@ -290,7 +290,11 @@ class PullRequest:
         }
         self.git("init", "--quiet")
         self.commit(
-            {"template": "some", "access/__main__.py": JUDGE, "Makefile": MAKEFILE.format(python=sys.executable)}
+            {
+                "template": "some",
+                "cross_account_access/__main__.py": JUDGE,
+                "Makefile": MAKEFILE.format(python=sys.executable),
+            }
         )
         self.environment["BASE"] = self.git("rev-parse", "HEAD").strip()
 
@@ -357,7 +361,7 @@ def test_the_label_lets_a_reported_gain_pass_and_nothing_else(
 def test_the_pull_request_does_not_judge_itself(pull_request: PullRequest) -> None:
     evil = MAKEFILE.format(python=sys.executable) + "\ttouch $(HOME)/evil\n"
     pull_request.environment["HOME"] = str(pull_request.temporary)
-    pull_request.commit({"template": "more", "access/__main__.py": BRIBED, "Makefile": evil})
+    pull_request.commit({"template": "more", "cross_account_access/__main__.py": BRIBED, "Makefile": evil})
     result, text = pull_request.judged()
     assert result == 1
     assert text.startswith("## Access: some -> more")
@@ -365,7 +369,9 @@ def test_the_pull_request_does_not_judge_itself(pull_request: PullRequest) -> No
     assert not (pull_request.temporary / "evil").exists()
 
 
-@pytest.mark.parametrize("name", ["access/fields.py", "Makefile", "template-deploy-role.yaml", ".ci", ".github"])
+@pytest.mark.parametrize(
+    "name", ["cross_account_access/fields.py", "Makefile", "template-deploy-role.yaml", ".ci", ".github"]
+)
 def test_a_change_of_the_judge_needs_the_label(pull_request: PullRequest, name: str) -> None:
     pull_request.commit({name: "changed"})
     result, text = pull_request.judged()

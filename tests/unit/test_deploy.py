@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from samcli.lib.deploy.deployer import Deployer
 
-from access.templates import PROJECT
+from cross_account_access.templates import PROJECT
 
 DEPLOY = runpy.run_path(str(PROJECT / ".github/deploy.py"))
 TRIGGER = {"Arn": "arn:aws:cloudwatch:eu-west-1:111111111111:alarm:orders-api-x", "Type": "AWS::CloudWatch::Alarm"}

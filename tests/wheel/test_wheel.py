@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from access.model import Model, load
-from access.templates import PROJECT
-from lab.accounts import ACCOUNT_A
-from lab.lab import Lab
+from cross_account_access.model import Model, load
+from cross_account_access.templates import PROJECT
+from cross_account_lab.accounts import ACCOUNT_A
+from cross_account_lab.lab import Lab
 
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 

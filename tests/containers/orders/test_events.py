@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from access.templates import ACCOUNTS, PROJECT
-from lab.accounts import ACCOUNT_B
-from lab.containers.lab import ContainerLab
+from cross_account_access.templates import ACCOUNTS, PROJECT
+from cross_account_lab.accounts import ACCOUNT_B
+from cross_account_lab.containers.lab import ContainerLab
 from tests.containers.variants import Invoke
 
 EVENTS = {path.name: json.loads(path.read_text()) for path in (PROJECT / "events").glob("*.json")}

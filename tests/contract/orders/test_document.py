@@ -13,7 +13,7 @@ import pytest
 import schemathesis
 import yaml
 
-from access.templates import PROJECT, resolved
+from cross_account_access.templates import PROJECT, resolved
 from cross_account_backend import Consumer
 from orders.errors import ApiError, Problem
 from orders.model import Order, Page, Status

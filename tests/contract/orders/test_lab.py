@@ -25,9 +25,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from access.templates import PROJECT
-from lab.accounts import ACCOUNT_B, ACCOUNT_IDS, REGION
-from lab.lab import Lab
+from cross_account_access.templates import PROJECT
+from cross_account_lab.accounts import ACCOUNT_B, ACCOUNT_IDS, REGION
+from cross_account_lab.lab import Lab
 
 CHECKS: list[CheckFunction] = [
     not_a_server_error,

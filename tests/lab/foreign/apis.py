@@ -16,10 +16,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from lab import workarounds
-from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS, REGION
-from lab.iam import credentials
-from lab.lab import Lab
+from cross_account_lab import workarounds
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS, REGION
+from cross_account_lab.iam import credentials
+from cross_account_lab.lab import Lab
 from tests.support.echo import project as echo
 
 FOLDER = Path(__file__).parent

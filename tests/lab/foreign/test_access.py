@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
-from lab.sam import SamError
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
+from cross_account_lab.sam import SamError
 from tests.lab.foreign.apis import Api, Foreign, deploy_access, trust_parameters
 
 # The emulator returns 404 instead of 403 to a caller of another account.

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from cross_account_api import Client, ForbiddenError, InvalidCallError
-from lab import workarounds
-from lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, REGION, write_profile
+from cross_account_lab import workarounds
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, REGION, write_profile
 from tests.lab.foreign.apis import Api, Foreign, outputs
 
 

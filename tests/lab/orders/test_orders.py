@@ -12,8 +12,8 @@ import pytest
 from botocore.credentials import Credentials
 from requests import Response
 
-from lab.lab import Lab
-from lab.sam import PROJECT
+from cross_account_lab.lab import Lab
+from cross_account_lab.sam import PROJECT
 
 
 def place(lab: Lab, who: Credentials, key: str, **order: Any) -> Response:

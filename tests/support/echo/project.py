@@ -8,9 +8,9 @@ from pathlib import Path
 
 from samtranslator.yaml_helper import yaml_parse
 
-from access.contract import CONTRACT
-from access.model import load
-from access.templates import PROJECT, source
+from cross_account_access.contract import CONTRACT
+from cross_account_access.model import load
+from cross_account_access.templates import PROJECT, source
 
 _HERE = Path(__file__).parent
 _KEPT = {
@@ -40,7 +40,7 @@ def write(folder: Path) -> Path:
         if path.name != "template-account-a.yaml":
             shutil.copy(path, folder)
     functions = folder / "functions"
-    for package in ("caller", "cross_account_api", "cross_account_backend"):
+    for package in ("cross_account_caller", "cross_account_api", "cross_account_backend"):
         shutil.copytree(PROJECT / "functions" / package, functions / package)
     (functions / "echo").mkdir()
     shutil.copy(_HERE / "handler.py", functions / "echo")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from access.templates import PROJECT, resolved
 from benchmarks.functions import Function, build, invoke, runtime, zipped
 from benchmarks.server import running
+from cross_account_access.templates import PROJECT, resolved
 from orders.settings import Settings
 
 PREFIX = "arn:aws:execute-api:eu-west-1:111111111111:OrdersApi/v1/"

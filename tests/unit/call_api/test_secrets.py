@@ -18,8 +18,8 @@ from botocore.compat import HTTPHeaders
 from click.testing import CliRunner
 
 from call_api.__main__ import main
-from lab.judge import sigv4
-from lab.judge.sts import assume_role_response, caller_identity_response
+from cross_account_lab.judge import sigv4
+from cross_account_lab.judge.sts import assume_role_response, caller_identity_response
 from tests.support.fakes import API_URL, EXECUTOR_ROLE_ARN, unreachable
 
 SECRET = "x9Kp2vQ7LmRt4wZb8NcY"

@@ -15,7 +15,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from access.templates import source
+from cross_account_access.templates import source
 from cross_account_api import Client
 from cross_account_api.errors import (
     AssumeRoleError,
@@ -529,13 +529,13 @@ def test_an_environment_is_prepared_while_lambda_starts_it(
     function: ModuleType, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", CONTEXT.function_name)
-    sys.modules.pop("caller.handler")
-    assert import_module("caller.handler").client.cache_info().currsize == 1
+    sys.modules.pop("cross_account_caller.handler")
+    assert import_module("cross_account_caller.handler").client.cache_info().currsize == 1
     assert sts.requests == []
 
     monkeypatch.setenv("API_URL", "")
-    sys.modules.pop("caller.handler")
-    assert import_module("caller.handler").client.cache_info().currsize == 0
+    sys.modules.pop("cross_account_caller.handler")
+    assert import_module("cross_account_caller.handler").client.cache_info().currsize == 0
 
 
 @pytest.mark.usefixtures("fake_time")

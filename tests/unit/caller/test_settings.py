@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from caller.settings import Settings
 from cross_account_api.errors import SettingsError
+from cross_account_caller.settings import Settings
 from tests.support.fakes import API_URL, EXECUTOR_ROLE_ARN, EXTERNAL_ID, FAILED_CALL_QUEUE_URL
 
 

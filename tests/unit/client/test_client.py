@@ -17,7 +17,7 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from access.templates import PROJECT
+from cross_account_access.templates import PROJECT
 from cross_account_api import __version__
 from cross_account_api.call import Call
 from cross_account_api.client import Client

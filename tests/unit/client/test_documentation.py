@@ -11,7 +11,7 @@ import requests
 from botocore.credentials import ReadOnlyCredentials
 
 import cross_account_api
-from access.templates import PROJECT
+from cross_account_access.templates import PROJECT
 from cross_account_api import CallError
 from tests.support.fakes import API_URL, FakeApi, FakeSts, Reply, json_reply
 

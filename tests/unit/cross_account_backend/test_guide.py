@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from access.templates import PROJECT
+from cross_account_access.templates import PROJECT
 from tests.support.lambda_context import LambdaContext
 from tests.support.signers import ARN, ROLE_ID
 

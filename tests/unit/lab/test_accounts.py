@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from botocore.credentials import Credentials
 
-from lab.accounts import environment, session, write_accounts, write_profile
+from cross_account_lab.accounts import environment, session, write_accounts, write_profile
 
 
 @pytest.fixture

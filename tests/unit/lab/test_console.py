@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from lab.console import make_console, progress
+from cross_account_lab.console import make_console, progress
 
 
 @pytest.fixture

@@ -9,12 +9,21 @@ from typing import Any, Self
 import pytest
 from rich.console import Console
 
-from access.contract import Example
-from access.model import Route
-from lab import demo
-from lab.access import FAILED, NO_ROLE, Caller, Observations, Outcome, admit_fewer, least_route, outcome_of
-from lab.accounts import ACCOUNT_B
-from lab.lab import STACK_NAMES
+from cross_account_access.contract import Example
+from cross_account_access.model import Route
+from cross_account_lab import demo
+from cross_account_lab.access import (
+    FAILED,
+    NO_ROLE,
+    Caller,
+    Observations,
+    Outcome,
+    admit_fewer,
+    least_route,
+    outcome_of,
+)
+from cross_account_lab.accounts import ACCOUNT_B
+from cross_account_lab.lab import STACK_NAMES
 from tests.support.fakes import FakeTime
 
 
@@ -108,7 +117,7 @@ def run(console: Console, monkeypatch: pytest.MonkeyPatch, observed: Observation
     monkeypatch.setattr(FakeLab, "deployed", {}, raising=False)
     monkeypatch.setattr(demo, "Lab", FakeLab)
     monkeypatch.setattr(demo, "routes", lambda: ROUTES)
-    monkeypatch.setattr("lab.access.routes", lambda: ROUTES)
+    monkeypatch.setattr("cross_account_lab.access.routes", lambda: ROUTES)
     monkeypatch.setattr(demo, "observe", lambda _: observed)
     clock = FakeTime()
     monkeypatch.setattr("time.monotonic", clock.monotonic)
@@ -257,10 +266,10 @@ def test_the_route_of_fewer_rights_is_a_get_without_parameters_or_else_any(monke
     hidden = route("GET", "/hidden", promised=False)
 
     for candidates, least in (([BREW, one, hidden, TEAS], TEAS), ([BREW, hidden, one], one), ([hidden, BREW], BREW)):
-        monkeypatch.setattr("lab.access.routes", lambda candidates=candidates: candidates)
+        monkeypatch.setattr("cross_account_lab.access.routes", lambda candidates=candidates: candidates)
         assert least_route() is least
 
-    monkeypatch.setattr("lab.access.routes", lambda: [one])
+    monkeypatch.setattr("cross_account_lab.access.routes", lambda: [one])
     monkeypatch.setattr(FakeLab, "deployed", {}, raising=False)
     admit_fewer(FakeLab())  # type: ignore[arg-type]
     assert FakeLab.deployed["access"] == {"account-c": "GET/teas/*"}

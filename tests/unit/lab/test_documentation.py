@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from lab import workarounds
-from lab.sam import PROJECT
+from cross_account_lab import workarounds
+from cross_account_lab.sam import PROJECT
 
 
 def test_every_parameter_that_the_lab_passes_is_documented() -> None:

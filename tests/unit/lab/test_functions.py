@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from access.contract import Example
-from access.model import Route
-from lab import functions
-from lab.functions import Function, function_for, read_functions
-from lab.sam import PROJECT
+from cross_account_access.contract import Example
+from cross_account_access.model import Route
+from cross_account_lab import functions
+from cross_account_lab.functions import Function, function_for, read_functions
+from cross_account_lab.sam import PROJECT
 
 EVENTS = sorted((PROJECT / "events").glob("*.json"))
 

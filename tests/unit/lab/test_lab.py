@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samcli.cli.types import CfnParameterOverridesType
 
-from lab.sam import override
+from cross_account_lab.sam import override
 
 
 @pytest.mark.parametrize(

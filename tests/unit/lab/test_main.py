@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lab.__main__ import main
-from lab.emulator import EmulatorError
-from lab.sam import SamError
+from cross_account_lab.__main__ import main
+from cross_account_lab.emulator import EmulatorError
+from cross_account_lab.sam import SamError
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def test_the_exit_code_shows_the_outcome(
             raise outcome
         return outcome
 
-    monkeypatch.setattr("lab.demo.run", run)
+    monkeypatch.setattr("cross_account_lab.demo.run", run)
 
     assert main(["demo"]) == code
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.process import drop_aws_variables, host_architecture, running, tail
+from cross_account_lab.process import drop_aws_variables, host_architecture, running, tail
 
 ENVIRONMENT = {"PATH": os.defpath}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.sam import Sam, SamError
+from cross_account_lab.sam import Sam, SamError
 
 
 @pytest.fixture

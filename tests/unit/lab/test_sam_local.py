@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.credentials import Credentials
 
-from lab.containers.sam_local import SamLocal
+from cross_account_lab.containers.sam_local import SamLocal
 
 
 @pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])

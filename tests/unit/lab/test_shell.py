@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from lab import shell
-from lab.sam import PROJECT
+from cross_account_lab import shell
+from cross_account_lab.sam import PROJECT
 
 SAM = """#!/bin/sh
 printf '%s\\n' "$PWD" "$@" > "$OUTPUT"
@@ -148,7 +148,7 @@ def test_a_caller_is_completed_after_its_deployment(folder: Path, monkeypatch: p
     monkeypatch.chdir(PROJECT)
     monkeypatch.setattr(shell, "session", lambda _, profile: profile)
     monkeypatch.setattr(shell, "stack_outputs", lambda account, stack: {"account": account, "stack": stack})
-    monkeypatch.setattr("lab.workarounds.complete_consumer", lambda *arguments: done.append(arguments))
+    monkeypatch.setattr("cross_account_lab.workarounds.complete_consumer", lambda *arguments: done.append(arguments))
     deploy = [str(folder), "https://127.0.0.1:1", str(PROJECT), "deploy", "--config-env", "account-b"]
 
     assert shell.main(deploy) == 3

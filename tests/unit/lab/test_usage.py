@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from lab.accounts import ACCOUNT_B
-from lab.lab import STACK_NAMES
-from lab.usage import environment_file, usage
+from cross_account_lab.accounts import ACCOUNT_B
+from cross_account_lab.lab import STACK_NAMES
+from cross_account_lab.usage import environment_file, usage
 
 USERS_OWN = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse
 
-from access.templates import PROJECT, Side, source
-from lab import workarounds
+from cross_account_access.templates import PROJECT, Side, source
+from cross_account_lab import workarounds
 
 ENDPOINT = "https://127.0.0.1:1"
 

@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from moto.core.models import botocore_stubber
 
-from access.templates import resolved
+from cross_account_access.templates import resolved
 from tests.support.lambda_context import LambdaContext
 from tests.support.signers import OTHER_ROLE_ID, ROLE_ID
 

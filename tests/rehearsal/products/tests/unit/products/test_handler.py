@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from access.templates import resolved
+from cross_account_access.templates import resolved
 from tests.support.lambda_context import LambdaContext
 from tests.support.signers import ARN, ROLE_ID
 

@@ -1,0 +1,419 @@
+"""Properties of template-deploy-role.yaml: who may deploy, and how far a deployment reaches.
+
+IAM knows a stack's resources by their names only: what is said of them is said of every resource whose name begins with
+StackName and a hyphen.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import z3
+from samtranslator.yaml_helper import yaml_parse
+
+from cross_account_access.engine.evaluator import identity_allows, parts
+from cross_account_access.engine.fields import FALSE, TRUE, all_of, any_of
+from cross_account_access.engine.request import Key, Kind, Request
+from cross_account_access.model import Model
+from cross_account_access.proof import Claim, Property, refutation
+from cross_account_access.templates import ACCOUNTS, REGION, resolve_template
+
+type Statement = dict[str, Any]
+
+FILE = "template-deploy-role.yaml"
+_PROVIDER = "oidc-provider/token.actions.githubusercontent.com"
+_SUBJECT = "repo:owner@1/repo@2:environment:"
+# The parameters of the deployments for which the template is proven.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "account A, a path of its own": {
+        "AWS::AccountId": ACCOUNTS["a"],
+        "StackName": "orders-api",
+        "RolePath": "/orders-api/",
+        "Subjects": [f"{_SUBJECT}account-a"],
+        "ApiArns": [f"arn:aws:execute-api:{REGION}:{ACCOUNTS['a']}:a1b2c3d4e5/*"],
+    },
+    "account B, with a smoke test": {
+        "AWS::AccountId": ACCOUNTS["b"],
+        "StackName": "orders-caller",
+        # One of them in both lists, which no rule of CloudFormation can exclude.
+        "Subjects": [f"{_SUBJECT}account-b", f"{_SUBJECT}both"],
+        "SmokeTestSubjects": [f"{_SUBJECT}smoke-test", f"{_SUBJECT}both"],
+        "OidcProviderArn": f"arn:aws:iam::{ACCOUNTS['b']}:{_PROVIDER}",
+        "ExecutorRoleArn": f"arn:aws:iam::{ACCOUNTS['a']}:role/orders-api/orders-api-ExecutorRole-*",
+        "FunctionInVpc": "true",
+    },
+}
+_KINDS = {
+    "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::OIDCProvider",
+    "AWS::IAM::Policy",
+    "AWS::IAM::Role",
+    "AWS::S3::Bucket",
+    "AWS::S3::BucketPolicy",
+}
+# What names begin with the stack's: the rest of their ARNs, with service and region.
+_NAMED = (
+    "cloudwatch:{region}:{account}:alarm:",
+    "cloudwatch::{account}:dashboard/",
+    "dynamodb:{region}:{account}:table/",
+    "lambda:{region}:{account}:function:",
+    "logs:{region}:{account}:log-group:",
+    "scheduler:{region}:{account}:schedule/",
+    "scheduler:{region}:{account}:schedule-group/",
+    "sns:{region}:{account}:",
+    "sqs:{region}:{account}:",
+)
+# What reaches further than the stack, because AWS offers no narrower way: actions, resources.
+_WIDER = (
+    (("cloudformation:GetTemplateSummary", "cloudformation:ValidateTemplate"), "*"),
+    (("logs:DescribeLogGroups", "logs:DescribeQueryDefinitions", "logs:DescribeResourcePolicies"), "*"),
+    (("logs:PutQueryDefinition", "logs:DeleteQueryDefinition"), "*"),
+    (("sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"), "*"),
+    *(
+        (("apigateway:GET",), f"arn:aws:apigateway:{{region}}::/{path}")
+        for path in ("account", "restapis", "restapis/*")
+    ),
+    (("apigateway:GET",), "arn:aws:apigateway:{region}::/tags/*"),
+    (("apigateway:DELETE", "apigateway:POST", "apigateway:PUT"), "arn:aws:apigateway:{region}::/tags/*"),
+    (
+        ("lambda:ListTags", "lambda:TagResource", "lambda:UntagResource"),
+        "arn:aws:lambda:{region}:{account}:event-source-mapping:*",
+    ),
+)
+# What uses the stack's resources rather than deploys them.
+_NETWORKS = tuple(f"ec2:Describe{what}" for what in ("NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs"))
+_INTERFACES = (
+    *(f"ec2:{verb}NetworkInterface" for verb in ("Create", "Delete")),
+    *(f"ec2:{verb}PrivateIpAddresses" for verb in ("Assign", "Unassign")),
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+)
+_DATA = (
+    *(f"dynamodb:{verb}Item" for verb in ("Get", "BatchGet", "Put", "Update", "Delete", "BatchWrite")),
+    "dynamodb:PartiQL*",
+    "dynamodb:Query",
+    "dynamodb:Scan",
+    "lambda:Invoke*",
+    *(f"logs:{verb}LogEvents" for verb in ("Filter", "Get", "Put")),
+    "logs:StartQuery",
+    "sns:Publish",
+    *(f"sqs:{verb}Message" for verb in ("Delete", "Receive", "Send")),
+)
+_MAKES_APIS = ("apigateway:AddCertificateToDomain", "apigateway:POST", "apigateway:UpdateRestApiPolicy")
+_IN_BOUNDARY = (
+    "iam:CreateRole",
+    "iam:DeleteRole",
+    "iam:DeleteRolePolicy",
+    "iam:PutRolePermissionsBoundary",
+    "iam:PutRolePolicy",
+    "iam:UpdateAssumeRolePolicy",
+    "iam:UpdateRole",
+    "iam:UpdateRoleDescription",
+)
+_READS_ROLES = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
+_SERVICES = ("lambda.amazonaws.com", "scheduler.amazonaws.com")
+_PACKAGES = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject")
+# What the boundary is for: at most, and at least.
+_USED = ("dynamodb:{region}:{account}:table/", "lambda:{region}:{account}:function:", "sqs:{region}:{account}:")
+_USES = ("dynamodb:*Item", "dynamodb:Query", "lambda:InvokeFunction", "sqs:*Message", "sqs:GetQueueAttributes")
+_USES_AT_LEAST = (
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "lambda:InvokeFunction",
+    "sqs:SendMessage",
+    "sqs:ReceiveMessage",
+)
+_WRITES_AT_LEAST = ("logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments")
+_WRITES = ("logs:CreateLogGroup", "logs:DescribeLogGroups", "logs:DescribeLogStreams", *_WRITES_AT_LEAST)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The template, deployed with some parameters; statements by `Role trust`, `Role identity` or policy."""
+
+    values: Mapping[str, Any]  # of parameters and references
+    policies: Mapping[str, list[Statement]]
+    providers: Mapping[str, Any]  # whom each role's trust policy names
+    others: tuple[str, ...]  # what could grant something and is not among them, in words
+
+    def arns(self, *suffixes: str) -> list[str]:
+        """Return the ARNs of `suffixes`, in which region and account are filled in."""
+        return [f"arn:aws:{self.fill(suffix)}" for suffix in suffixes]
+
+    def fill(self, text: str) -> str:
+        """Fill in region and account."""
+        return text.format(region=self.values["AWS::Region"], account=self.values["AWS::AccountId"])
+
+    def listed(self, parameter: str) -> list[str]:
+        """Return the values of a parameter that is a list, none if it is empty."""
+        return [value for value in self.values[parameter] if value]
+
+    @property
+    def named(self) -> list[str]:
+        """The stack's own resources whose ARN holds their name."""
+        return self.arns(*(f"{resource}{self.values['StackName']}-*" for resource in _NAMED))
+
+    @property
+    def roles(self) -> str:
+        """The stack's own roles."""
+        path, name = self.values["RolePath"], self.values["StackName"]
+        return self.arns(f"iam::{{account}}:role{path}{name}-*")[0]
+
+
+def is_in(folder: Path) -> bool:
+    """Return whether a folder has the template."""
+    return (folder / FILE).exists()
+
+
+def setting(template: Mapping[str, Any], **given: Any) -> Setting:
+    """Resolve the template; its own resources get the names that reach furthest into those of the stack."""
+    values: dict[str, Any] = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNTS["a"]}
+    for name, parameter in template["Parameters"].items():
+        default = parameter.get("Default")
+        values[name] = [default] if parameter["Type"] == "CommaDelimitedList" else default
+    values |= given
+    own = f"{values['StackName']}-deploy"  # the name of its stack, which may begin with that of the deployed one
+    values |= {
+        "DeployRole.Arn": f"arn:aws:iam::{values['AWS::AccountId']}:role/{own}-DeployRole-1A2B3C",
+        "SmokeTestRole.Arn": f"arn:aws:iam::{values['AWS::AccountId']}:role/{own}-SmokeTestRole-1A2B3C",
+        "Boundary": f"arn:aws:iam::{values['AWS::AccountId']}:policy/{own}-Boundary-1A2B3C",
+        "OidcProvider": f"arn:aws:iam::{values['AWS::AccountId']}:{_PROVIDER}",
+        "PackagesBucket.Arn": f"arn:aws:s3:::{own}-packagesbucket-1a2b3c",
+    }
+    policies: dict[str, list[Statement]] = {}
+    providers: dict[str, Any] = {}
+    others: list[str] = []
+    for name, resource in resolve_template(template, values)["Resources"].items():
+        properties = resource.get("Properties", {})
+        match resource["Type"]:
+            case "AWS::IAM::Role" if name in {"DeployRole", "SmokeTestRole"}:
+                trust = properties["AssumeRolePolicyDocument"]["Statement"]
+                policies[f"{name} trust"] = [
+                    {key: value for key, value in item.items() if key != "Principal"} for item in trust
+                ]
+                providers[name] = [item.get("Principal") for item in trust]
+                found = policies.setdefault(f"{name} identity", [])
+                for policy in properties.get("Policies", []):
+                    found += policy["PolicyDocument"]["Statement"]
+                others += [f"{name} has the policy {arn}" for arn in properties.get("ManagedPolicyArns", [])]
+            case "AWS::IAM::Policy" if not {"Users", "Groups"} & set(properties):
+                for role in properties["Roles"]:
+                    policies.setdefault(f"{role} identity", []).extend(properties["PolicyDocument"]["Statement"])
+            case "AWS::IAM::ManagedPolicy" if name == "Boundary":
+                policies[name] = properties["PolicyDocument"]["Statement"]
+                others += [f"{name} has {key}" for key in ("Users", "Groups", "Roles") if key in properties]
+            case kind if kind not in _KINDS - {"AWS::IAM::Role", "AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"}:
+                others.append(f"{name} ({kind}) is not known here")
+    known = {f"{role} {kind}" for role in ("DeployRole", "SmokeTestRole") for kind in ("trust", "identity")} | {
+        "Boundary"
+    }
+    others += [f"a policy for {name.removesuffix(' identity')}" for name in policies if name not in known]
+    return Setting(values, policies, providers, tuple(others))
+
+
+# --- Who may become them ----------------------------------------------------------------------------------------------
+
+
+def _is(key: Key, values: list[str]) -> Any:
+    return all_of(key.present, any_of(*map(key.like, values)))
+
+
+def trust_claims(deployed: Setting) -> Iterator[Claim]:
+    """Claim that only the tokens of a role's own subjects, and all of them, may assume it."""
+    testers = deployed.listed("SmokeTestSubjects")
+    for role, subjects, refused in (
+        ("DeployRole", deployed.listed("Subjects"), testers),
+        ("SmokeTestRole", testers, []),
+    ):
+        if f"{role} trust" in deployed.policies:
+            # AssumeRoleWithWebIdentity is not signed; the keys come from the token.
+            request = Request(Kind.WEB, {})
+            audience = request.key("token.actions.githubusercontent.com:aud")
+            subject = request.key("token.actions.githubusercontent.com:sub")
+            may = all_of(
+                request.action.like("sts:assumerolewithwebidentity"),
+                _is(audience, ["sts.amazonaws.com"]),
+                _is(subject, subjects),
+                z3.Not(_is(subject, refused)),
+            )
+            yield Claim(request, TRUE, _trusts(request, deployed.policies[f"{role} trust"]), may, may)
+
+
+def _trusts(request: Request, statements: list[Statement]) -> Any:
+    matched: dict[str, list[Any]] = {"Allow": [], "Deny": []}
+    for statement in statements:
+        matched[statement["Effect"]].append(all_of(*parts(statement, request, trust=True).values()))
+    return all_of(any_of(*matched["Allow"]), z3.Not(any_of(*matched["Deny"])))
+
+
+def _structure(deployed: Setting) -> Iterator[str]:
+    yield from deployed.others
+    provider = {"Federated": deployed.values["OidcProviderArn"] or deployed.values["OidcProvider"]}
+    for role, named in deployed.providers.items():
+        yield from (f"{role} trusts {principal}" for principal in named if principal != provider)
+
+
+# --- How far a deployment reaches -------------------------------------------------------------------------------------
+
+
+def _identity(
+    deployed: Setting, role: str, intended: Callable[[Request], Any], domain: Callable[[Request], Any] = lambda _: TRUE
+) -> Iterator[Claim]:
+    """Claim for each statement, with the denials, that it allows only what is intended; together they allow no more."""
+    statements = deployed.policies.get(f"{role} identity", [])
+    denials = [statement for statement in statements if statement["Effect"] == "Deny"]
+    arn = deployed.values[f"{role}.Arn"]
+    for statement in (statement for statement in statements if statement["Effect"] == "Allow"):
+        request = Request(Kind.ROLE, {arn: "AROADEPLOYROLE0000001"})
+        decision = identity_allows(request, [statement, *denials])
+        about = all_of(request.is_session_of(arn), domain(request))
+        yield Claim(request, about, decision, intended(request), FALSE)
+
+
+def _does(request: Request, actions: tuple[str, ...], *resources: str) -> Any:
+    return all_of(request.action.like(*map(str.lower, actions)), request.resource.like(*resources))
+
+
+def reach_claims(deployed: Setting) -> Iterator[Claim]:
+    """Claim that the deploy role uses nothing but the stack and its packages, and what AWS cannot narrow."""
+    name = deployed.values["StackName"]
+    (stack, transform, *apis) = deployed.arns(
+        f"cloudformation:{{region}}:{{account}}:stack/{name}/*",
+        "cloudformation:{region}:aws:transform/Serverless-2016-10-31",
+        *(f"apigateway:{{region}}::/{kind}" for kind in ("apikeys", "domainnames", "restapis", "usageplans")),
+    )
+    wider = (*_WIDER, (_NETWORKS, "*")) if deployed.values["FunctionInVpc"] == "true" else _WIDER
+    bucket = deployed.values["PackagesBucket.Arn"]
+
+    def intended(request: Request) -> Any:
+        imports = all_of(
+            request.action.like("cloudformation:createchangeset"),
+            request.key("cloudformation:ImportResourceTypes").present,
+        )
+        function, tag = request.key("lambda:FunctionArn"), request.key("aws:ResourceTag/aws:cloudformation:stack-name")
+        return any_of(
+            all_of(request.resource.like(*deployed.named), z3.Not(request.action.like(*map(str.lower, _DATA)))),
+            all_of(_does(request, ("cloudformation:*",), stack), z3.Not(imports)),
+            all_of(_does(request, ("cloudformation:CreateChangeSet",), transform), z3.Not(imports)),
+            _does(request, _MAKES_APIS, *apis),
+            all_of(_does(request, ("apigateway:*",), *(f"{api}/*" for api in apis)), _is(tag, [name])),
+            _does(request, _PACKAGES, f"{bucket}/*"),
+            _does(request, ("s3:ListBucket",), bucket),
+            all_of(
+                request.action.like("lambda:*eventsourcemapping"),
+                function.present,
+                function.arn_like(deployed.arns(f"lambda:{{region}}:{{account}}:function:{name}-*")[0]),
+            ),
+            *(_does(request, actions, deployed.fill(resource)) for actions, resource in wider),
+            # The next property is about them.
+            _does(request, ("iam:*",), deployed.roles),
+        )
+
+    return _identity(deployed, "DeployRole", intended)
+
+
+def rights_claims(deployed: Setting) -> Iterator[Claim]:
+    """Claim that the deploy role gives nobody rights, and itself none, but the stack's roles within the boundary."""
+
+    def intended(request: Request) -> Any:
+        boundary, service = request.key("iam:PermissionsBoundary"), request.key("iam:PassedToService")
+        own = all_of(
+            request.resource.like(deployed.roles),
+            z3.Not(request.resource.like(deployed.values["DeployRole.Arn"], deployed.values["SmokeTestRole.Arn"])),
+        )
+        within = all_of(
+            request.action.like(*map(str.lower, _IN_BOUNDARY)), _is(boundary, [deployed.values["Boundary"]])
+        )
+        passes = all_of(request.action.like("iam:passrole"), _is(service, list(_SERVICES)))
+        harmless = request.action.like(*map(str.lower, _READS_ROLES), "iam:tagrole", "iam:untagrole")
+        return all_of(own, any_of(within, passes, harmless))
+
+    def grants(request: Request) -> Any:
+        return request.action.like("iam:*", "sts:*", "sso:*", "organizations:*")
+
+    return _identity(deployed, "DeployRole", intended, grants)
+
+
+def boundary_claims(deployed: Setting) -> Iterator[Claim]:
+    """Claim that a role of the stack may do what the boundary is for, whatever policies it gets, and nothing else."""
+    request = Request(Kind.ROLE, {})
+    named = deployed.arns(*(f"{kind}{deployed.values['StackName']}-*" for kind in _USED))
+    apis, executor = deployed.listed("ApiArns"), deployed.values["ExecutorRoleArn"]
+    calls = any_of(
+        _does(request, ("execute-api:Invoke",), *apis) if apis else FALSE,
+        _does(request, ("sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"), executor) if executor else FALSE,
+    )
+    network = _does(request, _INTERFACES, "*") if deployed.values["FunctionInVpc"] == "true" else FALSE
+    may = any_of(calls, network, _does(request, _WRITES, "*"), _does(request, _USES, *named))
+    must = any_of(calls, network, _does(request, _WRITES_AT_LEAST, "*"), _does(request, _USES_AT_LEAST, *named))
+    yield Claim(request, TRUE, identity_allows(request, deployed.policies["Boundary"]), may, must)
+
+
+def smoke_test_claims(deployed: Setting) -> Iterator[Claim]:
+    """Claim that the smoke test's role describes the stack, invokes its functions, assumes the executor; no more."""
+    if "SmokeTestRole identity" in deployed.policies:
+        arn, name = deployed.values["SmokeTestRole.Arn"], deployed.values["StackName"]
+        request = Request(Kind.ROLE, {arn: "AROASMOKETESTROLE0001"})
+        stack, functions = deployed.arns(
+            f"cloudformation:{{region}}:{{account}}:stack/{name}/*", f"lambda:{{region}}:{{account}}:function:{name}-*"
+        )
+        may = any_of(
+            _does(request, ("cloudformation:DescribeStacks",), stack),
+            _does(request, ("lambda:InvokeFunction",), functions),
+            _does(request, ("sts:AssumeRole",), deployed.values["ExecutorRoleArn"]),
+        )
+        decision = identity_allows(request, deployed.policies["SmokeTestRole identity"])
+        yield Claim(request, request.is_session_of(arn), decision, may, may)
+
+
+def _property(
+    sentence: str,
+    claims: Callable[[Setting], Iterator[Claim]],
+    structure: Callable[[Setting], Iterator[str]] = lambda _: iter(()),
+) -> Property:
+    @cache
+    def refutations(text: str) -> tuple[str, ...]:
+        template = yaml_parse(text)
+        settings = [setting(template, **values) for values in SETTINGS.values()]
+        words = [found for deployed in settings for found in structure(deployed)]
+        return (*words, *(found for deployed in settings for claim in claims(deployed) if (found := refutation(claim))))
+
+    # The same for each model, which differ in other templates' parameters.
+    def violations(model: Model) -> Iterator[str]:
+        yield from refutations((model.folder / FILE).read_text())
+
+    return Property(sentence, violations=violations)
+
+
+PROPERTIES = (
+    _property(
+        "Deploy role: only GitHub's tokens of the environments in Subjects can assume it, and none of those that run"
+        " the smoke test, whose role they alone can assume",
+        trust_claims,
+        _structure,
+    ),
+    _property(
+        "Deploy role: it changes and reads nothing but its stack, without the data, and its packages, except for new"
+        " APIs, keys, plans and domain names, tags, saved queries and subscriptions, which AWS cannot narrow to a"
+        " stack, and reading other APIs and, for FunctionInVpc, networks",
+        reach_claims,
+    ),
+    _property(
+        "Deploy role: it gains nothing by changing itself, the boundary or a policy of others, since of IAM it changes"
+        " only roles of its stack, within the boundary",
+        rights_claims,
+    ),
+    _property(
+        "Deploy role: whatever a deployment grants them, the stack's roles write logs and traces, use the stack's own"
+        " resources, call ApiArns, assume ExecutorRoleArn and, for FunctionInVpc, manage network interfaces, and do"
+        " nothing else",
+        boundary_claims,
+    ),
+    _property(
+        "Deploy role: the smoke test's role describes the stack, invokes its functions and assumes the executor role,"
+        " and does nothing else",
+        smoke_test_claims,
+    ),
+)
