@@ -42,6 +42,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "SmokeTestSubjects": [f"{_SUBJECT}smoke-test", f"{_SUBJECT}both"],
         "OidcProviderArn": f"arn:aws:iam::{ACCOUNTS['b']}:{_PROVIDER}",
         "ExecutorRoleArn": f"arn:aws:iam::{ACCOUNTS['a']}:role/orders-api/orders-api-ExecutorRole-*",
+        "FunctionInVpc": "true",
     },
 }
 _KINDS = {
@@ -82,6 +83,13 @@ _WIDER = (
     ),
 )
 # What uses the stack's resources rather than deploys them.
+_NETWORKS = tuple(f"ec2:Describe{what}" for what in ("NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs"))
+_INTERFACES = (
+    *(f"ec2:{verb}NetworkInterface" for verb in ("Create", "Delete")),
+    *(f"ec2:{verb}PrivateIpAddresses" for verb in ("Assign", "Unassign")),
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+)
 _DATA = (
     *(f"dynamodb:{verb}Item" for verb in ("Get", "BatchGet", "Put", "Update", "Delete", "BatchWrite")),
     "dynamodb:PartiQL*",
@@ -93,6 +101,7 @@ _DATA = (
     "sns:Publish",
     *(f"sqs:{verb}Message" for verb in ("Delete", "Receive", "Send")),
 )
+_MAKES_APIS = ("apigateway:AddCertificateToDomain", "apigateway:POST", "apigateway:UpdateRestApiPolicy")
 _IN_BOUNDARY = (
     "iam:CreateRole",
     "iam:DeleteRole",
@@ -270,11 +279,12 @@ def _does(request: Request, actions: tuple[str, ...], *resources: str) -> Any:
 def reach_claims(deployed: Setting) -> Iterator[Claim]:
     """Claim that the deploy role uses nothing but the stack and its packages, and what AWS cannot narrow."""
     name = deployed.values["StackName"]
-    (stack, transform, apis) = deployed.arns(
+    (stack, transform, *apis) = deployed.arns(
         f"cloudformation:{{region}}:{{account}}:stack/{name}/*",
         "cloudformation:{region}:aws:transform/Serverless-2016-10-31",
-        "apigateway:{region}::/restapis",
+        *(f"apigateway:{{region}}::/{kind}" for kind in ("apikeys", "domainnames", "restapis", "usageplans")),
     )
+    wider = (*_WIDER, (_NETWORKS, "*")) if deployed.values["FunctionInVpc"] == "true" else _WIDER
     bucket = deployed.values["PackagesBucket.Arn"]
 
     def intended(request: Request) -> Any:
@@ -287,8 +297,8 @@ def reach_claims(deployed: Setting) -> Iterator[Claim]:
             all_of(request.resource.like(*deployed.named), z3.Not(request.action.like(*map(str.lower, _DATA)))),
             all_of(_does(request, ("cloudformation:*",), stack), z3.Not(imports)),
             all_of(_does(request, ("cloudformation:CreateChangeSet",), transform), z3.Not(imports)),
-            _does(request, ("apigateway:POST", "apigateway:UpdateRestApiPolicy"), apis),
-            all_of(_does(request, ("apigateway:*",), f"{apis}/*"), _is(tag, [name])),
+            _does(request, _MAKES_APIS, *apis),
+            all_of(_does(request, ("apigateway:*",), *(f"{api}/*" for api in apis)), _is(tag, [name])),
             _does(request, _PACKAGES, f"{bucket}/*"),
             _does(request, ("s3:ListBucket",), bucket),
             all_of(
@@ -296,7 +306,7 @@ def reach_claims(deployed: Setting) -> Iterator[Claim]:
                 function.present,
                 function.arn_like(deployed.arns(f"lambda:{{region}}:{{account}}:function:{name}-*")[0]),
             ),
-            *(_does(request, actions, deployed.fill(resource)) for actions, resource in _WIDER),
+            *(_does(request, actions, deployed.fill(resource)) for actions, resource in wider),
             # The next property is about them.
             _does(request, ("iam:*",), deployed.roles),
         )
@@ -335,8 +345,9 @@ def boundary_claims(deployed: Setting) -> Iterator[Claim]:
         _does(request, ("execute-api:Invoke",), *apis) if apis else FALSE,
         _does(request, ("sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"), executor) if executor else FALSE,
     )
-    may = any_of(calls, _does(request, _WRITES, "*"), _does(request, _USES, *named))
-    must = any_of(calls, _does(request, _WRITES_AT_LEAST, "*"), _does(request, _USES_AT_LEAST, *named))
+    network = _does(request, _INTERFACES, "*") if deployed.values["FunctionInVpc"] == "true" else FALSE
+    may = any_of(calls, network, _does(request, _WRITES, "*"), _does(request, _USES, *named))
+    must = any_of(calls, network, _does(request, _WRITES_AT_LEAST, "*"), _does(request, _USES_AT_LEAST, *named))
     yield Claim(request, TRUE, identity_allows(request, deployed.policies["Boundary"]), may, must)
 
 
@@ -385,7 +396,8 @@ PROPERTIES = (
     ),
     _property(
         "Deploy role: it changes and reads nothing but its stack, without the data, and its packages, except for new"
-        " APIs, tags, saved queries and subscriptions, which AWS cannot narrow to a stack, and reading other APIs",
+        " APIs, keys, plans and domain names, tags, saved queries and subscriptions, which AWS cannot narrow to a"
+        " stack, and reading other APIs and, for FunctionInVpc, networks",
         reach_claims,
     ),
     _property(
@@ -395,7 +407,8 @@ PROPERTIES = (
     ),
     _property(
         "Deploy role: whatever a deployment grants them, the stack's roles write logs and traces, use the stack's own"
-        " resources, call ApiArns and assume ExecutorRoleArn, and do nothing else",
+        " resources, call ApiArns, assume ExecutorRoleArn and, for FunctionInVpc, manage network interfaces, and do"
+        " nothing else",
         boundary_claims,
     ),
     _property(

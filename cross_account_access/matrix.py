@@ -17,6 +17,7 @@ STRANGER = "333333333333"
 ASSUME = "Assume the role"
 # Name for the resource policy of an API with the access stack's guard.
 _GUARD = "guarded API resource"
+_OUTSIDE = "from outside the VPC endpoints"
 
 
 @dataclass(frozen=True)
@@ -123,14 +124,21 @@ def rows(model: Model, of: Subject) -> Iterator[Row]:
         ("An administrator of account A", "the API's own account", role(a, "admin"), admin, right),
         ("A user of account A", "who may invoke every API", user(a, "ann"), invoker, with_mfa),
     ]
+    if model.intent.endpoints and of.policy == f"{model.api} resource":
+        callers.insert(1, ("The executor's session", _OUTSIDE, session_of(of.role, session), mine, right))
     for who, situation, principal, identity, context in callers:
+        way = {} if situation == _OUTSIDE else _arrival(model)
         assume = Case(principal, "sts:AssumeRole", of.role.arn, identity, f"{of.role.name} trust", context)
         cases = [(assume, "may assume" in identity and may_assume(principal, context, of.asked))]
         for _, arn, granted in of.calls:
-            cases.append(
-                (Case(principal, "execute-api:Invoke", arn, identity, of.policy), identity == mine and granted)
-            )
+            may = identity == mine and granted and situation != _OUTSIDE
+            cases.append((Case(principal, "execute-api:Invoke", arn, identity, of.policy, way), may))
         yield Row(who, situation, tuple(Cell(case, decide(case, known), expected) for case, expected in cases))
+
+
+def _arrival(model: Model) -> dict[str, str]:
+    """Return what a request to a private API says about its way."""
+    return {"aws:SourceVpce": model.intent.endpoints[0]} if model.intent.endpoints else {}
 
 
 def admitted_rows(model: Model, of: Subject) -> Iterator[Row]:
@@ -146,7 +154,7 @@ def admitted_rows(model: Model, of: Subject) -> Iterator[Row]:
     cases = [(Case(session, "sts:AssumeRole", of.role.arn, identity, f"{of.role.name} trust", right), False)]
     for _, arn, _ in of.calls:
         may = consumer in access.asked.admitted and any(patterns.matches(arn, pattern) for pattern in granted)
-        cases.append((Case(session, "execute-api:Invoke", arn, identity, of.policy), may))
+        cases.append((Case(session, "execute-api:Invoke", arn, identity, of.policy, _arrival(model)), may))
     cells = tuple(Cell(case, decide(case, known), expected) for case, expected in cases)
     yield Row("The access stack's session", f"assumed by account {consumer}, {model.stacks['access'].source}", cells)
 

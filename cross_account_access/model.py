@@ -58,6 +58,7 @@ class Intent:
     mfa: bool  # whether IAM users need it
     identity_center: bool  # whether its users may assume the role
     more_role_ids: tuple[str, ...]  # unique ids of other roles that the API admits
+    endpoints: tuple[str, ...] = ()  # ids of the VPC endpoints of a private API; empty for one on the internet
     organization: str = ""  # id; empty for none
     organization_paths: tuple[str, ...] = ()  # empty for the whole organization
 
@@ -75,6 +76,7 @@ class Intent:
             mfa=parameters["RequireMfaForUsers"] == "true",
             identity_center=parameters.get("AllowIdentityCenterUsers", "true") == "true",
             more_role_ids=tuple(filter(None, parameters.get("MoreExecutorRoleIds", []))),
+            endpoints=tuple(filter(None, parameters.get("VpcEndpointIds", []))),
             organization=parameters.get("ConsumerOrganizationId", ""),
             organization_paths=tuple(filter(None, parameters.get("ConsumerOrganizationPaths", []))),
         )
@@ -108,7 +110,7 @@ class Use:
     """A resource that another one refers to."""
 
     type: str  # of CloudFormation
-    arn: str
+    arn: str  # of network interfaces: of the functions whose code may not use them, unlike Lambda itself
     event_source: bool = False  # whether it is read as one
 
 
@@ -293,6 +295,8 @@ class Model:
                 yield from self.way_in
         if properties.get("TracingConfig", {}).get("Mode") == "Active":
             yield Use("AWS::XRay", "*")
+        if "VpcConfig" in stack.resources[user].get("Properties", {}):
+            yield Use("AWS::EC2::NetworkInterface", f"arn:aws:lambda:{stack.region}:{stack.account}:function:*")
         for source in of_type(stack.resources, "AWS::Lambda::EventSourceMapping"):
             mapping = template[source]["Properties"]
             if user in {name.partition(".")[0] for name in references(mapping["FunctionName"])}:

@@ -17,7 +17,7 @@ from cross_account_access.engine.fields import FALSE, TRUE, Field, all_of, any_o
 from cross_account_access.engine.request import Kind, Request
 from cross_account_access.model import Intent, Model, Role, Route, Use
 from cross_account_access.proof import Claim, Property, new_request, statements
-from cross_account_access.rights import GOVERNED, READ_RIGHTS, RIGHTS, SOURCELESS
+from cross_account_access.rights import GOVERNED, INTERFACES, READ_RIGHTS, RIGHTS, SOURCELESS
 from cross_account_access.stack import of_type
 
 # --- Routes and the contract ------------------------------------------------------------------------------------------
@@ -209,13 +209,19 @@ def suspended(request: Request, asked: Intent) -> Any:
     return any_of(*(request.session.like(f"{account}-*") for account in asked.suspended))
 
 
+def arrives(request: Request, asked: Intent) -> Any:
+    """Whether a request reaches the API: a private one through its endpoints only, as a formula."""
+    endpoint = request.key("aws:SourceVpce")
+    return all_of(endpoint.present, any_of(*map(endpoint.like, asked.endpoints))) if asked.endpoints else TRUE
+
+
 def _api_calls(
     model: Model, kind: Kind, domain: Callable[[Request], Any] = lambda _: TRUE, session: Field | None = None
 ) -> Iterator[Claim]:
     request = new_request(model, kind, session=session)
     on_api, decision = api_calls(model, request)
     executor = request.is_session_of(model.executor.arn)
-    admitted = z3.Not(suspended(request, model.intent))
+    admitted = all_of(z3.Not(suspended(request, model.intent)), arrives(request, model.intent))
     # Their identity policies are not part of these stacks.
     others = any_of(*map(request.is_of_role, model.intent.more_role_ids))
     intended = all_of(admitted, any_of(all_of(executor, _may_call(model, request)), others))
@@ -288,6 +294,12 @@ def _other_holders(model: Model) -> Iterator[str]:
 def _identity(model: Model, request: Request, domain: Any, document: str, uses: Iterable[Use]) -> Claim:
     intended, needed = [], []
     for use in uses:
+        if use.type == "AWS::EC2::NetworkInterface":
+            code = request.key("lambda:SourceFunctionArn")
+            by_code = all_of(code.present, code.arn_like(use.arn))
+            right = all_of(request.action.like(*map(str.lower, INTERFACES)), z3.Not(by_code))
+            intended.append(right)
+            needed.append(right)
         for actions, suffixes, required in (READ_RIGHTS if use.event_source else RIGHTS).get(use.type, ()):
             # X-Ray's actions do not support resource-level permissions.
             resources = [f"{use.arn}{suffix}" for suffix in suffixes]

@@ -9,9 +9,9 @@ _ITEMS = ("GetItem", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "Bat
 RIGHTS: dict[str, Rights] = {
     "AWS::ApiGateway::Method": ((("execute-api:Invoke",), ("",), True),),
     "AWS::DynamoDB::Table": (
-        (tuple(f"dynamodb:{action}" for action in _ITEMS), ("",), False),
-        (("dynamodb:Query", "dynamodb:Scan"), ("", "/index/*"), False),
-        (("dynamodb:DescribeTable",), ("",), False),
+        # On an index only Query and Scan mean anything; SAM's policy templates name it for all.
+        (tuple(f"dynamodb:{action}" for action in _ITEMS), ("", "/index/*"), False),
+        (("dynamodb:Query", "dynamodb:Scan", "dynamodb:DescribeTable"), ("", "/index/*"), False),
     ),
     "AWS::IAM::Role": (
         (("sts:AssumeRole",), ("",), True),
@@ -36,6 +36,12 @@ RIGHTS: dict[str, Rights] = {
         (("xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:GetSamplingStatisticSummaries"), ("",), False),
     ),
 }
+# What Lambda does with a function's role, for any resource: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
+INTERFACES = (
+    *(f"ec2:{verb}" for verb in ("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses", "DescribeSubnets")),
+    *(f"ec2:{verb}NetworkInterface" for verb in ("Create", "Delete")),
+    "ec2:DescribeNetworkInterfaces",
+)
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 READ_RIGHTS: dict[str, Rights] = {
     "AWS::SQS::Queue": (

@@ -118,12 +118,18 @@ def routes_of_template(api: Mapping[str, Any], resources: Mapping[str, Any]) -> 
     functions = of_type(resources, "AWS::Lambda::Function")
     for path, item in body["paths"].items():
         for key in (key for key in item if key in _METHOD_KEYS):
-            names = [name for requirement in item[key].get("security", []) for name in requirement]
+            asked = [name for requirement in item[key].get("security", []) for name in requirement]
+            # An API key meters; it is asked for besides the authorizer.
+            names = [name for name in asked if not _is_api_key(schemes.get(name, {}))]
             kinds = [schemes.get(name, {}).get("x-amazon-apigateway-authtype") for name in names]
             authorizer = "AWS_IAM" if kinds == ["awsSigv4"] else ", ".join(names) or "NONE"
             uri = item[key].get("x-amazon-apigateway-integration", {}).get("uri", "")
             function = next((name for name in functions if f"/{name}.Arn/" in uri), "")
             yield ("ANY" if key.startswith("x-") else key.upper()), path, authorizer, function
+
+
+def _is_api_key(scheme: Mapping[str, Any]) -> bool:
+    return scheme.get("type") == "apiKey" and "x-amazon-apigateway-authtype" not in scheme
 
 
 def references(value: Any) -> Iterator[str]:

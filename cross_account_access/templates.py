@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,9 +48,11 @@ def source(side: Side, folder: Path = PROJECT) -> dict[str, Any]:
 
 
 @functools.cache
-def transformed(side: Side, folder: Path = PROJECT) -> dict[str, Any]:
-    """Return a template as transformed by SAM, intrinsic functions unresolved."""
-    return transform.transformed(_loaded(side, folder))
+def transformed(side: Side, folder: Path = PROJECT, require_api_keys: str = "") -> dict[str, Any]:
+    """Return a template as transformed by SAM, intrinsic functions unresolved but for the parameter that SAM reads."""
+    found = _loaded(side, folder)
+    read = {"RequireApiKeys": require_api_keys} if "RequireApiKeys" in found.template.get("Parameters", {}) else {}
+    return transform.transformed(replace(found, parameters=read))
 
 
 def parameters_of(side: Side, folder: Path = PROJECT, **given: Any) -> dict[str, Any]:
@@ -138,4 +141,5 @@ def of_parameters(
         "AWS::StackName": f"stack-{side}",
         **parameters_of(side, folder, **parameters),
     }
-    return Template(transformed(side, folder), values, account, region, physical=physical or {})
+    template = transformed(side, folder, parameters.get("RequireApiKeys", ""))
+    return Template(template, values, account, region, physical=physical or {})

@@ -105,6 +105,7 @@ class Lab:
         overrides = [override(name, value) for name, value in (given | parameters).items()]
         # Account B's section of samconfig.toml is that of every consumer.
         config_env = ACCOUNT_A if account == ACCOUNT_A else ACCOUNT_B
+        self.sam.prepare(config_env, parameters)
         with self._step(f"sam deploy --config-env {config_env} --profile {account}"):
             self.sam.run("deploy", config_env, "--profile", account, "--parameter-overrides", *overrides)
             self.outputs[account] = stack_outputs(self.session(account), STACK_NAMES[config_env])

@@ -14,7 +14,7 @@ import boto3
 
 from cross_account_access.project import PROJECT, require_project
 from cross_account_lab.process import host_architecture, running, tail, without_proxy
-from cross_account_lab.workarounds import adapted_template
+from cross_account_lab.workarounds import adapted_template, with_default
 
 
 class SamError(Exception):
@@ -71,6 +71,12 @@ class Sam:
         """Run `sam <command> --config-env <config_env> <arguments>`."""
         with self._running(command, config_env, *arguments):
             pass
+
+    def prepare(self, config_env: str, given: Mapping[str, str]) -> None:
+        """Prepare a built template to be deployed with these parameters."""
+        template = self.build_folder(config_env) / "template.yaml"
+        if "RequireApiKeys" in given and template.exists():
+            template.write_text(with_default(template.read_text(), "RequireApiKeys", given["RequireApiKeys"]))
 
     def in_terminal(self, *arguments: str) -> int:
         """Run a command for a user who watches it, and return its exit code."""

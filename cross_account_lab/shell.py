@@ -56,7 +56,10 @@ def main(arguments: Sequence[str]) -> int:
     for name, value in (("--profile", given.profile), ("--stack-name", given.stack_name)):
         options += [name, value] if value else []
     if given.parameter_overrides:
-        options += ["--parameter-overrides", *_completed(given.parameter_overrides)]
+        asked = _asked(given.parameter_overrides)
+        sam.prepare(given.config_env, asked)
+        completed = [override(name, value) for name, value in workarounds.completed(asked).items()]
+        options += ["--parameter-overrides", *(completed or given.parameter_overrides)]
     code = sam.in_terminal(*options)
     if code == 0 and given.config_env == ACCOUNT_B:
         account = session(config_file, given.profile or setting(ACCOUNT_B, "deploy", "profile"))
@@ -65,12 +68,12 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
-def _completed(overrides: Sequence[str]) -> Sequence[str]:
+def _asked(overrides: Sequence[str]) -> dict[str, str]:
     try:
-        asked = CfnParameterOverridesType().convert(tuple(overrides), None, None)
+        asked: dict[str, str] = CfnParameterOverridesType().convert(tuple(overrides), None, None)
     except BadParameter:  # SAM says what is wrong with it
-        return overrides
-    return [override(name, value) for name, value in workarounds.completed(asked).items()]
+        return {}
+    return asked
 
 
 def _parser() -> argparse.ArgumentParser:

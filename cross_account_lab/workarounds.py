@@ -55,17 +55,34 @@ def adapted_template(text: str, endpoint: str) -> str:
     template: dict[str, Any] = yaml_parse(text)
     if "Conditions" in template:
         template["Conditions"] = _adapted_condition(template["Conditions"])
-    # No DNS name leads to the emulator, so the API's id is in the path.
     for output in template.get("Outputs", {}).values():
-        if isinstance(url := output["Value"], dict) and "Fn::Sub" in url:
-            local = rf"{endpoint}/_aws/execute-api/\1"
-            url["Fn::Sub"] = re.sub(r"https://(\$\{\w+\})\.execute-api\.[^/]+", local, url["Fn::Sub"])
+        output["Value"] = _adapted_url(output["Value"], endpoint)
     for name, resource in list(template["Resources"].items()):
         if resource["Type"] == "AWS::Logs::QueryDefinition":  # not implemented
             del template["Resources"][name]
         elif resource["Type"] == "AWS::CloudWatch::Alarm":
             _without_metric_math(resource["Properties"])
     return str(yaml_dump(template))
+
+
+def with_default(text: str, name: str, value: str) -> str:
+    """Return a template with another default of a parameter that SAM reads; the emulator's SAM sees only defaults."""
+    template: dict[str, Any] = yaml_parse(text)
+    template["Parameters"][name]["Default"] = value
+    return str(yaml_dump(template))
+
+
+def _adapted_url(value: Any, endpoint: str) -> Any:
+    """Lead to the emulator, as no DNS name does: an API's id is in the path, and a domain is the emulator's address."""
+    match value:
+        case {"Fn::Sub": str(url)}:
+            url = re.sub(r"https://(\$\{\w+\})\.execute-api\.[^/]+", rf"{endpoint}/_aws/execute-api/\1", url)
+            return {"Fn::Sub": url.replace("https://${DomainName}", endpoint)}
+        case dict():
+            return {key: _adapted_url(item, endpoint) for key, item in value.items()}
+        case list():
+            return [_adapted_url(item, endpoint) for item in value]
+    return value
 
 
 def _adapted_condition(value: Any) -> Any:

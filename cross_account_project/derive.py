@@ -175,6 +175,11 @@ _DERIVED: dict[str, Iterable[Callable[[str], str]]] = {
         _sub(r"^  # It needs the project's packages, .*\n", ""),
         _sub(r"(?<=persist-credentials: false\n)      - run: make setup\n", ""),
         _sub(r"^      - run: \.venv/bin/python -m pytest tests/deployed\n.*\n.*\n", _SMOKE_TEST.replace("\\", r"\\")),
+        # The script is in the wheel; the job installs SAM CLI only.
+        _sub(
+            r"python \.github/deploy\.py",
+            "PYTHONPATH=$(echo wheels/cross_account_api_dev-*.whl) python -m cross_account_project.deploy",
+        ),
         _sub(r"docs/operations\.md says what the environments", "The environments"),
         _sub(r"(?<=hold) \(variables, reviewers\) and how to make the roles", " variables and reviewers"),
     ),

@@ -230,6 +230,7 @@ def call(
         client = Client(
             api_url,
             region=region,
+            api_key=settings.api_key or None,
             credentials=settings.find_credentials(own),
             transport=transport,
             api_ignores_idempotency_keys=keys_ignored,

@@ -3,6 +3,7 @@
 STS is asked who the caller is and for a session, and the API gets GET, once unsigned and once signed.
 """
 
+import ipaddress
 import os
 import socket
 from contextlib import suppress
@@ -34,6 +35,16 @@ _CLOCK_SECONDS = 300
 
 _PROBE_TIMEOUT = Timeout(connect=10.0, read=10.0, total=20.0)
 _CALL_SECONDS = 20.0
+
+_PRIVATE_NETWORKS = [
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+]
+_IN_A_NETWORK = ", in a private network"
+_OUTSIDE = (
+    "Account B: this is the address of a VPC endpoint: call from its network, and let the endpoint's security group "
+    "admit port 443 from here."
+)
 NOT_REACHED = {
     "profile": skipped(""),
     "clock": skipped("STS was not asked"),
@@ -208,6 +219,8 @@ class Diagnosis:
             region = self._settings.find_region(self._own.region if self._own else "")
             url_region = find_api_region(url, "", region)
             result = ok(region)
+            if not self._settings.given_region and find_api_region(url, "", "no-region-0") == "no-region-0":
+                result = ok(f"{region}, your own: the URL names none; account A's output ApiRegion must be the same")
             if region != url_region:
                 remedy = "Account B: --region, $API_REGION and api_region must be the API's region."
                 result = failed(f"{region}, but the API is in {url_region}", url_region, remedy)
@@ -230,7 +243,9 @@ class Diagnosis:
             is_http_api = "apigw-requestid" in http.headers
             unsigned = read_response(http)
         except (errors.ConnectionFailedError, errors.SettingsError) as error:
-            self._results["TLS"] = failed(error, "a connection to the API, with a trusted certificate")
+            is_private = self._results["DNS"].observed.endswith(_IN_A_NETWORK)
+            remedy = _OUTSIDE if is_private and not isinstance(error, errors.CertificateError) else ""
+            self._results["TLS"] = failed(error, "a connection to the API, with a trusted certificate", remedy)
             return
         except errors.CallError as error:
             unsigned = error
@@ -244,7 +259,8 @@ class Diagnosis:
         is_api = stage.status is not Status.FAILED or isinstance(unsigned, Response)
         if not (self._session and region and is_api):
             return  # no session token is sent to anything else
-        open_client = partial(Client, url, region=region, transport=transport)
+        api_key = self._settings.api_key or None
+        open_client = partial(Client, url, region=region, api_key=api_key, transport=transport)
         start = monotonic()
         signed = _send(self._call, open_client(credentials=_Session(self._session)))
         seconds = monotonic() - start
@@ -318,8 +334,14 @@ def _check_dns(url: str) -> CheckResult:
     except (OSError, UnicodeError) as error:
         observed = f"{parts.hostname}: {getattr(error, 'strerror', None) or error}"
         remedy = (
-            "Account B: check the host in the API's URL, and DNS. "
-            "Account A: check that the API exists, and whether it is private."
+            "Account B: check the host in the API's URL, and DNS. Account A: check that the API exists. A private "
+            "API's name has an address only in a VPC with an endpoint for execute-api and private DNS."
         )
         return failed(observed, "an address", remedy)
-    return ok(f"{parts.hostname} is {', '.join(sorted({str(address[0]) for *_, address in found}))}")
+    addresses = sorted({str(address[0]) for *_, address in found})
+    where = _IN_A_NETWORK if all(map(_is_private, addresses)) else ""
+    return ok(f"{parts.hostname} is {', '.join(addresses)}{where}")
+
+
+def _is_private(address: str) -> bool:
+    return any(ipaddress.ip_address(address.partition("%")[0]) in network for network in _PRIVATE_NETWORKS)

@@ -77,6 +77,8 @@ def api_options(command: Callable[..., None]) -> Callable[..., None]:
             envvar="SESSION_NAME",
             help="Session name of --role-arn; by default <account id>-<name> of the caller.",
         ),
+        # No environment variable: API_KEY is the name of too many other services' secrets.
+        click.option("--api-key", default="", help="API key, if account A meters; else api_key of the profile."),
     )
     for option in reversed(options):
         command = option(command)
@@ -108,10 +110,19 @@ class ApiSettings:
     given_region: str
     role: RoleRequest
     is_own_role: bool  # the profile's own, which botocore assumes
+    api_key: str = field(repr=False)
 
     @classmethod
     def resolve(
-        cls, profile: str | None, *, api_url: str, region: str, role_arn: str, external_id: str, session_name: str
+        cls,
+        profile: str | None,
+        *,
+        api_url: str,
+        region: str,
+        role_arn: str,
+        external_id: str,
+        session_name: str,
+        api_key: str,
     ) -> Self:
         """Read the profile for what neither options nor environment variables give.
 
@@ -133,7 +144,7 @@ class ApiSettings:
             role = RoleRequest(role_arn, external_id, session_name)
         api_url = api_url or in_profile.get("api_url", "")
         region = region or in_profile.get("api_region", "")
-        return cls(profile, in_profile, api_url, region, role, is_own_role)
+        return cls(profile, in_profile, api_url, region, role, is_own_role, api_key or in_profile.get("api_key", ""))
 
     def parse_url(self) -> str:
         """Return the API's URL in canonical form, or raise SettingsError."""

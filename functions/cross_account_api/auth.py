@@ -1,6 +1,7 @@
 """Signatures: on the client's own requests, and on those of `requests`, httpx and httpx2, of which none is imported."""
 
 import functools
+import re
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator
 from datetime import UTC, datetime
@@ -28,11 +29,12 @@ class Auth:
         AssumeRoleError: There are no credentials.
     """
 
-    def __init__(self, api_url: str, region: str, service: str, credentials: Credentials) -> None:
+    def __init__(self, api_url: str, region: str, service: str, credentials: Credentials, api_key: str = "") -> None:
         self._api_url = api_url
         self._region = region
         self._service = service
         self._credentials = credentials
+        self._api_key = api_key
 
     # httpx takes a subclass of its `Auth`, or a function that would block the event loop and see no redirect.
     @property  # type: ignore[misc]
@@ -111,7 +113,8 @@ class Auth:
         request.url = request.url.copy_with(raw_path=url.removeprefix(origin).encode())
 
     def _sign_httpx(self, request: Any, credentials: ReadOnlyCredentials) -> None:
-        given = {name: value for name, value in request.headers.items() if name == "host" or name.startswith("x-amz-")}
+        read = re.compile("host|x-api-key|x-amz-.*")
+        given = {name: value for name, value in request.headers.items() if read.fullmatch(name)}
         signed = Request(request.method, _sent_url(request), request.content, given)
         self._sign(signed, credentials)
         request.headers.pop("date", None)
@@ -120,6 +123,8 @@ class Auth:
     def _sign(self, request: Any, credentials: ReadOnlyCredentials) -> None:
         for name in ("date", "x-amz-date"):
             request.headers.pop(name, None)
+        if self._api_key and "x-api-key" not in map(str.lower, request.headers):
+            request.headers["X-Api-Key"] = self._api_key
         try:
             make_signer(credentials, self._region, self._service)(request)
         except (LookupError, ValueError) as error:  # an unpaired quote, an unknown charset, a lone surrogate

@@ -59,6 +59,7 @@ class Client:
         service: The service to sign for: `execute-api` (API Gateway), `lambda` (function URLs), `appsync`,
             `bedrock-agentcore` or `vpc-lattice-svcs`.
         profile: The AWS profile to start from; by default the default chain, such as the role of an ECS task.
+        api_key: What an API that meters its consumers wants besides the signature; it is sent as `X-Api-Key`.
         api_ignores_idempotency_keys: Set for an API that does not implement `Idempotency-Key`. POST and PATCH then need
             no key and are repeated only when the API cannot have received them.
         credentials: Credentials to sign with, instead of `role_arn` and what follows it.
@@ -84,6 +85,7 @@ class Client:
         region: str | None = None,
         service: str = "execute-api",
         profile: str | None = None,
+        api_key: str | None = None,
         api_ignores_idempotency_keys: bool = False,
         credentials: Credentials | None = None,
         transport: Transport | None = None,
@@ -95,6 +97,9 @@ class Client:
         self._timing = timing or Timing()
         self._clock = clock
         self._keys_ignored = api_ignores_idempotency_keys
+        if api_key is not None:
+            endpoint.require_match(api_key, endpoint.API_KEY, "api_key", endpoint.API_KEY_FORM, secret=True)
+        self._api_key = api_key or ""
         default_region, ca_bundle = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", ""), ""
         if credentials is None and role_arn is not None:
             allowed = "a role's ARN: arn:aws:iam::<account A>:role/<name>"
@@ -119,7 +124,7 @@ class Client:
             credentials, default_region, ca_bundle = own, own.region or default_region, own.ca_bundle
         self._credentials = credentials
         self._region = endpoint.find_api_region(self._api_url, region or "", default_region, service=service)
-        self.auth = Auth(self._api_url, self._region, service, credentials)
+        self.auth = Auth(self._api_url, self._region, service, credentials, self._api_key)
         self._transport = transport or Connections(
             self._api_url, MAX_CONCURRENCY, ca_bundle, timing=self._timing, clock=clock
         )
@@ -296,7 +301,7 @@ class Client:
                 request = Request(call.method, self._api_url + call.target, call.body, is_repeatable=is_repeatable)
                 make_signer(credentials, self._region, self._service)(request)
                 # Not signed, so that no odd value can break the signature; TLS protects them.
-                request.headers.update(request_headers(call, correlation_id))
+                request.headers.update(request_headers(call, correlation_id, self._api_key))
                 timeout = Timeout(self._timing.connect, self._timing.read, deadline - self._clock.monotonic())
                 attempts += 1
                 try:
@@ -339,8 +344,8 @@ class Client:
     def _may_repeat(self, call: Call, error: errors.CallError) -> bool:
         if isinstance(error, errors.CertificateError):
             return False
-        if isinstance(error, errors.ThrottledError) and error.code == "LimitExceededException":
-            return False  # a quota; it does not pass within a deadline
+        if isinstance(error, errors.ThrottledError) and error.is_quota:
+            return False  # it does not pass within a deadline
         if call.is_idempotent or not self._keys_ignored:
             return True
         if isinstance(error, errors.ApiError):
@@ -357,13 +362,14 @@ def _log_attempt(call: Call, attempt: int, status: int) -> None:
     logger.debug("%s %s: attempt %d: %d", call.method, call.path, attempt, status)
 
 
-def request_headers(call: Call, correlation_id: str) -> dict[str, str]:
+def request_headers(call: Call, correlation_id: str, api_key: str = "") -> dict[str, str]:
     """Return the headers that are added to a signed request; those of the call replace `Accept` and `Content-Type`."""
     headers = {
         "Accept": "application/json",
         "Content-Type": call.content_type,
         "Idempotency-Key": call.idempotency_key,
         "User-Agent": f"cross-account-api/{__version__}",
+        "X-Api-Key": api_key,
     }
     tracing = {"X-Amzn-Trace-Id": os.environ.get("_X_AMZN_TRACE_ID", ""), "X-Correlation-Id": correlation_id}
     headers |= {name: value for name, value in tracing.items() if PRINTABLE.fullmatch(value)}

@@ -49,7 +49,8 @@ LACKING = (
 )
 _GUARD = (
     "It does so while the consumer is suspended (SuspendedConsumerIds), and to roles that it does not know "
-    "(MoreExecutorRoleIds). Account B: call with a session of the executor role."
+    "(MoreExecutorRoleIds); a private API, to requests outside its endpoints (VpcEndpointIds). "
+    "Account B: call with a session of the executor role."
 )
 _MORE = {
     ("execute-api", "identity-based policy", True): (

@@ -7,9 +7,11 @@ from cross_account_api.errors import SettingsError
 
 ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,575}", re.ASCII)
 EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
+API_KEY = re.compile(r"[!-~]{20,128}")
 SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+")
 """What AWS accepts, and the templates' parameters with it."""
+API_KEY_FORM = "20 to 128 visible ASCII characters"
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _URL = re.compile(

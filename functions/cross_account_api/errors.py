@@ -131,8 +131,9 @@ _FORBIDDEN_HINTS = {
         "Account B: check the region and the credentials that sign."
     ),
     "ForbiddenException": (
-        "Account B: check the host and the stage in the API's URL. "
-        "Account A: AWS WAF, an API key or a private API's endpoint may refuse the request."
+        "Account B: check the host and the stage in the API's URL. Account A: error_type in the access log says "
+        "whether AWS WAF, a missing API key or a private API's endpoint refuses it; without a line there, the default "
+        "address may be disabled."
     ),
     "IncompleteSignatureException": "Account B: something in between changes the Authorization header.",
     "InvalidSignatureException: Signature expired": _CLOCK,
@@ -370,7 +371,14 @@ class ThrottledError(BadRequestError):
     """429: more calls than the API accepts."""
 
     hint = "Account A: raise the stage's throttling. Account B: call less often; lower the queue's concurrency, if any."
-    _hints: ClassVar = {"LimitExceededException": "Account A: the usage plan's quota is used up; raise it."}
+    _hints: ClassVar = dict.fromkeys(
+        ("LimitExceededException", ": Limit Exceeded"), "Account A: the usage plan's quota is used up; raise it."
+    )
+
+    @property
+    def is_quota(self) -> bool:
+        """Whether a usage plan's quota is used up, rather than its rate or the stage's."""
+        return self.code == "LimitExceededException" or self.detail == "Limit Exceeded"
 
 
 class ServerError(ApiError):

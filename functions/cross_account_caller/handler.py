@@ -208,6 +208,7 @@ def create_client(**options: Any) -> Client:
         external_id=settings.external_id,
         session_name=settings.session_name,
         region=settings.api_region,
+        api_key=settings.api_key or None,
         api_ignores_idempotency_keys=settings.api_ignores_idempotency_keys,
         **{"timing": Timing(read=settings.api_timeout), **options},
     )

@@ -23,6 +23,7 @@ class Settings:
 
     api_url: str
     api_region: str
+    api_key: str = field(repr=False)
     executor_role_arn: str
     external_id: str = field(repr=False)
     session_name: str
@@ -35,6 +36,8 @@ class Settings:
         """Read the variables that have the attributes' names in upper case; SettingsError if one is wrong."""
         api_url = endpoint.parse_api_url(environment.get("API_URL", ""), name="API_URL")
         region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION", "")
+        if api_key := environment.get("API_KEY", ""):
+            endpoint.require_match(api_key, endpoint.API_KEY, "API_KEY", endpoint.API_KEY_FORM, secret=True)
         role_arn = environment.get("EXECUTOR_ROLE_ARN", "")
         external_id, session_name = environment.get("EXTERNAL_ID", ""), _short(environment.get("SESSION_NAME", ""))
         if role_arn:
@@ -47,6 +50,7 @@ class Settings:
         return cls(
             api_url=api_url,
             api_region=endpoint.find_api_region(api_url, environment.get("API_REGION", ""), region, name="API_REGION"),
+            api_key=api_key,
             executor_role_arn=role_arn,
             external_id=external_id,
             session_name=session_name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -98,8 +99,13 @@ def test_each_account_is_deployed_from_an_environment_of_its_own(account: str) -
     config = tomllib.loads((PROJECT / "samconfig.toml").read_text())[account]["deploy"]["parameters"]
     assert credentials["aws-profile"] == config["profile"]
     # A bucket of its own: in SAM's, the role could replace the packages of every other stack.
-    assert f'sam deploy --config-env {account} --no-resolve-s3 --s3-bucket "$BUCKET" --parameter-overrides' in commands
-    (step,) = [step for step in job["steps"] if "sam deploy" in step.get("run", "")]
+    command = {
+        # Rolls back what sets off the alarm.
+        "account-a": "python .github/deploy.py account-a ServerErrorsAlarm",
+        "account-b": "sam deploy --config-env account-b",
+    }[account]
+    assert f'{command} --no-resolve-s3 --s3-bucket "$BUCKET" --parameter-overrides' in commands
+    (step,) = [step for step in job["steps"] if command in step.get("run", "")]
     outputs = yaml_parse((PROJECT / "template-deploy-role.yaml").read_text())["Outputs"]
     for name, output in ((step["env"]["BUCKET"], "PackagesBucket"), (credentials["role-to-assume"], "DeployRoleArn")):
         variable = re.fullmatch(r"\$\{\{ vars\.(\w+) \}\}", name)
@@ -171,6 +177,7 @@ def test_parameters_reach_sam_unchanged(account: str, values: dict[str, str], tm
     given = {
         "API_URL": "https://a1.execute-api.eu-west-1.amazonaws.com/v1",
         "EXECUTOR_ROLE_ARN": "arn:aws:iam::1:role/x",
+        "API_REGION": "eu-west-1",
     }
     environment = {name: given.get(name, "orders-7f3c@x:/") for name in step["env"]}
     environment["PARAMETERS"] = yaml.safe_dump(values) if values else ""
@@ -182,6 +189,7 @@ def test_parameters_reach_sam_unchanged(account: str, values: dict[str, str], tm
         assert found.pop("ApiUrl") == given["API_URL"]
         assert found.pop("ExecutorRoleArn") == given["EXECUTOR_ROLE_ARN"]
         assert found.pop("ExternalId") == "orders-7f3c@x:/"
+        assert found.pop("ApiRegion") == "eu-west-1"
     assert found == values
 
 
@@ -192,6 +200,30 @@ def test_who_keeps_the_policy_for_people_in_the_stack_says_so(tmp_path: Path) ->
     environment = dict.fromkeys(step["env"], "x") | {"PARAMETERS": 'CreateApiAccessPolicy: "true"'}
     subprocess.run(["bash", "-eu", "-c", step["run"]], env=environment, cwd=tmp_path, check=True)
     assert read_by_sam((f"file://{tmp_path}/parameters.yaml",))["CreateApiAccessPolicy"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("region", "parameters", "passed"),
+    [("", "", None), ("eu-west-1", "", "eu-west-1"), ("eu-west-1", "ApiRegion: eu-north-1", "eu-north-1")],
+)
+def test_the_region_of_a_domain_name_is_passed_on_once(
+    region: str, parameters: str, passed: str | None, tmp_path: Path
+) -> None:
+    job, _ = deploy_steps("account-b")
+    (step,) = [step for step in job["steps"] if "PARAMETERS" in step.get("env", {})]
+    environment = dict.fromkeys(step["env"], "x") | {"API_REGION": region, "PARAMETERS": parameters}
+    subprocess.run(["bash", "-eu", "-c", step["run"]], env=environment, cwd=tmp_path, check=True)
+    assert read_by_sam((f"file://{tmp_path}/parameters.yaml",)).get("ApiRegion") == passed
+
+
+def test_watching_a_change_fits_into_the_job_and_its_session() -> None:
+    job, _ = deploy_steps("account-a")
+    deploy = runpy.run_path(str(PROJECT / ".github/deploy.py"))
+    roles = yaml_parse((PROJECT / "template-deploy-role.yaml").read_text())["Resources"]
+    session = roles["DeployRole"]["Properties"]["MaxSessionDuration"] / 60
+    assert deploy["MINUTES"] + 30 <= job["timeout-minutes"] < session
+    # Two periods of the alarm at least.
+    assert 60 * deploy["MINUTES"] >= 2 * source("a")["Resources"]["ServerErrorsAlarm"]["Properties"]["Period"]
 
 
 def test_make_passes_its_arguments_on_as_the_shell_reads_them() -> None:

@@ -13,6 +13,14 @@ from cross_account_access.model import load
 from cross_account_access.templates import PROJECT, source
 
 _HERE = Path(__file__).parent
+_KEPT = {
+    "AWS::ApiGateway::ApiKey",
+    "AWS::ApiGateway::BasePathMapping",
+    "AWS::ApiGateway::DomainName",
+    "AWS::ApiGateway::UsagePlan",
+    "AWS::ApiGateway::UsagePlanKey",
+    "AWS::DynamoDB::Table",
+}
 _CONTRACT = {"openapi": "3.1.0", "paths": {"/echo": {"get": {"responses": {"200": {}}}}}}
 
 
@@ -22,9 +30,7 @@ def write(folder: Path) -> Path:
     template = json.loads(json.dumps(source("a")).replace(own.api, "EchoApi"))
     role = own.executor.name.removeprefix("A.")
     kept = {
-        name: item
-        for name, item in template["Resources"].items()
-        if name in {role, "EchoApi"} or item["Type"] == "AWS::DynamoDB::Table"
+        name: item for name, item in template["Resources"].items() if name in {role, "EchoApi"} or item["Type"] in _KEPT
     }
     # The emulator writes no access log.
     del kept["EchoApi"]["Properties"]["AccessLogSetting"]

@@ -921,3 +921,45 @@ def test_a_person_sees_a_table_with_one_next_step(aws: Aws, charset: str, signs:
     assert sick.stdout.rstrip().count("\n") == sick.stdout.partition("\nNext")[0].count("\n") + 1, "one line to copy"
     assert ("✓ profile" in healthy.stdout) is bool(signs)
     assert ("ok profile" in healthy.stdout) is not bool(signs)
+
+
+# --- The provider's perimeter -----------------------------------------------------------------------------------------
+
+
+def test_a_domain_name_does_not_tell_the_region() -> None:
+    guessed = Report("/orders", url="https://orders.example.org/shop").steps["region"]
+    assert guessed["observed"].startswith("eu-west-1, your own: the URL names none; account A's output ApiRegion")
+    given = Report("/orders", "--region", "eu-north-1", url="https://orders.example.org/shop").steps["region"]
+    assert (given["status"], given["observed"]) == ("ok", "eu-north-1")
+
+
+@pytest.mark.parametrize(("address", "is_private"), [("10.0.3.7", True), ("fd00::7", True), ("192.0.2.7", False)])
+def test_an_endpoint_that_is_not_reached_from_here(
+    api: GuardedApi, monkeypatch: pytest.MonkeyPatch, address: str, is_private: bool
+) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
+    assert Report("/orders").steps["DNS"]["observed"].endswith(", in a private network") is is_private
+    api.stranger = unreachable()
+
+    report = Report("/orders", url="https://a1b2c3d4e5-vpce-0a1b2c3d.execute-api.eu-west-1.amazonaws.com/v1")
+
+    assert report.having("failed") == ["TLS"]
+    assert ("this is the address of a VPC endpoint" in report.next) is is_private
+
+
+def test_a_private_apis_name_may_have_no_address_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_address(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("socket.getaddrinfo", no_address)
+    report = Report("/orders")
+
+    assert report.having("failed") == ["DNS"]
+    assert "A private API's name has an address only in a VPC with an endpoint for execute-api" in report.next
+
+
+def test_doctor_sends_the_api_key_with_the_signature_only(api: GuardedApi, config: Path) -> None:
+    config.write_text(f"{CONFIG}api_key = a1b2c3d4e5f6g7h8i9j0\n")
+    assert Report("/orders").exit_code == 0
+    assert [request.headers["X-Api-Key"] for request in api.requests] == ["a1b2c3d4e5f6g7h8i9j0"]

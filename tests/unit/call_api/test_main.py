@@ -397,6 +397,24 @@ def test_the_region_of_the_profile_is_signed_for(fake_api: FakeApi, config_file:
     assert "signed for eu-south-2" in call_api("/whoami", "--region", "eu-south-2", "--verbose").stderr
 
 
+def test_the_api_key_is_sent_and_not_shown(
+    fake_api: FakeApi, config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Somebody else's secret under a common name.
+    monkeypatch.setenv("API_KEY", "of-another-service-0123456789")
+    keys = ["a1b2c3d4e5f6g7h8i9j0", "k1l2m3n4o5p6q7r8s9t0"]
+    call_api("/whoami")
+    config_file.write_text(f"{config_file.read_text()}api_key = {keys[0]}\n")
+    for arguments in ([], ["--api-key", keys[1]], ["--dry-run"]):
+        result = call_api("/whoami", "--verbose", *arguments)
+        assert not [key for key in keys if key in result.stdout + result.stderr]
+    assert [request.headers.get("X-Api-Key") for request in fake_api.requests] == [None, *keys]
+
+    wrong = call_api("/whoami", "--api-key", "too-short")
+    assert wrong.exit_code == 2
+    assert "api_key is 9 characters. It must be 20 to 128 visible ASCII characters." in wrong.stderr
+
+
 @pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colours_are_for_terminals(environment: dict[str, str], coloured: bool) -> None:
     command = [sys.executable, "-m", "call_api", "orders"]

@@ -13,6 +13,7 @@ def test_settings_are_what_the_environment_says(environment: dict[str, str]) -> 
     assert settings == Settings(
         api_url=API_URL,
         api_region="eu-west-1",
+        api_key="",
         executor_role_arn=EXECUTOR_ROLE_ARN,
         external_id=EXTERNAL_ID,
         session_name="222222222222-orders-caller",
@@ -70,6 +71,15 @@ def test_a_wrong_external_id_is_not_shown(environment: dict[str, str]) -> None:
 
     assert "secret" not in str(caught.value)
     assert "12 characters" in str(caught.value)
+
+
+def test_an_api_key_is_not_shown(environment: dict[str, str]) -> None:
+    key = "a1b2c3d4e5f6g7h8i9j0"
+    settings = Settings.from_environment(environment | {"API_KEY": key})
+    assert settings.api_key == key
+    assert key not in repr(settings)
+    with pytest.raises(SettingsError, match="API_KEY is 5 characters"):
+        Settings.from_environment(environment | {"API_KEY": "short"})
 
 
 def test_without_a_role_the_function_signs_as_itself(environment: dict[str, str]) -> None:

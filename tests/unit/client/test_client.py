@@ -516,8 +516,37 @@ def test_without_keys_idempotent_methods_are_still_repeated(keyless: Client, fak
     assert keyless.request(method, "/orders").attempts == 2
 
 
-def test_a_quota_is_not_waited_for(client: Client, fake_api: FakeApi) -> None:
-    fake_api.rest = json_reply(429, {"message": "Limit Exceeded"}, x_amzn_errortype="LimitExceededException")
+API_KEY = "a1b2c3d4e5f6g7h8i9j0"
+
+
+@pytest.fixture
+def metered(credentials: FakeCredentials, fake_api: FakeApi, clock: FakeTime) -> Client:
+    return Client(API_URL, api_key=API_KEY, credentials=credentials, transport=fake_api, clock=clock)
+
+
+def test_a_metered_api_gets_its_key_with_every_attempt(metered: Client, client: Client, fake_api: FakeApi) -> None:
+    fake_api.script = [Reply(503)]
+    metered.get("/orders")
+    assert [request.headers["X-Api-Key"] for request in fake_api.requests] == [API_KEY, API_KEY]
+    # It meters and authorizes nothing: the signature does not need it.
+    assert "x-api-key" not in fake_api.requests[0].headers["Authorization"]
+
+    metered.request("GET", "/orders", headers={"X-API-Key": "the-key-of-the-call-0"})
+    assert fake_api.requests[-1].headers.get("X-API-Key") == "the-key-of-the-call-0"
+    assert "X-Api-Key" not in fake_api.requests[-1].headers
+
+    client.get("/orders")
+    assert not {name for name in fake_api.requests[-1].headers if name.lower() == "x-api-key"}
+
+
+def test_a_session_of_ones_own_sends_the_key_too(metered: Client) -> None:
+    request = requests.Request("GET", f"{API_URL}/orders", auth=metered.auth).prepare()
+    assert request.headers["X-Api-Key"] == API_KEY
+
+
+@pytest.mark.parametrize("told", [{"x_amzn_errortype": "LimitExceededException"}, {}])
+def test_a_quota_is_not_waited_for(client: Client, fake_api: FakeApi, told: dict[str, str]) -> None:
+    fake_api.rest = json_reply(429, {"message": "Limit Exceeded"}, **told)
 
     with pytest.raises(ThrottledError, match="usage plan's quota"):
         client.get("/")
@@ -533,6 +562,10 @@ def test_a_quota_is_not_waited_for(client: Client, fake_api: FakeApi) -> None:
         ({"role_arn": EXECUTOR_ROLE_ARN, "external_id": "a secret"}, "external_id is 8 characters"),
         ({"role_arn": EXECUTOR_ROLE_ARN, "session_name": "a b"}, "session_name is 'a b'"),
         ({"api_url": "https://api.example.com", "region": "nowhere"}, "region is 'nowhere'"),
+        (
+            {"api_url": "https://api.example.com", "region": "eu-west-1", "api_key": "a secret"},
+            "api_key is 8 characters",
+        ),
     ],
 )
 def test_malformed_arguments(options: dict[str, Any], message: str) -> None:
