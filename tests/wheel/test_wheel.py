@@ -181,6 +181,25 @@ def test_a_clean_environment_calls_the_api(
     assert json.loads(by_hand.stdout)["status"] == 200
 
 
+def test_the_installed_command_makes_a_project_with_the_same_wheels(wheel: Path, tmp_path: Path) -> None:
+    install(tmp_path / "venv", "3.13", str(wheel), "--no-deps")
+    [development] = wheel.parent.glob("cross_account_api_dev-*.whl")
+    uv: list[str | Path] = [Path(sys.executable).parent / "uv", "--quiet", "pip", "install", "--no-deps"]
+    subprocess.run([*uv, "--python", tmp_path / "venv/bin/python", development], check=True)
+    project = tmp_path / "shop"
+
+    done = run([tmp_path / "venv/bin/cross-account-api", "init", project, "shop"], {"HOME": str(tmp_path)})
+
+    assert done.returncode == 0, done.stderr
+    for original in (wheel, development):
+        ours, theirs = zipfile.ZipFile(original), zipfile.ZipFile(project / "wheels" / original.name)
+        record = next(name for name in ours.namelist() if name.endswith("RECORD"))
+        assert set(theirs.namelist()) == set(ours.namelist())
+        assert all(theirs.read(name) == ours.read(name) for name in ours.namelist() if name != record)
+    again: list[str | Path] = [*uv, "--target", tmp_path / "again", *(project / "wheels").iterdir()]
+    assert subprocess.run(again, capture_output=True, check=False).returncode == 0
+
+
 LOGIN = "arn:aws:iam::222222222222:user/my-user"
 
 
