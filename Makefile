@@ -103,10 +103,10 @@ check: repository setup ## Format, lint, types, templates, secrets, workflows: w
 	@ruff format --check .
 	@ruff check .
 	@mypy
-	@bandit --quiet --recursive --severity-level medium functions cross_account_access cross_account_lab
-	@git ls-files -z -- functions cross_account_access cross_account_lab 'template-*' samconfig.toml Makefile .ci .github \
+	@bandit --quiet --recursive --severity-level medium functions cross_account_access cross_account_lab cross_account_project
+	@git ls-files -z -- functions cross_account_access cross_account_lab cross_account_project action.yml 'template-*' samconfig.toml Makefile .ci .github \
 		| xargs -0 detect-secrets-hook --exclude-lines 'noqa: S10[56]|arn:aws:' --exclude-files 'requirements.*\.txt$$|judge/cases\.json$$'
-	@zizmor --offline --quiet .github
+	@zizmor --offline --quiet .github action.yml
 	@for env in account-a account-b access deploy-role; do sam validate --lint --config-env "$$env"; done
 
 .PHONY: format

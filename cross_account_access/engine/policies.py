@@ -63,7 +63,7 @@ _INLINE = {
 _METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace", "x-amazon-apigateway-any-method")
 _KEY = "an API key"
 _AS_CALLER = " as arn:aws:iam::*:user/*"
-_API_KEY = "an API key"
+_API_KEY = "an API key"  # pragma: allowlist secret
 _APIS = ("AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api")
 
 
