@@ -48,7 +48,7 @@ def load(
         UnreadableError: It is no YAML, gives a key twice, or has no resources.
     """
     try:
-        template = yaml.load(text, _Loader)  # noqa: S506 # nosec B506 - a SafeLoader
+        template = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader # nosec B506
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UnreadableError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(template, dict) or not isinstance(template.get("Resources"), dict):

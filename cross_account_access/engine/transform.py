@@ -277,7 +277,7 @@ def _defined(properties: dict[str, Any], name: str, path: str, files: Files, *, 
         properties[name] = f"{_BUCKET}missing/{path}"
     elif inline:
         del properties[name]
-        properties["DefinitionBody"] = yaml.load(content, _DefinitionLoader)  # noqa: S506 # nosec B506 - a SafeLoader
+        properties["DefinitionBody"] = yaml.load(content, _DefinitionLoader)  # noqa: S506 - a SafeLoader # nosec B506
     else:
         properties[name] = f"{_BUCKET}{digest(path, files)}"
 
