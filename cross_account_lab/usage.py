@@ -99,7 +99,7 @@ def usage(lab: Lab, env_file: Path) -> str:
     path = example_path()
     call = json.dumps({"path": path})
     file = os.path.relpath(env_file)
-    replay = f"{quote(os.path.relpath(sys.executable))} -m lab replay" + (
+    replay = f"{quote(os.path.relpath(sys.executable))} -m cross_account_lab replay" + (
         "" if env_file == ENV_FILE else f" --env-file {quote(file)}"
     )
     lines = [

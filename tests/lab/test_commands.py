@@ -107,7 +107,7 @@ def test_what_the_lab_prints_works_when_pasted(folder: Path, tmp_path: Path) -> 
     with lab_command(folder, "serve", "--consumers", "account-b,account-c", "--env-file", str(env_file)) as lab:
         usage = read_until(lab, "--consumer account-c")
         commands = [line.strip() for line in usage.splitlines() if line.startswith("  ")]
-        replay = f"{os.path.relpath(sys.executable, PROJECT)} -m lab replay --env-file {env_file}"
+        replay = f"{os.path.relpath(sys.executable, PROJECT)} -m cross_account_lab replay --env-file {env_file}"
         per_consumer = ["sam remote", "sam remote", "sam logs", " ".join(replay.split()[:2])]
         assert [" ".join(line.split()[:2]) for line in commands] == [
             f"source {os.path.relpath(env_file, PROJECT)}",

@@ -161,5 +161,5 @@ def test_the_usage_has_commands_for_each_consumer(lab: Any, env_file: Path) -> N
     for consumer in lab.consumers:
         assert f"sam remote invoke CallQueue --stack-name {STACK_NAMES[ACCOUNT_B]} --profile {consumer} --event" in text
         assert f"sam logs --stack-name {STACK_NAMES[ACCOUNT_B]} --profile {consumer}" in text
-        replay = f"{os.path.relpath(sys.executable)} -m lab replay --env-file {os.path.relpath(env_file)}"
+        replay = f"{os.path.relpath(sys.executable)} -m cross_account_lab replay --env-file {os.path.relpath(env_file)}"
         assert f"{replay} --consumer {consumer}" in text
