@@ -14,7 +14,8 @@ def snake(pascal: str) -> str:
 
 
 def variables(side: Side, function: str) -> dict[str, str]:
-    found: dict[str, str] = resolved(side)["Resources"][function]["Properties"]["Environment"]["Variables"]
+    given = {"ApiKey": "k" * 20} if side == "b" else {}
+    found: dict[str, str] = resolved(side, **given)["Resources"][function]["Properties"]["Environment"]["Variables"]
     return {name: str(value) for name, value in found.items() if not name.startswith("POWERTOOLS_")}
 
 
@@ -25,7 +26,7 @@ def test_variables_and_settings_have_the_same_names() -> None:
 
 def test_outputs_keep_their_name_down_to_the_callers_settings() -> None:
     shared = set(source("a")["Outputs"]) & set(source("b")["Parameters"])
-    assert shared == {"ApiUrl", "ExecutorRoleArn", "ExternalId"}
+    assert shared == {"ApiRegion", "ApiUrl", "ExecutorRoleArn", "ExternalId"}
     assert {snake(name).upper() for name in shared} <= set(variables("b", "CallerFunction"))
     assert {snake(name) for name in shared} <= {item.name for item in dataclasses.fields(CallerSettings)}
 

@@ -102,15 +102,3 @@ def test_the_package_is_small_and_needs_only_the_runtime(tmp_path: Path) -> None
 
 def test_every_request_of_the_events_is_among_them() -> None:
     assert {event.stem for event in (PROJECT / "events").glob("api-*.json")} == set(RESPONSES)
-
-
-def test_the_page_on_your_own_api_lists_what_only_the_examples_backend_emits(resources: dict[str, Any]) -> None:
-    shown = re.findall(r'\["CrossAccountApi", "(\w+)"', resources["Dashboard"]["Properties"]["DashboardBody"])
-    page = (PROJECT / "docs/your-own-api.md").read_text()
-    (listed,) = re.findall(r"the example's backend emits: (.*?)\.", page, re.DOTALL)
-    assert set(re.findall(r"`(\w+)`", listed)) == set(shown)
-    variables = resources["OrdersFunction"]["Properties"]["Environment"]["Variables"]
-    theirs = {name for name in variables if not name.startswith("POWERTOOLS_")} - {"EXECUTOR_ROLE_IDS"}
-    (instead,) = re.findall(r"your settings instead of (.*?)\.", page, re.DOTALL)
-    assert set(re.findall(r"`(\w+)`", instead)) == theirs
-    assert resources["OrdersFunction"]["Properties"]["Handler"].replace("orders", "products", 1) in page
