@@ -74,8 +74,10 @@ class Sam:
 
     def prepare(self, config_env: str, given: Mapping[str, str]) -> None:
         """Prepare a built template to be deployed with these parameters."""
+        if "RequireApiKeys" not in given:
+            return
         template = self.build_folder(config_env) / "template.yaml"
-        if "RequireApiKeys" in given and template.exists():
+        if template.exists():
             template.write_text(with_default(template.read_text(), "RequireApiKeys", given["RequireApiKeys"]))
 
     def in_terminal(self, *arguments: str) -> int:
