@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from click.shell_completion import BashComplete
 from click.testing import CliRunner, Result
 
 from call_api.__main__ import main
+from cross_account_api import __version__
 from tests.support.fakes import (
     API_URL,
     EXECUTOR_ROLE_ARN,
@@ -631,7 +631,7 @@ def test_doctor_refuses_an_invalid_path(path: str, words: str) -> None:
 def test_the_version_is_that_of_the_package() -> None:
     result = CliRunner(mix_stderr=False).invoke(main, ["--version"])
 
-    assert result.stdout == f"call-api {version('cross-account-api')}\n"
+    assert result.stdout == f"call-api {__version__}\n"
 
 
 @pytest.mark.parametrize(("name", "region"), [("AWS_REGION", "eu-south-1"), ("AWS_DEFAULT_REGION", "eu-south-2")])
