@@ -158,7 +158,8 @@ def test_access_diff_says_what_was_gained(changed: Copy) -> None:
     report = changed.run(".venv/bin/python", "-m", "cross_account_access", "diff", first, "--format", "json", code=1)
 
     assert json.loads(report)
-    assert "GET /products/" in report
+    assert "sessions of ExecutorRole" in report
+    assert "/GET/products/" in report
 
 
 def test_a_fault_in_the_changed_api_is_refuted_by_name(changed: Copy) -> None:
