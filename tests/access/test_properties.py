@@ -108,7 +108,9 @@ def test_every_seeded_fault_refutes_a_property(api: str, second: Path) -> None:
         prop.sentence for prop in properties_of(models["defaults"]) if prop.claims is not Property("").claims
     }
     if api == "orders":
-        assert about_policies <= refutable, "a property that no fault refutes"
+        # The guard is an output, not a document: wrong ones are refuted in test_access_template.
+        of_documents = {sentence for sentence in about_policies if "output GuardStatement" not in sentence}
+        assert of_documents <= refutable, "a property that no fault refutes"
         unused = {rule for rule in UNREFUTED if not any(re.fullmatch(rule, name) for name in alive)}
         assert {rule for rule in unused if "table" not in rule} == set(), "not every API has indexes"
     for counterexample in refuted.values():
