@@ -306,7 +306,7 @@ class _Pair:
 
     @cached_property
     def _account(self) -> str:
-        """An account that neither revision names, and that is no example of another one."""
+        """An account that neither revision names and no example uses."""
         text = json.dumps([source.template for source in self._sources], default=str)
         return next(account for digit in "134567890" if (account := digit * 12) not in text or digit == "0")
 

@@ -390,7 +390,7 @@ def _time(value: str) -> float | None:
 
 def _number(how: str, key: Key, limit: float | None) -> Any:
     if limit is None or key.number is None:
-        raise NotModelledError(f"{how} with a value that is no number or time")
+        raise NotModelledError(f"{how} with a value that is neither a number nor a time")
     bound = z3.RealVal(str(limit))
     return {
         "Equals": lambda: key.number == bound,

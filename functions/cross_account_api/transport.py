@@ -278,7 +278,7 @@ def _chunks(response: urllib3.BaseHTTPResponse, late: str) -> Iterator[bytes]:
 
 
 def _decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield what a body contains, in pieces that are no larger however much that is."""
+    """Yield the decompressed body in pieces of bounded size."""
     decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
         for chunk in chunks:

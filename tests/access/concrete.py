@@ -1,6 +1,6 @@
 """What a template says about access with given parameters, read without the engine, and judged by another evaluator.
 
-The judge is the reference evaluator of reach (AGPL, tests only): it knows no solver and no symbol.
+The judge is the reference evaluator of reach (AGPL, tests only): it uses neither solver nor symbols.
 """
 
 import ast
