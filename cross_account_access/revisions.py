@@ -72,5 +72,5 @@ def _git(folder: Path, *arguments: str) -> str:
     answer = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
     if answer.returncode:
         reason = answer.stderr.strip().splitlines()
-        raise RevisionError(reason[-1] if reason else f"git knows no {arguments[-1].removesuffix('^{commit}')}")
+        raise RevisionError(reason[-1] if reason else f"git does not know {arguments[-1].removesuffix('^{commit}')}")
     return answer.stdout
