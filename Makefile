@@ -85,8 +85,8 @@ test: setup .aws-cli-venv/.ready ## Run every test that this machine can run, on
 	@python -m pytest -n auto $(ARGS)
 
 .PHONY: test-fast
-test-fast: setup ## Run the tests that need neither a lab nor Docker, nor minutes: unit, templates, access
-	@python -m pytest -n auto tests/unit tests/templates tests/access -m "not lab and not slow" $(ARGS)
+test-fast: setup ## Run the tests that need neither a lab nor Docker, nor minutes
+	@python -m pytest -n auto tests/unit tests/templates -m "not lab and not slow" $(ARGS)
 
 .PHONY: coverage
 coverage: ## Run every test and measure the branch coverage, subprocesses included
@@ -161,7 +161,7 @@ dist: .release-venv/.ready ## Build what a release consists of into dist/
 .PHONY: release-check
 release-check: setup ## Try a release: build it, or take DIST=dist; install it in clean environments, compare contents and versions
 	@test -n "$${DIST-}" || $(MAKE) dist
-	@DIST=$${DIST-dist} python -m pytest tests/wheel $(ARGS)
+	@DIST=$${DIST-dist} python -m pytest tests/lab/wheel $(ARGS)
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here

@@ -174,7 +174,9 @@ _DERIVED: dict[str, Iterable[Callable[[str], str]]] = {
         _sub(r"sudo bash \.ci/run", "make check test access"),
         _sub(r"^  # It needs the project's packages, .*\n", ""),
         _sub(r"(?<=persist-credentials: false\n)      - run: make setup\n", ""),
-        _sub(r"^      - run: \.venv/bin/python -m pytest tests/deployed\n.*\n.*\n", _SMOKE_TEST.replace("\\", r"\\")),
+        _sub(
+            r"^      - run: \.venv/bin/python -m pytest tests/lab/deployed\n.*\n.*\n", _SMOKE_TEST.replace("\\", r"\\")
+        ),
         # The script is in the wheel; the job installs SAM CLI only.
         _sub(
             r"python \.github/deploy\.py",

@@ -1,6 +1,6 @@
 """Queued calls through the deployed stacks, over connections that break at random.
 
-Fewer than in tests/faults, where a thousand take as long: the emulator starts a process for each concurrent invocation.
+Fewer than in tests/wire/faults, which does a thousand in that time: here, each concurrent invocation is a process.
 """
 
 from __future__ import annotations

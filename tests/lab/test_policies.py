@@ -22,8 +22,8 @@ from cross_account_access.stack import from_template
 from cross_account_access.templates import PROJECT, Side
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
 from cross_account_lab.lab import STACK_NAMES, Lab
-from tests.access.cases import METHODS, assumptions, calls
 from tests.lab.foreign.apis import deploy_access, outputs
+from tests.templates.access.cases import METHODS, assumptions, calls
 
 if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient

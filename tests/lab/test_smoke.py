@@ -15,7 +15,7 @@ from cross_account_lab.lab import Lab
 
 
 def smoke_test(lab: Lab, name: str, *statements: Statement) -> subprocess.CompletedProcess[str]:
-    """Run tests/deployed as a new role of account B, which may also describe stacks and invoke functions."""
+    """Run tests/lab/deployed as a new role of account B, which may also describe stacks and invoke functions."""
     looking = {
         "Effect": "Allow",
         "Action": ["cloudformation:DescribeStacks", "lambda:InvokeFunction"],
@@ -32,7 +32,7 @@ def smoke_test(lab: Lab, name: str, *statements: Statement) -> subprocess.Comple
         aws_session_token=str(who.token),
     )
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/deployed", "-p", "no:cacheprovider", "--color=no"],
+        [sys.executable, "-m", "pytest", "tests/lab/deployed", "-p", "no:cacheprovider", "--color=no"],
         cwd=PROJECT,
         env=os.environ
         | lab.environment

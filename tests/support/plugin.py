@@ -13,14 +13,14 @@ from xdist.scheduler import LoadScopeScheduling
 _LABS = {"lab", "own_lab", "foreign", "containers", "docker_engine"}
 
 _SCOPES = {
-    "containers": re.compile("tests/containers/"),
+    "containers": re.compile("tests/lab/containers/"),
     "foreign APIs": re.compile("tests/lab/foreign/"),
-    "this API": re.compile("tests/lab/(orders/|test_(access|policies|smoke)[.])|tests/(contract|wheel)/"),
+    "this API": re.compile("tests/lab/(orders/|wheel/|test_(access|policies|smoke)[.])"),
     "the echo API": re.compile("tests/lab/test_(?!commands|documented|emulator)"),
 }
 """Tests that share what takes long to start run in one worker; all others are distributed by module."""
 
-_ORDER = ("tests/lab", "tests/rehearsal", "tests/containers", "tests/faults", "tests/wheel", "tests/access")
+_ORDER = ("tests/lab", "tests/wire/faults", "tests/templates/access")
 """What takes longest starts first, so that no worker is left with it in the end."""
 
 

@@ -43,7 +43,7 @@ class PullRequest:
         (self.repository / "infra").mkdir(parents=True)
         tool = self.temporary / "access-diff/bin"
         tool.mkdir(parents=True)
-        # What the first two steps install; tests/wheel does so for real.
+        # What the first two steps install; tests/lab/wheel does so for real.
         (tool / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
         (tool / "python").chmod(0o755)
         (folder / "bin").mkdir()

@@ -150,7 +150,7 @@ def test_a_token_is_for_sts_which_is_another_one_in_china(name: str) -> None:
 def test_the_smoke_test_comes_last_with_a_role_of_its_own() -> None:
     job, commands = deploy_steps("smoke-test")
     assert (job["needs"], job["environment"]) == ("account-b", "smoke-test")
-    assert "pytest tests/deployed" in commands
+    assert "pytest tests/lab/deployed" in commands
     assert "DEPLOY_ROLE_ARN" not in str(job)
 
 

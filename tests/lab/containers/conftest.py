@@ -22,9 +22,9 @@ from cross_account_lab.containers.sam_local import SamLocal
 from cross_account_lab.containers.substitute import RuntimeImageError
 from cross_account_lab.functions import Function
 from cross_account_lab.process import tail
-from tests.containers.faults import faulty_api
-from tests.containers.probe import package_with_probe
-from tests.containers.variants import BACKEND, CALLER, FAULTY, PROBE_SECONDS, Invoke
+from tests.lab.containers.faults import faulty_api
+from tests.lab.containers.probe import package_with_probe
+from tests.lab.containers.variants import BACKEND, CALLER, FAULTY, PROBE_SECONDS, Invoke
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

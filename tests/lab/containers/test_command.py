@@ -20,7 +20,7 @@ from cross_account_lab.__main__ import main
 from cross_account_lab.containers.lab import ContainerLab
 from cross_account_lab.containers.sam_local import SamLocal
 from cross_account_lab.sam import SamError
-from tests.containers.variants import BACKEND, CALLER, GET
+from tests.lab.containers.variants import BACKEND, CALLER, GET
 from tests.support.requests import api_request
 
 

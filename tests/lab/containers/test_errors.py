@@ -11,7 +11,7 @@ import pytest
 from cross_account_access.templates import ACCOUNTS
 from cross_account_api import errors
 from cross_account_api.transport import MAX_RESPONSE_BYTES
-from tests.containers.variants import FAULTY, Invoke
+from tests.lab.containers.variants import FAULTY, Invoke
 
 
 def from_api(

@@ -10,7 +10,7 @@ import pytest
 from cross_account_access.templates import Side, source
 from cross_account_lab.containers.lab import ContainerLab
 from cross_account_lab.functions import Function
-from tests.containers.variants import BACKEND, CALLER
+from tests.lab.containers.variants import BACKEND, CALLER
 
 SIDES: dict[str, Side] = {"account-a": "a", "account-b": "b"}
 

@@ -12,8 +12,8 @@ from cross_account_lab.accounts import REGION
 from cross_account_lab.containers.lab import ContainerLab
 from cross_account_lab.containers.sam_local import SamLocal
 from cross_account_lab.functions import Function
-from tests.containers.probe import FOLDERS
-from tests.containers.variants import BACKEND, CALLER, GET, PROBE_SECONDS, Invoke
+from tests.lab.containers.probe import FOLDERS
+from tests.lab.containers.variants import BACKEND, CALLER, GET, PROBE_SECONDS, Invoke
 
 SIDES: dict[str, Side] = {CALLER.name: "b", BACKEND.name: "a"}
 

@@ -1,6 +1,6 @@
 """After a deployment: both stacks work together, and refuse what they must.
 
-    ACCOUNT_B_PROFILE=account-b python -m pytest tests/deployed
+    ACCOUNT_B_PROFILE=account-b python -m pytest tests/lab/deployed
 
 The profile must be a role session of account B that may describe the stack, invoke CallerFunction and assume the
 executor role. Nothing is changed in either account.

@@ -84,7 +84,7 @@ def run(command: list[str | Path], environment: Mapping[str, str]) -> subprocess
 
 
 def test_each_wheel_holds_what_is_listed(wheels: dict[str, bytes]) -> None:
-    """`contents.txt` is written anew with `python -m tests.wheel.test_wheel >tests/wheel/contents.txt`."""
+    """`contents.txt` is written anew with `python -m tests.lab.wheel.test_wheel >tests/lab/wheel/contents.txt`."""
     assert "".join(contents(wheels)) == (Path(__file__).parent / "contents.txt").read_text()
 
 

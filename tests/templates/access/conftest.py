@@ -12,7 +12,7 @@ import cfnlint
 import pytest
 
 from cross_account_access.model import Model, load
-from tests.access import second_api
+from tests.templates.access import second_api
 
 _DATA = json.loads((Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json").read_text())
 

@@ -1,4 +1,4 @@
-"""Measure the comparison on a collection of other people's templates: `python -m tests.access.public FOLDER`.
+"""Measure the comparison on a collection of other people's templates: `python -m tests.templates.access.public FOLDER`.
 
 For example a checkout of https://github.com/aws-samples/serverless-patterns. Every `template.yaml` and `template.yml`
 below the folder is compared with itself, written otherwise and with a queue more, which must be no change, and with
@@ -18,7 +18,7 @@ from typing import Any
 
 from cross_account_access.engine.diff import Report, diff
 from cross_account_access.engine.sources import Source, UnreadableError, load, of_folder
-from tests.access.edits.rewrites import renamed_statements, reversed_resources, reversed_statements
+from tests.templates.access.edits.rewrites import renamed_statements, reversed_resources, reversed_statements
 
 OPEN = {"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}
 ADMINISTRATOR = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}

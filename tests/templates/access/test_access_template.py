@@ -20,7 +20,7 @@ from cross_account_access.engine.request import Kind, Request
 from cross_account_access.model import load
 from cross_account_access.proof import Claim, Property, find, prove
 from cross_account_access.templates import ACCOUNTS, resolve, resolved, source
-from tests.access.oracles import reach
+from tests.templates.access.oracles import reach
 
 PROVIDER, CONSUMER = ACCOUNTS["a"], ACCOUNTS["b"]
 ARN_PATTERN = source("access")["Parameters"]["GrantedMethodArns"]["AllowedPattern"]

@@ -10,10 +10,10 @@ from reach.policy import PolicyError
 
 from cross_account_access.engine.diff import diff
 from cross_account_access.engine.sources import UnreadableError, load
-from tests.access import concrete
-from tests.access.edits import HERE, Edit, base, edits
-from tests.access.edits.rewrites import REWRITES, read, write
-from tests.access.test_edits import RIGHT, verdict
+from tests.templates.access import concrete
+from tests.templates.access.edits import HERE, Edit, base, edits
+from tests.templates.access.edits.rewrites import REWRITES, read, write
+from tests.templates.access.test_edits import RIGHT, verdict
 
 pytestmark = pytest.mark.slow
 BASES = sorted(path.stem for path in (HERE / "bases").glob("*.yaml"))

@@ -9,7 +9,7 @@ import pytest
 from cross_account_access.engine.diff import Report, diff
 from cross_account_access.engine.sources import Source, UnreadableError, load
 from cross_account_access.templates import PROJECT
-from tests.access.edits import Edit, edits
+from tests.templates.access.edits import Edit, edits
 
 # What may be said of an edit with an effect. Not judged is never wrong, but counted.
 RIGHT = {

@@ -19,7 +19,7 @@ from cross_account_access.engine.evaluator import allowed, identity_allows
 from cross_account_access.engine.fields import FALSE, all_of, any_of
 from cross_account_access.engine.request import Kind, Request
 from cross_account_access.templates import PROJECT
-from tests.access.test_lint import issues
+from tests.templates.access.test_lint import issues
 
 PROVIDER, CONSUMER = "111111111111", "222222222222"
 EXECUTOR = f"arn:aws:iam::{PROVIDER}:role/orders-api-ExecutorRole-1A2B3C4D5E6F"

@@ -17,7 +17,7 @@ import pytest
 from cross_account_access.documents import Document
 from cross_account_access.model import Model, load
 from cross_account_access.templates import Side, transformed
-from tests.access.mutations import faults
+from tests.templates.access.mutations import faults
 
 # What the linter reports of policies that are as they should be, and why it is no fault.
 BACKENDS = {route.function for route in load().routes}

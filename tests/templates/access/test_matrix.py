@@ -12,9 +12,9 @@ from cross_account_access.engine.case import Case
 from cross_account_access.engine.decision import decide
 from cross_account_access.model import Model, load
 from cross_account_access.variants import variants
-from tests.access import oracles
-from tests.access.cases import calls, cases
-from tests.access.mutations import faults
+from tests.templates.access import oracles
+from tests.templates.access.cases import calls, cases
+from tests.templates.access.mutations import faults
 
 VARIANTS = variants()
 NARROWED = VARIANTS["narrowed"]

@@ -17,8 +17,8 @@ from cross_account_access.stack import ModelError
 from cross_account_access.templates import transformed
 from cross_account_lab import workarounds
 from cross_account_lab.accounts import ACCOUNT_B, ACCOUNT_IDS
-from tests.access import second_api
-from tests.access.test_properties import change_a, copied
+from tests.templates.access import second_api
+from tests.templates.access.test_properties import change_a, copied
 
 
 def test_the_routes_of_another_api(second: Path) -> None:

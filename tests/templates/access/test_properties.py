@@ -19,7 +19,7 @@ from cross_account_access.proof import Property, find, prove, reads
 from cross_account_access.properties import PROPERTIES
 from cross_account_access.report import properties_of
 from cross_account_access.variants import variants
-from tests.access.mutations import faults
+from tests.templates.access.mutations import faults
 
 VARIANTS = variants()
 ALL = properties_of(VARIANTS["defaults"])

@@ -21,8 +21,8 @@ from cross_account_access.properties import PROPERTIES
 from cross_account_access.report import Report, examine, html, properties_of, terminal
 from cross_account_access.templates import PROJECT
 from cross_account_access.variants import variants
-from tests.access import oracles
-from tests.access.test_properties import change_a, copied, grant
+from tests.templates.access import oracles
+from tests.templates.access.test_properties import change_a, copied, grant
 
 CELL = "✕ no: A workload of account B, posing as account 333333333333, Assume the role"
 

@@ -1,4 +1,4 @@
-"""The example's resources and package, by name; tests/access states the same for any API."""
+"""The example's resources and package, by name; tests/templates/access states the same for any API."""
 
 from __future__ import annotations
 

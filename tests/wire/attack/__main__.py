@@ -1,4 +1,4 @@
-"""Attack for some minutes, or until a finding: `python -m tests.attack 60 [test_events.py …]`."""
+"""Attack for some minutes, or until a finding: `python -m tests.wire.attack 60 [test_events.py …]`."""
 
 from __future__ import annotations
 

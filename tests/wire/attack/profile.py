@@ -1,4 +1,4 @@
-"""How long the attacks last: a few seconds in the suite, more with `ATTACK_EXAMPLES` or `python -m tests.attack`."""
+"""How long the attacks last: seconds in the suite, more with `ATTACK_EXAMPLES` or `python -m tests.wire.attack`."""
 
 from __future__ import annotations
 

@@ -23,10 +23,10 @@ from cross_account_api.errors import ApiError, CallError, InvalidCallError
 from cross_account_lab.judge import sigv4
 from cross_account_lab.judge.gateway import Gateway, gateway_response
 from cross_account_lab.judge.loopback import Response, Server
-from tests.attack.profile import attack
 from tests.support.fakes import FakeApi, FakeSts, FakeTime
 from tests.support.fixtures import environment
 from tests.support.lambda_context import LambdaContext
+from tests.wire.attack.profile import attack
 
 __all__ = ["environment"]
 

@@ -26,9 +26,9 @@ from cross_account_api.response import read_response
 from cross_account_api.transport import Connections, HttpResponse, Request, Timeout
 from cross_account_lab.judge.loopback import Exchange, RequestFault, Server, always
 from cross_account_lab.judge.loopback import Response as Canned
-from tests.attack.profile import attack
 from tests.support.certificates import Authority
 from tests.support.fakes import FakeApi, FakeCredentials, FakeTime
+from tests.wire.attack.profile import attack
 
 URL = "http://127.0.0.1:4566/v1"
 TIMEOUT = Timeout(connect=120, read=120, total=120)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cross_account_access.templates import source
 from cross_account_api.endpoint import EXTERNAL_ID, REGION, ROLE_ARN, parse_api_url
 from cross_account_api.errors import SettingsError
-from tests.attack.profile import attack
+from tests.wire.attack.profile import attack
 
 labels = st.sampled_from(
     [

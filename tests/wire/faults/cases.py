@@ -14,9 +14,9 @@ from cross_account_api import errors
 from cross_account_lab.judge.gateway import gateway_error, refusal
 from cross_account_lab.judge.loopback import HOST, ConnectionFault, Fault, RequestFault, Response, Server, always, once
 from cross_account_lab.judge.sts import sts_error
-from tests.faults import faults
-from tests.faults.testbed import TestBed, order
 from tests.support.certificates import Authority
+from tests.wire.faults import faults
+from tests.wire.faults.testbed import TestBed, order
 
 type Injection = Callable[[TestBed, bool], AbstractContextManager[None]]
 """Injects a fault for as long as the block lasts if its second argument is true, else once."""

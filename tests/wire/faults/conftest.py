@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.testbed import Shared, TestBed
+from tests.wire.faults.testbed import Shared, TestBed
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def fork_server(folder: Path) -> Iterator[Path]:
     # Only what measures the coverage of subprocesses is passed on from this process's environment.
     inherited = {name: value for name, value in os.environ.items() if name.startswith(("COV", "PYTHONDONT"))}
     environment = inherited | {"PATH": os.defpath, "PYTHONPATH": str(PROJECT / "functions")}
-    command = [sys.executable, "-m", "tests.faults.fork_server", str(path)]
+    command = [sys.executable, "-m", "tests.wire.faults.fork_server", str(path)]
     with subprocess.Popen(command, cwd=PROJECT, env=environment) as process:
         try:
             deadline = time.monotonic() + _HANG_SECONDS

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cross_account_lab.judge.loopback import ConnectionFault, Exchange, RequestFault, Response, reset
 
 if TYPE_CHECKING:
-    from tests.faults.testbed import TestBed
+    from tests.wire.faults.testbed import TestBed
 
 _FOREVER = 255
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-    from tests.faults.environment import Invocation
+    from tests.wire.faults.environment import Invocation
 
 _RESOURCES = resolved("b")["Resources"]
 _SOURCE = next(

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults.backend import Backend, in_memory
-from tests.faults.cases import Case
-from tests.faults.environment import Invocation
-from tests.faults.queues import FailedCall
-from tests.faults.testbed import Shared, TestBed
+from tests.wire.faults.backend import Backend, in_memory
+from tests.wire.faults.cases import Case
+from tests.wire.faults.environment import Invocation
+from tests.wire.faults.queues import FailedCall
+from tests.wire.faults.testbed import Shared, TestBed
 
 _CONCURRENCY = 16
 

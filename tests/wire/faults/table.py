@@ -1,4 +1,4 @@
-"""Writes the tables of docs/faults.md: `python -m tests.faults.table`."""
+"""Writes the tables of docs/faults.md: `python -m tests.wire.faults.table`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from cross_account_access.templates import PROJECT
 from cross_account_api import errors
-from tests.faults import test_deliveries
-from tests.faults.cases import CASES, Case
-from tests.faults.queues import RECEIVES
+from tests.wire.faults import test_deliveries
+from tests.wire.faults.cases import CASES, Case
+from tests.wire.faults.queues import RECEIVES
 
 DOCUMENT = PROJECT / "docs/faults.md"
 

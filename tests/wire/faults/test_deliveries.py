@@ -8,11 +8,11 @@ from collections import Counter
 
 from cross_account_lab.judge.gateway import gateway_error
 from cross_account_lab.judge.loopback import Exchange, RequestFault, always, json_response
-from tests.faults import faults
-from tests.faults.cases import at_api
-from tests.faults.environment import TIMED_OUT
-from tests.faults.queues import RECEIVES
-from tests.faults.testbed import TestBed, order
+from tests.wire.faults import faults
+from tests.wire.faults.cases import at_api
+from tests.wire.faults.environment import TIMED_OUT
+from tests.wire.faults.queues import RECEIVES
+from tests.wire.faults.testbed import TestBed, order
 
 POISON = [
     "not JSON",

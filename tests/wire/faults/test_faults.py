@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cross_account_api import errors
-from tests.faults.cases import CASES, Case
-from tests.faults.environment import Invocation
-from tests.faults.runner import DIRECT, ONCE, QUEUED, Result, run_all, run_case
+from tests.wire.faults.cases import CASES, Case
+from tests.wire.faults.environment import Invocation
+from tests.wire.faults.runner import DIRECT, ONCE, QUEUED, Result, run_all, run_case
 
 
 @pytest.fixture(scope="module")

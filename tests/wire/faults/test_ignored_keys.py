@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.cases import CASES, Case
-from tests.faults.environment import TIMED_OUT
-from tests.faults.runner import QUEUED, UnkeyedResult, run_all, run_unkeyed_case
-from tests.faults.testbed import Shared, TestBed, order
+from tests.wire.faults.cases import CASES, Case
+from tests.wire.faults.environment import TIMED_OUT
+from tests.wire.faults.runner import QUEUED, UnkeyedResult, run_all, run_unkeyed_case
+from tests.wire.faults.testbed import Shared, TestBed, order
 
 ORDERING = [case for case in CASES if case.call(QUEUED).get("method") == "POST" and "key used" not in case.fault]
 

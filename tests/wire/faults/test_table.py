@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.faults import table
+from tests.wire.faults import table
 
 
 def test_the_fault_table_is_that_of_the_suite() -> None:
-    assert table.written() == table.render(), "run python -m tests.faults.table"
+    assert table.written() == table.render(), "run python -m tests.wire.faults.table"

@@ -20,10 +20,10 @@ from cross_account_lab.judge.gateway import Gateway, gateway_error
 from cross_account_lab.judge.loopback import HOST, Exchange, RequestFault, Response, Server, once
 from cross_account_lab.judge.sigv4 import Request
 from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, REGION, Sts
-from tests.faults.backend import STAGE, Backend, KilledError, in_memory
-from tests.faults.environment import Environment, Invocation, fork_server
-from tests.faults.queues import RECEIVES, UNKEYED_RECEIVES, Queues
 from tests.support.certificates import Authority
+from tests.wire.faults.backend import STAGE, Backend, KilledError, in_memory
+from tests.wire.faults.environment import Environment, Invocation, fork_server
+from tests.wire.faults.queues import RECEIVES, UNKEYED_RECEIVES, Queues
 
 _consumers = itertools.count(222222000001)
 

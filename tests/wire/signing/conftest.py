@@ -12,9 +12,9 @@ from cross_account_api.endpoint import parse_api_url
 from cross_account_api.transport import Connections
 from cross_account_lab.judge.gateway import Gateway
 from cross_account_lab.judge.loopback import Server
-from tests.signing.apis import PLACES, TRACE_ID, Api
 from tests.support.certificates import Authority
 from tests.support.hosts import names
+from tests.wire.signing.apis import PLACES, TRACE_ID, Api
 
 
 @pytest.fixture(scope="module")

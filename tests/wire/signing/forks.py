@@ -1,4 +1,4 @@
-"""Makes calls, forks, and makes calls from all processes at once: `python -m tests.signing.forks API_URL ROLE`."""
+"""Makes calls, forks, and makes calls from all processes at once: `python -m tests.wire.signing.forks API_URL ROLE`."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from cross_account_api.call import METHODS, Call
 from cross_account_api.errors import InvalidCallError
 from cross_account_lab.judge.gateway import Gateway
 from cross_account_lab.judge.sigv4 import Credentials, Request
-from tests.signing.apis import PLACES, TRACE_ID, Api, FixedCredentials, Place
-from tests.signing.events import EVENTS, KEYS
+from tests.wire.signing.apis import PLACES, TRACE_ID, Api, FixedCredentials, Place
+from tests.wire.signing.events import EVENTS, KEYS
 
 EXAMPLES = 2500
 

@@ -27,9 +27,9 @@ from cross_account_lab.judge.gateway import Gateway, gateway_response
 from cross_account_lab.judge.loopback import Exchange, RequestFault, Server, always
 from cross_account_lab.judge.sigv4 import Credentials
 from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
-from tests.signing.apis import FixedCredentials
-from tests.signing.forks import CHILDREN
 from tests.support.certificates import Authority
+from tests.wire.signing.apis import FixedCredentials
+from tests.wire.signing.forks import CHILDREN
 
 ROLE_ARN = "arn:aws:iam::111111111111:role/executor"
 
@@ -84,7 +84,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 def run(*arguments: str) -> int:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "functions")])}
-    command = [sys.executable, "-m", "tests.signing.forks", *arguments]
+    command = [sys.executable, "-m", "tests.wire.signing.forks", *arguments]
     return subprocess.run(command, env=environment, timeout=900, check=False).returncode
 
 

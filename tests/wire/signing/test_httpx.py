@@ -25,7 +25,7 @@ from cross_account_lab.judge.gateway import Gateway, gateway_response
 from cross_account_lab.judge.loopback import Response, Server
 from cross_account_lab.judge.sigv4 import Credentials, Request
 from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
-from tests.signing.apis import FixedCredentials
+from tests.wire.signing.apis import FixedCredentials
 
 type Send = Callable[..., Any]
 

@@ -293,7 +293,14 @@ def test_following_a_redirect_with_the_token_is_told(signed_api: SignedApi) -> N
 
 @pytest.mark.parametrize("module", ["cross_account_lab", "cross_account_lab.judge"])
 def test_the_command_serves_until_it_is_interrupted(module: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", module, *(["verify"] if module == "cross_account_lab" else []), "--region", "us-east-2"]
+    command = [
+        sys.executable,
+        "-m",
+        module,
+        *(["verify"] if module == "cross_account_lab" else []),
+        "--region",
+        "us-east-2",
+    ]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         variables = dict(re.findall(r"^export (\w+)=(.*)$", "".join(_until_comment(process.stdout)), re.M))

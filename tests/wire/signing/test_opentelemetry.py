@@ -14,7 +14,7 @@ from cross_account_api import Client, Timing
 from cross_account_lab.judge.gateway import Gateway, gateway_response
 from cross_account_lab.judge.loopback import Server
 from cross_account_lab.judge.sigv4 import Credentials
-from tests.signing.apis import FixedCredentials
+from tests.wire.signing.apis import FixedCredentials
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from cross_account_lab.judge.gateway import Gateway
 from cross_account_lab.judge.loopback import Server
 from cross_account_lab.judge.sigv4 import Credentials
 from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
-from tests.signing.apis import FixedCredentials
+from tests.wire.signing.apis import FixedCredentials
 
 THREADS = 16
 CALLS = [

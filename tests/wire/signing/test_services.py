@@ -13,9 +13,9 @@ from cross_account_api import Client
 from cross_account_lab.judge.gateway import Gateway
 from cross_account_lab.judge.loopback import Server
 from cross_account_lab.judge.sigv4 import Credentials
-from tests.signing.apis import FixedCredentials
 from tests.support.certificates import Authority
 from tests.support.hosts import names
+from tests.wire.signing.apis import FixedCredentials
 
 HOSTS = {
     "lambda": "abcdefghijklmnopqrstuvwxyz012345.lambda-url.eu-central-1.on.aws",

@@ -17,7 +17,7 @@ from cross_account_api.transport import Connections
 from cross_account_lab.judge.gateway import Gateway
 from cross_account_lab.judge.loopback import Server
 from cross_account_lab.judge.sigv4 import Credentials, MalformedRequestError, RefusedError, Request, receive, verify
-from tests.signing.apis import FixedCredentials
+from tests.wire.signing.apis import FixedCredentials
 
 KEY = "AKIDEXAMPLE"
 KEYS = {KEY: Credentials("secret", "session+token=="), "AKIDOTHER": Credentials("other", "other-token")}

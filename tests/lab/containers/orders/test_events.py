@@ -10,7 +10,7 @@ import pytest
 from cross_account_access.templates import ACCOUNTS, PROJECT
 from cross_account_lab.accounts import ACCOUNT_B
 from cross_account_lab.containers.lab import ContainerLab
-from tests.containers.variants import Invoke
+from tests.lab.containers.variants import Invoke
 
 EVENTS = {path.name: json.loads(path.read_text()) for path in (PROJECT / "events").glob("*.json")}
 ORDER_ID = "6bd52eb6-dbcc-5f23-bcca-79864b5bbcd6"
@@ -21,7 +21,7 @@ def body(answer: dict[str, Any]) -> Any:
 
 
 def test_every_event_has_a_test_here() -> None:
-    source = (PROJECT / "tests/containers/orders/test_events.py").read_text()
+    source = (PROJECT / "tests/lab/containers/orders/test_events.py").read_text()
     assert [name for name in EVENTS if source.count(f'"{name}"') == 0] == []
 
 

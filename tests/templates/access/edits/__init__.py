@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from tests.access.edits.rewrites import REWRITES, Rewrite, read, write
+from tests.templates.access.edits.rewrites import REWRITES, Rewrite, read, write
 
 HERE = Path(__file__).parent
 EFFECTS = ("gain", "loss", "both", "none", "unknown", "legal")

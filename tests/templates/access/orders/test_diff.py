@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.access.test_diff import edit, lines, repository
+from tests.templates.access.test_diff import edit, lines, repository
 
 __all__ = ["repository"]
 
