@@ -1,4 +1,4 @@
-"""What template-deploy-role.yaml grants suffices to deploy each stack; tests/templates/access proves that it is no more."""
+"""What template-deploy-role.yaml grants suffices to deploy each stack; tests/templates/access proves it is no more."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Execution environments of the caller: one process that has made the slow imports, and forks.
 
-`python -m tests.wire.faults.fork_server SOCKET` listens on a Unix socket. Each connection is one environment and process.
+`python -m tests.wire.faults.fork_server SOCKET` listens on a Unix socket. Each connection is an environment, a process.
 The first line describes it. Each further line is an event; the reply describes the outcome of the invocation. Sockets,
 TLS and signatures are real; time is virtual, so that nothing depends on how fast the machine is.
 """
