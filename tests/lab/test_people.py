@@ -143,7 +143,7 @@ def test_the_session_is_shared_with_the_aws_cli_through_its_cache(lab: Lab, home
 
 @contextmanager
 def revoked(lab: Lab, home: dict[str, str]) -> Iterator[None]:
-    """Deny every session of the executor role that was issued before now, as docs/operations.md says."""
+    """Deny every session of the executor role that was issued before now, as docs/operate.md says."""
     iam = lab.session(ACCOUNT_A).client("iam")
     role = lab.outputs[ACCOUNT_A]["ExecutorRoleArn"].rpartition("/")[2]
     cached = Path(home["HOME"]) / ".aws/cli/cache"

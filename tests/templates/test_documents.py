@@ -18,8 +18,8 @@ from samtranslator.yaml_helper import yaml_parse
 from cross_account_access.templates import PROJECT, Side, resolved, source, transformed
 from cross_account_api import errors
 
-OPERATIONS = (PROJECT / "docs/operations.md").read_text()
-FIRST_DEPLOYMENT = (PROJECT / "docs/first-deployment.md").read_text()
+OPERATIONS = (PROJECT / "docs/operate.md").read_text()
+FIRST_DEPLOYMENT = (PROJECT / "docs/deploy.md").read_text()
 GROWTH = (PROJECT / "docs/growth.md").read_text()
 SECURITY = (PROJECT / "docs/security.md").read_text()
 TROUBLESHOOTING = (PROJECT / "docs/troubleshooting.md").read_text()

@@ -15,7 +15,7 @@ from cross_account_lab.iam import credentials
 from cross_account_lab.workarounds import adapted_template
 from tests.lab.foreign.apis import Foreign, outputs, trust_parameters
 
-PAGE = (PROJECT / "docs/keep-your-api.md").read_text()
+PAGE = (PROJECT / "docs/existing-api.md").read_text()
 AWS = PROJECT / ".aws-cli-venv/bin"
 
 

@@ -1,4 +1,4 @@
-"""The handler in docs/backend.md works as it is written there."""
+"""The handler in docs/your-backend.md works as it is written there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ type Handler = Callable[[dict[str, Any], object], dict[str, Any]]
 @pytest.fixture
 def handler(monkeypatch: pytest.MonkeyPatch) -> Handler:
     monkeypatch.setenv("EXECUTOR_ROLE_IDS", f"{ROLE_ID},")
-    [code, *_] = re.findall(r"^```python\n(.*?)^```$", (PROJECT / "docs/backend.md").read_text(), re.M | re.S)
+    [code, *_] = re.findall(r"^```python\n(.*?)^```$", (PROJECT / "docs/your-backend.md").read_text(), re.M | re.S)
     module: dict[str, Any] = {}
     exec(code, module)  # noqa: S102 - the project's own documentation
     found: Handler = module["handler"]

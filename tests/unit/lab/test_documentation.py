@@ -5,7 +5,7 @@ from cross_account_lab import workarounds
 
 
 def test_every_parameter_that_the_lab_passes_is_documented() -> None:
-    text = (PROJECT / "docs/local-runtime.md").read_text()
+    text = (PROJECT / "docs/lab.md").read_text()
     table = text.partition("## What differs from AWS")[2].partition("\n## ")[0]
     given = workarounds.provider_parameters(["222222222222"]) | workarounds.consumer_parameters("url")
 

@@ -1,4 +1,4 @@
-"""The script of docs/first-deployment.md sends what the page says."""
+"""The script of docs/deploy.md sends what the page says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cross_account_lab.judge.gateway import Gateway
 from cross_account_lab.judge.loopback import Server
 from cross_account_lab.judge.sigv4 import Credentials
 
-PAGE = (PROJECT / "docs/first-deployment.md").read_text()
+PAGE = (PROJECT / "docs/deploy.md").read_text()
 
 
 @pytest.mark.parametrize(("kind", "status"), [("signed", 200), ("unsigned", 403)])
