@@ -99,10 +99,23 @@ class Lab:
         """Base URL of the API, including the stage."""
         return self.outputs[ACCOUNT_A]["ApiUrl"]
 
+    def parameters(self, account: str) -> dict[str, str]:
+        """Return the lab's own parameters of an account's stack."""
+        if account == ACCOUNT_A:
+            consumers = [ACCOUNT_IDS[consumer] for consumer in self.consumers]
+            trusted = {"ConsumerAccountIds": ",".join(consumers), "ExternalId": self.external_id}
+            return trusted | workarounds.provider_parameters(consumers)
+        return {
+            "ExecutorRoleArn": self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
+            "ExternalId": self.outputs[ACCOUNT_A]["ExternalId"],
+            "CallPath": self._example_path,
+            **({"ApiUserNames": USER} if account == ACCOUNT_B else {}),
+            **workarounds.consumer_parameters(self.api_url),
+        }
+
     def deploy(self, account: str, **parameters: str) -> None:
         """Create or update an account's stack, as on AWS; `parameters` replace or supplement the lab's own."""
-        given = self._provider_parameters() if account == ACCOUNT_A else self._consumer_parameters(account)
-        overrides = [override(name, value) for name, value in (given | parameters).items()]
+        overrides = [override(name, value) for name, value in (self.parameters(account) | parameters).items()]
         # Account B's section of samconfig.toml is that of every consumer.
         config_env = ACCOUNT_A if account == ACCOUNT_A else ACCOUNT_B
         self.sam.prepare(config_env, parameters)
@@ -204,22 +217,6 @@ class Lab:
         response = self._lambda.invoke(FunctionName=name, Payload=json.dumps(event))
         result: dict[str, Any] = json.loads(response["Payload"].read())
         return result
-
-    def _provider_parameters(self) -> dict[str, str]:
-        return {
-            "ConsumerAccountIds": ",".join(ACCOUNT_IDS[consumer] for consumer in self.consumers),
-            "ExternalId": self.external_id,
-            **workarounds.provider_parameters(map(ACCOUNT_IDS.__getitem__, self.consumers)),
-        }
-
-    def _consumer_parameters(self, account: str) -> dict[str, str]:
-        return {
-            "ExecutorRoleArn": self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
-            "ExternalId": self.outputs[ACCOUNT_A]["ExternalId"],
-            "CallPath": self._example_path,
-            **({"ApiUserNames": USER} if account == ACCOUNT_B else {}),
-            **workarounds.consumer_parameters(self.api_url),
-        }
 
     def _write_user_profiles(self) -> None:
         key = {"aws_access_key_id": self.user_key.access_key, "aws_secret_access_key": self.user_key.secret_key}

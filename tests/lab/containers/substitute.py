@@ -1,21 +1,16 @@
-"""A substitute for AWS's image, built from this machine's Python, for tests and work without a network.
+"""A substitute for AWS's image where that cannot be pulled: this machine's Python, the runtime client and boto3.
 
-It contains what AWS's image contains for a function: the Lambda runtime client, boto3, Python in /var/lang, and the
-runtime interface emulator, which SAM CLI ships.
 https://docs.aws.amazon.com/lambda/latest/dg/python-image.html#python-image-base
 """
 
 import hashlib
 import re
 import shutil
-import ssl
 import subprocess
 import sys
 import sysconfig
 import tarfile
-from collections.abc import Iterator, Mapping
-from importlib.metadata import distribution
-from importlib.util import cache_from_source
+from importlib.metadata import distribution, version
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -23,9 +18,8 @@ from tempfile import TemporaryFile
 import docker
 import samcli
 
+from cross_account_lab.containers.image import AWS_IMAGE
 from cross_account_lab.process import host_architecture
-
-REGISTRY = "lambda-substitute.localhost"
 
 _PYTHON = "/var/lang/bin/python3.13"
 _STDLIB = "/var/lang/lib/python3.13"
@@ -34,12 +28,8 @@ _PACKAGES = (
     *("awslambdaric", "simplejson", "snapshot-restore-py"),
     *("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"),
 )
-# Used by SAM CLI to derive its own image from this one, and by layers.
+# Used by SAM CLI to derive its own image from this one.
 _TOOLS = ("sh", "mv", "chmod", "cp", "rm")
-# Unused by functions: AWS's image lacks the toolkit behind tkinter too; the rest is for building and testing Python.
-_NOT_IN_LAMBDA = re.compile(
-    r"site-packages|test|idlelib|tkinter|turtledemo|ensurepip|config-.+|(_tkinter|_test|_ctypes_test|xx).*\.so|.+\.opt-[12]\.pyc"
-)
 _BOOTSTRAP = f"""#!{_PYTHON}
 import os
 import sys
@@ -48,104 +38,72 @@ from awslambdaric.__main__ import main
 
 sys.path.insert(0, os.environ["LAMBDA_TASK_ROOT"])
 main([sys.argv[0], os.environ["_HANDLER"]])
-""".encode()
+"""
+_TEXTS = {
+    "/var/runtime/bootstrap": _BOOTSTRAP,
+    "/etc/nsswitch.conf": "hosts: files dns\n",
+    "/etc/passwd": "root:x:0:0::/root:/bin/sh\nsbx_user1051:x:993:990::/home/sbx_user1051:/bin/sh\n",
+}
 _CHANGES = [
     'ENTRYPOINT ["/usr/local/bin/aws-lambda-rie", "/var/runtime/bootstrap"]',
     "WORKDIR /var/task",
-    "ENV LANG=en_US.UTF-8",
-    "ENV TZ=:/etc/localtime",
     "ENV PATH=/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-    "ENV LD_LIBRARY_PATH=/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:"
-    "/opt/lib",
     "ENV LAMBDA_TASK_ROOT=/var/task",
     "ENV LAMBDA_RUNTIME_DIR=/var/runtime",
-    "ENV AWS_EXECUTION_ENV=AWS_Lambda_python3.13",
-    f"LABEL {REGISTRY}=true",
 ]
 
-type Source = Path | bytes
+
+def substitute(client: docker.DockerClient) -> str:
+    """Return the name of the image, built once for each version of what it holds."""
+    parts = [sys.version, *map(version, ("aws-sam-cli", *_PACKAGES)), Path(__file__).read_text()]
+    digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+    name = f"lambda-substitute.localhost/{digest}/{AWS_IMAGE}"
+    if not client.images.list(name):
+        _build(client, name)
+    return name
 
 
-class RuntimeImageError(Exception):
-    """There is no Docker engine or no image of the Lambda runtime."""
-
-
-def source_files() -> Iterator[tuple[str, Source]]:
-    """Yield the files of the substitute: path in the image, and the file on this machine or the content."""
-    emulator = Path(samcli.__file__).parent / f"local/rapid/aws-lambda-rie-{host_architecture()}"
-    programs = {"/usr/local/bin/aws-lambda-rie": emulator, _PYTHON: Path(sys.executable).resolve()}
-    programs |= {f"/bin/{tool}": Path(shutil.which(tool) or f"/bin/{tool}").resolve() for tool in _TOOLS}
-    modules = {**dict(_standard_library()), **dict(_packages())}
-    yield from programs.items()
-    yield from modules.items()
-    binaries = [*programs.values(), *(source for name, source in modules.items() if name.endswith(".so"))]
-    # The exit code is 1 if a program is linked statically.
-    linked = subprocess.run(["ldd", *binaries], capture_output=True, text=True, check=False, timeout=60).stdout
-    for library in set(re.findall(r"(/\S+) \(0x", linked)):
-        yield library, Path(library)
-    yield "/var/runtime/bootstrap", _BOOTSTRAP
-    yield "/var/runtime/bootstrap.py", _BOOTSTRAP
-    yield "/etc/nsswitch.conf", b"hosts: files dns\n"
-    yield "/etc/passwd", b"root:x:0:0::/root:/bin/sh\nsbx_user1051:x:993:990::/home/sbx_user1051:/bin/sh\n"
-    authorities = ssl.get_default_verify_paths().openssl_cafile
-    if Path(authorities).exists():
-        yield authorities, Path(authorities).resolve()
-
-
-def _standard_library() -> Iterator[tuple[str, Path]]:
-    root = Path(sysconfig.get_path("platstdlib", vars={"platbase": sys.base_exec_prefix}))
-    for folder, folders, names in root.walk():
-        folders[:] = [name for name in folders if not _NOT_IN_LAMBDA.fullmatch(name)]
-        for name in names:
-            if not _NOT_IN_LAMBDA.fullmatch(name):
-                yield f"{_STDLIB}/{(folder / name).relative_to(root)}", folder / name
-
-
-def _packages() -> Iterator[tuple[str, Path]]:
-    for name in _PACKAGES:
-        for file in distribution(name).files or ():
-            path = Path(str(file.locate()))
-            if ".." in file.parts:  # a command
-                continue
-            yield f"{_STDLIB}/site-packages/{file}", path
-            # Not every installer lists the bytecode that it compiled.
-            bytecode = Path(cache_from_source(path))
-            if path.suffix == ".py" and bytecode.exists():
-                yield f"{_STDLIB}/site-packages/{file.parent}/__pycache__/{bytecode.name}", bytecode
-
-
-def digest(files: Mapping[str, Source]) -> str:
-    """Return a digest of the files by size and modification time, as make and rsync compare files."""
-    stamps = {
-        name: source if isinstance(source, bytes) else (source.stat().st_size, source.stat().st_mtime_ns)
-        for name, source in sorted(files.items())
-    }
-    return hashlib.sha256(repr((_CHANGES, stamps)).encode()).hexdigest()[:12]
-
-
-def build(client: docker.DockerClient, image: str, files: Mapping[str, Source]) -> None:
-    """Build a substitute from these files."""
+def _build(client: docker.DockerClient, name: str) -> None:
     with TemporaryFile() as archive:
         with tarfile.open(fileobj=archive, mode="w") as tar:
             for folder, mode in (("tmp", 0o1777), ("var/task", 0o755), ("opt", 0o755), ("root", 0o700)):
                 entry = tarfile.TarInfo(folder)
                 entry.type, entry.mode = tarfile.DIRTYPE, mode
                 tar.addfile(entry)
-            for name, source in files.items():
-                if isinstance(source, bytes):
-                    entry = tarfile.TarInfo(name.lstrip("/"))
-                    entry.size, entry.mode = len(source), 0o755
-                    tar.addfile(entry, BytesIO(source))
-                else:
-                    # Modules keep their modification times, against which bytecode is checked.
-                    tar.add(source.resolve(), name.lstrip("/"), filter=_as_root)
+            for path, text in _TEXTS.items():
+                entry = tarfile.TarInfo(path)
+                entry.size, entry.mode = len(text), 0o755
+                tar.addfile(entry, BytesIO(text.encode()))
+            for path, source in _sources().items():
+                # Modules keep their modification times, against which bytecode is checked.
+                tar.add(source.resolve(), path, filter=_in_lambda)
         archive.seek(0)
-        repository, _, tag = image.rpartition(":")
+        repository, _, tag = name.rpartition(":")
         client.api.import_image(archive, repository=repository, tag=tag, changes=_CHANGES)
-    client.images.get(image)
+    client.images.get(name)  # an import that fails raises nothing
 
 
-def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = 0
-    entry.mode |= 0o444
-    return entry
+def _sources() -> dict[str, Path]:
+    """Return the files and folders of this machine by path in the image."""
+    emulator = Path(samcli.__file__).parent / f"local/rapid/aws-lambda-rie-{host_architecture()}"
+    programs = {"/usr/local/bin/aws-lambda-rie": emulator, _PYTHON: Path(sys.executable).resolve()}
+    programs |= {f"/bin/{tool}": Path(str(shutil.which(tool))) for tool in _TOOLS}
+    modules = {_STDLIB: Path(sysconfig.get_path("platstdlib", vars={"platbase": sys.base_exec_prefix}))}
+    for name in _PACKAGES:
+        found = distribution(name)
+        tops = {file.parts[0] for file in found.files or () if file.parts[0] != ".."}  # not its commands
+        modules |= {f"{_STDLIB}/site-packages/{top}": Path(str(found.locate_file(top))) for top in tops}
+    libraries = [
+        file for source in modules.values() for file in (source, *source.rglob("*.so")) if file.suffix == ".so"
+    ]
+    # The exit code is 1 if a program is linked statically.
+    linked = subprocess.run(
+        ["ldd", *programs.values(), *libraries], capture_output=True, text=True, check=False, timeout=60
+    ).stdout
+    return {**programs, **modules, **{path: Path(path) for path in re.findall(r"(/\S+) \(0x", linked)}}
+
+
+def _in_lambda(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Leave out what no function uses."""
+    unused = r"(.*/)?(test|idlelib|ensurepip|config-[^/]+|[^/]+\.opt-[12]\.pyc|python3.13/site-packages)"
+    return None if re.fullmatch(unused, entry.name) else entry
