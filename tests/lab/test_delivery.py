@@ -20,6 +20,7 @@ import pytest
 
 from cross_account_lab.accounts import ACCOUNT_B
 from cross_account_lab.lab import Lab
+from tests.support.stacks import update
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -98,10 +99,10 @@ def _reset(connection: socket.socket) -> None:
 def wire(own_lab: Lab) -> Iterator[Wire]:
     """The proxy, deployed as the API's address."""
     wire = Wire(own_lab.endpoint)
-    own_lab.deploy(ACCOUNT_B, ApiUrl=own_lab.api_url.replace(own_lab.endpoint, wire.url))
+    update(own_lab, ACCOUNT_B, ApiUrl=own_lab.api_url.replace(own_lab.endpoint, wire.url))
     yield wire
     wire.close()
-    own_lab.deploy(ACCOUNT_B)
+    update(own_lab, ACCOUNT_B)
 
 
 @pytest.fixture
