@@ -128,34 +128,7 @@ def test_the_clock_is_wrong(examine: Doctor, minutes: int, words: str) -> None:
     assert report.next == report.steps["credentials"]["remedy"] == "Account B: set the clock."
 
 
-def test_a_session_of_the_role_needs_no_role_and_a_user_does(own_lab: Lab, examine: Doctor) -> None:
-    session = examine(user=own_lab.assume_executor(own_lab.user_key, f"222222222222-{USER}"), **NO_ROLE)
-    assert session.failed() == []
-    assert "signed as arn:aws:sts::111111111111:assumed-role/" in session.steps["role ARN"]["observed"]
-
-    user = examine(**NO_ROLE)
-    assert user.failed() == ["permission"]
-    assert f"user/{USER} is not the executor role: assume account A's output" in user.next
-
-
-def test_root_and_account_a_cannot_be_meant(own_lab: Lab, examine: Doctor) -> None:
-    root = examine(source_profile=ACCOUNT_B)
-    provider = examine(user=own_lab.user(ACCOUNT_A, "provider", own_lab.may_assume_executor()))
-
-    assert (root.failed()[0], provider.failed()[0]) == ("account", "account")
-    assert root.next == "Account B: use an IAM user or a role; the root user can assume none."
-    assert provider.next.startswith("Account B: source_profile must have credentials of account B")
-
-
 # --- "is not authorized to perform: sts:AssumeRole" -------------------------------------------------------------------
-
-
-def test_account_b_does_not_allow_it(own_lab: Lab, examine: Doctor) -> None:
-    report = examine(user=own_lab.user(ACCOUNT_B, "novice"), role_session_name="222222222222-novice")
-
-    assert report.failed() == ["AssumeRole"]
-    assert report.causes() == {}, "STS says which policy it is"
-    assert report.next.startswith("Account B: no policy of the caller allows sts:AssumeRole")
 
 
 def test_neither_side_shows_that_it_refuses(examine: Doctor) -> None:

@@ -16,7 +16,8 @@ from cross_account_access.stack import from_template
 from cross_account_access.templates import PROJECT, Side
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
 from cross_account_lab.lab import STACK_NAMES, Lab
-from tests.lab.foreign.apis import deploy_access, outputs
+from cross_account_lab.sam import stack_outputs
+from tests.lab.foreign.apis import deploy_access
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +108,7 @@ def test_the_command_reads_a_deployed_access_stack(
     assert "POST /a/*/b" in page.read_text()
 
     iam = lab.session(ACCOUNT_A).client("iam")
-    role = outputs(lab, ACCOUNT_A, access_stack_name)["ExecutorRoleArn"].rpartition("/")[2]
+    role = stack_outputs(lab.session(ACCOUNT_A), access_stack_name)["ExecutorRoleArn"].rpartition("/")[2]
     more = {"Sid": "More", "Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
     iam.put_role_policy(RoleName=role, PolicyName="more", PolicyDocument=json.dumps(document([more])))
     capsys.readouterr()

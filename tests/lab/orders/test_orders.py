@@ -84,7 +84,8 @@ def test_errors_have_one_form(lab: Lab, me: Credentials) -> None:
         ("GET /orders/00000000-0000-0000-0000-000000000000", 404, "order_not_found"),
         ("POST /orders", 400, "invalid_idempotency_key"),
     ):
-        answer = lab.request(*route.split(), me, body={"sku": "tea"} if route.startswith("POST") else None)
+        method, path = route.split()
+        answer = lab.request(method, path, me, body={"sku": "tea"} if method == "POST" else None)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
         assert list(answer.json()) == ["error"]
         assert set(answer.json()["error"]) == {"code", "message", "request_id"}
@@ -92,7 +93,8 @@ def test_errors_have_one_form(lab: Lab, me: Credentials) -> None:
 
 
 def test_an_invalid_order_is_refused(lab: Lab, me: Credentials) -> None:
-    for body in (None, [], {"sku": ""}, {"sku": "tea", "quantity": 0}, {"sku": "tea", "x": 1}):
+    bodies: list[Any] = [None, [], {"sku": ""}, {"sku": "tea", "quantity": 0}, {"sku": "tea", "x": 1}]
+    for body in bodies:
         answer = lab.request("POST", "/orders", me, body=body, headers={"Idempotency-Key": str(uuid4())})
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_body")
 
