@@ -17,7 +17,6 @@ from cross_account_access.templates import PROJECT, Side
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
 from cross_account_lab.lab import STACK_NAMES, Lab
 from cross_account_lab.sam import stack_outputs
-from tests.lab.foreign.apis import deploy_access
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +91,7 @@ def test_the_command_reads_and_proves_deployed_policies(
 def access_stack_name(lab: Lab) -> Iterator[str]:
     arns = [f"arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/prod/{call}" for call in ("GET/a", "POST/a/*/b")]
     given = {"ConsumerAccountIds": "222222222222", "ExternalId": "of-a-shop", "SuspendedConsumerIds": "444444444444"}
-    deploy_access(lab, "shop-access", GrantedMethodArns=",".join(arns), **given)
+    lab.sam.deploy("access", given | {"GrantedMethodArns": ",".join(arns)}, "--stack-name", "shop-access")
     yield "shop-access"
     lab.session(ACCOUNT_A).client("cloudformation").delete_stack(StackName="shop-access")
 

@@ -91,7 +91,7 @@ class Foreign:
             foreign.guard()
             yield foreign
 
-    def grant(self, account: str, **parameters: str) -> None:
+    def grant(self, account: str, *, suspended: str = "") -> None:
         """Create or update a consumer's access stack: account B may read, account C may write."""
         methods = {
             ACCOUNT_B: self.rest.arns("GET/products", "GET/products/*") + self.http.arns("GET/items", "GET/items/*"),
@@ -100,15 +100,11 @@ class Foreign:
         self.access[account] = deploy_access(
             self.lab,
             f"access-{account}",
-            **{
-                "GrantedMethodArns": ",".join(methods[account]),
-                "ConsumerAccountIds": ACCOUNT_IDS[account],
-                "ExternalId": f"external-id-of-{account}",
-                # Without it, SAM keeps the value that the stack has.
-                "SuspendedConsumerIds": "",
-                **trust_parameters(account),
-                **parameters,
-            },
+            GrantedMethodArns=",".join(methods[account]),
+            ConsumerAccountIds=ACCOUNT_IDS[account],
+            ExternalId=f"external-id-of-{account}",
+            # Without it, SAM keeps the value that the stack has.
+            SuspendedConsumerIds=suspended,
         )
 
     def guard(self) -> None:
@@ -184,29 +180,20 @@ class Foreign:
         return [str(self.call(api, route, who).status_code) for route in api.routes]
 
 
-def trust_parameters(*accounts: str) -> dict[str, str]:
-    """Parameters that a trust policy needs in the lab, where no policy variable matches and there is no MFA."""
-    given = workarounds.provider_parameters(map(ACCOUNT_IDS.__getitem__, accounts))
-    return {name: given[name] for name in ("ConsumerSessionName", "RequireMfaForUsers")}
-
-
 def deploy_access(lab: Lab, stack_name: str, **parameters: str) -> dict[str, str]:
     """Deploy template-access.yaml and return the outputs."""
-    overrides = [f'{name}="{value}"' for name, value in parameters.items()]
-    return _deploy(lab, stack_name, "--parameter-overrides", *overrides)
+    lab.sam.deploy("access", workarounds.completed(parameters), "--stack-name", stack_name)
+    return stack_outputs(lab.session(ACCOUNT_A), stack_name)
 
 
 def _deploy_api(lab: Lab, stack_name: str, stage: str, collection: str) -> Api:
     # SAM looks for its configuration next to the template.
     config = ("--config-file", str(lab.sam.folder / "samconfig.toml"))
-    api_id = _deploy(lab, stack_name, *config, "--template-file", str(FOLDER / f"{stack_name}.yaml"))["ApiId"]
+    template = ("--template-file", str(FOLDER / f"{stack_name}.yaml"))
+    lab.sam.run("deploy", "access", "--stack-name", stack_name, *config, *template)
+    api_id = stack_outputs(lab.session(ACCOUNT_A), stack_name)["ApiId"]
     url = f"{lab.endpoint}/_aws/execute-api/{api_id}" + ("" if stage == "$default" else f"/{stage}")
     one = f"/{collection}/7"
     return Api(
         api_id, url, stage, (f"GET /{collection}", f"GET {one}", f"POST /{collection}", f"PUT {one}", f"DELETE {one}")
     )
-
-
-def _deploy(lab: Lab, stack_name: str, *arguments: str) -> dict[str, str]:
-    lab.sam.run("deploy", "access", "--stack-name", stack_name, *arguments)
-    return stack_outputs(lab.session(ACCOUNT_A), stack_name)

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
 from cross_account_lab.sam import SamError
-from tests.lab.foreign.apis import Api, Foreign, deploy_access, trust_parameters
+from tests.lab.foreign.apis import Api, Foreign, deploy_access
 
 # The emulator returns 404 instead of 403 to a caller of another account.
 REST = """\
@@ -76,7 +76,7 @@ def test_a_suspended_consumer_loses_its_sessions(foreign: Foreign) -> None:
         return [foreign.call(api, api.routes[0], session).status_code for api in apis]
 
     assert statuses() == [200, 200]
-    foreign.grant(ACCOUNT_B, SuspendedConsumerIds=ACCOUNT_IDS[ACCOUNT_B])
+    foreign.grant(ACCOUNT_B, suspended=ACCOUNT_IDS[ACCOUNT_B])
     assert statuses() == [403, 403]
     foreign.grant(ACCOUNT_B)
     assert statuses() == [200, 200]
@@ -148,8 +148,8 @@ def test_rights_that_are_not_spelled_out_are_not_deployed(foreign: Foreign) -> N
     given = {
         "GrantedMethodArns": ",".join(foreign.rest.arns("GET/products")),
         "ConsumerAccountIds": "",
+        "ConsumerSessionName": "222222222222-*",
         "ExternalId": "external-id",
-        **trust_parameters(ACCOUNT_B),
     }
     with pytest.raises(SamError, match="Give either ConsumerAccountIds or ConsumerOrganizationId"):
         deploy_access(foreign.lab, "access-wrong", **given)
@@ -169,7 +169,6 @@ def test_a_second_role_on_the_same_api_has_its_own_rights(foreign: Foreign) -> N
         GrantedMethodArns=",".join(echo.arns("GET/echo", "GET/done", "DELETE/echo/*")),
         ConsumerAccountIds=ACCOUNT_IDS[ACCOUNT_C],
         ExternalId="external-id",
-        **trust_parameters(ACCOUNT_C),
     )
     foreign.access["own"] = provider
     b = foreign.assume(foreign.users[ACCOUNT_B], "own", RoleSessionName="222222222222-ann")

@@ -20,11 +20,8 @@ class Caller:
     """A stack of template-account-b.yaml."""
 
     def __init__(self, foreign: Foreign, account: str, stack_name: str, api: Api, **parameters: str) -> None:
-        given = workarounds.consumer_parameters(api.url) | {"ScheduleState": "DISABLED", "CallPath": "/"} | parameters
-        overrides = [f'{name}="{value}"' for name, value in given.items()]
-        foreign.lab.sam.run(
-            "deploy", ACCOUNT_B, "--profile", account, "--stack-name", stack_name, "--parameter-overrides", *overrides
-        )
+        given = workarounds.completed({"ApiUrl": api.url, "ScheduleState": "DISABLED", "CallPath": "/", **parameters})
+        foreign.lab.sam.deploy(ACCOUNT_B, given, "--profile", account, "--stack-name", stack_name)
         self._outputs = stack_outputs(foreign.lab.session(account), stack_name)
         session = foreign.lab.session(account)
         workarounds.complete_consumer(session, self._outputs)

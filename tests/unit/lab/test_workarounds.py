@@ -42,7 +42,8 @@ def test_what_a_user_passes_is_completed_but_never_replaced(given: dict[str, str
 
 def test_only_documented_parameters_of_the_templates_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    for_a, for_b = workarounds.provider_parameters(["222222222222"]), workarounds.consumer_parameters("url")
+    for_a = workarounds.completed({"ConsumerAccountIds": "222222222222"})
+    for_b = workarounds.completed({"ApiUrl": "url"})
     assert for_a["Architecture"] == for_b["Architecture"] == "arm64", "the functions run on this machine"
     assert for_a.keys() <= source("a")["Parameters"].keys()
     assert for_b.keys() <= source("b")["Parameters"].keys()
