@@ -1,7 +1,5 @@
 """Differences from AWS that docs/lab.md lists: one that is gone can be removed there and in the lab."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 
 import pytest

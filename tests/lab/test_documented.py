@@ -3,18 +3,13 @@
 Each test leaves a lab in which account B may call, and nobody else.
 """
 
-from __future__ import annotations
-
 import json
 import re
-import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPSConnection
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -201,17 +196,3 @@ def test_an_api_that_exists_gets_a_role_and_a_caller_of_its_own(shell: Shell) ->
     shell.run(re.sub("<(\\w+)>", lambda name: outputs[name[1]], call))
     assert shell.outputs(ACCOUNT_B, "shop-caller")["CallerFunctionName"] != before["CallerFunctionName"]
     assert shell.outputs(ACCOUNT_B, STACK_NAMES[ACCOUNT_B]) == before
-
-
-def test_the_labs_authorities_are_what_requests_trusts_once_a_function_has_run(shell: Shell) -> None:
-    assert "status" in shell.lab.invoke({"path": TARGET})
-    bundle = Path(shell.run('printf %s "$REQUESTS_CA_BUNDLE"'))
-
-    assert "PRIVATE KEY" not in bundle.read_text()
-    trust = ssl.create_default_context(cafile=bundle)
-    # Before Python 3.13, a certificate that is in the file does not vouch for itself.
-    trust.verify_flags &= ~ssl.VERIFY_X509_PARTIAL_CHAIN
-    endpoint = urlsplit(shell.lab.endpoint)
-    with closing(HTTPSConnection(str(endpoint.hostname), endpoint.port, timeout=120, context=trust)) as connection:
-        connection.request("GET", "/_ministack/ready")
-        assert connection.getresponse().status == 200

@@ -1,7 +1,5 @@
 """A project of one's own, made, changed and tried by the commands and texts of docs/your-backend.md."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
