@@ -21,7 +21,7 @@ USERS_OWN = {
     "AWS_REGION": "",
     "LAB_BIN": "of another lab",
 }
-WAYS = [(shell, way) for shell in ("bash", "dash", "zsh") if shutil.which(shell) for way in ("sourced", "opened")]
+WAYS = [(shell, "sourced") for shell in ("bash", "dash", "zsh") if shutil.which(shell)] + [("bash", "opened")]
 
 
 @pytest.fixture
