@@ -1,4 +1,4 @@
-"""Differences from AWS that docs/local-runtime.md lists: one that is gone can be removed there and in the lab."""
+"""Differences from AWS that docs/lab.md lists: one that is gone can be removed there and in the lab."""
 
 from contextlib import nullcontext
 

@@ -99,7 +99,7 @@ def filled(blocks: list[str], values: dict[str, str]) -> list[str]:
 
 
 def test_a_consumer_is_suspended_and_let_in_again(shell: Shell) -> None:
-    _, suspend, readmit, *_ = documented("operations.md", "Add, suspend, remove a consumer")
+    _, suspend, readmit, *_ = documented("operate.md", "Add, suspend, remove a consumer")
     call = f"call-api GET {TARGET}"
     before = shell.assume(shell.lab.user_key, ACCOUNT_B, shell.outputs(ACCOUNT_A, STACK_NAMES[ACCOUNT_A]))
     assert shell.status("GET", TARGET, before) == 200
@@ -117,7 +117,7 @@ def test_the_external_id_is_rotated_without_a_failed_call(shell: Shell) -> None:
     old = shell.outputs(ACCOUNT_A, STACK_NAMES[ACCOUNT_A])["ExternalId"]
     new = f"{old}-new"
     values = {"orders-7f3c9a51": old, "orders-new": new}
-    both, each, drop = documented("operations.md", "Rotate the external id", **values)
+    both, each, drop = documented("operate.md", "Rotate the external id", **values)
 
     def accepted() -> set[str]:
         outputs, found = shell.outputs(ACCOUNT_A, STACK_NAMES[ACCOUNT_A]), set()
@@ -141,7 +141,7 @@ def test_the_external_id_is_rotated_without_a_failed_call(shell: Shell) -> None:
 
 def test_another_consumer_gets_fewer_rights(shell: Shell) -> None:
     own = shell.outputs(ACCOUNT_A, STACK_NAMES[ACCOUNT_A])
-    grant, show, admit, call, access = documented("keep-your-api.md", "Fewer rights for another consumer")
+    grant, show, admit, call, access = documented("existing-api.md", "Fewer rights for another consumer")
 
     def fill(command: str, found: dict[str, str]) -> str:
         filled = re.sub("<(\\w+)>", lambda name: found[name[1]], command.replace("<random text>", "of-c"))
@@ -182,7 +182,7 @@ def test_another_consumer_gets_fewer_rights(shell: Shell) -> None:
 
 def test_an_api_that_exists_gets_a_role_and_a_caller_of_its_own(shell: Shell) -> None:
     blocks = re.findall(
-        r"^```console\n(.*?)^```", (PROJECT / "docs/keep-your-api.md").read_text(), re.MULTILINE | re.DOTALL
+        r"^```console\n(.*?)^```", (PROJECT / "docs/existing-api.md").read_text(), re.MULTILINE | re.DOTALL
     )
     grant, show, build, call = filled(blocks[:2], {"<random text>": "of-the-shop"})
 

@@ -109,7 +109,7 @@ def test_the_exit_code_distinguishes_failures(run: Run, arguments: str, profile:
 
 @contextmanager
 def revoked(lab: Lab) -> Iterator[None]:
-    """Deny every session of the executor role that was issued before now, as docs/operations.md says."""
+    """Deny every session of the executor role that was issued before now, as docs/operate.md says."""
     iam = lab.session(ACCOUNT_A).client("iam")
     role = lab.outputs[ACCOUNT_A]["ExecutorRoleArn"].rpartition("/")[2]
     # The condition that account A uses is `aws:TokenIssueTime`; it has full seconds.

@@ -1,4 +1,4 @@
-"""The policies of docs/operations.md, put in place as documented."""
+"""The policies of docs/operate.md, put in place as documented."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from cross_account_lab.lab import Lab
 
 
 def documented_policy(name: str) -> str:
-    """The policy in docs/operations.md that is marked with a name."""
-    text = (PROJECT / "docs/operations.md").read_text()
+    """The policy in docs/operate.md that is marked with a name."""
+    text = (PROJECT / "docs/operate.md").read_text()
     (policy,) = re.findall(rf"<!-- {name} -->\n```json\n(.*?)```", text, flags=re.DOTALL)
     json.loads(policy)
     return str(policy)

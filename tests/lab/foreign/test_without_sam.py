@@ -14,7 +14,7 @@ from cross_account_lab.sam import stack_outputs
 from cross_account_lab.workarounds import adapted_template
 from tests.lab.foreign.apis import Foreign
 
-PAGE = (PROJECT / "docs/keep-your-api.md").read_text()
+PAGE = (PROJECT / "docs/existing-api.md").read_text()
 AWS = PROJECT / ".aws-cli-venv/bin"
 
 

@@ -48,7 +48,7 @@ def test_only_documented_parameters_of_the_templates_are_given(monkeypatch: pyte
     assert for_a.keys() <= source("a")["Parameters"].keys()
     assert for_b.keys() <= source("b")["Parameters"].keys()
 
-    text = (PROJECT / "docs/local-runtime.md").read_text()
+    text = (PROJECT / "docs/lab.md").read_text()
     table = text.partition("## What differs from AWS")[2].partition("\n## ")[0]
     assert [name for name in for_a | for_b if name != "ConsumerAccountIds" and f"`{name}" not in table] == []
 
