@@ -12,8 +12,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from cross_account_access.deploy_role import SETTINGS, setting
 from cross_account_access.documents import listed
-from cross_account_access.templates import REGION, Side, rules_of
-from tests.templates.pages import TEXT
+from cross_account_access.templates import PROJECT, REGION, Side, rules_of
 from tests.templates.stacks import DEPLOY_ROLE as TEMPLATE
 from tests.templates.stacks import DOMAIN, EMAIL, PLAN, SIDES, VPC, accepts, resources
 
@@ -134,9 +133,9 @@ def test_packages_are_kept_and_travel_by_tls_only() -> None:
 
 @pytest.mark.parametrize("stack_name", ["orders-api", "orders-caller"])
 def test_the_documented_commands_fit_the_template(stack_name: str) -> None:
-    text = TEXT.replace("OWNER_ID", "1").replace("REPO_ID", "2")
+    text = (PROJECT / "docs/deploy.md").read_text().replace("OWNER_ID", "1").replace("REPO_ID", "2")
     commands = (part.partition("```")[0] for part in text.split("aws cloudformation deploy "))
-    command, *_ = (part for part in commands if f"--stack-name deploy-{stack_name} " in part)
+    (command,) = (part for part in commands if f"--stack-name deploy-{stack_name} " in part)
     given = dict(part.split("=", 1) for part in shlex.split(command) if re.match(r"[A-Z]\w+=", part))
     values: dict[str, Any] = {}
     for name, parameter in TEMPLATE["Parameters"].items():

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from cross_account_access.model import load
-from cross_account_access.templates import Side, resolved, transformed
-from tests.templates.pages import marked
+from cross_account_access.templates import PROJECT, Side, resolved, transformed
 from tests.templates.stacks import DOMAIN, PLAN, VPC, accepts, of_type, properties, resources, written
 
 API = load().api
@@ -135,7 +134,7 @@ def test_a_web_acl_stands_before_the_stage() -> None:
 
 @pytest.mark.slow
 def test_the_example_of_a_web_acl_is_a_template(tmp_path: Path) -> None:
-    example = marked("web-acl", "yaml")
+    example = (PROJECT / "docs/policies/web-acl.yaml").read_text()
     assert lint(example, tmp_path) == ""
     assert "E3012" in lint(example.replace("Limit: 30000", "Limit: many"), tmp_path)
 

@@ -1,12 +1,10 @@
-"""The script of docs/first-deployment.md sends what the page says."""
+"""The script that docs/deploy.md runs to see throttling sends what the page says."""
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -16,12 +14,12 @@ from cross_account_lab.judge.gateway import Gateway
 from cross_account_lab.judge.loopback import Server
 from cross_account_lab.judge.sigv4 import Credentials
 
-PAGE = (PROJECT / "docs/first-deployment.md").read_text()
+SCRIPT = "tests/lab/deployed/throttle.py"
 
 
 @pytest.mark.parametrize(("kind", "status"), [("signed", 200), ("unsigned", 403)])
 def test_the_load_of_the_throttling_check_is_signed_or_not(kind: str, status: int, tmp_path: Path) -> None:
-    (script,) = re.findall(r"<<'EOF'\n(.*?)\n *EOF\n", PAGE, re.DOTALL)
+    assert f"python {SCRIPT} " in (PROJECT / "docs/deploy.md").read_text()
     (tmp_path / "config").write_text(
         "[profile orders]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret\nregion = eu-west-1\n"
     )
@@ -30,7 +28,7 @@ def test_the_load_of_the_throttling_check_is_signed_or_not(kind: str, status: in
         gateway.regions[url.removeprefix("http://")] = "eu-west-1"
         gateway.keys["AKIAEXAMPLE"] = Credentials("secret")
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script), url, kind, "1", "/whoami", "/orders"],
+            [sys.executable, str(PROJECT / SCRIPT), url, kind, "1", "/whoami", "/orders"],
             env={**os.environ, "AWS_CONFIG_FILE": str(tmp_path / "config"), "NO_PROXY": "*"},
             check=True,
             capture_output=True,

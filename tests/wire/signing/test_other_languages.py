@@ -1,4 +1,4 @@
-"""The examples in docs/other-languages.md run as they are written there, and the tools sign as its table says."""
+"""The callers in docs/callers sign as AWS asks, and the tools as the table in docs/other-languages.md says."""
 
 from __future__ import annotations
 
@@ -16,20 +16,16 @@ from cross_account_lab.judge.judge import SignedApi, serve
 from cross_account_lab.judge.tools import CASES, Tool, find_tools, find_wrong
 
 TEXT = (PROJECT / "docs/other-languages.md").read_text()
-EXAMPLES = {
-    section.partition("\n")[0]: code
-    for section in TEXT.split("\n### ")[1:]
-    for code in re.findall(r"^```(\w+)\n(.*?)^```$", section, re.M | re.S)
-}
+EXAMPLES = PROJECT / "docs/callers"
 AWS_CLI = PROJECT / ".aws-cli-venv/bin"
 CALLERS = {
-    "Shell with the AWS CLI's credentials": ("curl", "aws"),
-    "curl alone": ("curl",),
-    "Node": ("node",),
-    "Go": ("go",),
+    "aws-cli.sh": ("curl", "aws"),
+    "curl.sh": ("curl",),
+    "caller.mjs": ("node",),
+    "caller.go": ("go",),
 }
 # A skip would fail with CI=true, and no machine of the project's has Go as a matter of course.
-RUNNABLE = [title for title, tools in CALLERS.items() if "go" not in tools or shutil.which("go")]
+RUNNABLE = [name for name, tools in CALLERS.items() if "go" not in tools or shutil.which("go")]
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +37,15 @@ def api() -> Iterator[SignedApi]:
 class Caller:
     """An example, ready to be run."""
 
-    def __init__(self, title: str, api: SignedApi, folder: Path) -> None:
-        language, code = EXAMPLES[title]
-        file = folder / f"caller.{ {'sh': 'sh', 'js': 'mjs', 'go': 'go'}[language] }"
-        file.write_text(code)
+    def __init__(self, name: str, api: SignedApi, folder: Path) -> None:
+        file = EXAMPLES / name
         own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         own |= {"PATH": f"{AWS_CLI}{os.pathsep}{os.environ['PATH']}", "HOME": str(folder)}
         self.environment = own | dict(api.environment)
-        self.command = {"sh": ["sh", str(file)], "js": ["node", str(file)], "go": [str(folder / "caller")]}[language]
-        if language == "go":
-            build = ["go", "build", "-o", "caller", "caller.go"]
+        commands = {".sh": ["sh", str(file)], ".mjs": ["node", str(file)], ".go": [str(folder / "caller")]}
+        self.command = commands[file.suffix]
+        if file.suffix == ".go":
+            build = ["go", "build", "-o", "caller", str(file)]
             subprocess.run(build, cwd=folder, env=self.environment, check=True, timeout=540)
 
     def call(self, *arguments: str) -> tuple[str, int]:
@@ -63,15 +58,15 @@ class Caller:
 
 
 def test_every_example_is_tried() -> None:
-    assert EXAMPLES.keys() == CALLERS.keys()
+    assert {file.name for file in EXAMPLES.iterdir()} == CALLERS.keys()
 
 
-@pytest.mark.parametrize("title", RUNNABLE)
-def test_an_example_runs_as_it_is_written(title: str, api: SignedApi, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_an_example_runs_as_it_is_written(name: str, api: SignedApi, tmp_path: Path) -> None:
     path = f"{AWS_CLI}{os.pathsep}{os.environ['PATH']}"
-    if missing := [tool for tool in CALLERS[title] if not shutil.which(tool, path=path)]:
+    if missing := [tool for tool in CALLERS[name] if not shutil.which(tool, path=path)]:
         pytest.skip(f"{missing[0]} is not installed")
-    caller = Caller(title, api, tmp_path)
+    caller = Caller(name, api, tmp_path)
     api.judge.verdicts.clear()
 
     assert caller.call("GET", "/whoami")[1] == 200
@@ -88,7 +83,7 @@ def test_an_example_runs_as_it_is_written(title: str, api: SignedApi, tmp_path: 
     ]
     assert {request.values("x-amz-security-token")[0][:14] for request in api.accepted} == {"session-token-"}
     assert api.refused == []
-    if title in ("Node", "Go"):  # the others leave signing to curl
+    if name in ("caller.mjs", "caller.go"):  # the others leave signing to curl
         for case in CASES:
             caller.call(case["method"], case["path"], *filter(None, [case.get("body")]))
         assert api.refused == []
