@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from cross_account_access.project import PROJECT
+from cross_account_api import __version__
 from tests.support.scratch import commit, git
 
 ACTION = yaml.safe_load((PROJECT / "action.yml").read_text())
@@ -129,16 +130,25 @@ def test_each_verdict_has_its_output_and_exit_code(
     assert any(result["level"] != "note" for result in sarif["runs"][0]["results"]) == (code == 1)
 
 
+# The tool's exit codes, and its exit codes without the gains.
+EXITS = {"none": (0, 0), "gained": (1, 0), "gained and not judged": (1, 2), "not judged": (2, 2), "failed": (3, 3)}
+
+
 @pytest.mark.parametrize(
     ("fail_on", "failing"),
-    [("gained,not-judged", [1, 2, 3]), ("gained", [1]), ("not-judged", [2, 3]), ("", [])],
+    [
+        ("gained,not-judged", ["gained", "gained and not judged", "not judged", "failed"]),
+        ("gained", ["gained", "gained and not judged"]),
+        ("not-judged", ["gained and not judged", "not judged", "failed"]),
+        ("", []),
+    ],
 )
-def test_what_fails_the_step_is_the_user_s_choice(pull_request: PullRequest, fail_on: str, failing: list[int]) -> None:
+def test_what_fails_the_step_is_the_user_s_choice(pull_request: PullRequest, fail_on: str, failing: list[str]) -> None:
     failed = []
-    for code in range(4):
-        pull_request.install(f"echo report; exit {code}")
+    for name, (code, without_gains) in EXITS.items():
+        pull_request.install(f'echo report; case "$*" in *--allow-gain*) exit {without_gains} ;; esac; exit {code}')
         if pull_request.judged(fail_on=fail_on)[0]:
-            failed.append(code)
+            failed.append(name)
 
     assert failed == failing
 
@@ -185,3 +195,13 @@ def test_names_reach_no_shell(pull_request: PullRequest) -> None:
     pull_request.judged(templates="".join(f"infra/{name}.yaml\n{name}\n" for name in names))
 
     assert [path.name for path in pull_request.folder.rglob("evil")] == []
+
+
+def test_the_page_says_what_goes_in_and_what_comes_out() -> None:
+    page = (PROJECT / "docs/action.md").read_text()
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.M)) == {*ACTION["inputs"], *ACTION["outputs"]}
+    assert set(re.findall(r"\| `([a-z-]+)` \|$", page, re.M)) == {"none", "gained", "not-judged"}
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)
+    *_, step = yaml.safe_load(example)["jobs"]["access-diff"]["steps"]
+    assert step["uses"].endswith(f"@v{__version__}")
+    assert step["with"].keys() <= ACTION["inputs"].keys()
