@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
+import yaml
 
 from cross_account_access.templates import Side, rules
 from cross_account_caller.settings import Settings
@@ -14,7 +16,6 @@ from tests.templates.stacks import (
     DOMAIN,
     ORGANIZATION,
     PLAN,
-    SIDES,
     TEMPLATES,
     VPC,
     accepts,
@@ -42,134 +43,14 @@ def test_parameters_are_described_constrained_and_grouped(name: str) -> None:
             assert item["Default"] in item.get("AllowedValues", [item["Default"]]), parameter
 
 
-CHECKED: list[tuple[str, str, tuple[str, ...], tuple[str, ...]]] = [
-    ("a", "ExternalId", ("orders-7f3c",), ("a b", "käse*")),
-    ("a", "ConsumerAccountIds", ("222222222222",), ("22222222222", "*")),
-    ("a", "ConsumerSessionName", ("222222222222-*",), ("*", "2*-job")),
-    ("a", "CallerPrincipalArns", ("arn:aws:iam::222222222222:role/job-*",), ("*",)),
-    ("a", "SuspendedConsumerIds", ("",), ("22222222222*",)),
-    ("a", "MoreExecutorRoleIds", ("AROAEXECUTOREXAMPLE1",), ("*",)),
-    ("a", "PermissionsBoundaryArn", ("arn:aws:iam::111111111111:policy/team/boundary",), ("boundary",)),
-    ("a", "RolePath", ("/team/api/",), ("team",)),
-    ("a", "StageName", ("v1",), ("v1/*",)),
-    (
-        "a",
-        "DomainName",
-        ("orders.example.org",),
-        ("Orders.example.org", "https://orders.example.org", "orders", "*.example.org"),
-    ),
-    ("a", "BasePath", ("shop",), ("/shop", "shop/v1")),
-    ("a", "HostedZoneId", (), ("/hostedzone/Z1",)),
-    (
-        "a",
-        "CertificateArn",
-        ("arn:aws-cn:acm:cn-north-1:111111111111:certificate/0a1b2c3d-e4f5",),
-        ("arn:aws:iam::111111111111:server-certificate/x",),
-    ),
-    ("a", "VpcEndpointIds", ("vpce-0123456789abcdef0",), ("vpce-*", "vpc-0a1b2c3d")),
-    (
-        "a",
-        "WebAclArn",
-        ("arn:aws:wafv2:eu-west-1:111111111111:regional/webacl/shield/0a1b2c3d-4e5f",),
-        ("arn:aws:wafv2:us-east-1:111111111111:global/webacl/shield/0a1b2c3d-4e5f",),
-    ),
-    ("a", "RateLimit", (), ("0",)),
-    ("a", "BackendConcurrency", (), ("0",)),
-    *(
-        (side, "AlarmEmail", ("ops@example.org", "first.last+alarms@sub.example.co.uk"), (" x", "ops@example.org x"))
-        for side in SIDES
-    ),
-    (
-        "b",
-        "ApiUrl",
-        (
-            "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1",
-            "https://orders.example.com",
-            "http://127.0.0.1:4566/_aws/execute-api/a1b2c3d4/v1",
-            "https://127.0.0.1:4566/_aws/execute-api/a1b2c3d4/v1",
-            "http://emulator:4566/_aws/execute-api/a1b2c3d4/v1",
-        ),
-        (
-            "http://orders.example.com/v1",
-            "https://user@orders.example.com/v1",
-            "https://orders.example.com/v1?x=1",
-            "orders.example.com",
-        ),
-    ),
-    (
-        "b",
-        "ExecutorRoleArn",
-        ("", "arn:aws:iam::111111111111:role/path/executor"),
-        ("arn:aws:sts::111111111111:assumed-role/executor/x", "arn:aws:iam::111111111111:role/*"),
-    ),
-    ("b", "ApiRegion", ("", "us-gov-west-1"), ("Ireland",)),
-    ("b", "ScheduleExpression", ("cron(0 6 * * ? *)",), ("hourly",)),
-    (
-        "b",
-        "CallPath",
-        ("/orders/a%b", "/", "/.well-known/a..b"),
-        ("orders", "//host/x", '/a"b', "/a?b=c", "/a//b", "/a/../b", "/a/."),
-    ),
-    (
-        "b",
-        "CallBody",
-        ("null", '{"sku": "A-1"}', '[1, {"a": "b"}]', '"text"', "-1.5e3"),
-        # What shells and tools turn JSON into: without its quotes, or cut off at the first of them.
-        ("{sku: A-1}", "{", '{"sku"', "text"),
-    ),
-    ("b", "CallQuery", ('{"status": "open"}', "{}"), ("{status: open}", "status=open")),
-    ("b", "CallHeaders", ('{"Accept": "text/csv"}',), ("[]",)),
-    ("b", "GrantedMethodArns", ("", f"{METHODS}GET/orders/*"), ("*", "arn:aws:execute-api:*:*:*")),
-    ("b", "ApiKey", ("a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6q7r8s9t0",), ("key with spaces in its middle",)),
-    ("b", "SubnetIds", ("subnet-0123456789abcdef0",), ("subnet",)),
-    ("b", "SecurityGroupIds", (), ("default",)),
-    (
-        "access",
-        "GrantedMethodArns",
-        (
-            f"{METHODS}GET/orders",
-            f"{METHODS}GET/orders/*",
-            f"{METHODS}GET/customers/*/orders",
-            f"{METHODS}DELETE/*",
-            f"{METHODS}GET/",
-            f"{METHODS}POST/v1.2/order-lines~x/a:b@c=d%20e+f",
-            "arn:aws-cn:execute-api:cn-north-1:111111111111:a1b2c3d4e5/$default/GET/orders",
-        ),
-        # That no asterisk reaches further than it seems to is proven for every entry in tests/templates/access.
-        (f"{METHODS}get/orders", f"{METHODS}ANY/orders", f"{METHODS}GET/orders/{{order_id}}", "*", ""),
-    ),
-    ("access", "ConsumerOrganizationId", ("o-a1b2c3d4e5", ""), ("*", "o-*")),
-    (
-        "access",
-        "ConsumerOrganizationPaths",
-        (
-            "",
-            "o-a1b2c3d4e5/r-ab12/",
-            "o-a1b2c3d4e5/r-ab12/*",
-            "o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/ou-ab12-22222222/*",
-        ),
-        ("o-a1b2c3d4e5/r-ab12/ou-ab12-11111111", "o-a1b2c3d4e5/r-ab12/ou-ab12-1111*", "o-a1b2c3d4e5/*", "*"),
-    ),
-    *(
-        (
-            "deploy-role",
-            parameter,
-            ("repo:owner/repo:environment:account-a", "repo:owner@123/repo@456:environment:account-a"),
-            ("repo:owner/repo:*", "repo:owner/*:environment:account-a", "repo:owner/repo:ref:refs/heads/main"),
-        )
-        for parameter in ("Subjects", "SmokeTestSubjects")
-    ),
-    # No role can pass for one of Identity Center.
-    ("deploy-role", "RolePath", ("/", "/orders-api/"), ("orders-api", "/aws-reserved/sso.amazonaws.com/")),
-]
+CHECKED = yaml.safe_load((Path(__file__).parent / "parameters.yaml").read_text())
 
 
-@pytest.mark.parametrize(("name", "parameter", "accepted", "refused"), CHECKED)
-def test_a_parameter_is_checked_before_anything_is_deployed(
-    name: str, parameter: str, accepted: tuple[str, ...], refused: tuple[str, ...]
-) -> None:
-    assert [value for value in accepted if not accepts(name, parameter, value)] == []
-    assert [value for value in refused if accepts(name, parameter, value)] == []
+@pytest.mark.parametrize(("name", "parameter"), [(name, parameter) for name in CHECKED for parameter in CHECKED[name]])
+def test_a_parameter_is_checked_before_anything_is_deployed(name: str, parameter: str) -> None:
+    values = CHECKED[name][parameter]
+    assert [value for value in values["accepted"] if not accepts(name, parameter, value)] == []
+    assert [value for value in values["refused"] if accepts(name, parameter, value)] == []
 
 
 ONE_METHOD = {"ExecutorRoleArn": "", "ExternalId": "", "GrantedMethodArns": f"{METHODS}GET/whoami"}
