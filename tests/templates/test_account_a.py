@@ -12,6 +12,8 @@ import pytest
 from botocore.model import StringShape
 
 from cross_account_access.model import load
+from cross_account_access.proof import prove
+from cross_account_access.properties import PROPERTIES
 from tests.templates.stacks import of_type, properties, resources, written
 
 API = load().api
@@ -64,6 +66,12 @@ def test_api_and_backend_admit_the_same_roles(more: str) -> None:
     for backend in BACKENDS:
         admitted = properties(backend, "a", MoreExecutorRoleIds=more)["Environment"]["Variables"]["EXECUTOR_ROLE_IDS"]
         assert [f"{role}:*" for role in admitted.split(",")] == guard["Condition"]["StringNotLike"]["aws:userid"]
+
+
+def test_each_of_several_suspended_consumers_is_refused() -> None:
+    model = load(a={"SuspendedConsumerIds": ["222222222222", "333333333333"]})
+    (answers,) = (item for item in PROPERTIES if item.sentence.startswith("Whatever anybody's own policies say"))
+    assert prove(answers, model).proven
 
 
 def test_a_session_lasts_an_hour_and_may_have_tags_or_a_source_identity() -> None:
