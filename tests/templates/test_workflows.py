@@ -18,8 +18,6 @@ from tests.support.scratch import commit, git, make
 from tests.templates.stacks import DEPLOY_ROLE, written
 
 WORKFLOWS = sorted((PROJECT / ".github/workflows").glob("*.yaml"))
-
-
 CONFIG = tomllib.loads((PROJECT / "samconfig.toml").read_text())
 ACCOUNTS = ["account-a", "account-b"]
 
