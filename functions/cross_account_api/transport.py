@@ -21,6 +21,7 @@ import urllib3
 from requests.utils import get_environ_proxies, select_proxy
 
 from cross_account_api import http1
+from cross_account_api.advice import Advice
 from cross_account_api.errors import (
     CallError,
     CertificateError,
@@ -313,8 +314,7 @@ def _connection_error(error: urllib3.exceptions.HTTPError, late: str) -> CallErr
         return ConnectionFailedError(
             late,
             may_have_arrived=True,
-            remedy="Account B: if the API needs longer, allow it: ApiTimeout of the stack, --timeout of call-api, or "
-            "timing and idle_timeout of the client. Account A: check that the API exists, and what takes it so long.",
+            remedy=Advice.SLOW,
         )
     chain: list[BaseException] = [error]
     while cause := chain[-1].__context__:
