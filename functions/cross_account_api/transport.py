@@ -209,7 +209,7 @@ class Connections:
             )
         except Exception as error:
             raise _call_error(error, late) from _cause(error)
-        headers = {name.lower(): value.strip() for name, value in response.headers.itermerged()}
+        headers = {name.lower(): value for name, value in response.headers.itermerged()}
         chunks = _chunks(response, f"nothing came for {idle_timeout:.3g} s" if idle_timeout else late)
         if headers.get("content-encoding", "").lower() in _GZIP and response.length_remaining != 0:
             chunks = _decompressed(chunks)

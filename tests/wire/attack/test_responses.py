@@ -62,6 +62,8 @@ BODIES = {
 }
 STATUSES = {"json": 201, "no content": 204, "error": 404}
 ODD = {
+    "status with underscores": b"HTTP/1.1 2_00 OK\r\nContent-Length: 2\r\n\r\nhi",
+    "status of four digits": b"HTTP/1.1 0200 OK\r\nContent-Length: 2\r\n\r\nhi",
     "status 0": b"HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\nhi",
     "HTTP/0.9": b"hi",
     "HTTP/2 preface": b"\0\0\x12\4\0\0\0\0\0",
@@ -69,6 +71,9 @@ ODD = {
     "another protocol": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     "lengths that contradict": HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi!",
     "lengths in a list": HEAD + b"Content-Length: 2, 3\r\n\r\nhi!",
+    "length with underscores": HEAD + b"Content-Length: 0_2\r\n\r\nhi",
+    "length with sign": HEAD + b"Content-Length: +2\r\n\r\nhi",
+    "length after a control character": HEAD + b"Content-Length: \x0b2\r\n\r\nhi",
     "negative length": HEAD + b"Content-Length: -2\r\n\r\nhi",
     "no length": HEAD + b"\r\nhi",
     "no length, HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\nhi",
