@@ -1,7 +1,5 @@
 """The examples in docs/client.md run as they are written there, and it leaves out no name."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

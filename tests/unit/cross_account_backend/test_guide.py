@@ -1,7 +1,5 @@
 """The handler in docs/backend.md works as it is written there."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable
