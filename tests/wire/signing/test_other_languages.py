@@ -1,13 +1,15 @@
-"""The examples in docs/other-languages.md run as they are written there, and the tools sign as its table says."""
+"""The examples in the documentation run as they are written there, and the tools sign as its table says."""
 
-from __future__ import annotations
-
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,17 +21,17 @@ TEXT = (PROJECT / "docs/other-languages.md").read_text()
 EXAMPLES = {
     section.partition("\n")[0]: code
     for section in TEXT.split("\n### ")[1:]
-    for code in re.findall(r"^```(\w+)\n(.*?)^```$", section, re.M | re.S)
+    for code in re.findall(r"^```\w+\n(.*?)^```$", section, re.M | re.S)
 }
-AWS_CLI = PROJECT / ".aws-cli-venv/bin"
-CALLERS = {
-    "Shell with the AWS CLI's credentials": ("curl", "aws"),
-    "curl alone": ("curl",),
-    "Node": ("node",),
-    "Go": ("go",),
+KEY_PARTS = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
+PATH = f"{PROJECT / '.aws-cli-venv/bin'}{os.pathsep}{os.environ['PATH']}"
+EVERY_CASE = """
+for (const [number, request] of JSON.parse(process.argv[1]).entries()) {
+  process.argv = ["node", "caller.mjs", ...request];
+  await import(`${process.cwd()}/caller.mjs?${number}`);
 }
-# A skip would fail with CI=true, and no machine of the project's has Go as a matter of course.
-RUNNABLE = [title for title, tools in CALLERS.items() if "go" not in tools or shutil.which("go")]
+"""
+"""Runs the example of Node once for each request, in one process: to start it takes longer than all the rest."""
 
 
 @pytest.fixture(scope="module")
@@ -41,37 +43,63 @@ def api() -> Iterator[SignedApi]:
 class Caller:
     """An example, ready to be run."""
 
+    tools: tuple[str, ...] = ("curl",)
+    file, command = "caller.sh", ["sh", "caller.sh"]
+
     def __init__(self, title: str, api: SignedApi, folder: Path) -> None:
-        language, code = EXAMPLES[title]
-        file = folder / f"caller.{ {'sh': 'sh', 'js': 'mjs', 'go': 'go'}[language] }"
-        file.write_text(code)
+        if missing := [tool for tool in self.tools if not shutil.which(tool, path=PATH)]:
+            pytest.skip(f"{missing[0]} is not installed")
+        (folder / self.file).write_text(EXAMPLES[title])
+        self._folder = folder
         own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        own |= {"PATH": f"{AWS_CLI}{os.pathsep}{os.environ['PATH']}", "HOME": str(folder)}
-        self.environment = own | dict(api.environment)
-        self.command = {"sh": ["sh", str(file)], "js": ["node", str(file)], "go": [str(folder / "caller")]}[language]
-        if language == "go":
-            build = ["go", "build", "-o", "caller", "caller.go"]
-            subprocess.run(build, cwd=folder, env=self.environment, check=True, timeout=540)
+        self._environment = own | {"PATH": PATH, "HOME": str(folder)} | dict(api.environment)
+
+    def run(self, *command: str) -> str:
+        options: dict[str, Any] = {"cwd": self._folder, "env": self._environment, "timeout": 540}
+        ran = subprocess.run(command, check=False, capture_output=True, text=True, **options)
+        assert ran.returncode == 0, ran.stderr
+        return str(ran.stdout)
 
     def call(self, *arguments: str) -> tuple[str, int]:
-        ran = subprocess.run(
-            [*self.command, *arguments], env=self.environment, capture_output=True, text=True, timeout=240, check=False
-        )
-        assert ran.returncode == 0, ran.stderr
-        body, _, status = ran.stdout.rstrip("\n").rpartition("\n")
+        body, _, status = self.run(*self.command, *arguments).rstrip("\n").rpartition("\n")
         return body, int(status)
 
+    def call_all(self, requests: list[list[str]]) -> None:
+        """Make many calls, which signs what curl cannot sign."""
 
-def test_every_example_is_tried() -> None:
-    assert EXAMPLES.keys() == CALLERS.keys()
+
+class AwsCli(Caller):
+    tools = ("curl", "aws")
+
+
+class Node(Caller):
+    tools, file, command = ("node",), "caller.mjs", ["node", "caller.mjs"]
+
+    def call_all(self, requests: list[list[str]]) -> None:
+        self.run("node", "--input-type=module", "-e", EVERY_CASE, json.dumps(requests))
+
+
+class Go(Caller):
+    tools, file, command = ("go",), "caller.go", ["./caller"]
+
+    def __init__(self, title: str, api: SignedApi, folder: Path) -> None:
+        super().__init__(title, api, folder)
+        self.run("go", "build", "-o", "caller", "caller.go")
+
+    def call_all(self, requests: list[list[str]]) -> None:
+        for request in requests:
+            self.call(*request)
+
+
+CALLERS = {"Shell with the AWS CLI's credentials": AwsCli, "curl alone": Caller, "Node": Node, "Go": Go}
+# A skip would fail with CI=true, and no machine of the project's has Go as a matter of course.
+RUNNABLE = [title for title, caller in CALLERS.items() if caller is not Go or shutil.which("go")]
 
 
 @pytest.mark.parametrize("title", RUNNABLE)
 def test_an_example_runs_as_it_is_written(title: str, api: SignedApi, tmp_path: Path) -> None:
-    path = f"{AWS_CLI}{os.pathsep}{os.environ['PATH']}"
-    if missing := [tool for tool in CALLERS[title] if not shutil.which(tool, path=path)]:
-        pytest.skip(f"{missing[0]} is not installed")
-    caller = Caller(title, api, tmp_path)
+    assert EXAMPLES.keys() == CALLERS.keys()
+    caller = CALLERS[title](title, api, tmp_path)
     api.judge.verdicts.clear()
 
     assert caller.call("GET", "/whoami")[1] == 200
@@ -80,25 +108,12 @@ def test_an_example_runs_as_it_is_written(title: str, api: SignedApi, tmp_path: 
     assert caller.call("GET", "/redirect")[1] == 307
     assert caller.call("GET", "/expire")[1] == 200
 
-    assert [request.target for request in api.accepted] == [
-        "/v1/whoami",
-        "/v1/orders?a=1&b=2",
-        "/v1/redirect",
-        "/v1/expire",
-    ]
+    targets = ["/v1/whoami", "/v1/orders?a=1&b=2", "/v1/redirect", "/v1/expire"]
+    assert [request.target for request in api.accepted] == targets
     assert {request.values("x-amz-security-token")[0][:14] for request in api.accepted} == {"session-token-"}
+    caller.call_all([[case["method"], case["path"], *filter(None, [case.get("body")])] for case in CASES])
     assert api.refused == []
-    if title in ("Node", "Go"):  # the others leave signing to curl
-        for case in CASES:
-            caller.call(case["method"], case["path"], *filter(None, [case.get("body")]))
-        assert api.refused == []
-
-
-TOOLS = list(find_tools(None))
-
-
-def pick(*names: str) -> list[dict[str, str]]:
-    return [case for case in CASES if f"{case['kind']}: {case['name']}" in names]
+    assert len(api.accepted) in (4, 4 + len(CASES))  # the others leave signing to curl
 
 
 CONTROLS = {
@@ -111,11 +126,11 @@ CONTROLS = {
 # Other versions of curl and awscurl may sign otherwise; the table has what was measured.
 @pytest.mark.parametrize(
     ("tool", "wrong", "right"),
-    [(tool, *controls) for name, controls in CONTROLS.items() for tool in TOOLS if tool.name.startswith(name)],
+    [(tool, *CONTROLS[name]) for name in CONTROLS for tool in find_tools(None) if tool.name.startswith(name)],
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_the_table_tells_right_from_wrong(tool: Tool, wrong: list[str], right: list[str], api: SignedApi) -> None:
-    found = find_wrong(tool, api, pick(*wrong, *right))
+    found = find_wrong(tool, api, [case for case in CASES if f"{case['kind']}: {case['name']}" in wrong + right])
 
     assert list(found) == wrong
     assert all("signed as it was sent" in reason or "encoded twice" in reason for reason in found.values()), found
@@ -124,9 +139,33 @@ def test_the_table_tells_right_from_wrong(tool: Tool, wrong: list[str], right: l
 def test_the_table_lists_every_case_that_it_counts() -> None:
     rows = re.findall(r"^\| (.+?) \| (\d+) \| (.+) \|$", TEXT, re.M)
     names = {re.sub("^body: ", "", f"{case['kind']}: {case['name']}") for case in CASES}
+    wrong = [set(listed.split("; ")) - {"none"} for _, _, listed in rows]
 
+    assert set().union(*wrong) <= names
+    assert [int(right) for _, right, _ in rows] == [len(CASES) - len(listed) for listed in wrong]
     assert len(rows) == 8
-    for _, right, listed in rows:
-        wrong = set(listed.split("; ")) - {"none"}
-        assert wrong <= names
-        assert int(right) == len(CASES) - len(wrong)
+
+
+@pytest.mark.parametrize(("kind", "status"), [("signed", 200), ("unsigned", 403)])
+def test_the_load_of_the_throttling_check_is_signed_or_not(
+    kind: str, status: int, api: SignedApi, tmp_path: Path
+) -> None:
+    pages = "".join(page.read_text() for page in (PROJECT / "docs").glob("*.md"))
+    (script,) = re.findall(r"cat >throttle.py <<'EOF'\n(.*?)\n *EOF\n", pages, re.DOTALL)
+    name, secret, token = (api.environment[f"AWS_{part}"] for part in KEY_PARTS)
+    (tmp_path / "config").write_text(
+        f"[profile orders]\naws_access_key_id = {name}\naws_secret_access_key = {secret}\n"
+        f"aws_session_token = {token}\nregion = eu-west-1\n"
+    )
+    before = len(api.judge.verdicts)
+    own = {variable: value for variable, value in os.environ.items() if not variable.startswith("AWS_")}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), api.url, kind, "1", "/whoami", "/orders"],
+        env=own | {"AWS_CONFIG_FILE": str(tmp_path / "config"), "NO_PROXY": "*"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert sorted(done.stdout.splitlines()) == [f"{kind} /orders {status} 200", f"{kind} /whoami {status} 200"]
+    assert len(api.judge.verdicts) - before == 400
