@@ -182,7 +182,7 @@ _DERIVED: dict[str, Iterable[Callable[[str], str]]] = {
             r"python \.github/deploy\.py",
             "PYTHONPATH=$(echo wheels/cross_account_api_dev-*.whl) python -m cross_account_project.deploy",
         ),
-        _sub(r"docs/operations\.md says what the environments", "The environments"),
+        _sub(r"docs/deploy\.md says what the environments", "The environments"),
         _sub(r"(?<=hold) \(variables, reviewers\) and how to make the roles", " variables and reviewers"),
     ),
     ".github/workflows/test.yaml": (

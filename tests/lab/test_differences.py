@@ -1,6 +1,4 @@
-"""Differences from AWS that docs/local-runtime.md lists: one that is gone can be removed there and in the lab."""
-
-from __future__ import annotations
+"""Differences from AWS that docs/lab.md lists: one that is gone can be removed there and in the lab."""
 
 from contextlib import nullcontext
 

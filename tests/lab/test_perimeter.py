@@ -1,7 +1,5 @@
 """The provider's perimeter, as far as the emulator has one."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -12,6 +10,7 @@ from botocore.credentials import Credentials
 from cross_account_access.templates import PROJECT
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION
 from cross_account_lab.lab import Lab
+from tests.support.stacks import update
 
 # No DNS name leads to the emulator, so the domain is the address that it has.
 DOMAIN = {"DomainName": "127.0.0.1", "CertificateArn": "arn:aws:acm:eu-west-1:111111111111:certificate/0a1b2c3d"}
@@ -21,7 +20,7 @@ def test_consumers_move_to_a_domain_without_an_outage(own_lab: Lab) -> None:
     session = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
     default = own_lab.api_url
 
-    own_lab.deploy(ACCOUNT_A, **DOMAIN, BasePath="shop")
+    update(own_lab, ACCOUNT_A, **DOMAIN, BasePath="shop")
     assert own_lab.outputs[ACCOUNT_A]["ApiRegion"] == REGION
     assert own_lab.api_url == f"{own_lab.endpoint}/shop" != default
     # Both addresses, signed for each; the caller still uses the old one.
@@ -31,27 +30,27 @@ def test_consumers_move_to_a_domain_without_an_outage(own_lab: Lab) -> None:
     assert own_lab.request("GET", "/echo", None).status_code == 403
     assert own_lab.request("GET", "/shop/echo", session).status_code == 403
 
-    own_lab.deploy(ACCOUNT_B, ApiRegion=own_lab.outputs[ACCOUNT_A]["ApiRegion"])
+    update(own_lab, ACCOUNT_B, ApiRegion=own_lab.outputs[ACCOUNT_A]["ApiRegion"])
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
 
     # Back to what other tests expect.
-    own_lab.deploy(ACCOUNT_A, **dict.fromkeys(DOMAIN, ""), BasePath="")
+    update(own_lab, ACCOUNT_A, **dict.fromkeys(DOMAIN, ""), BasePath="")
     assert own_lab.api_url == default
-    own_lab.deploy(ACCOUNT_B, ApiRegion="")
+    update(own_lab, ACCOUNT_B, ApiRegion="")
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
 
 
 def test_a_private_api_answers_nobody_outside_its_endpoints(own_lab: Lab) -> None:
-    own_lab.deploy(ACCOUNT_A, VpcEndpointIds="vpce-0a1b2c3d")
+    update(own_lab, ACCOUNT_A, VpcEndpointIds="vpce-0a1b2c3d")
     session = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
     refused = own_lab.request("GET", "/echo", session)
     assert (refused.status_code, "explicit deny" in refused.text) == (403, True)
 
     # Back to what other tests expect, with a caller in a VPC, for which the emulator has no network.
-    own_lab.deploy(ACCOUNT_A, VpcEndpointIds="")
-    own_lab.deploy(ACCOUNT_B, SubnetIds="subnet-0a1b2c3d", SecurityGroupIds="sg-0a1b2c3d")
+    update(own_lab, ACCOUNT_A, VpcEndpointIds="")
+    update(own_lab, ACCOUNT_B, SubnetIds="subnet-0a1b2c3d", SecurityGroupIds="sg-0a1b2c3d")
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
-    own_lab.deploy(ACCOUNT_B, SubnetIds="", SecurityGroupIds="")
+    update(own_lab, ACCOUNT_B, SubnetIds="", SecurityGroupIds="")
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
 
 
@@ -63,19 +62,19 @@ def test_consumers_are_metered_without_an_outage(own_lab: Lab) -> None:
         return own_lab.request("GET", "/echo", who, headers={"x-api-key": key} if key else {}).status_code
 
     # The documented order: hand the keys out, have them sent, then require them.
-    own_lab.deploy(ACCOUNT_A, **plan)
+    update(own_lab, ACCOUNT_A, **plan)
     key_id = own_lab.outputs[ACCOUNT_A]["ApiKeyId"]
     key = own_lab.session(ACCOUNT_A).client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]
     assert (status(), status(key)) == (200, 200)
-    own_lab.deploy(ACCOUNT_B, ApiKey=key)
+    update(own_lab, ACCOUNT_B, ApiKey=key)
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
     own_lab.deploy(ACCOUNT_A, RequireApiKeys="true")
-    own_lab.deploy(ACCOUNT_B)  # the emulator replaces an API whose definition changes
+    update(own_lab, ACCOUNT_B)  # the emulator replaces an API whose definition changes
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
     # The key opens nothing without a signature, nor the signature without the key.
     assert (status(key), status(), status("k" * 40), status(key, None)) == (200, 403, 403, 403)
 
-    own_lab.deploy(ACCOUNT_A, DailyQuota="1")
+    update(own_lab, ACCOUNT_A, DailyQuota="1")
     assert [status(key), status(key)] == [200, 429]
     failed = own_lab.invoke({"path": "/echo"})["errorMessage"]
     assert failed.startswith("The API answered 429 Limit Exceeded")
@@ -83,7 +82,7 @@ def test_consumers_are_metered_without_an_outage(own_lab: Lab) -> None:
 
     # Back to what other tests expect.
     own_lab.deploy(ACCOUNT_A, RequireApiKeys="", RateLimit="", BurstLimit="100", DailyQuota="")
-    own_lab.deploy(ACCOUNT_B, ApiKey="")
+    update(own_lab, ACCOUNT_B, ApiKey="")
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
 
 

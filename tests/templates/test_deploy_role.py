@@ -162,7 +162,7 @@ def test_a_subject_is_one_environment_of_one_repository(parameter: str, subject:
 
 @pytest.mark.parametrize("stack_name", ["orders-api", "orders-caller"])
 def test_the_documented_commands_fit_the_template(stack_name: str) -> None:
-    text = (PROJECT / "docs/operations.md").read_text().replace("OWNER_ID", "1").replace("REPO_ID", "2")
+    text = (PROJECT / "docs/deploy.md").read_text().replace("OWNER_ID", "1").replace("REPO_ID", "2")
     commands = (part.partition("```")[0] for part in text.split("aws cloudformation deploy "))
     (command,) = (part for part in commands if f"--stack-name deploy-{stack_name} " in part)
     given = dict(part.split("=", 1) for part in shlex.split(command) if re.match(r"[A-Z]\w+=", part))

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import botocore.exceptions
 import botocore.session
 import pytest
 from samtranslator.yaml_helper import yaml_parse
@@ -18,11 +19,10 @@ from samtranslator.yaml_helper import yaml_parse
 from cross_account_access.templates import PROJECT, Side, resolved, source, transformed
 from cross_account_api import errors
 
-OPERATIONS = (PROJECT / "docs/operations.md").read_text()
-FIRST_DEPLOYMENT = (PROJECT / "docs/first-deployment.md").read_text()
-GROWTH = (PROJECT / "docs/growth.md").read_text()
+OPERATE = (PROJECT / "docs/operate.md").read_text()
+DEPLOY = (PROJECT / "docs/deploy.md").read_text()
 SECURITY = (PROJECT / "docs/security.md").read_text()
-TROUBLESHOOTING = (PROJECT / "docs/troubleshooting.md").read_text()
+MESSAGES = (PROJECT / "docs/call-api.md").read_text().partition("\n## Messages\n")[2]
 DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 TEMPLATES = sorted(PROJECT.glob("template-*.yaml"))
 SIDES: list[Side] = ["a", "b"]
@@ -83,7 +83,7 @@ def test_every_threat_names_tests_that_exist() -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_every_alarm_is_described(side: Side) -> None:
-    patterns = [name.replace("…", "[A-Z][a-z]+") for name in re.findall(r"`(\w[\w…]*Alarm)`", OPERATIONS)]
+    patterns = [name.replace("…", "[A-Z][a-z]+") for name in re.findall(r"`(\w[\w…]*Alarm)`", OPERATE)]
     alarms = of_type("AWS::CloudWatch::Alarm", side)
     assert [name for name in alarms if not any(re.fullmatch(pattern, name) for pattern in patterns)] == []
     everywhere = [*of_type("AWS::CloudWatch::Alarm", "a"), *of_type("AWS::CloudWatch::Alarm", "b")]
@@ -91,7 +91,7 @@ def test_every_alarm_is_described(side: Side) -> None:
 
 
 def test_every_saved_query_is_named_on_its_side() -> None:
-    rows = re.findall(r"^\| .*\? \| (`[a-z-]+`) \| (`[a-z-]+`) \|$", OPERATIONS, flags=re.MULTILINE)
+    rows = re.findall(r"^\| .*\? \| (`[a-z-]+`) \| (`[a-z-]+`) \|$", OPERATE, flags=re.MULTILINE)
     for column, side in enumerate(SIDES):
         saved = {
             item["Properties"]["Name"].rpartition("/")[2]
@@ -122,7 +122,7 @@ def test_commands_give_parameters_that_exist() -> None:
 
 
 def test_every_error_is_explained() -> None:
-    explained = set(re.findall(r"`(\w+Error)`", TROUBLESHOOTING))
+    explained = set(re.findall(r"`(\w+Error)`", MESSAGES)) - {*vars(botocore.exceptions), "CredentialProcessError"}
     types = {name for name in vars(errors) if name.endswith("Error")}
     # Base classes; errors of the settings and of STS, whose own messages are explained; an expired token's 403.
     types -= {"CallError", "ResponseError", "ApiError", "SettingsError", "AssumeRoleError", "ForbiddenError"}
@@ -131,21 +131,16 @@ def test_every_error_is_explained() -> None:
 
 
 def test_the_first_deployment_is_a_checklist() -> None:
-    items = re.findall(r"^- \[ \] \*\*(\d+)\. ", FIRST_DEPLOYMENT, flags=re.MULTILINE)
+    items = re.findall(r"^- \[ \] \*\*(\d+)\. ", DEPLOY, flags=re.MULTILINE)
     assert len(items) >= 12
     assert items == [str(number) for number in range(1, len(items) + 1)]
-    assert FIRST_DEPLOYMENT.count("*Expected:*") == len(items)
-
-
-def test_the_first_deployment_signs_for_the_region_that_it_deploys_to() -> None:
-    # Some tools read one variable, some the other; a signature for their default region is refused before any policy.
-    assert re.search(r"^export AWS_REGION=(\S+) AWS_DEFAULT_REGION=\1\b", FIRST_DEPLOYMENT, flags=re.MULTILINE)
+    assert DEPLOY.count("*Expected:*") == len(items)
 
 
 def test_the_first_deployment_names_the_aws_cli_that_its_commands_need() -> None:
     of_version_2 = {"logs tail", "configure export-credentials", "--cli-binary-format"}
-    assert any(command in FIRST_DEPLOYMENT for command in of_version_2)
-    assert "AWS CLI **version 2**" in FIRST_DEPLOYMENT
+    assert any(command in DEPLOY for command in of_version_2)
+    assert "AWS CLI **version 2**" in DEPLOY
 
 
 # Prints the template as the AWS CLI does, and keeps what it is called with.
@@ -162,7 +157,7 @@ else:
 
 
 def test_the_stack_set_commands_pass_a_template_that_cloudformation_takes(tmp_path: Path) -> None:
-    (commands,) = (block for block in re.findall(r"```sh\n(.*?)```", GROWTH, re.DOTALL) if "create-stack-set" in block)
+    (commands,) = (block for block in re.findall(r"```sh\n(.*?)```", OPERATE, re.DOTALL) if "create-stack-set" in block)
     (tmp_path / "processed.json").write_text(json.dumps(transformed("b")))
     (tmp_path / "aws").write_text(AWS_CLI.format(python=sys.executable))
     (tmp_path / "aws").chmod(0o755)

@@ -325,8 +325,7 @@ def test_a_web_acl_stands_before_the_stage() -> None:
 
 
 def test_the_example_of_a_web_acl_is_a_template(tmp_path: Path) -> None:
-    page = (PROJECT / "docs/growth.md").read_text()
-    (example,) = re.findall(r"<!-- web-acl -->\n```yaml\n(.*?)```", page, re.DOTALL)
+    example = (PROJECT / "docs/policies/web-acl.yaml").read_text()
     assert lint(example, tmp_path) == ""
     assert "E3012" in lint(example.replace("Limit: 30000", "Limit: many"), tmp_path)
 

@@ -1,7 +1,5 @@
 """The APIs that account A already has, deployed once for the tests in this folder."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """The deployed API keeps to its OpenAPI document for any request."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,6 +1,4 @@
-"""A project of one's own, made, changed and tried by the commands and texts of docs/your-own-api.md."""
-
-from __future__ import annotations
+"""A project of one's own, made, changed and tried by the commands and texts of docs/your-backend.md."""
 
 import json
 import os
@@ -12,7 +10,7 @@ import pytest
 
 from cross_account_access.project import PROJECT
 
-PAGE = (PROJECT / "docs/your-own-api.md").read_text()
+PAGE = (PROJECT / "docs/your-backend.md").read_text()
 TEMPLATE = "template-account-a.yaml"
 IMPORTS = """
 import json

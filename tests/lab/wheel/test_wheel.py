@@ -1,7 +1,5 @@
 """The wheel, installed in clean environments and used against the deployed lab."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
