@@ -18,7 +18,7 @@ from cross_account_lab.console import make_console, progress
 from cross_account_lab.containers import command as local
 from cross_account_lab.containers.image import RuntimeImageError
 from cross_account_lab.emulator import EmulatorError
-from cross_account_lab.judge import __main__ as verify
+from cross_account_lab.judge import judge as verify
 from cross_account_lab.lab import STACK_NAMES, Lab
 from cross_account_lab.process import drop_aws_variables
 from cross_account_lab.sam import SamError
