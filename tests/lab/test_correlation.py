@@ -6,14 +6,15 @@ from typing import Any
 from uuid import uuid4
 
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
-from cross_account_lab.lab import Lab
+from cross_account_lab.lab import STACK_NAMES, Lab
 from tests.support.waiting import eventually
 
 
 def log_lines(lab: Lab, account: str) -> list[dict[str, Any]]:
     """The structured lines that the account's function logged, metrics left out."""
     session = lab.session(account)
-    (function,) = session.client("lambda").list_functions()["Functions"]
+    functions = session.client("lambda").list_functions()["Functions"]
+    (function,) = (found for found in functions if found["FunctionName"].startswith(STACK_NAMES[account]))
     group = function["LoggingConfig"]["LogGroup"]
     logs = session.client("logs")
     messages = [event["message"] for event in logs.filter_log_events(logGroupName=group)["events"]]
@@ -38,7 +39,7 @@ def test_a_call_is_found_from_the_callers_line_to_the_backends(own_lab: Lab) -> 
 
 def test_a_scheduled_call_is_found_in_both_accounts(own_lab: Lab) -> None:
     scheduler = own_lab.session(ACCOUNT_B).client("scheduler")
-    (listed,) = scheduler.list_schedules()["Schedules"]
+    (listed,) = scheduler.list_schedules(NamePrefix=STACK_NAMES[ACCOUNT_B])["Schedules"]
     schedule = scheduler.get_schedule(Name=listed["Name"], GroupName=listed["GroupName"])
     key = f"correlation/{uuid4()}"
     call = json.loads(schedule["Target"]["Input"]) | {"idempotency_key": key}

@@ -1,7 +1,4 @@
-"""The commands of the documentation, word for word, in a lab's shell: other parameters, and more stacks.
-
-Each test leaves a lab in which account B may call, and nobody else.
-"""
+"""The commands of the documentation, word for word, in a lab's shell: other parameters, and more stacks."""
 
 import json
 import re
@@ -21,9 +18,10 @@ from cross_account_access.templates import PROJECT
 from cross_account_lab.access import routes
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS, REGION
 from cross_account_lab.iam import credentials
-from cross_account_lab.lab import STACK_NAMES, Lab
+from cross_account_lab.lab import ACCESS, STACK_NAMES, Lab
 from cross_account_lab.sam import stack_outputs
 from cross_account_lab.usage import environment_file
+from tests.support.stacks import update
 
 GRANTED = [route for route in routes() if route.promised and route.method == "GET" and "{" not in route.path]
 TARGET, ONLY = GRANTED[0].example.target, GRANTED[-1].example.target
@@ -76,10 +74,13 @@ class Shell:
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def shell(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     env_file = tmp_path_factory.mktemp("shell") / "lab.env"
-    with Lab.start() as own, environment_file(own, env_file):
-        yield Shell(own, env_file)
+    with environment_file(lab, env_file):
+        yield Shell(lab, env_file)
+    admitted = lab.outputs.get(ACCESS, {}).get("ExecutorRoleId", "")
+    update(lab, ACCOUNT_A, PreviousExternalId="", SuspendedConsumerIds="", MoreExecutorRoleIds=admitted)
+    update(lab, ACCOUNT_B)
 
 
 def documented(page: str, heading: str, **values: str) -> list[str]:

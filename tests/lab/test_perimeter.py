@@ -1,10 +1,11 @@
 """The provider's perimeter, as far as the emulator has one."""
 
 import os
+import runpy
 import subprocess
 import sys
-from pathlib import Path
 
+import pytest
 from botocore.credentials import Credentials
 
 from cross_account_access.templates import PROJECT
@@ -86,21 +87,28 @@ def test_consumers_are_metered_without_an_outage(own_lab: Lab) -> None:
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
 
 
-def test_a_deployment_watches_an_alarm_that_is_off(own_lab: Lab) -> None:
-    def deploy(alarm: str) -> str:
-        command: list[str | Path] = [sys.executable, PROJECT / ".github/deploy.py", "account-b", alarm]
-        environment = {**os.environ, **own_lab.sam.environment, "NO_PROXY": "127.0.0.1", "SAM_CLI_TELEMETRY": "0"}
-        done = subprocess.run(
-            command, cwd=own_lab.sam.folder, env=environment, check=True, capture_output=True, text=True, timeout=600
-        )
-        return done.stdout
+def test_a_deployment_watches_an_alarm_that_is_off(own_lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    session = own_lab.session(ACCOUNT_B)
+    cloudwatch = session.client("cloudwatch")
+    (alarm,) = cloudwatch.describe_alarms(AlarmNamePrefix="orders-caller-FailedCallsAlarm-")["MetricAlarms"]
+    script = PROJECT / ".github/deploy.py"
+    find_triggers = runpy.run_path(str(script))["find_triggers"]
 
-    cloudwatch = own_lab.session(ACCOUNT_B).client("cloudwatch")
-    prefix = "orders-caller-FailedCallsAlarm-"
-    (alarm,) = cloudwatch.describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+    for name, state, said in (
+        ("SuchAlarm", "OK", "orders-caller has no SuchAlarm to watch.\n"),
+        ("FailedCallsAlarm", "ALARM", f"{alarm['AlarmName']} is on already, so it is not watched.\n"),
+    ):
+        cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue=state, StateReason="test")
+        assert find_triggers(session, "orders-caller", name) == []
+        assert capsys.readouterr().out == said
     cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="test")
-    assert f"{alarm['AlarmName']} is watched for 10 minutes after the change." in deploy("FailedCallsAlarm")
-    assert "orders-caller has no SuchAlarm to watch." in deploy("SuchAlarm")
-    cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="ALARM", StateReason="test")
-    assert f"{alarm['AlarmName']} is on already, so it is not watched." in deploy("FailedCallsAlarm")
-    cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="test")
+    done = subprocess.run(
+        [sys.executable, script, "account-b", "FailedCallsAlarm"],
+        cwd=own_lab.sam.folder,
+        env={**os.environ, **own_lab.sam.environment, "NO_PROXY": "127.0.0.1", "SAM_CLI_TELEMETRY": "0"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert f"{alarm['AlarmName']} is watched for 10 minutes after the change." in done.stdout

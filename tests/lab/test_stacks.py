@@ -7,7 +7,6 @@ from botocore.exceptions import ClientError
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C
-from cross_account_lab.iam import credentials
 from cross_account_lab.lab import STACK_NAMES, Lab
 from cross_account_lab.sam import SamError
 from tests.support.stacks import update
@@ -55,19 +54,6 @@ def test_the_principals_that_may_assume_the_role_can_be_narrowed(own_lab: Lab) -
         own_lab.assume_executor(another, "222222222222-another-user")
 
     update(own_lab, ACCOUNT_A, CallerPrincipalArns="arn:*:*::*:*")
-
-
-def test_a_session_may_pass_tags(own_lab: Lab) -> None:
-    # As EKS Pod Identity and GitHub Actions do; without sts:TagSession on both sides, AssumeRole is refused.
-    sts = own_lab.session(own_lab.user_key).client("sts")
-    assumed = sts.assume_role(
-        RoleArn=own_lab.outputs[ACCOUNT_A]["ExecutorRoleArn"],
-        RoleSessionName="222222222222-my-user",
-        ExternalId=own_lab.external_id,
-        Tags=[{"Key": "Repository", "Value": "tea"}],
-    )
-
-    assert own_lab.request("GET", "/echo", credentials(assumed)).status_code == 200
 
 
 def test_the_stage_throttles_and_the_caller_comes_through(own_lab: Lab) -> None:

@@ -17,7 +17,7 @@ def update(lab: Lab, account: str, **parameters: str) -> None:
     cloudformation.update_stack(
         StackName=name,
         UsePreviousTemplate=True,
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[
             {"ParameterKey": key, "ParameterValue": given[key]}
             if key in given

@@ -1,11 +1,9 @@
 """APIs that account A already has, and the stacks that give two consumers different rights on them."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import requests
@@ -19,7 +17,6 @@ from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_
 from cross_account_lab.iam import credentials
 from cross_account_lab.lab import Lab
 from cross_account_lab.sam import stack_outputs
-from tests.support.echo import project as echo
 
 FOLDER = Path(__file__).parent
 NO_SESSION = "no session"
@@ -53,7 +50,7 @@ class Foreign:
     """A lab with a REST API and an HTTP API of account A's own, and an access stack for each of two consumers.
 
     Attributes:
-        lab: The lab; neither account's own stack is deployed.
+        lab: The lab.
         rest: The REST API.
         http: The HTTP API.
         access: Outputs of the access stacks, by the consumer's account.
@@ -77,19 +74,17 @@ class Foreign:
         self.workload = self.lab.role(ACCOUNT_B, "workload", everything)
 
     @classmethod
-    @contextmanager
-    def start(cls) -> Iterator[Self]:
+    def deploy(cls, lab: Lab) -> Self:
         """Deploy everything."""
-        with TemporaryDirectory() as folder, Lab.start(deployed=False, project=echo.write(Path(folder))) as lab:
-            foreign = cls(
-                lab,
-                _deploy_api(lab, "rest-api", "prod", "products"),
-                _deploy_api(lab, "http-api", "$default", "items"),
-            )
-            foreign.grant(ACCOUNT_B)
-            foreign.grant(ACCOUNT_C)
-            foreign.guard()
-            yield foreign
+        foreign = cls(
+            lab,
+            _deploy_api(lab, "rest-api", "prod", "products"),
+            _deploy_api(lab, "http-api", "$default", "items"),
+        )
+        foreign.grant(ACCOUNT_B)
+        foreign.grant(ACCOUNT_C)
+        foreign.guard()
+        return foreign
 
     def grant(self, account: str, *, suspended: str = "") -> None:
         """Create or update a consumer's access stack: account B may read, account C may write."""

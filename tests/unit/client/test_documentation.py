@@ -1,7 +1,5 @@
 """The examples in README.md and docs/client.md run as they are written there, and the page leaves out no name."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

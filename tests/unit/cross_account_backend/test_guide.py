@@ -1,7 +1,5 @@
 """The handler with which a project starts, which docs/your-backend.md explains."""
 
-from __future__ import annotations
-
 import json
 import runpy
 from collections.abc import Callable

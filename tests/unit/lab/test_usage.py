@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from cross_account_access.project import PROJECT
-from cross_account_lab.usage import environment_file
+from cross_account_lab.accounts import ACCOUNT_B
+from cross_account_lab.lab import STACK_NAMES
+from cross_account_lab.usage import environment_file, usage
 
 USERS_OWN = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
@@ -21,7 +23,7 @@ USERS_OWN = {
     "AWS_REGION": "",
     "LAB_BIN": "of another lab",
 }
-WAYS = [(shell, way) for shell in ("bash", "dash", "zsh") if shutil.which(shell) for way in ("sourced", "opened")]
+WAYS = [(shell, "sourced") for shell in ("bash", "dash", "zsh") if shutil.which(shell)] + [("bash", "opened")]
 
 
 @pytest.fixture
@@ -40,6 +42,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         endpoint="https://127.0.0.1:1",
         api_url="https://127.0.0.1:1/v1",
         sam=SimpleNamespace(project=tmp_path),
+        consumers=["account-b", "account-c"],
         environment={"AWS_CONFIG_FILE": str(folder / "aws-config")},
     )
 
@@ -98,3 +101,17 @@ def test_the_file_ends_with_the_lab_however_that_ends(lab: Any, tmp_path: Path) 
         path.symlink_to(another := tmp_path / "another.env")
         another.touch()
     assert path.exists(), "another lab's"
+
+
+def test_the_usage_has_commands_for_each_consumer(lab: Any, env_file: Path) -> None:
+    text = usage(lab, env_file)
+
+    program = f"{os.path.relpath(sys.executable)} -m cross_account_lab"
+    option = f"--env-file {os.path.relpath(env_file)}"
+    assert f"  {program} shell {option}\n  call-api GET /" in text
+    assert f"or source {os.path.relpath(env_file)})" in text
+    for consumer in lab.consumers:
+        stack = f"--stack-name {STACK_NAMES[ACCOUNT_B]} --profile {consumer}"
+        assert f"sam remote invoke CallQueue {stack} --event" in text
+        assert f"sam logs {stack}" in text
+        assert f"{program} replay {option} --consumer {consumer}" in text

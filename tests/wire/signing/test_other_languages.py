@@ -135,7 +135,7 @@ def test_the_load_of_the_throttling_check_is_signed_or_not(
     kind: str, status: int, api: SignedApi, tmp_path: Path
 ) -> None:
     script = "tests/lab/deployed/throttle.py"
-    assert f"python {script} " in (PROJECT / "docs/deploy.md").read_text()
+    assert f"python {script} " in (PROJECT / "docs/checklist.sh").read_text()
     (tmp_path / "config").write_text(
         f"[profile orders]\nrole_arn = {ROLE_ARN}\ncredential_source = Environment\n"
         f"external_id = {EXTERNAL_ID}\nrole_session_name = {SESSION_NAME}\n"

@@ -1,4 +1,4 @@
-"""The same in a typical function: with Logger, Metrics and Tracer, as the Powertools documentation shows."""
+"""The usual function: the same call with Logger, Metrics and Tracer, as the Powertools documentation shows."""
 
 import os
 from typing import Any
