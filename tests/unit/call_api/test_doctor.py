@@ -178,7 +178,7 @@ def config(aws: Aws, api: GuardedApi, tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("call_api.diagnosis.Connections", lambda *_: api)
+    monkeypatch.setattr("call_api.facts.Connections", lambda *_: api)
     monkeypatch.setattr(
         "socket.getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 443))]
     )
@@ -857,7 +857,7 @@ def test_what_follows_from_a_failure_is_not_tried(
 
 
 def test_an_invalid_ca_bundle(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("call_api.diagnosis.Connections", Connections)
+    monkeypatch.setattr("call_api.facts.Connections", Connections)
     config.write_text(f"{CONFIG}ca_bundle = {config}\n")
 
     report = Report("/orders")
@@ -895,7 +895,7 @@ def test_a_clock_that_is_wrong(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Non
         def now(cls, tz: Any = None) -> Any:
             return datetime.now(tz) + timedelta(minutes=20)
 
-    monkeypatch.setattr("call_api.diagnosis.datetime", Later)
+    monkeypatch.setattr("call_api.steps.datetime", Later)
 
     report = Report("/orders")
 

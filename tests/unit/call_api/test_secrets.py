@@ -150,7 +150,7 @@ def test_a_credential_that_cannot_be_sent_is_refused_and_never_shown(
         monkeypatch.delenv(name)
     base = {"HOME": str(tmp_path), "AWS_REGION": "eu-west-1", "API_URL": API_URL, "AWS_EC2_METADATA_DISABLED": "true"}
     monkeypatch.setattr("call_api.__main__.Connections", Unreachable)
-    monkeypatch.setattr("call_api.diagnosis.Connections", Unreachable)
+    monkeypatch.setattr("call_api.facts.Connections", Unreachable)
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("192.0.2.7", 443))])
     if command is CONFIGURE:
         command = [*command, *(["--credential-source", "Environment"] if source is environment else [])]
