@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError
 from click.shell_completion import CompletionItem
 
 from cross_account_api import endpoint
+from cross_account_api.advice import Advice
 from cross_account_api.credentials import (
     AssumedRoleCredentials,
     Credentials,
@@ -22,7 +23,18 @@ from cross_account_api.credentials import (
     open_session,
 )
 from cross_account_api.errors import AssumeRoleError, CallError, DeadlineError, SettingsError
+from cross_account_caller.words import TEMPLATES
 
+WORDS = TEMPLATES | {
+    Advice.NO_CREDENTIALS: (
+        "Account B: set AWS_PROFILE, or give credentials in another way; call-api configure writes a profile."
+    ),
+    Advice.NO_PROFILE: "Account B: name a profile of your AWS configuration; call-api configure writes one.",
+    Advice.SLOW: (
+        "Account B: if the API needs longer, allow it with --timeout. "
+        "Account A: check that the API exists, and what takes it so long."
+    ),
+}
 _FIXES = {
     "--api-url": "Set --api-url or $API_URL, or write a profile with call-api configure.",
     "--region": "Set --region or $API_REGION, or api_region in the profile.",
@@ -168,6 +180,7 @@ def plain_settings(profile: Mapping[str, Any]) -> dict[str, str]:
 
 def find_remedy(error: CallError) -> str:
     """Return what a person can do about an error."""
+    error.reword(WORDS)
     match error:
         case SettingsError(setting=setting) if setting in _FIXES:
             return _FIXES[setting]

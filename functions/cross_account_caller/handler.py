@@ -16,6 +16,7 @@ from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 
 from cross_account_api import Call, CallError, Client, Response, SettingsError, Timing, errors
 from cross_account_api.client import MAX_CONCURRENCY
+from cross_account_caller import words
 from cross_account_caller.settings import Settings
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ def _make_call(event: Any, deadline: float, correlation_id: str, *, from_queue: 
         if not from_queue:
             _require_returnable(result)
     except Exception as error:
+        if isinstance(error, CallError):
+            error.reword(words.FUNCTION)
         result = error
     return _Outcome(correlation_id, call, result, (monotonic() - start) * 1000)
 

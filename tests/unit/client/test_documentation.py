@@ -81,4 +81,4 @@ def test_every_public_name_is_described() -> None:
 
     assert len(names) > 20
     assert [name for name in names if not re.search(rf"\b{name}\b", TEXT)] == []
-    assert [name for name in vars(CallError("", "")) if name not in TEXT] == []
+    assert [name for name in vars(CallError("", "")) if name[0] != "_" and name not in TEXT] == []
