@@ -129,7 +129,7 @@ class Attacked:
     def invoke(self, event: object) -> Any:
         """Return the result, or the `CallError` that was raised; anything else that is raised is a finding."""
         self.server.requests.clear()
-        self.sts.parked.clear()
+        self.sts.sqs.messages.clear()
         result = self._result(event)
         if isinstance(result, CallError):
             assert type(result).__module__ == "cross_account_api.errors"
@@ -283,7 +283,7 @@ def test_a_batch(attacked: Attacked, bodies: list[str]) -> None:
     done = [name for name, received in by_message.items() if answer(received[-1]).status == 200]
     assert not set(done) & set(returned)
     ends = Counter(record["body"] for record in records if record["messageId"] in {*returned, *done})
-    ends += Counter(message["MessageBody"] for message in attacked.sts.parked)
+    ends += Counter(message["MessageBody"] for message in attacked.sts.sqs.messages)
     assert ends == Counter(bodies), "a message was lost, or has two ends"
     assert set(attacked.gateway.verdicts) <= {"accepted"}, list(attacked.gateway.refusals)
 
@@ -305,7 +305,7 @@ def test_malformed_records(attacked: Attacked, records: list[Any]) -> None:
     if isinstance(result, CallError):
         assert isinstance(result, InvalidCallError)
         assert attacked.server.requests == []
-        assert attacked.sts.parked == []
+        assert attacked.sts.sqs.messages == []
     else:
         with suppress(TypeError):
             assert {failure["itemIdentifier"] for failure in result["batchItemFailures"]} <= {
