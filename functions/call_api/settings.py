@@ -100,8 +100,8 @@ class RoleRequest:
     """What is asked of STS; empty without a role."""
 
     role_arn: str
-    external_id: str = field(repr=False)
-    session_name: str
+    external_id: str = field(default="", repr=False)
+    session_name: str = ""
     mfa_serial: str = ""
 
     @property

@@ -151,9 +151,9 @@ def _role_arn(facts: Facts) -> CheckResult | None:
         return _failed(role_arn, "Account B: set role_arn to account A's output ExecutorRoleArn.")
     if role_arn:
         return _ok(role_arn)
-    return (
-        _ok(f"none: requests are signed as {caller.arn} itself") if caller else _skipped("none, of an unknown caller")
-    )
+    if not caller:
+        return _skipped("none, and the caller is not known")
+    return _ok(f"none: requests are signed as {caller.arn} itself")
 
 
 @_step("session name", "", _NO_PROFILE)
