@@ -175,6 +175,13 @@ def test_a_failed_call_raises_its_error_and_is_told(
     assert sts.sqs.messages == []
 
 
+def test_a_body_is_no_larger_than_lambda_takes(function: ModuleType, fake_api: FakeApi) -> None:
+    with pytest.raises(InvalidCallError, match="at most 6291456 bytes"):
+        function.handler({"method": "PUT", "path": "/", "body": "x" * 6_291_455}, CONTEXT)
+
+    assert fake_api.requests == []
+
+
 def test_retries_and_throttles_are_counted(function: ModuleType, fake_api: FakeApi, output: Output) -> None:
     fake_api.script = [Reply(429), Reply(500), Reply(429)]
 

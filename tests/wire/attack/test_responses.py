@@ -253,8 +253,7 @@ def test_a_kept_connection_has_nothing_for_the_next_call(
 
 
 def test_a_kept_tls_connection_has_nothing_for_the_next_call(tmp_path: Path) -> None:
-    authority = Authority()
-    authority.write(tmp_path / "ca.pem")
+    authority = Authority(tmp_path / "ca.pem")
     stale = HEAD + b"Content-Length: 5\r\n\r\nstale"
     head = HEAD + b"Content-Length: %d\r\n\r\n"
     size = 8192 - len(head % 8000)  # the first response fills the buffer of whoever reads it; the other stays in TLS
@@ -267,7 +266,7 @@ def test_a_kept_tls_connection_has_nothing_for_the_next_call(tmp_path: Path) -> 
 
     with Server(lambda _: Canned(500), authority.tls("localhost", "127.0.0.1")) as api:
         api.inject(always(RequestFault(speak)))
-        connections = Connections(api.url, 1, str(tmp_path / "ca.pem"))
+        connections = Connections(api.url, 1, str(authority.bundle))
         for path, body in (("/first", b"x" * size), ("/second", b"fresh"), ("/third", b"fresh")):
             assert connections.send(Request("GET", api.url + path), TIMEOUT).body == body
         connections.close()
