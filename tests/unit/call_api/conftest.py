@@ -23,12 +23,11 @@ def aws(api: GuardedApi, monkeypatch: pytest.MonkeyPatch) -> FakeAws:
 
 
 @pytest.fixture(autouse=True)
-def config(api: GuardedApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def config(api: GuardedApi, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The configuration file; its profile orders may call the API."""
     for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
-    path = tmp_path / "home/config"
-    path.parent.mkdir()
+    path = tmp_path_factory.mktemp("home") / "config"
     path.write_text(config_text({}))
     variables = {
         "HOME": str(path.parent),
