@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import z3
-from samtranslator.yaml_helper import yaml_parse
 
 from cross_account_access.engine.evaluator import identity_allows, parts
 from cross_account_access.engine.fields import FALSE, TRUE, all_of, any_of
 from cross_account_access.engine.request import Key, Kind, Request
+from cross_account_access.engine.sources import load
 from cross_account_access.model import Model
 from cross_account_access.proof import Claim, Property, refutation
 from cross_account_access.templates import ACCOUNTS, REGION, resolve_template
@@ -368,6 +368,12 @@ def smoke_test_claims(deployed: Setting) -> Iterator[Claim]:
         yield Claim(request, request.is_session_of(arn), decision, may, may)
 
 
+@cache
+def _settings(text: str) -> list[Setting]:
+    template = load(text, FILE).template
+    return [setting(template, **values) for values in SETTINGS.values()]
+
+
 def _property(
     sentence: str,
     claims: Callable[[Setting], Iterator[Claim]],
@@ -375,8 +381,7 @@ def _property(
 ) -> Property:
     @cache
     def refutations(text: str) -> tuple[str, ...]:
-        template = yaml_parse(text)
-        settings = [setting(template, **values) for values in SETTINGS.values()]
+        settings = _settings(text)
         words = [found for deployed in settings for found in structure(deployed)]
         return (*words, *(found for deployed in settings for claim in claims(deployed) if (found := refutation(claim))))
 
