@@ -1,7 +1,6 @@
 """One account's stack: its resources with physical names, its policy documents and its routes."""
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any
 
 from cross_account_access import documents
 from cross_account_access.documents import Document
-from cross_account_access.engine.intrinsics import ARNS, REF_IS_ARN
+from cross_account_access.engine.intrinsics import ARNS, REF_IS_ARN, Template
 from cross_account_access.engine.policies import Fact
-from cross_account_access.templates import Side, of_parameters, parameters_of, resolve
+from cross_account_access.templates import Side, of_parameters, parameters_of, present
 
 _API_ID = "a1b2c3d4e5"
 _METHOD_KEYS = ("get", "post", "put", "patch", "delete", "head", "options", "x-amazon-apigateway-any-method")
@@ -31,6 +30,7 @@ class Stack:
     account: str
     region: str
     parameters: Mapping[str, Any]
+    template: Template = field(repr=False)  # with physical names; its own resources are as they are written
     resources: Mapping[str, Any]
     outputs: Mapping[str, Any]
     physical: Mapping[str, str]  # by `LogicalId` and `LogicalId.Attribute`
@@ -51,7 +51,7 @@ def from_template(
     physical: Mapping[str, str] | None = None,
 ) -> Stack:
     """Resolve a stack from its template; physical names are made up unless given."""
-    plain = resolve(side, parameters, folder=template_dir, account=account, region=region)
+    plain = present(of_parameters(side, parameters, folder=template_dir, account=account, region=region))
     # Its role would otherwise have the same name as account A's, in the same account.
     prefix = "Access" if side == "access" else ""
     names = dict(physical or {}) or {
@@ -69,6 +69,7 @@ def from_template(
         account=account,
         region=region,
         parameters=parameters_of(side, template_dir, **parameters),
+        template=template,
         resources=plain["Resources"],
         outputs=plain["Outputs"],
         physical=names,
@@ -130,25 +131,6 @@ def routes_of_template(api: Mapping[str, Any], resources: Mapping[str, Any]) -> 
 
 def _is_api_key(scheme: Mapping[str, Any]) -> bool:
     return scheme.get("type") == "apiKey" and "x-amazon-apigateway-authtype" not in scheme
-
-
-def references(value: Any) -> Iterator[str]:
-    """Find what intrinsic functions refer to: `LogicalId`, `LogicalId.Attribute` or the name of a parameter."""
-    if isinstance(value, list):
-        for item in value:
-            yield from references(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key == "Ref":
-                yield item
-            elif key == "Fn::GetAtt":
-                yield item if isinstance(item, str) else ".".join(item)
-            elif key == "Fn::Sub":
-                text, extra = (item, {}) if isinstance(item, str) else item
-                yield from (name for name in re.findall(r"\$\{([\w.:]+)\}", text) if name not in extra)
-                yield from references(extra)
-            else:
-                yield from references(item)
 
 
 def values_at(value: Any, keys: set[str]) -> list[Any]:

@@ -87,28 +87,16 @@ def resolved(side: Side, **parameters: Any) -> dict[str, Any]:
     name both. Resources whose condition is false are left out. The parameters are those that differ from the defaults
     and from `REQUIRED_PARAMETERS`.
     """
-    return resolve(side, parameters)
-
-
-def resolve(
-    side: Side,
-    parameters: Mapping[str, Any],
-    *,
-    folder: Path = PROJECT,
-    account: str = "",
-    region: str = REGION,
-    physical: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """Like `resolved`, for any folder, account and region; `physical` maps `LogicalId` and `LogicalId.Attribute`."""
-    return _present(of_parameters(side, parameters, folder=folder, account=account, region=region, physical=physical))
+    return present(of_parameters(side, parameters))
 
 
 def resolve_template(template: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Resolve any template without transform, given the values of parameters and references."""
-    return _present(Template(template, values, str(values["AWS::AccountId"]), REGION, physical=values))
+    return present(Template(template, values, str(values["AWS::AccountId"]), REGION, physical=values))
 
 
-def _present(template: Template) -> dict[str, Any]:
+def present(template: Template) -> dict[str, Any]:
+    """Return the resources and outputs that there are, resolved."""
     sections = {"Resources": template.resources, "Outputs": template.outputs}
     there = {
         section: {
@@ -131,7 +119,10 @@ def of_parameters(
     region: str = REGION,
     physical: Mapping[str, str] | None = None,
 ) -> Template:
-    """Return a template with every parameter given."""
+    """Return a template with every parameter given.
+
+    `physical` maps `LogicalId` and `LogicalId.Attribute` to what they mean; otherwise they stay as they are written.
+    """
     account = account or ACCOUNTS[side]
     values = {
         "AWS::AccountId": account,

@@ -19,7 +19,7 @@ from cross_account_access.engine.languages import added
 from cross_account_access.engine.request import Kind, Request
 from cross_account_access.model import load
 from cross_account_access.proof import Claim, Property, find, prove
-from cross_account_access.templates import ACCOUNTS, resolve, resolved, source
+from cross_account_access.templates import ACCOUNTS, of_parameters, present, resolved, source
 from tests.templates.access.oracles import reach
 
 PROVIDER, CONSUMER = ACCOUNTS["a"], ACCOUNTS["b"]
@@ -73,7 +73,7 @@ API = f"arn:aws:execute-api:eu-west-1:{PROVIDER}:a1b2c3d4e5/"
 
 def guards() -> list[Document]:
     """The output GuardStatement of two stacks."""
-    stacks = [resolve("access", {}, physical={"ExecutorRole.RoleId": role_id}) for role_id in ROLE_IDS]
+    stacks = [present(of_parameters("access", {}, physical={"ExecutorRole.RoleId": role_id})) for role_id in ROLE_IDS]
     return [json.loads(stack["Outputs"]["GuardStatement"]["Value"]) for stack in stacks]
 
 
