@@ -4,7 +4,7 @@ IAM knows a stack's resources by their names only: what is said of them is said 
 StackName and a hyphen.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import z3
 
+from cross_account_access.engine import data
 from cross_account_access.engine.evaluator import identity_allows, parts
 from cross_account_access.engine.fields import FALSE, TRUE, all_of, any_of
 from cross_account_access.engine.request import Key, Kind, Request
@@ -24,27 +25,12 @@ type Statement = dict[str, Any]
 
 FILE = "template-deploy-role.yaml"
 _PROVIDER = "oidc-provider/token.actions.githubusercontent.com"
-_SUBJECT = "repo:owner@1/repo@2:environment:"
-# The parameters of the deployments for which the template is proven.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "account A, a path of its own": {
-        "AWS::AccountId": ACCOUNTS["a"],
-        "StackName": "orders-api",
-        "RolePath": "/orders-api/",
-        "Subjects": [f"{_SUBJECT}account-a"],
-        "ApiArns": [f"arn:aws:execute-api:{REGION}:{ACCOUNTS['a']}:a1b2c3d4e5/*"],
-    },
-    "account B, with a smoke test": {
-        "AWS::AccountId": ACCOUNTS["b"],
-        "StackName": "orders-caller",
-        # One of them in both lists, which no rule of CloudFormation can exclude.
-        "Subjects": [f"{_SUBJECT}account-b", f"{_SUBJECT}both"],
-        "SmokeTestSubjects": [f"{_SUBJECT}smoke-test", f"{_SUBJECT}both"],
-        "OidcProviderArn": f"arn:aws:iam::{ACCOUNTS['b']}:{_PROVIDER}",
-        "ExecutorRoleArn": f"arn:aws:iam::{ACCOUNTS['a']}:role/orders-api/orders-api-ExecutorRole-*",
-        "FunctionInVpc": "true",
-    },
-}
+# Lists of what deployments need. `named` are the resources whose names begin with the stack's: the rest of their ARNs;
+# `wider` is what reaches further than the stack, because AWS offers no narrower way: actions, resources; `data` uses
+# the stack's resources rather than deploys them. The boundary is for `uses`, `writes` and `interfaces`, and for `… at
+# least`. In `settings`, the deployments that are proven, one subject is in both lists, which no rule can exclude.
+_LISTS = data.read(__file__, "deploy_role.json")
+SETTINGS: dict[str, dict[str, Any]] = _LISTS["settings"]
 _KINDS = {
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::OIDCProvider",
@@ -53,80 +39,6 @@ _KINDS = {
     "AWS::S3::Bucket",
     "AWS::S3::BucketPolicy",
 }
-# What names begin with the stack's: the rest of their ARNs, with service and region.
-_NAMED = (
-    "cloudwatch:{region}:{account}:alarm:",
-    "cloudwatch::{account}:dashboard/",
-    "dynamodb:{region}:{account}:table/",
-    "lambda:{region}:{account}:function:",
-    "logs:{region}:{account}:log-group:",
-    "scheduler:{region}:{account}:schedule/",
-    "scheduler:{region}:{account}:schedule-group/",
-    "sns:{region}:{account}:",
-    "sqs:{region}:{account}:",
-)
-# What reaches further than the stack, because AWS offers no narrower way: actions, resources.
-_WIDER = (
-    (("cloudformation:GetTemplateSummary", "cloudformation:ValidateTemplate"), "*"),
-    (("logs:DescribeLogGroups", "logs:DescribeQueryDefinitions", "logs:DescribeResourcePolicies"), "*"),
-    (("logs:PutQueryDefinition", "logs:DeleteQueryDefinition"), "*"),
-    (("sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"), "*"),
-    *(
-        (("apigateway:GET",), f"arn:aws:apigateway:{{region}}::/{path}")
-        for path in ("account", "restapis", "restapis/*")
-    ),
-    (("apigateway:GET",), "arn:aws:apigateway:{region}::/tags/*"),
-    (("apigateway:DELETE", "apigateway:POST", "apigateway:PUT"), "arn:aws:apigateway:{region}::/tags/*"),
-    (
-        ("lambda:ListTags", "lambda:TagResource", "lambda:UntagResource"),
-        "arn:aws:lambda:{region}:{account}:event-source-mapping:*",
-    ),
-)
-# What uses the stack's resources rather than deploys them.
-_NETWORKS = tuple(f"ec2:Describe{what}" for what in ("NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs"))
-_INTERFACES = (
-    *(f"ec2:{verb}NetworkInterface" for verb in ("Create", "Delete")),
-    *(f"ec2:{verb}PrivateIpAddresses" for verb in ("Assign", "Unassign")),
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSubnets",
-)
-_DATA = (
-    *(f"dynamodb:{verb}Item" for verb in ("Get", "BatchGet", "Put", "Update", "Delete", "BatchWrite")),
-    "dynamodb:PartiQL*",
-    "dynamodb:Query",
-    "dynamodb:Scan",
-    "lambda:Invoke*",
-    *(f"logs:{verb}LogEvents" for verb in ("Filter", "Get", "Put")),
-    "logs:StartQuery",
-    "sns:Publish",
-    *(f"sqs:{verb}Message" for verb in ("Delete", "Receive", "Send")),
-)
-_MAKES_APIS = ("apigateway:AddCertificateToDomain", "apigateway:POST", "apigateway:UpdateRestApiPolicy")
-_IN_BOUNDARY = (
-    "iam:CreateRole",
-    "iam:DeleteRole",
-    "iam:DeleteRolePolicy",
-    "iam:PutRolePermissionsBoundary",
-    "iam:PutRolePolicy",
-    "iam:UpdateAssumeRolePolicy",
-    "iam:UpdateRole",
-    "iam:UpdateRoleDescription",
-)
-_READS_ROLES = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
-_SERVICES = ("lambda.amazonaws.com", "scheduler.amazonaws.com")
-_PACKAGES = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject")
-# What the boundary is for: at most, and at least.
-_USED = ("dynamodb:{region}:{account}:table/", "lambda:{region}:{account}:function:", "sqs:{region}:{account}:")
-_USES = ("dynamodb:*Item", "dynamodb:Query", "lambda:InvokeFunction", "sqs:*Message", "sqs:GetQueueAttributes")
-_USES_AT_LEAST = (
-    "dynamodb:GetItem",
-    "dynamodb:PutItem",
-    "lambda:InvokeFunction",
-    "sqs:SendMessage",
-    "sqs:ReceiveMessage",
-)
-_WRITES_AT_LEAST = ("logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments")
-_WRITES = ("logs:CreateLogGroup", "logs:DescribeLogGroups", "logs:DescribeLogStreams", *_WRITES_AT_LEAST)
 
 
 @dataclass(frozen=True)
@@ -153,7 +65,7 @@ class Setting:
     @property
     def named(self) -> list[str]:
         """The stack's own resources whose ARN holds their name."""
-        return self.arns(*(f"{resource}{self.values['StackName']}-*" for resource in _NAMED))
+        return self.arns(*(f"{resource}{self.values['StackName']}-*" for resource in _LISTS["named"]))
 
     @property
     def roles(self) -> str:
@@ -272,7 +184,7 @@ def _identity(
         yield Claim(request, about, decision, intended(request), FALSE)
 
 
-def _does(request: Request, actions: tuple[str, ...], *resources: str) -> Any:
+def _does(request: Request, actions: Iterable[str], *resources: str) -> Any:
     return all_of(request.action.like(*map(str.lower, actions)), request.resource.like(*resources))
 
 
@@ -284,7 +196,8 @@ def reach_claims(deployed: Setting) -> Iterator[Claim]:
         "cloudformation:{region}:aws:transform/Serverless-2016-10-31",
         *(f"apigateway:{{region}}::/{kind}" for kind in ("apikeys", "domainnames", "restapis", "usageplans")),
     )
-    wider = (*_WIDER, (_NETWORKS, "*")) if deployed.values["FunctionInVpc"] == "true" else _WIDER
+    networks = [(_LISTS["networks"], "*")] if deployed.values["FunctionInVpc"] == "true" else []
+    wider = [*_LISTS["wider"], *networks]
     bucket = deployed.values["PackagesBucket.Arn"]
 
     def intended(request: Request) -> Any:
@@ -294,12 +207,12 @@ def reach_claims(deployed: Setting) -> Iterator[Claim]:
         )
         function, tag = request.key("lambda:FunctionArn"), request.key("aws:ResourceTag/aws:cloudformation:stack-name")
         return any_of(
-            all_of(request.resource.like(*deployed.named), z3.Not(request.action.like(*map(str.lower, _DATA)))),
+            all_of(request.resource.like(*deployed.named), z3.Not(_does(request, _LISTS["data"], "*"))),
             all_of(_does(request, ("cloudformation:*",), stack), z3.Not(imports)),
             all_of(_does(request, ("cloudformation:CreateChangeSet",), transform), z3.Not(imports)),
-            _does(request, _MAKES_APIS, *apis),
+            _does(request, _LISTS["makes APIs"], *apis),
             all_of(_does(request, ("apigateway:*",), *(f"{api}/*" for api in apis)), _is(tag, [name])),
-            _does(request, _PACKAGES, f"{bucket}/*"),
+            _does(request, _LISTS["packages"], f"{bucket}/*"),
             _does(request, ("s3:ListBucket",), bucket),
             all_of(
                 request.action.like("lambda:*eventsourcemapping"),
@@ -324,10 +237,10 @@ def rights_claims(deployed: Setting) -> Iterator[Claim]:
             z3.Not(request.resource.like(deployed.values["DeployRole.Arn"], deployed.values["SmokeTestRole.Arn"])),
         )
         within = all_of(
-            request.action.like(*map(str.lower, _IN_BOUNDARY)), _is(boundary, [deployed.values["Boundary"]])
+            request.action.like(*map(str.lower, _LISTS["in boundary"])), _is(boundary, [deployed.values["Boundary"]])
         )
-        passes = all_of(request.action.like("iam:passrole"), _is(service, list(_SERVICES)))
-        harmless = request.action.like(*map(str.lower, _READS_ROLES), "iam:tagrole", "iam:untagrole")
+        passes = all_of(request.action.like("iam:passrole"), _is(service, list(_LISTS["services"])))
+        harmless = request.action.like(*map(str.lower, _LISTS["reads roles"]), "iam:tagrole", "iam:untagrole")
         return all_of(own, any_of(within, passes, harmless))
 
     def grants(request: Request) -> Any:
@@ -339,15 +252,16 @@ def rights_claims(deployed: Setting) -> Iterator[Claim]:
 def boundary_claims(deployed: Setting) -> Iterator[Claim]:
     """Claim that a role of the stack may do what the boundary is for, whatever policies it gets, and nothing else."""
     request = Request(Kind.ROLE, {})
-    named = deployed.arns(*(f"{kind}{deployed.values['StackName']}-*" for kind in _USED))
+    named = deployed.arns(*(f"{kind}{deployed.values['StackName']}-*" for kind in _LISTS["used"]))
     apis, executor = deployed.listed("ApiArns"), deployed.values["ExecutorRoleArn"]
     calls = any_of(
         _does(request, ("execute-api:Invoke",), *apis) if apis else FALSE,
         _does(request, ("sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"), executor) if executor else FALSE,
     )
-    network = _does(request, _INTERFACES, "*") if deployed.values["FunctionInVpc"] == "true" else FALSE
-    may = any_of(calls, network, _does(request, _WRITES, "*"), _does(request, _USES, *named))
-    must = any_of(calls, network, _does(request, _WRITES_AT_LEAST, "*"), _does(request, _USES_AT_LEAST, *named))
+    network = _does(request, _LISTS["interfaces"], "*") if deployed.values["FunctionInVpc"] == "true" else FALSE
+    may = any_of(calls, network, _does(request, _LISTS["writes"], "*"), _does(request, _LISTS["uses"], *named))
+    writes, uses = _LISTS["writes at least"], _LISTS["uses at least"]
+    must = any_of(calls, network, _does(request, writes, "*"), _does(request, uses, *named))
     yield Claim(request, TRUE, identity_allows(request, deployed.policies["Boundary"]), may, must)
 
 

@@ -314,7 +314,7 @@ def load(
 ) -> Model:
     """Make the model of the templates; account ids are made up unless given, and physical names always.
 
-    `a`, `b` and `access` are the parameters that differ from the defaults and from `REQUIRED_PARAMETERS`. Account B's
+    `a`, `b` and `access` are the parameters that differ from the defaults and from what is required. Account B's
     default to the outputs of account A's stack. Without `access`, the model has no access stack.
 
     Raises:

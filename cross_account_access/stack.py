@@ -8,14 +8,14 @@ from typing import Any
 
 from cross_account_access import documents
 from cross_account_access.documents import Document
-from cross_account_access.engine.intrinsics import ARNS, REF_IS_ARN, Template
+from cross_account_access.engine.intrinsics import RESOURCES, Template
 from cross_account_access.engine.policies import Fact
 from cross_account_access.templates import Side, of_parameters, parameters_of, present
 
 _API_ID = "a1b2c3d4e5"
 _METHOD_KEYS = ("get", "post", "put", "patch", "delete", "head", "options", "x-amazon-apigateway-any-method")
 
-NAMED_TYPES = set(ARNS)
+NAMED_TYPES = {kind for kind, known in RESOURCES.items() if "arn" in known}
 
 
 class ModelError(Exception):
@@ -82,15 +82,15 @@ def physical_names(
     logical_id: str, kind: str, physical_id: str, account: str, region: str
 ) -> Iterator[tuple[str, str]]:
     """Iterate over what `LogicalId` and `LogicalId.Arn` refer to."""
-    if kind not in ARNS:
+    if kind not in NAMED_TYPES:
         return
     if kind == "AWS::ApiGateway::RestApi" and physical_id == logical_id:
         physical_id = _API_ID
     # Some physical ids are ARNs, and that of a queue is its URL.
     name = physical_id.rpartition("/")[2] if kind == "AWS::SQS::Queue" else physical_id
-    arn = name if name.startswith("arn:") else ARNS[kind].format(region=region, account=account, id=name)
+    arn = name if name.startswith("arn:") else RESOURCES[kind]["arn"].format(region=region, account=account, id=name)
     yield f"{logical_id}.Arn", arn
-    yield logical_id, arn if kind in REF_IS_ARN else physical_id
+    yield logical_id, arn if "ref" in RESOURCES[kind] else physical_id
 
 
 def of_type(resources: Mapping[str, Any], kind: str) -> dict[str, Any]:

@@ -7,33 +7,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cross_account_access import project
-from cross_account_access.engine import sources, transform
+from cross_account_access.engine import data, sources, transform
 from cross_account_access.engine.intrinsics import ALWAYS, NEVER, Template
+
+Side = Literal["a", "b", "access"]
 
 PROJECT = project.PROJECT
 ACCOUNTS = {"a": "111111111111", "b": "222222222222", "access": "111111111111"}
 REGION = "eu-west-1"
 
-# Parameters without a default.
-REQUIRED_PARAMETERS: dict[str, dict[str, Any]] = {
-    "a": {"ConsumerAccountIds": [ACCOUNTS["b"]], "ExternalId": "external-id"},
-    "b": {
-        "ApiUrl": f"https://a1b2c3d4e5.execute-api.{REGION}.amazonaws.com/v1",
-        "ExecutorRoleArn": f"arn:aws:iam::{ACCOUNTS['a']}:role/executor",
-        "ExternalId": "external-id",
-        "CallPath": "/path",
-    },
-    "access": {
-        "GrantedMethodArns": [
-            f"arn:aws:execute-api:{REGION}:{ACCOUNTS['a']}:e5d4c3b2a1/prod/{call}"
-            for call in ("GET/path", "POST/path/*")
-        ],
-        "ConsumerAccountIds": [ACCOUNTS["b"]],
-        "ExternalId": "external-id",
-    },
-}
+# Values of parameters: `required` for those without a default, and then the deployments that are proven.
+DEPLOYMENTS: dict[str, dict[Side, dict[str, Any]]] = data.read(__file__, "deployments.json")
 
-Side = Literal["a", "b", "access"]
 FILES = {"a": "template-account-a.yaml", "b": "template-account-b.yaml", "access": "template-access.yaml"}
 
 
@@ -56,10 +41,10 @@ def transformed(side: Side, folder: Path = PROJECT, require_api_keys: str = "") 
 
 
 def parameters_of(side: Side, folder: Path = PROJECT, **given: Any) -> dict[str, Any]:
-    """Return the value of each parameter: as given, from `REQUIRED_PARAMETERS`, or the default."""
+    """Return the value of each parameter: as given, from what is required, or the default."""
     values: dict[str, Any] = {}
     for name, parameter in source(side, folder)["Parameters"].items():
-        value = given.pop(name, REQUIRED_PARAMETERS[side].get(name, parameter.get("Default")))
+        value = given.pop(name, DEPLOYMENTS["required"][side].get(name, parameter.get("Default")))
         if parameter["Type"] == "CommaDelimitedList" and isinstance(value, str):
             value = value.split(",")
         values[name] = value
@@ -85,7 +70,7 @@ def resolved(side: Side, **parameters: Any) -> dict[str, Any]:
 
     A reference to a resource becomes its logical id, and an attribute of one `LogicalId.Attribute`, so that tests can
     name both. Resources whose condition is false are left out. The parameters are those that differ from the defaults
-    and from `REQUIRED_PARAMETERS`.
+    and from what is required.
     """
     return present(of_parameters(side, parameters))
 

@@ -11,6 +11,7 @@ from cross_account_access.engine.intrinsics import (
     ALWAYS,
     NEVER,
     NOTHING,
+    RESOURCES,
     Choice,
     Guard,
     Opaque,
@@ -30,26 +31,6 @@ type Entry = tuple[Guard, Mapping[str, Any], str]
 """A statement: when it is there, its elements, and its name `document: Sid`."""
 
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
-# Policies that are resources or properties: the property that holds the document, what names the governed resource
-# (itself, if empty), and the service of its actions.
-_RESOURCE_POLICIES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
-    "AWS::Backup::BackupVault": (("AccessPolicy", "", "backup"),),
-    "AWS::DynamoDB::Table": (("ResourcePolicy.PolicyDocument", "", "dynamodb"),),
-    "AWS::ECR::Repository": (("RepositoryPolicyText", "", "ecr"),),
-    "AWS::EFS::FileSystem": (("FileSystemPolicy", "", "elasticfilesystem"),),
-    "AWS::Events::EventBus": (("Policy", "", "events"),),
-    "AWS::KMS::Key": (("KeyPolicy", "", "kms"),),
-    "AWS::Kinesis::ResourcePolicy": (("ResourcePolicy", "ResourceArn", "kinesis"),),
-    "AWS::Logs::LogGroup": (("ResourcePolicyDocument", "", "logs"),),
-    "AWS::Logs::ResourcePolicy": (("PolicyDocument", "PolicyName", "logs"),),
-    "AWS::S3::AccessPoint": (("Policy", "", "s3"),),
-    "AWS::S3::BucketPolicy": (("PolicyDocument", "Bucket", "s3"),),
-    "AWS::SNS::TopicInlinePolicy": (("PolicyDocument", "TopicArn", "sns"),),
-    "AWS::SNS::TopicPolicy": (("PolicyDocument", "Topics", "sns"),),
-    "AWS::SQS::QueueInlinePolicy": (("PolicyDocument", "Queue", "sqs"),),
-    "AWS::SQS::QueuePolicy": (("PolicyDocument", "Queues", "sqs"),),
-    "AWS::SecretsManager::ResourcePolicy": (("ResourcePolicy", "SecretId", "secretsmanager"),),
-}
 _HOLDERS = {
     "AWS::IAM::Role": ("Roles", "role", Kind.ROLE, "sessions of {}"),
     "AWS::IAM::User": ("Users", "user", Kind.USER, "the user {}"),
@@ -178,8 +159,8 @@ class Policies:
             for guard, who in items(properties.get(named)):
                 holder = self._holder_named(who, of)
                 holder.statements += self.entries_of(properties.get("PolicyDocument"), both(there, guard), name)
-        for property_, governing, service in _RESOURCE_POLICIES.get(kind, ()):
-            self._resource_policy(name, kind, properties, there, (property_, governing, service))
+        if "policy" in RESOURCES.get(kind, {}):
+            self._resource_policy(name, kind, properties, there)
         self._other_facts(name, kind, properties, there)
 
     def _layer_permission(self, name: str, properties: Mapping[str, Any], there: Guard) -> None:
@@ -303,11 +284,10 @@ class Policies:
             self.governed[name] = Governed(name, service, arn, needed=service == "kms", there=there)
         return self.governed[name]
 
-    def _resource_policy(
-        self, name: str, kind: str, properties: Mapping[str, Any], there: Guard, how: tuple[str, str, str]
-    ) -> None:
-        path, governing, service = how
-        for inner, found in _inside(properties, path.split(".")):
+    def _resource_policy(self, name: str, kind: str, properties: Mapping[str, Any], there: Guard) -> None:
+        """Read a policy that is a resource or a property; it governs what `of` names, or else the resource itself."""
+        governing, service = RESOURCES[kind].get("of", ""), RESOURCES[kind]["service"]
+        for inner, found in _inside(properties, RESOURCES[kind]["policy"].split(".")):
             value = self._key_policy if found is None and kind == "AWS::KMS::Key" else found
             for guard, of in items(properties.get(governing)) if governing else [(ALWAYS, None)]:
                 if value is not None:

@@ -7,13 +7,13 @@ written with `=`, with that value) gives nothing to anybody where the resource i
 name with dots is a part of a property and goes before the property itself. A type that is not listed may do anything.
 """
 
-import json
 import re
 from collections.abc import Container, Iterator, Mapping
 from enum import StrEnum
 from functools import cache
-from importlib.resources import files
 from typing import Any
+
+from cross_account_access.engine import data
 
 _ALWAYS_NEUTRAL = {"Tags", "Description"}
 _REFERENCE = re.compile(r"\$\{(!?)([^}]*)\}")
@@ -41,7 +41,7 @@ class Change(StrEnum):
 @cache
 def table() -> Mapping[str, Mapping[str, Any]]:
     """Return the list by resource type."""
-    loaded: dict[str, Mapping[str, Any]] = json.loads(files(__package__).joinpath("types.json").read_text("utf-8"))
+    loaded: dict[str, Mapping[str, Any]] = data.read(__file__, "types.json")
     return loaded
 
 
