@@ -15,7 +15,7 @@ from cross_account_access import contract
 from cross_account_access.contract import Example
 from cross_account_access.documents import Document, listed
 from cross_account_access.engine import patterns
-from cross_account_access.engine.transform import references
+from cross_account_access.engine.transform import pairs, references
 from cross_account_access.stack import (
     ModelError,
     Stack,
@@ -23,7 +23,6 @@ from cross_account_access.stack import (
     named_by_output,
     of_type,
     routes_of_template,
-    values_at,
     without,
 )
 from cross_account_access.templates import ACCOUNTS, FILES, PROJECT, REGION, Side
@@ -270,7 +269,7 @@ class Model:
             if resource["Type"] not in _ASSUMED_BY:
                 continue
             properties = template[user]["Properties"]
-            for reference in references(values_at(properties, _ROLE_KEYS)):
+            for reference in references([value for key, value in pairs(properties) if key in _ROLE_KEYS]):
                 services, uses = roles.get(reference, (set(), set()))
                 services.add(_ASSUMED_BY[resource["Type"]])
                 uses.update(self._uses(stack, user, properties, template))

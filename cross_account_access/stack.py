@@ -133,16 +133,6 @@ def _is_api_key(scheme: Mapping[str, Any]) -> bool:
     return scheme.get("type") == "apiKey" and "x-amazon-apigateway-authtype" not in scheme
 
 
-def values_at(value: Any, keys: set[str]) -> list[Any]:
-    """Return the values of the keys, at any depth."""
-    if isinstance(value, list):
-        return [found for item in value for found in values_at(item, keys)]
-    if not isinstance(value, dict):
-        return []
-    own = [item for key, item in value.items() if key in keys]
-    return own + [found for key, item in value.items() if key not in keys for found in values_at(item, keys)]
-
-
 def without(value: Any, keys: set[str]) -> Any:
     """Return a value without the keys, at any depth."""
     if isinstance(value, list):

@@ -16,7 +16,7 @@ import z3
 
 from cross_account_access.engine import data
 from cross_account_access.engine.fields import FALSE, all_of, any_of, no
-from cross_account_access.engine.languages import admits, within
+from cross_account_access.engine.languages import admits, text_of, within
 from cross_account_access.engine.transform import references
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
@@ -192,6 +192,22 @@ def plain(value: Any) -> Any:
             return None if value is NOTHING else value
 
 
+def mapped(value: Any, change: Callable[[str], Any]) -> Any:
+    """Return a value with each literal text in it changed, in every case, and each literal piece of its other texts."""
+    match value:
+        case str():
+            return change(value)
+        case Opaque():
+            return Opaque(tuple(change(p) if isinstance(p, str) else p for p in value.pieces), value.separator)
+        case Choice():
+            return Choice(tuple((guard, mapped(case, change)) for guard, case in value.cases))
+        case list():
+            return [mapped(item, change) for item in value]
+        case dict():
+            return {key: mapped(item, change) for key, item in value.items()}
+    return value
+
+
 def opaques(value: Any) -> Iterator[Opaque]:
     """Find the opaque texts in a value."""
     match value:
@@ -206,13 +222,6 @@ def opaques(value: Any) -> Iterator[Opaque]:
         case dict():
             for item in value.values():
                 yield from opaques(item)
-
-
-def text_of(value: Any) -> Any:
-    """Return a scalar as IAM reads it: bools in lower case, numbers as texts."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, int | float) else value
 
 
 def literal_name(resource: Mapping[str, Any]) -> str:

@@ -80,20 +80,9 @@ def _check(template: Mapping[str, Any]) -> None:
     for name in references(template["Resources"]):
         if name.startswith("?") and name[1:] not in conditions:
             raise NotTransformedError(f"the condition {name[1:]} is not there")
-    for function in _functions(template["Resources"]):
-        if function.removeprefix("Fn::") not in _KNOWN["functions"]:
+    for function, _ in pairs(template["Resources"]):
+        if function.startswith("Fn::") and function.removeprefix("Fn::") not in _KNOWN["functions"]:
             raise NotTransformedError(f"{function} is not known here")
-
-
-def _functions(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _functions(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key.startswith("Fn::"):
-                yield key
-            yield from _functions(item)
 
 
 def _by_sam(template: dict[str, Any], source: Source) -> dict[str, Any]:
@@ -272,6 +261,14 @@ def _without_hashes(template: dict[str, Any]) -> dict[str, Any]:
     pattern = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in sorted(names, key=len, reverse=True)))
     found: dict[str, Any] = json.loads(pattern.sub(lambda match: names[match[0]], json.dumps(template)))
     return found
+
+
+def pairs(value: Any) -> Iterator[tuple[str, Any]]:
+    """Iterate over all keys and their values, at any depth."""
+    for item in value if isinstance(value, list) else value.values() if isinstance(value, Mapping) else ():
+        yield from pairs(item)
+    if isinstance(value, Mapping):
+        yield from value.items()
 
 
 def references(value: Any) -> Iterator[str]:
