@@ -12,14 +12,16 @@ from typing import Any
 
 import z3
 
+from cross_account_access.documents import UnknownPolicyError, of_template
 from cross_account_access.engine import data
-from cross_account_access.engine.evaluator import identity_allows, parts
+from cross_account_access.engine.evaluator import allowed, identity_allows
 from cross_account_access.engine.fields import FALSE, TRUE, all_of, any_of
+from cross_account_access.engine.intrinsics import Template
 from cross_account_access.engine.request import Key, Kind, Request
 from cross_account_access.engine.sources import load
 from cross_account_access.model import Model
 from cross_account_access.proof import Claim, Property, refutation
-from cross_account_access.templates import ACCOUNTS, REGION, resolve_template
+from cross_account_access.templates import ACCOUNTS, REGION
 
 type Statement = dict[str, Any]
 
@@ -39,15 +41,18 @@ _KINDS = {
     "AWS::S3::Bucket",
     "AWS::S3::BucketPolicy",
 }
+_POLICIES = {f"{role} {kind}" for role in ("DeployRole", "SmokeTestRole") for kind in ("trust", "identity")} | {
+    "Boundary identity",
+    "PackagesBucket resource",
+}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The template, deployed with some parameters; statements by `Role trust`, `Role identity` or policy."""
+    """The template, deployed with some parameters; statements by `Role trust`, `Role identity` and so on."""
 
     values: Mapping[str, Any]  # of parameters and references
     policies: Mapping[str, list[Statement]]
-    providers: Mapping[str, Any]  # whom each role's trust policy names
     others: tuple[str, ...]  # what could grant something and is not among them, in words
 
     def arns(self, *suffixes: str) -> list[str]:
@@ -94,35 +99,23 @@ def setting(template: Mapping[str, Any], **given: Any) -> Setting:
         "OidcProvider": f"arn:aws:iam::{values['AWS::AccountId']}:{_PROVIDER}",
         "PackagesBucket.Arn": f"arn:aws:s3:::{own}-packagesbucket-1a2b3c",
     }
+    for name in template["Resources"]:
+        values.setdefault(f"{name}.Arn", f"arn:aws:iam::{values['AWS::AccountId']}:role/{name}")
+    own_names = {name: str(value) for name, value in values.items() if name.partition(".")[0] in template["Resources"]}
+    known = Template(template, values, values["AWS::AccountId"], REGION, physical=own_names)
     policies: dict[str, list[Statement]] = {}
-    providers: dict[str, Any] = {}
     others: list[str] = []
-    for name, resource in resolve_template(template, values)["Resources"].items():
-        properties = resource.get("Properties", {})
-        match resource["Type"]:
-            case "AWS::IAM::Role" if name in {"DeployRole", "SmokeTestRole"}:
-                trust = properties["AssumeRolePolicyDocument"]["Statement"]
-                policies[f"{name} trust"] = [
-                    {key: value for key, value in item.items() if key != "Principal"} for item in trust
-                ]
-                providers[name] = [item.get("Principal") for item in trust]
-                found = policies.setdefault(f"{name} identity", [])
-                for policy in properties.get("Policies", []):
-                    found += policy["PolicyDocument"]["Statement"]
-                others += [f"{name} has the policy {arn}" for arn in properties.get("ManagedPolicyArns", [])]
-            case "AWS::IAM::Policy" if not {"Users", "Groups"} & set(properties):
-                for role in properties["Roles"]:
-                    policies.setdefault(f"{role} identity", []).extend(properties["PolicyDocument"]["Statement"])
-            case "AWS::IAM::ManagedPolicy" if name == "Boundary":
-                policies[name] = properties["PolicyDocument"]["Statement"]
-                others += [f"{name} has {key}" for key in ("Users", "Groups", "Roles") if key in properties]
-            case kind if kind not in _KINDS - {"AWS::IAM::Role", "AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"}:
-                others.append(f"{name} ({kind}) is not known here")
-    known = {f"{role} {kind}" for role in ("DeployRole", "SmokeTestRole") for kind in ("trust", "identity")} | {
-        "Boundary"
-    }
-    others += [f"a policy for {name.removesuffix(' identity')}" for name in policies if name not in known]
-    return Setting(values, policies, providers, tuple(others))
+    for name, resource in known.resources.items():
+        if resource["Type"] not in _KINDS:
+            others.append(f"{name} ({resource['Type']}) is not known here")
+        if "ManagedPolicyArns" in resource.get("Properties", {}):
+            others.append(f"{name} has managed policies")
+    try:
+        policies = {name: found["Statement"] for name, found in of_template(known)[0].items()}
+    except UnknownPolicyError as error:
+        others.append(str(error))
+    others += [f"a policy for {name}" for name in sorted(policies.keys() - _POLICIES)]
+    return Setting(values, policies, tuple(others))
 
 
 # --- Who may become them ----------------------------------------------------------------------------------------------
@@ -139,32 +132,20 @@ def trust_claims(deployed: Setting) -> Iterator[Claim]:
         ("DeployRole", deployed.listed("Subjects"), testers),
         ("SmokeTestRole", testers, []),
     ):
-        if f"{role} trust" in deployed.policies:
-            # AssumeRoleWithWebIdentity is not signed; the keys come from the token.
-            request = Request(Kind.WEB, {})
+        # AssumeRoleWithWebIdentity is not signed; the keys come from the token.
+        for kind in Kind if f"{role} trust" in deployed.policies else ():
+            request, account = Request(kind, {}), str(deployed.values["AWS::AccountId"])
             audience = request.key("token.actions.githubusercontent.com:aud")
             subject = request.key("token.actions.githubusercontent.com:sub")
             may = all_of(
+                request.is_from(deployed.values["OidcProviderArn"] or deployed.values["OidcProvider"]),
                 request.action.like("sts:assumerolewithwebidentity"),
                 _is(audience, ["sts.amazonaws.com"]),
                 _is(subject, subjects),
                 z3.Not(_is(subject, refused)),
             )
-            yield Claim(request, TRUE, _trusts(request, deployed.policies[f"{role} trust"]), may, may)
-
-
-def _trusts(request: Request, statements: list[Statement]) -> Any:
-    matched: dict[str, list[Any]] = {"Allow": [], "Deny": []}
-    for statement in statements:
-        matched[statement["Effect"]].append(all_of(*parts(statement, request, trust=True).values()))
-    return all_of(any_of(*matched["Allow"]), z3.Not(any_of(*matched["Deny"])))
-
-
-def _structure(deployed: Setting) -> Iterator[str]:
-    yield from deployed.others
-    provider = {"Federated": deployed.values["OidcProviderArn"] or deployed.values["OidcProvider"]}
-    for role, named in deployed.providers.items():
-        yield from (f"{role} trusts {principal}" for principal in named if principal != provider)
+            trusted = allowed(request, deployed.policies[f"{role} trust"], owner=account, trust=True)
+            yield Claim(request, TRUE, trusted, may, may)
 
 
 # --- How far a deployment reaches -------------------------------------------------------------------------------------
@@ -262,7 +243,7 @@ def boundary_claims(deployed: Setting) -> Iterator[Claim]:
     may = any_of(calls, network, _does(request, _LISTS["writes"], "*"), _does(request, _LISTS["uses"], *named))
     writes, uses = _LISTS["writes at least"], _LISTS["uses at least"]
     must = any_of(calls, network, _does(request, writes, "*"), _does(request, uses, *named))
-    yield Claim(request, TRUE, identity_allows(request, deployed.policies["Boundary"]), may, must)
+    yield Claim(request, TRUE, identity_allows(request, deployed.policies.get("Boundary identity", [])), may, must)
 
 
 def smoke_test_claims(deployed: Setting) -> Iterator[Claim]:
@@ -291,12 +272,11 @@ def _settings(text: str) -> list[Setting]:
 def _property(
     sentence: str,
     claims: Callable[[Setting], Iterator[Claim]],
-    structure: Callable[[Setting], Iterator[str]] = lambda _: iter(()),
 ) -> Property:
     @cache
     def refutations(text: str) -> tuple[str, ...]:
         settings = _settings(text)
-        words = [found for deployed in settings for found in structure(deployed)]
+        words = [found for deployed in settings for found in deployed.others]
         return (*words, *(found for deployed in settings for claim in claims(deployed) if (found := refutation(claim))))
 
     # The same for each model, which differ in other templates' parameters.
@@ -311,7 +291,6 @@ PROPERTIES = (
         "Deploy role: only GitHub's tokens of the environments in Subjects can assume it, and none of those that run"
         " the smoke test, whose role they alone can assume",
         trust_claims,
-        _structure,
     ),
     _property(
         "Deploy role: it changes and reads nothing but its stack, without the data, and its packages, except for new"

@@ -75,11 +75,6 @@ def resolved(side: Side, **parameters: Any) -> dict[str, Any]:
     return present(of_parameters(side, parameters))
 
 
-def resolve_template(template: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Resolve any template without transform, given the values of parameters and references."""
-    return present(Template(template, values, str(values["AWS::AccountId"]), REGION, physical=values))
-
-
 def present(template: Template) -> dict[str, Any]:
     """Return the resources and outputs that there are, resolved."""
     sections = {"Resources": template.resources, "Outputs": template.outputs}

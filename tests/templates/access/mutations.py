@@ -129,8 +129,8 @@ def _principals(statement: Document, own: str) -> Iterator[tuple[str, Document]]
             yield f"principal {account} added", {**others, "Principal": {"AWS": accounts}}
         yield "principal apigateway", {**others, "Principal": {"Service": "apigateway.amazonaws.com"}}
     else:
-        services = [principal["Service"], "ec2.amazonaws.com"]
-        yield "principal ec2 added", {**others, "Principal": {"Service": services}}
+        services = [*filter(None, [principal.get("Service")]), "ec2.amazonaws.com"]
+        yield "principal ec2 added", {**others, "Principal": {**principal, "Service": services}}
         yield "principal account added", {**others, "Principal": {**principal, "AWS": STRANGER}}
 
 
