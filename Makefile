@@ -85,7 +85,7 @@ test: setup .aws-cli-venv/.ready ## Run every test that this machine can run, on
 	@python -m pytest -n auto $(ARGS)
 
 .PHONY: test-fast
-test-fast: setup ## Run the tests that need neither a lab nor Docker, nor minutes
+test-fast: setup ## Run the quick tests, about a minute: no lab, no Docker
 	@python -m pytest -n auto tests/unit tests/templates -m "not lab and not slow" $(ARGS)
 
 .PHONY: coverage

@@ -1,8 +1,5 @@
 """Functions as Lambda runs them: their packages, the modules of the runtime, a process per execution environment."""
 
-from __future__ import annotations
-
-import compileall
 import json
 import os
 import shutil
@@ -13,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
-from py_compile import PycInvalidationMode
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parent
@@ -35,19 +30,10 @@ class Function:
 
 @dataclass(frozen=True)
 class Invocation:
-    """One invocation.
-
-    Attributes:
-        result: What the handler returned.
-        seconds: From the start of the process for the first event, from its arrival for any other.
-        handler_seconds: In the handler alone.
-        cpu_seconds: CPU time of the process, counted like `seconds`.
-        peak_mib: The peak memory of the process so far.
-    """
+    """What the handler returned, times since the event arrived or the process started, its peak memory so far."""
 
     result: Any
     seconds: float
-    handler_seconds: float
     cpu_seconds: float
     peak_mib: float
 
@@ -71,23 +57,8 @@ def install(requirements: Path, folder: Path) -> Path:
     """Install requirements as SAM's Python builder does, without bytecode, and return the package."""
     package = folder / requirements.stem
     shutil.rmtree(package, ignore_errors=True)
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "uv",
-            "pip",
-            "install",
-            "--quiet",
-            "--require-hashes",
-            "-r",
-            requirements,
-            "-t",
-            package,
-        ],
-        check=True,
-        timeout=300,
-    )
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--require-hashes", "-t", str(package)]
+    subprocess.run([*command, "-r", str(requirements)], check=True, timeout=300)
     return package
 
 
@@ -103,19 +74,9 @@ def runtime(folder: Path) -> Path:
     return target
 
 
-def compile_folder(folder: Path) -> None:
-    """Compile to bytecode that stays valid when the folder is moved."""
-    if not compileall.compile_dir(folder, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH):
-        raise RuntimeError(f"{folder} contains a module that does not compile")
-
-
 def zipped(package: Path) -> int:
     """Return the size of a package's zip file in bytes."""
-    path = package.with_suffix(".zip")
-    with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=9) as archive:
-        for file in sorted(package.rglob("*")):
-            archive.write(file, file.relative_to(package))
-    return path.stat().st_size
+    return Path(shutil.make_archive(str(package), "zip", package)).stat().st_size
 
 
 def invoke(function: Function, events: list[Any], environment: Mapping[str, str]) -> list[Invocation]:
@@ -124,29 +85,18 @@ def invoke(function: Function, events: list[Any], environment: Mapping[str, str]
     Raises:
         RuntimeError: The process failed; the message contains its output.
     """
-    lines = "".join(json.dumps(event) + "\n" for event in events)
-    start = time.monotonic()
     process = subprocess.run(
         # Only the packages can be imported (not benchmarks.orders as `orders`), and no bytecode is written: in Lambda,
         # a package's folder is read-only.
-        [BARE_PYTHON, "-S", "-B", "-P", HERE / "invoke.py", function.handler],
+        [BARE_PYTHON, "-S", "-B", "-P", HERE / "invoke.py", function.handler, str(time.monotonic())],
         env=dict(environment) | {"PYTHONPATH": ":".join(map(str, function.paths)), "LANG": "C.UTF-8"},
-        input=lines,
+        input="".join(json.dumps(event) + "\n" for event in events),
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
-    reports = [json.loads(line) for line in process.stderr.splitlines() if line.startswith('{"start"')]
+    reports = [json.loads(line) for line in process.stderr.splitlines() if line.startswith('{"result"')]
     if process.returncode or len(reports) != len(events):
         raise RuntimeError(f"{function.handler} failed: {process.stderr[-2000:]}{process.stdout[-2000:]}")
-    return [
-        Invocation(
-            result=report["result"],
-            seconds=report["end"] - (report["start"] if number else start),
-            handler_seconds=report["end"] - report["start"],
-            cpu_seconds=report["cpu"] if number else report["cpu_since_start"],
-            peak_mib=report["peak_kib"] / 1024,
-        )
-        for number, report in enumerate(reports)
-    ]
+    return [Invocation(**report) for report in reports]

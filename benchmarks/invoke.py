@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 
-def main(function: str) -> None:
+def main(function: str, start: float) -> None:
     """Invoke a handler (`package.module.function`) once for each line of standard input."""
     module, _, name = function.rpartition(".")
     context = SimpleNamespace(
@@ -26,13 +26,14 @@ def main(function: str) -> None:
         get_remaining_time_in_millis=lambda: 90_000,
     )
     handler = getattr(import_module(module), name)
+    cpu = 0.0
     for line in sys.stdin:
         event = json.loads(line)
-        start, cpu = time.monotonic(), time.process_time()
         result = handler(event, context)
-        end, cpu_end = time.monotonic(), time.process_time()
-        report = {"start": start, "end": end, "cpu": cpu_end - cpu, "cpu_since_start": cpu_end, "result": result}
-        sys.stderr.write(json.dumps(report | {"peak_kib": _peak()}) + "\n")
+        now, cpu_now = time.monotonic(), time.process_time()
+        report = {"result": result, "seconds": now - start, "cpu_seconds": cpu_now - cpu, "peak_mib": _peak() / 1024}
+        sys.stderr.write(json.dumps(report) + "\n")
+        start, cpu = time.monotonic(), time.process_time()
 
 
 def _peak() -> int:
@@ -42,4 +43,4 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], float(sys.argv[2]))

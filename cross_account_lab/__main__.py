@@ -16,13 +16,13 @@ from cross_account_lab import demo, replay
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS
 from cross_account_lab.console import make_console, progress
 from cross_account_lab.containers import command as local
-from cross_account_lab.containers.substitute import RuntimeImageError
+from cross_account_lab.containers.image import RuntimeImageError
 from cross_account_lab.emulator import EmulatorError
-from cross_account_lab.judge import __main__ as verify
+from cross_account_lab.judge import judge as verify
 from cross_account_lab.lab import STACK_NAMES, Lab
 from cross_account_lab.process import drop_aws_variables
 from cross_account_lab.sam import SamError
-from cross_account_lab.usage import ENV_FILE, environment_file, usage
+from cross_account_lab.usage import ENV_FILE, NoLabError, environment_file, open_shell, usage
 
 _CONSUMERS = [account for account in ACCOUNT_IDS if account != ACCOUNT_A]
 
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 0 if demo.run(console) else 1
             case "serve":
                 serve(console, options.consumers, options.env_file)
+            case "shell":
+                open_shell(options.env_file)
             case "verify":
                 verify.run(options)
             case "local":
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "replay":
                 moved = replay.run(options.env_file, options.consumer, options.stack_name)
                 console.print(f"messages moved to CallQueue: {moved}")
-    except (EmulatorError, replay.NoLabError, OSError, RuntimeImageError, SamError, json.JSONDecodeError) as error:
+    except (EmulatorError, NoLabError, OSError, RuntimeImageError, SamError, json.JSONDecodeError) as error:
         console.print(f"[red]{type(error).__name__}[/]: ", end="")
         console.print(str(error), markup=False, soft_wrap=True)
         return 1
@@ -72,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cross_account_lab", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("demo", help="the guided tour")
-    serve = commands.add_parser("serve", help="keep a lab running, with a file to source in another terminal")
+    serve = commands.add_parser("serve", help="keep a lab running, for other terminals")
     serve.add_argument(
         "--consumers",
         type=_consumers,
@@ -80,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ACCOUNTS",
         help="accounts that get template B, such as account-b,account-c",
     )
+    shell = commands.add_parser("shell", help="a shell in which AWS is a running lab; `exit` ends it")
     verify.add_options(commands.add_parser("verify", help="an API on loopback that checks every signature"))
     event = commands.add_parser("local", help="run an event in the Lambda runtime, or keep warm containers")
     event.add_argument("event", nargs="?", type=Path, help="a file with an event, such as those in events/")
@@ -87,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     replay = commands.add_parser("replay", help="move the failed calls of a running lab back to the queue")
     replay.add_argument("--consumer", choices=_CONSUMERS, default=ACCOUNT_B, help="default: %(default)s")
     replay.add_argument("--stack-name", default=STACK_NAMES[ACCOUNT_B], help="default: %(default)s")
-    for command in (serve, replay):
+    for command in (serve, shell, replay):
         command.add_argument("--env-file", type=Path, default=ENV_FILE, help="default: %(default)s")
     return parser
 

@@ -30,7 +30,7 @@ from cross_account_lab.accounts import (
 from cross_account_lab.emulator import CA_FILE, emulator
 from cross_account_lab.functions import example_path
 from cross_account_lab.iam import Statement, credentials, policy, trust_in
-from cross_account_lab.sam import Sam, override, setting, stack_outputs
+from cross_account_lab.sam import Sam, setting, stack_outputs
 
 STACK_NAMES = {account: setting(account, "deploy", "stack_name") for account in (ACCOUNT_A, ACCOUNT_B)}
 ACCESS = "access"
@@ -99,15 +99,21 @@ class Lab:
         """Base URL of the API, including the stage."""
         return self.outputs[ACCOUNT_A]["ApiUrl"]
 
+    def parameters(self, account: str) -> dict[str, str]:
+        """Return the lab's own parameters of an account's stack."""
+        if account == ACCOUNT_A:
+            consumers = ",".join(ACCOUNT_IDS[consumer] for consumer in self.consumers)
+            return workarounds.completed({"ConsumerAccountIds": consumers, "ExternalId": self.external_id})
+        outputs = {name: self.outputs[ACCOUNT_A][name] for name in ("ApiUrl", "ExecutorRoleArn", "ExternalId")}
+        users = {"ApiUserNames": USER} if account == ACCOUNT_B else {}
+        return workarounds.completed(outputs | users | {"CallPath": self._example_path})
+
     def deploy(self, account: str, **parameters: str) -> None:
         """Create or update an account's stack, as on AWS; `parameters` replace or supplement the lab's own."""
-        given = self._provider_parameters() if account == ACCOUNT_A else self._consumer_parameters(account)
-        overrides = [override(name, value) for name, value in (given | parameters).items()]
         # Account B's section of samconfig.toml is that of every consumer.
         config_env = ACCOUNT_A if account == ACCOUNT_A else ACCOUNT_B
-        self.sam.prepare(config_env, parameters)
         with self._step(f"sam deploy --config-env {config_env} --profile {account}"):
-            self.sam.run("deploy", config_env, "--profile", account, "--parameter-overrides", *overrides)
+            self.sam.deploy(config_env, self.parameters(account) | parameters, "--profile", account)
             self.outputs[account] = stack_outputs(self.session(account), STACK_NAMES[config_env])
             if account == ACCOUNT_A:
                 self._write_user_profiles()
@@ -118,14 +124,9 @@ class Lab:
         """Give an account a role of its own for some methods of the API, given as `GET/orders`."""
         api = f"{self.outputs[ACCOUNT_A]['ApiId']}/{self.api_url.rpartition('/')[2]}"
         arns = [f"arn:aws:execute-api:{REGION}:{ACCOUNT_IDS[ACCOUNT_A]}:{api}/{method}" for method in methods]
-        asked = {
-            "ConsumerAccountIds": ACCOUNT_IDS[account],
-            "ExternalId": self.external_id,
-            "GrantedMethodArns": ",".join(arns),
-        }
-        overrides = [override(name, value) for name, value in workarounds.completed(asked).items()]
+        asked = {"ConsumerAccountIds": ACCOUNT_IDS[account], "GrantedMethodArns": ",".join(arns)}
         with self._step(f"sam deploy --config-env {ACCESS}"):
-            self.sam.run("deploy", ACCESS, "--parameter-overrides", *overrides)
+            self.sam.deploy(ACCESS, workarounds.completed(asked | {"ExternalId": self.external_id}))
             self.outputs[ACCESS] = stack_outputs(self.session(ACCOUNT_A), setting(ACCESS, "deploy", "stack_name"))
         self.deploy(ACCOUNT_A, MoreExecutorRoleIds=self.outputs[ACCESS]["ExecutorRoleId"])
 
@@ -204,22 +205,6 @@ class Lab:
         response = self._lambda.invoke(FunctionName=name, Payload=json.dumps(event))
         result: dict[str, Any] = json.loads(response["Payload"].read())
         return result
-
-    def _provider_parameters(self) -> dict[str, str]:
-        return {
-            "ConsumerAccountIds": ",".join(ACCOUNT_IDS[consumer] for consumer in self.consumers),
-            "ExternalId": self.external_id,
-            **workarounds.provider_parameters(map(ACCOUNT_IDS.__getitem__, self.consumers)),
-        }
-
-    def _consumer_parameters(self, account: str) -> dict[str, str]:
-        return {
-            "ExecutorRoleArn": self.outputs[ACCOUNT_A]["ExecutorRoleArn"],
-            "ExternalId": self.outputs[ACCOUNT_A]["ExternalId"],
-            "CallPath": self._example_path,
-            **({"ApiUserNames": USER} if account == ACCOUNT_B else {}),
-            **workarounds.consumer_parameters(self.api_url),
-        }
 
     def _write_user_profiles(self) -> None:
         key = {"aws_access_key_id": self.user_key.access_key, "aws_secret_access_key": self.user_key.secret_key}

@@ -5,18 +5,12 @@ from pathlib import Path
 from cross_account_lab.accounts import ACCOUNT_B, session
 from cross_account_lab.lab import STACK_NAMES
 from cross_account_lab.sam import stack_outputs
-
-
-class NoLabError(Exception):
-    """No lab is running."""
+from cross_account_lab.usage import lab_folder
 
 
 def run(env_file: Path, consumer: str, stack_name: str = STACK_NAMES[ACCOUNT_B]) -> int:
     """Move the messages that are in a consumer's FailedCallQueue to its CallQueue, and return how many they were."""
-    config_file = env_file.resolve().parent / "aws-config"
-    if not env_file.exists() or not config_file.exists():
-        raise NoLabError(f"there is no {env_file}: start a lab with `make lab`")
-    account = session(config_file, consumer)
+    account = session(lab_folder(env_file) / "aws-config", consumer)
     outputs = stack_outputs(account, stack_name)
     source, destination = outputs["FailedCallQueueUrl"], outputs["CallQueueUrl"]
     sqs = account.client("sqs")

@@ -72,6 +72,12 @@ class Sam:
         with self._running(command, config_env, *arguments):
             pass
 
+    def deploy(self, config_env: str, parameters: Mapping[str, str], *arguments: str) -> None:
+        """Run `sam deploy --config-env <config_env>` with these parameters of the template."""
+        self.prepare(config_env, parameters)
+        overrides = [override(name, value) for name, value in parameters.items()]
+        self.run("deploy", config_env, *arguments, "--parameter-overrides", *overrides)
+
     def prepare(self, config_env: str, given: Mapping[str, str]) -> None:
         """Prepare a built template to be deployed with these parameters."""
         if "RequireApiKeys" not in given:

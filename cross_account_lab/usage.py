@@ -1,4 +1,4 @@
-"""How to use a running lab from another terminal: a file to source, and commands to try."""
+"""How to use a running lab from another terminal: a shell of its own, a file to source, and commands to try."""
 
 import json
 import os
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
+from typing import NoReturn
 
 import certifi
 
@@ -14,42 +15,31 @@ from cross_account_access.project import PROJECT
 from cross_account_lab.accounts import ACCOUNT_B, REGION
 from cross_account_lab.functions import example_path
 from cross_account_lab.lab import STACK_NAMES, USER_PROFILE, Lab
+from cross_account_lab.process import without_proxy
 from cross_account_lab.shell import write_commands
 
 ENV_FILE = PROJECT / "build/lab.env"
 
-# For any POSIX shell. Every variable of AWS_* and of the list is saved, so that `deactivate_lab` can restore it.
-_SAVE_AND_UNSET = r"""# Point this shell to the running lab; `deactivate_lab` undoes it.
+# `unset` of zsh wants a name, even if no variable of AWS_* is set.
+_UNSET = r"unset AWS_PROFILE $(env | sed -n 's/^\(AWS_[A-Za-z0-9_]*\)=.*/\1/p')"
 
-if command -v deactivate_lab >/dev/null 2>&1; then deactivate_lab; fi
 
-_lab_undo=
-for _lab_name in $({ env | sed -n 's/^\(AWS_[A-Za-z0-9_]*\)=.*/\1/p'; printf '%s\n' @names@; } | sort -u); do
-    if eval "[ \"\${$_lab_name+set}\" ]"; then
-        eval "_lab_old_$_lab_name=\$$_lab_name"
-        _lab_undo="$_lab_undo export $_lab_name=\"\$_lab_old_$_lab_name\"; unset _lab_old_$_lab_name;"
-    else
-        _lab_undo="$_lab_undo unset $_lab_name;"
-    fi
-    case $_lab_name in AWS_*) unset "$_lab_name" ;; esac
-done
-unset _lab_name
+class NoLabError(Exception):
+    """No lab is running."""
 
-deactivate_lab() {
-    eval "$_lab_undo"
-    unset _lab_undo
-    unset -f deactivate_lab
-}
-"""
 
-# Each spelling of `no_proxy` gets one more host, as in `without_proxy`.
-_PATH_AND_PROXIES = r"""export PATH="$LAB_BIN:$PATH"
-_lab_hosts=${NO_PROXY:-${no_proxy:-}}
-export no_proxy="${no_proxy:-$_lab_hosts}" NO_PROXY="$_lab_hosts"
-unset _lab_hosts
-[ "$NO_PROXY" = '*' ] || NO_PROXY="127.0.0.1${NO_PROXY:+,$NO_PROXY}"
-[ "$no_proxy" = '*' ] || no_proxy="127.0.0.1${no_proxy:+,$no_proxy}"
-"""
+def lab_folder(env_file: Path) -> Path:
+    """Return the folder of the running lab that has written a file."""
+    folder = env_file.resolve().parent
+    if not (folder / "aws-config").exists():
+        raise NoLabError(f"there is no {env_file}: start a lab with `make lab`")
+    return folder
+
+
+def open_shell(env_file: Path) -> NoReturn:
+    """Become the user's shell, pointed to a running lab; leaving it undoes everything."""
+    file = str(lab_folder(env_file) / "lab.env")
+    os.execvp("sh", ["sh", "-c", '. "$0" && exec "${SHELL:-sh}"', file])  # noqa: S606 - the user's own shell
 
 
 @contextmanager
@@ -70,7 +60,7 @@ def environment_file(lab: Lab, path: Path) -> Iterator[None]:
 
 
 def environment_script(lab: Lab) -> str:
-    """Return shell code that unsets the user's AWS settings and sets those of a lab."""
+    """Return code for any POSIX shell that unsets the user's AWS settings and sets those of a lab."""
     # `requests` takes one file for all hosts: the authorities that the user trusts anyway, plus the lab's.
     users_own = Path(os.environ.get("REQUESTS_CA_BUNDLE", ""))
     trusted = users_own if users_own.is_file() else Path(certifi.where())
@@ -79,6 +69,7 @@ def environment_script(lab: Lab) -> str:
     bundle.write_text(f"{trusted.read_text()}\n{lab.ca_file.read_text()}")
     variables = {
         **lab.environment,
+        **without_proxy("127.0.0.1", os.environ),
         "AWS_ENDPOINT_URL": lab.endpoint,
         "AWS_PROFILE": USER_PROFILE,
         "AWS_REGION": REGION,
@@ -90,21 +81,19 @@ def environment_script(lab: Lab) -> str:
         "LAB_BIN": str(write_commands(lab.folder, lab.endpoint, lab.sam.project)),
     }
     exports = [f"export {name}={quote(value)}" for name, value in variables.items()]
-    names = " ".join([*variables, "PATH", "NO_PROXY", "no_proxy"])
-    return "\n".join([_SAVE_AND_UNSET.replace("@names@", names), *exports, _PATH_AND_PROXIES])
+    return "\n".join([_UNSET, *exports, 'export PATH="$LAB_BIN:$PATH"', ""])
 
 
 def usage(lab: Lab, env_file: Path) -> str:
     """Return commands to try in another terminal."""
     path = example_path()
     call = json.dumps({"path": path})
-    file = os.path.relpath(env_file)
-    replay = f"{quote(os.path.relpath(sys.executable))} -m cross_account_lab replay" + (
-        "" if env_file == ENV_FILE else f" --env-file {quote(file)}"
-    )
+    file = quote(os.path.relpath(env_file))
+    program = f"{quote(os.path.relpath(sys.executable))} -m cross_account_lab"
+    option = "" if env_file == ENV_FILE else f" --env-file {file}"
     lines = [
-        "\nRunning until Ctrl-C. In another terminal (deactivate_lab undoes the first line):\n",
-        f"  source {quote(file)}",
+        f"\nRunning until Ctrl-C. In another terminal (exit undoes the first line; or source {file}):\n",
+        f"  {program} shell{option}",
         f"  call-api GET {path}",
     ]
     for consumer in lab.consumers:
@@ -114,6 +103,6 @@ def usage(lab: Lab, env_file: Path) -> str:
             f"  sam remote invoke CallerFunction {stack} --event '{call}'",
             f"  sam remote invoke CallQueue {stack} --event '{call}'",
             f"  sam logs {stack}",
-            f"  {replay} --consumer {consumer}    # moves the messages of FailedCallQueue to CallQueue",
+            f"  {program} replay{option} --consumer {consumer}    # moves the messages of FailedCallQueue to CallQueue",
         ]
     return "\n".join([*lines, ""])

@@ -22,18 +22,13 @@ def provider_parameters(consumer_ids: Iterable[str]) -> dict[str, str]:
     }
 
 
-def consumer_parameters(url: str) -> dict[str, str]:
-    """Return the template parameters that account B's stack needs in the emulator."""
-    return {"Architecture": host_architecture(), "ApiUrl": url}
-
-
 def completed(given: Mapping[str, str]) -> dict[str, str]:
-    """Return what a user passes to a template, with what that needs in the emulator."""
+    """Return what is passed to a template, with what that needs in the emulator."""
     needed: dict[str, str] = {}
     if "ConsumerAccountIds" in given:
         needed |= provider_parameters(filter(None, given["ConsumerAccountIds"].split(",")))
     if "ApiUrl" in given:
-        needed |= consumer_parameters(given["ApiUrl"])
+        needed["Architecture"] = host_architecture()
     return needed | dict(given)
 
 

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
+DISTRIBUTIONS = ("cross-account-api", "cross-account-api-dev")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
 _MAX_NAME = 40
 
@@ -23,23 +24,21 @@ class _ChangedError(AssertionError):
     """Our own files no longer hold what is to be taken out of them."""
 
 
-def project_files(name: str, wheels: Mapping[str, bytes], version: str) -> dict[str, bytes]:
+def project_files(name: str, wheels: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the content of each file by path.
 
     Args:
         name: Of the API: in its resources, stacks and first route.
-        wheels: The runtime's and the development wheel, by file name.
-        version: Of both.
+        wheels: The runtime's and the development wheel of one version, by file name.
     """
-    title = require_name(name)
+    title, version = require_name(name), version_of(next(iter(wheels)))
     texts = {path: _own(source).replace("{version}", version) for path, source in _OWN.items()}
     texts |= {path: _derive(path, *changes) for path, changes in _DERIVED.items()}
     texts = {path: text.replace("orders", name).replace("Orders", title) for path, text in texts.items()}
-    pins = {
-        distribution: f"{distribution}=={version} \\\n    --hash=sha256:{hashlib.sha256(content).hexdigest()}\n"
-        for distribution, content in ((_distribution(file), content) for file, content in wheels.items())
-    }
-    runtime, development = pins["cross-account-api"], pins["cross-account-api-dev"]
+    runtime, development = (
+        f"{distribution}=={version} \\\n    --hash=sha256:{hashlib.sha256(content).hexdigest()}\n"
+        for distribution, (_, content) in zip(DISTRIBUTIONS, sorted(wheels.items()), strict=True)
+    )
     locks = {
         "requirements.txt": runtime + development + _own("requirements.txt"),
         "functions/backend/requirements.txt": runtime,
@@ -47,6 +46,12 @@ def project_files(name: str, wheels: Mapping[str, bytes], version: str) -> dict[
     }
     contents = {path: text.encode() for path, text in (texts | locks).items()}
     return dict(sorted((contents | {f"wheels/{file}": content for file, content in wheels.items()}).items()))
+
+
+def version_of(wheel: str) -> str:
+    """Return the version in the file name of one of our wheels, nothing for any other file."""
+    found = re.fullmatch(r"cross_account_api(?:_dev)?-([^-]+)-py3-none-any\.whl", wheel)
+    return found[1] if found else ""
 
 
 def require_name(name: str) -> str:
@@ -76,17 +81,10 @@ def _own(path: str) -> str:
     return (files("cross_account_project") / "files" / path).read_text(encoding="utf-8")
 
 
-def _distribution(wheel: str) -> str:
-    return wheel.split("-", maxsplit=1)[0].replace("_", "-")
-
-
 def _derive(path: str, *changes: Callable[[str], str]) -> str:
     text = _source(path.removeprefix(".github/actions/access-diff/"))
     for change in changes:
-        changed = change(text)
-        if changed == text:
-            raise _ChangedError(f"{path}: nothing to change by {change}")
-        text = changed
+        text = change(text)
     return text
 
 
@@ -107,11 +105,13 @@ def _drop(indent: int, *keys: str) -> Callable[[str], str]:
     return change
 
 
-def _sub(pattern: str, replacement: str, count: int = 1) -> Callable[[str], str]:
+def _sub(pattern: str, replacement: str = "") -> Callable[[str], str]:
+    """Replace a text that is found exactly once, or take it out."""
+
     def change(text: str) -> str:
         text, found = re.subn(pattern, replacement, text, flags=re.M)
-        if found != count:
-            raise _ChangedError(f"{pattern}: found {found} times instead of {count}")
+        if found != 1:
+            raise _ChangedError(f"{pattern}: found {found} times instead of once")
         return text
 
     return change
@@ -142,6 +142,8 @@ _SMOKE_TEST = """\
           jq -e 'has("FunctionError") | not' result.json
 """
 
+_TESTED = _sub(r"sudo bash \.ci/run", "make check test access")
+
 # Our files and what is taken out of each; then "Orders" and "orders" are renamed.
 _DERIVED: dict[str, Iterable[Callable[[str], str]]] = {
     "template-account-a.yaml": (
@@ -151,11 +153,11 @@ _DERIVED: dict[str, Iterable[Callable[[str], str]]] = {
         _drop(8, "CreateOrder:", "GetOrder:", "CancelOrder:"),
         _drop(10, "ORDERS_TABLE:", "IDEMPOTENCY_TABLE:"),
         _drop(14, "- Sid: StoreOrders", "- Sid: ListOrders", "- Sid: RecordIdempotencyKeys"),
-        _sub(r"^ +- !Sub \S+/POST/orders\n", ""),
-        _sub(r"^ +# The asterisk also .*\n +- !Sub \S+/GET/orders/\*\n", ""),
-        _sub(r"^  # --- Data: .*\n\n", ""),
+        _sub(r"^ +- !Sub \S+/POST/orders\n"),
+        _sub(r"^ +# The asterisk also .*\n +- !Sub \S+/GET/orders/\*\n"),
+        _sub(r"^  # --- Data: .*\n\n"),
+        _sub(r"(?<=look at OrdersFunction) and DynamoDB"),
         _sub(r"orders\.handler", "backend.handler"),
-        _sub(r"(look at OrdersFunction) and DynamoDB", r"\1"),
     ),
     "functions/Makefile": (
         _sub(r"Function: PACKAGES := orders .*", "Function: PACKAGES := backend"),
@@ -171,9 +173,9 @@ _DERIVED: dict[str, Iterable[Callable[[str], str]]] = {
     ),
     ".github/requirements.txt": (),
     ".github/workflows/deploy.yaml": (
-        _sub(r"sudo bash \.ci/run", "make check test access"),
-        _sub(r"^  # It needs the project's packages, .*\n", ""),
-        _sub(r"(?<=persist-credentials: false\n)      - run: make setup\n", ""),
+        _TESTED,
+        _sub(r"^  # It needs the project's packages, .*\n"),
+        _sub(r"(?<=persist-credentials: false\n)      - run: make setup\n"),
         _sub(
             r"^      - run: \.venv/bin/python -m pytest tests/lab/deployed\n.*\n.*\n", _SMOKE_TEST.replace("\\", r"\\")
         ),
@@ -182,11 +184,11 @@ _DERIVED: dict[str, Iterable[Callable[[str], str]]] = {
             r"python \.github/deploy\.py",
             "PYTHONPATH=$(echo wheels/cross_account_api_dev-*.whl) python -m cross_account_project.deploy",
         ),
-        _sub(r"docs/operations\.md says what the environments", "The environments"),
+        _sub(r"docs/deploy\.md says what the environments", "The environments"),
         _sub(r"(?<=hold) \(variables, reviewers\) and how to make the roles", " variables and reviewers"),
     ),
     ".github/workflows/test.yaml": (
-        _sub(r"sudo bash \.ci/run", "make check test access"),
+        _TESTED,
         _sub(r"\./\.judge ", "./.judge/.github/actions/access-diff "),
         _sub(r"\.ci \.github Makefile .*\)", ".github Makefile requirements.txt template-deploy-role.yaml wheels)"),
     ),

@@ -18,6 +18,11 @@ _IDENTITY = {
 }
 
 
+def is_anonymous(folder: Path) -> bool:
+    """Return whether git does not know whose commits these are."""
+    return run(folder, "config", "user.email").returncode != 0
+
+
 def git(folder: Path, *arguments: str | Path, environment: Mapping[str, str] = {}, own_identity: bool = False) -> str:
     """Run a command and return its output; raise `ProjectError` with git's own words if it fails."""
     done = run(folder, *arguments, environment=environment, own_identity=own_identity)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from cross_account_project.derive import ProjectError, project_files, require_name
-from cross_account_project.git import git, run
-from cross_account_project.wheels import find_wheels, version_of
+from cross_account_project.git import git, is_anonymous, run
+from cross_account_project.wheels import find_wheels
 
 
 def init(folder: Path, name: str, wheels: Path | None = None) -> None:
@@ -16,15 +16,12 @@ def init(folder: Path, name: str, wheels: Path | None = None) -> None:
     require_name(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ProjectError(f"DIR is {folder}, which is not empty. Allowed: a new or an empty folder.")
-    found = find_wheels(wheels)
-    contents = project_files(name, found, version_of(next(iter(found))))
+    contents = project_files(name, find_wheels(wheels))
     write(folder, contents)
-    inside = run(folder, "rev-parse", "--is-inside-work-tree").returncode == 0
-    if not inside:
+    if run(folder, "rev-parse", "--is-inside-work-tree").returncode != 0:
         git(folder, "init", "--quiet", "--initial-branch", "main")
     git(folder, "add", "--force", ".")
-    known = run(folder, "config", "user.email").returncode == 0
-    git(folder, "commit", "--quiet", "--message", f"Start {name}", "--", ".", own_identity=not known)
+    git(folder, "commit", "--quiet", "--message", f"Start {name}", "--", ".", own_identity=is_anonymous(folder))
     print(f"{len(contents)} files in {folder}, committed. Next: cd {folder} && make demo")  # noqa: T201
 
 

@@ -10,22 +10,20 @@ import tomllib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cross_account_project.derive import ProjectError, project_files
-from cross_account_project.git import git, run
+from cross_account_project.derive import ProjectError, project_files, version_of
+from cross_account_project.git import git, is_anonymous, run
 from cross_account_project.init import write
-from cross_account_project.wheels import find_wheels, version_of
+from cross_account_project.wheels import find_wheels
 
 # Run with the old wheel alone on the path, so that it generates what it did then.
 _GENERATE = """
 import sys
 from pathlib import Path
-wheel, folder, name, version, *wheels = sys.argv[1:]
+wheel, folder, name, *wheels = sys.argv[1:]
 sys.path.insert(0, wheel)
 from cross_account_project.derive import project_files
-contents = {Path(file).name: Path(file).read_bytes() for file in wheels}
-for path, content in project_files(name, contents, version).items():
-    (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
-    (Path(folder) / path).write_bytes(content)
+from cross_account_project.init import write
+write(Path(folder), project_files(name, {Path(file).name: Path(file).read_bytes() for file in wheels}))
 """
 
 
@@ -48,11 +46,10 @@ def upgrade(folder: Path, wheels: Path | None = None) -> bool:
     with TemporaryDirectory() as temporary:
         before, after = Path(temporary, "before"), Path(temporary, "after")
         _generate_old(folder, before / prefix, name, old)
-        write(after / prefix, project_files(name, found, new))
+        write(after / prefix, project_files(name, found))
         base = _commit(folder, before, f"What {old} generates")
         theirs = _commit(folder, after, f"Upgrade cross-account-api from {old} to {new}", "-p", base)
-    known = run(folder, "config", "user.email").returncode == 0
-    done = run(folder, "cherry-pick", theirs, own_identity=not known)
+    done = run(folder, "cherry-pick", theirs, own_identity=is_anonymous(folder))
     if done.returncode == 0:
         print(f"{folder.name} is at {new}. Next: make setup test demo")  # noqa: T201
         return True
@@ -82,7 +79,7 @@ def _generate_old(folder: Path, target: Path, name: str, version: str) -> None:
     development = next((wheel for wheel in wheels if wheel.name.startswith("cross_account_api_dev-")), None)
     if development is None or len(wheels) != 2:
         raise ProjectError(f"{folder / 'wheels'} must hold both wheels of {version}, which the project was made with.")
-    command: list[str | Path] = [sys.executable, "-I", "-c", _GENERATE, development, target, name, version, *wheels]
+    command: list[str | Path] = [sys.executable, "-I", "-c", _GENERATE, development, target, name, *wheels]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ProjectError(f"{development.name} does not generate the project again:\n{done.stderr.strip()}")

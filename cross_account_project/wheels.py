@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import io
-import re
 import subprocess
 import sys
 import zipfile
@@ -12,9 +11,8 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cross_account_project.derive import REPOSITORY, ProjectError
+from cross_account_project.derive import DISTRIBUTIONS, REPOSITORY, ProjectError, version_of
 
-DISTRIBUTIONS = ("cross-account-api", "cross-account-api-dev")
 _INSTALLERS = {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "uv_cache.json"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -31,12 +29,6 @@ def find_wheels(folder: Path | None) -> dict[str, bytes]:
         place, there = folder or "this installation", ", ".join(wheels) or "no wheels"
         raise ProjectError(f"{place} has {there}. Needed: one version of both wheels, {' and '.join(DISTRIBUTIONS)}.")
     return wheels
-
-
-def version_of(wheel: str) -> str:
-    """Return the version in a wheel's file name."""
-    found = re.fullmatch(r"cross_account_api(?:_dev)?-([^-]+)-py3-none-any\.whl", wheel)
-    return found[1] if found else ""
 
 
 def _build() -> dict[str, bytes]:

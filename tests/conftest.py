@@ -1,7 +1,5 @@
 """Shared by all tests: the user's AWS accounts are out of reach, and tests that change nothing share a lab."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 

@@ -1,27 +1,17 @@
-"""The image that functions run in: AWS's own, or a substitute built from this machine's Python."""
+"""The image that functions run in: AWS's own."""
 
 import os
 import socket
-import sys
-from contextlib import suppress
-from dataclasses import dataclass
 
 import docker
-from docker.errors import APIError, DockerException
-
-from cross_account_lab.containers import substitute
-from cross_account_lab.containers.substitute import RuntimeImageError
+from docker.errors import DockerException
 
 ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-_AWS_IMAGE = "public.ecr.aws/lambda/python:3.13"
+AWS_IMAGE = "public.ecr.aws/lambda/python:3.13"
 
 
-@dataclass(frozen=True)
-class RuntimeImage:
-    """An image of the Lambda runtime in the engine; `prefix` is what its name has in front of that of AWS's image."""
-
-    name: str
-    prefix: str = ""
+class RuntimeImageError(Exception):
+    """There is no Docker engine or no image of the Lambda runtime."""
 
 
 def docker_client() -> docker.DockerClient:
@@ -37,27 +27,11 @@ def docker_client() -> docker.DockerClient:
         raise RuntimeImageError(f"no Docker engine at {ENGINE} ({error}): {remedy}") from error
 
 
-def runtime_image(client: docker.DockerClient) -> RuntimeImage:
-    """Find or make the image to run functions in: AWS's own if the engine has it or can pull it, else a substitute.
-
-    The name of a substitute contains a digest of its files, and so does that of the image that SAM CLI derives from it.
-    """
-    if client.images.list(_AWS_IMAGE):
-        return RuntimeImage(_AWS_IMAGE)
-    supported = sys.platform == "linux" and sys.version_info[:2] == (3, 13)
-    files = dict(substitute.source_files()) if supported else {}
-    prefix = f"{substitute.REGISTRY}/{substitute.digest(files)}"
-    image = RuntimeImage(f"{prefix}/{_AWS_IMAGE}", prefix)
-    if files and client.images.list(image.name):
-        return image
+def runtime_image(client: docker.DockerClient) -> str:
+    """Return the name of AWS's image, pulled if the engine does not have it."""
     try:
-        client.images.pull(_AWS_IMAGE)
-        return RuntimeImage(_AWS_IMAGE)
+        if not client.images.list(AWS_IMAGE):
+            client.images.pull(AWS_IMAGE)
     except DockerException as error:
-        if not files:
-            message = f"{_AWS_IMAGE} cannot be pulled ({error}), and a substitute needs Linux and CPython 3.13"
-            raise RuntimeImageError(message) from error
-    with suppress(APIError):  # raised if another lab is doing the same
-        client.images.prune(filters={"label": substitute.REGISTRY, "dangling": False})
-    substitute.build(client, image.name, files)
-    return image
+        raise RuntimeImageError(f"{AWS_IMAGE} cannot be pulled: {error}") from error
+    return AWS_IMAGE

@@ -17,7 +17,7 @@ from botocore.credentials import Credentials
 from docker.models.containers import Container
 
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
-from cross_account_lab.containers.image import ENGINE, RuntimeImage, docker_client, runtime_image
+from cross_account_lab.containers.image import AWS_IMAGE, ENGINE, docker_client, runtime_image
 from cross_account_lab.functions import Function
 from cross_account_lab.iam import credentials, policy, trust_in
 from cross_account_lab.lab import STACK_NAMES, Lab, Step
@@ -33,22 +33,25 @@ class ContainerLab:
     """A lab that containers can reach, and whose functions run in containers of an image."""
 
     lab: Lab
-    image: RuntimeImage
+    image: str
 
     @classmethod
     @contextmanager
-    def start(cls, *, step: Step = nullcontext) -> Iterator[Self]:
-        """Start a lab and deploy both stacks; leave no process, file or container behind."""
+    def start(cls, *, image: str = "", step: Step = nullcontext) -> Iterator[Self]:
+        """Start a lab and deploy both stacks; leave no process, file or container behind.
+
+        An image that is not AWS's own has its name with a prefix.
+        """
         with ExitStack() as stack:
             client = docker_client()
             stack.callback(client.close)
-            with step("find or make the image of the Lambda runtime"):
-                image = runtime_image(client)
+            with step("find or pull the image of the Lambda runtime"):
+                image = image or runtime_image(client)
             trust = Path(stack.enter_context(TemporaryDirectory()))
             settings = {
                 "LAMBDA_STRICT": "1",
                 "LAMBDA_DOCKER_FLAGS": f"--volume {trust}:/var/lab:ro --env AWS_CA_BUNDLE=/var/lab/{CA_FILE}",
-                "MINISTACK_IMAGE_PREFIX": image.prefix,
+                "MINISTACK_IMAGE_PREFIX": image.removesuffix(AWS_IMAGE).rstrip("/"),
                 "DOCKER_HOST": ENGINE,
             }
             host = _address_for_containers(client)

@@ -1,102 +1,22 @@
-"""An API on loopback that checks every signature as AWS does, and says what differs."""
+"""An API and an STS on loopback for callers in any language: `python -m cross_account_lab verify`."""
 
-from __future__ import annotations
-
+import argparse
+import sys
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from datetime import UTC, datetime
+from shlex import quote
 
 from cross_account_lab.judge import sts
-from cross_account_lab.judge.differences import Api, explain, find_notes
-from cross_account_lab.judge.gateway import gateway_response
+from cross_account_lab.judge.differences import Api, find_notes
+from cross_account_lab.judge.gateway import Gateway, Verdict, gateway_response, refusal
 from cross_account_lab.judge.loopback import Response, Server
-from cross_account_lab.judge.sigv4 import Credentials, RefusedError, Request, verify
+from cross_account_lab.judge.sigv4 import Request
 
 ROLE_ARN = "arn:aws:iam::111111111111:role/executor"
 SESSION_NAME = "222222222222-caller"
-
-Answer: TypeAlias = Callable[[Request], Response]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of a request.
-
-    Attributes:
-        access_key: The key that signed it; empty if it was refused.
-        differences: Why it was refused.
-    """
-
-    request: Request
-    access_key: str = ""
-    differences: tuple[str, ...] = ()
-
-
-class Judge:
-    """Judges requests to one API.
-
-    Attributes:
-        api: What requests must be signed for.
-        keys: The credentials that exist, by access key.
-        answer: What responds to a request that is signed right.
-        report: What is told each verdict.
-        verdicts: The last verdicts.
-        counts: How many requests were `accepted`, and how many refused, by error type.
-        clock: How far the judge's clock is ahead.
-    """
-
-    def __init__(self, api: Api, keys: Mapping[str, Credentials], answer: Answer | None = None) -> None:
-        self.api = api
-        self.keys = dict(keys)
-        self.answer = answer or self.describe
-        self.elsewhere = ""
-        self.report: Callable[[Verdict], object] = lambda _: None
-        self.verdicts: deque[Verdict] = deque(maxlen=1000)
-        self.counts: Counter[str] = Counter()
-        self.clock = timedelta()
-        self._lock = threading.Lock()
-
-    def __call__(self, request: Request) -> Response:
-        """Respond to a request: as `answer` does, or with 403 and the differences."""
-        now = datetime.now(UTC) + self.clock
-        explanation = explain(request, self.api, self.keys, now)
-        try:
-            access_key = verify(request, self.keys, region=self.api.region, service=self.api.service, now=now)
-            if explanation.differences:  # of host or stage, which no signature tells
-                raise RefusedError("ForbiddenException", "Forbidden")
-        except RefusedError as error:
-            self._note(Verdict(request, differences=explanation.differences), error.code)
-            body = {
-                "message": " ".join(explanation.differences),
-                "differences": explanation.differences,
-                "canonical_request": explanation.canonical_request,
-                "string_to_sign": explanation.string_to_sign,
-            }
-            return gateway_response(403, body, {"x-amzn-ErrorType": error.code})
-        self._note(Verdict(request, access_key), "accepted")
-        return self.answer(request)
-
-    def describe(self, request: Request) -> Response:
-        """Say what arrived; `/redirect` leads to another host, and `/expire` ends the session."""
-        path, _, query = request.target.partition("?")
-        match path.removeprefix(self.api.stage):
-            case "/redirect":
-                return gateway_response(307, {}, {"Location": f"{self.elsewhere}{self.api.stage}/other"})
-            case "/expire":
-                key = request.values("authorization")[0].partition("=")[2].partition("/")[0]
-                self.keys[key] = replace(self.keys[key], expires=datetime.min.replace(tzinfo=UTC))
-        body = {"method": request.method, "path": path, "query": query, "body": request.body.decode("latin-1")}
-        return gateway_response(200, {"accepted": True, "notes": find_notes(request), **body})
-
-    def _note(self, verdict: Verdict, outcome: str) -> None:
-        with self._lock:
-            self.verdicts.append(verdict)
-            self.counts[outcome] += 1
-            self.report(verdict)
 
 
 @dataclass(frozen=True)
@@ -106,21 +26,23 @@ class SignedApi:
     Attributes:
         url: The API's URL with its stage.
         environment: What a caller's environment needs: credentials, region, STS.
+        elsewhere: The host that no session token may reach.
     """
 
     url: str
-    judge: Judge
+    judge: Gateway
     environment: Mapping[str, str]
+    elsewhere: str
 
     @property
     def accepted(self) -> list[Request]:
         """The requests that were signed right."""
-        return [verdict.request for verdict in self.judge.verdicts if verdict.access_key]
+        return self.judge.accepted
 
     @property
     def refused(self) -> list[Verdict]:
         """The verdicts on all others."""
-        return [verdict for verdict in self.judge.verdicts if not verdict.access_key]
+        return self.judge.refused
 
 
 @contextmanager
@@ -128,15 +50,27 @@ def serve(
     *, port: int = 0, region: str = sts.REGION, service: str = "execute-api", stage: str = "/v1"
 ) -> Iterator[SignedApi]:
     """Serve an API, an STS that knows `sts.EXTERNAL_ID`, and a host that no session token may reach."""
-    judge = Judge(Api("", region, service, stage), sts.CALLER)
+
+    def describe(request: Request) -> Response:
+        """Say what arrived; `/redirect` leads to another host, and `/expire` ends the session."""
+        path, _, query = request.target.partition("?")
+        match path.removeprefix(stage):
+            case "/redirect":
+                return gateway_response(307, {}, {"Location": f"{elsewhere.url}{stage}/other"})
+            case "/expire":
+                key = request.access_key
+                judge.keys[key] = replace(judge.keys[key], expires=datetime.min.replace(tzinfo=UTC))
+        body = {"method": request.method, "path": path, "query": query, "body": request.body.decode("latin-1")}
+        return gateway_response(200, {"accepted": True, "notes": find_notes(request), **body})
+
+    judge = Gateway(answer=describe)
+    judge.keys |= sts.CALLER
     issuer = sts.Sts(judge.keys)
     with Server(judge, port=port) as server, Server(issuer) as sts_server, Server(_elsewhere) as elsewhere:
-        judge.api = replace(judge.api, host=f"127.0.0.1:{server.port}")
-        judge.elsewhere = elsewhere.url
-        url = f"{server.url}{stage}"
+        judge.add(Api(server.host, region, service, stage))
         environment = {
             **sts.CALLER_ENVIRONMENT,
-            "API_URL": url,
+            "API_URL": server.url + stage,
             "API_REGION": region,
             "EXECUTOR_ROLE_ARN": ROLE_ARN,
             "EXTERNAL_ID": sts.EXTERNAL_ID,
@@ -145,7 +79,7 @@ def serve(
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
         }
-        yield SignedApi(url, judge, environment)
+        yield SignedApi(server.url + stage, judge, environment, elsewhere.url)
 
 
 def _elsewhere(request: Request) -> Response:
@@ -153,10 +87,41 @@ def _elsewhere(request: Request) -> Response:
     if not request.values("x-amz-security-token"):
         return gateway_response(200, {"accepted": True})
     text = "A redirect was followed with the session token, which the other host can use now: follow none."
-    return gateway_response(403, {"message": text, "differences": [text]})
+    return refusal("ForbiddenException", text, differences=[text])
 
 
 def show(verdict: Verdict) -> str:
     """Return a verdict as a line for people."""
     outcome = "accepted" if verdict.access_key else "refused "
     return "\n    ".join([f"{outcome}  {verdict.request.method} {verdict.request.target}", *verdict.differences])
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what can be chosen."""
+    parser.add_argument("--port", type=int, default=0, help="of the API; a free one by default")
+    parser.add_argument("--region", default=sts.REGION, help="to sign for; default: %(default)s")
+    parser.add_argument("--service", default="execute-api", help="to sign for; default: %(default)s")
+    parser.add_argument(
+        "--stage", type=_stage, default="/v1", help="what paths begin with; empty for none; default: %(default)s"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Serve until interrupted: print what a caller needs, then a line for each request."""
+    with serve(port=options.port, region=options.region, service=options.service, stage=options.stage) as api:
+        for name, value in api.environment.items():
+            _write(f"export {name}={quote(value)}")
+        _write("# Sign with these, or assume the role at AWS_ENDPOINT_URL_STS first. Ctrl-C ends it.")
+        api.judge.report = lambda verdict: _write(show(verdict))
+        threading.Event().wait()
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _stage(text: str) -> str:
+    if text and (not text.startswith("/") or text.endswith("/")):
+        raise argparse.ArgumentTypeError(f"must be empty or like /v1, not {text!r}")
+    return text

@@ -1,14 +1,12 @@
 """An HTTP or HTTPS server on loopback that can fail at any point of a connection."""
 
-from __future__ import annotations
-
 import json
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import BinaryIO, Self, TypeAlias
@@ -94,14 +92,14 @@ def reset(connection: socket.socket) -> None:
 class ConnectionFault:
     """A fault before a connection carries a request; `act` gets the bare TCP connection."""
 
-    act: Callable[[socket.socket], None]
+    act: Callable[[socket.socket], object]
 
 
 @dataclass(frozen=True)
 class RequestFault:
     """A fault after a request has been read."""
 
-    act: Callable[[Exchange], None]
+    act: Callable[[Exchange], object]
 
 
 Fault: TypeAlias = ConnectionFault | RequestFault
@@ -133,6 +131,8 @@ class Server:
     """Serves HTTP/1.1 with a thread per connection, until `stop`. A malformed request gets a 400.
 
     Attributes:
+        port: The port that it listens on.
+        host: Host and port.
         requests: Every request that was read completely.
         crashes: What `respond` or a fault raised: bugs of the test suite.
     """
@@ -147,13 +147,15 @@ class Server:
     ) -> None:
         self._respond = respond
         self._tls = tls
-        self._host = host
         self._choose: Choice = never
         self._lock = threading.Lock()
         self._connections: set[socket.socket] = set()
         self.requests: list[Request] = []
         self.crashes: list[Exception] = []
-        self._listener = self._listen(port)
+        self._listener = socket.create_server((host, port), backlog=128)
+        self.port: int = self._listener.getsockname()[1]
+        self.host = f"{host}:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -162,15 +164,9 @@ class Server:
         self.stop()
 
     @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        port: int = self._listener.getsockname()[1]
-        return port
-
-    @property
     def url(self) -> str:
         """Scheme, host and port."""
-        return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{self.host}"
 
     def inject(self, choose: Choice) -> None:
         """Drop all connections, and from now on ask `choose` for the fault of each connection and request."""
@@ -181,58 +177,21 @@ class Server:
         """Drop all connections, and choose no more faults."""
         self.inject(never)
 
-    @contextmanager
-    def refusing(self) -> Iterator[None]:
-        """Refuse connections: nothing listens on the port."""
-        port = self.port
-        self._close_listener()
-        # Bound but not listening, so that no other process gets the port.
-        with socket.socket() as placeholder:
-            placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            placeholder.bind((self._host, port))
-            self._drop_connections()
-            self._listener = placeholder
-            yield
-        self._listener = self._listen(port)
-
-    @contextmanager
-    def unresponsive(self) -> Iterator[None]:
-        """Let connection attempts time out: the kernel drops them while the backlog is full."""
-        port = self.port
-        self._close_listener()
-        self._drop_connections()
-        with socket.socket() as listener, socket.socket() as waiting:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((self._host, port))
-            listener.listen(0)
-            waiting.connect((self._host, port))
-            self._listener = listener
-            yield
-        self._listener = self._listen(port)
-
     def stop(self) -> None:
         """Drop all connections, accept no more, and raise what crashed."""
-        self._close_listener()
-        self._drop_connections()
-        if self.crashes:
-            raise ExceptionGroup("a server of the test suite failed", self.crashes)
-
-    def _listen(self, port: int) -> socket.socket:
-        listener = socket.create_server((self._host, port), backlog=128)
-        threading.Thread(target=self._accept, args=[listener], daemon=True).start()
-        return listener
-
-    def _accept(self, listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                threading.Thread(target=self._serve, args=[connection], daemon=True).start()
-
-    def _close_listener(self) -> None:
         with suppress(OSError):
             # Closing alone would leave the accepting thread in its call.
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._drop_connections()
+        if self.crashes:
+            raise ExceptionGroup("a server of the test suite failed", self.crashes)
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
     def _drop_connections(self) -> None:
         with self._lock:
@@ -243,30 +202,24 @@ class Server:
 
     def _serve(self, connection: socket.socket) -> None:
         connection.settimeout(_IDLE_SECONDS)
-        fault = self._choose()
+        fault, secure = self._choose(), connection
         try:
             if isinstance(fault, ConnectionFault):
                 fault.act(connection)
                 return
             secure = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
-            with self._tracked(secure), secure, secure.makefile("rb") as stream:
+            with self._lock:
+                self._connections.add(secure)
+            with secure, secure.makefile("rb") as stream:
                 self._serve_requests(secure, stream, fault)
         except (OSError, ValueError):
             pass  # The client has gone, or a fault has closed the connection.
         except Exception as error:  # A test must see it.
             self.crashes.append(error)
         finally:
-            connection.close()
-
-    @contextmanager
-    def _tracked(self, connection: socket.socket) -> Iterator[None]:
-        with self._lock:
-            self._connections.add(connection)
-        try:
-            yield
-        finally:
             with self._lock:
-                self._connections.discard(connection)
+                self._connections.discard(secure)
+            connection.close()
 
     def _serve_requests(self, connection: socket.socket, stream: BinaryIO, fault: Fault | None) -> None:
         try:

@@ -1,7 +1,5 @@
 """A pytest plugin, for `pytest_plugins` in a conftest.py: tests get a `signed_api`."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 

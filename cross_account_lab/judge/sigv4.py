@@ -6,12 +6,10 @@ one character per byte on the wire.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
@@ -27,6 +25,7 @@ AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=(?P<access_key>[^/,]+)/(?P<date>[^/,]+)/(?P<region>[^/,]+)/(?P<service>[^/,]+)/"
     r"(?P<terminator>[^/,]+), *SignedHeaders=(?P<signed_headers>[^,]+), *Signature=(?P<signature>[^,]+)"
 )
+MISMATCH = "The signature does not match."
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -48,6 +47,17 @@ class Request:
         """Return all values of a header; its name is in lower case."""
         return [value for given, value in self.headers if given == name]
 
+    @property
+    def authorization(self) -> re.Match[str] | None:
+        """The parts of the Authorization header; None unless there is one, and well-formed."""
+        values = self.values("authorization")
+        return AUTHORIZATION.fullmatch(values[0]) if len(values) == 1 else None
+
+    @property
+    def access_key(self) -> str:
+        """The access key that claims to have signed it; empty if none does."""
+        return self.authorization["access_key"] if self.authorization else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -64,6 +74,7 @@ class RefusedError(Exception):
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(f"{code}: {reason}")
         self.code = code
+        self.reason = reason
 
 
 class MalformedRequestError(Exception):
@@ -113,7 +124,7 @@ def canonical_request(request: Request, signed_headers: Sequence[str]) -> str:
             *(f"{name}:{canonical_value(request.values(name))}" for name in signed_headers),
             "",
             ";".join(signed_headers),
-            UNSIGNED if UNSIGNED in request.values("x-amz-content-sha256") else digest(request),
+            payload_hash(request),
         ]
     )
 
@@ -145,44 +156,58 @@ def verify(request: Request, keys: Mapping[str, Credentials], *, region: str, se
     Raises:
         RefusedError: The signature is missing, incomplete, wrong, or for another scope or time, or the session expired.
     """
-    if not request.values("authorization"):
-        raise RefusedError("MissingAuthenticationTokenException", "no Authorization header")
-    authorization = AUTHORIZATION.fullmatch(_only(request, "authorization"))
+    for fault in find_faults(request, keys, region=region, service=service, now=now):
+        raise fault
+    return request.access_key
+
+
+def find_faults(
+    request: Request, keys: Mapping[str, Credentials], *, region: str, service: str, now: datetime
+) -> Iterator[RefusedError]:
+    """Yield all reasons to refuse a request, in the order in which a service would find them."""
+    authorization = request.authorization
     if not authorization:
-        raise RefusedError("IncompleteSignatureException", "malformed Authorization header")
-    signed_headers = authorization["signed_headers"].split(";")
-    _check_signed_headers(request, signed_headers)
-
-    date = _only(request, "x-amz-date")
-    _check_date(date, now)
-    scope = f"{date[:8]}/{region}/{service}/aws4_request"
-    given = "/".join(authorization.group("date", "region", "service", "terminator"))
-    if given != scope:
-        raise RefusedError("InvalidSignatureException", f"scope {given} instead of {scope}")
-
-    access_key = authorization["access_key"]
+        yield _no_authorization(request)
+        return
+    names, access_key = authorization["signed_headers"].split(";"), authorization["access_key"]
+    dates = request.values("x-amz-date")
+    date = dates[0] if len(dates) == 1 else ""
+    given = authorization.group("date", "region", "service", "terminator")
+    expected = (date[:8] if parse_date(date) else given[0], region, service, "aws4_request")
     credentials = keys.get(access_key)
-    if credentials is None or request.values("x-amz-security-token") != [credentials.token] * bool(credentials.token):
-        raise RefusedError("UnrecognizedClientException", "unknown access key, or another session token")
-
-    hashes = request.values("x-amz-content-sha256")
-    if service == "vpc-lattice-svcs" and hashes != [UNSIGNED]:
-        raise RefusedError("InvalidSignatureException", f"X-Amz-Content-Sha256 is not {UNSIGNED}")
-    if service != "vpc-lattice-svcs" and not {digest(request)}.issuperset(hashes):
-        raise RefusedError("InvalidSignatureException", "X-Amz-Content-Sha256 is not that of the body")
-    text = string_to_sign(canonical_request(request, signed_headers), date, scope)
-    if not hmac.compare_digest(
-        signature(credentials.secret_key, scope, text).encode(), authorization["signature"].encode("latin-1")
-    ):
-        raise RefusedError("InvalidSignatureException", "the signature does not match")
-    if credentials.expires is not None and credentials.expires <= now:
-        raise RefusedError("ExpiredTokenException", "the session has expired")
-    return access_key
+    yield from _header_faults(request, names)
+    yield from _date_faults(date, now)
+    for name, is_, ought in zip(("date", "region", "service", "end"), given, expected, strict=True):
+        if is_ != ought:
+            yield _invalid(f"The {name} in the credential scope is {is_}; it must be {ought}.")
+    tokens = request.values("x-amz-security-token")
+    if credentials is None:
+        yield _unknown(f"The access key {access_key} does not exist here.")
+    elif not tokens and credentials.token:
+        yield _unknown("X-Amz-Security-Token is missing: the access key belongs to a session.")
+    elif tokens != [credentials.token] * bool(credentials.token):
+        yield _unknown("X-Amz-Security-Token is not the token of this access key.")
+    yield from _body_faults(request, service)
+    if credentials:
+        # In the request's own scope, so that a wrong region does not hide what else is wrong.
+        scope = "/".join(given)
+        right = signature(credentials.secret_key, scope, string_to_sign(canonical_request(request, names), date, scope))
+        if not hmac.compare_digest(right.encode(), authorization["signature"].encode("latin-1")):
+            yield _invalid(MISMATCH)
+        if credentials.expires is not None and credentials.expires <= now:
+            yield RefusedError(
+                "ExpiredTokenException", "The session has expired: get a new one, and sign the request with it."
+            )
 
 
 def digest(request: Request) -> str:
     """Return the hash of a request's body."""
     return hashlib.sha256(request.body).hexdigest()
+
+
+def payload_hash(request: Request) -> str:
+    """Return what is signed of the body: its hash, unless the request says that it is not signed."""
+    return UNSIGNED if UNSIGNED in request.values("x-amz-content-sha256") else digest(request)
 
 
 def _line(line: bytes) -> str:
@@ -206,31 +231,66 @@ def _headers(stream: BinaryIO) -> tuple[tuple[str, str], ...]:
     return tuple(headers)
 
 
-def _only(request: Request, name: str) -> str:
-    match request.values(name):
-        case [value]:
-            return value
-        case values:
-            raise RefusedError("IncompleteSignatureException", f"{len(values)} headers {name} instead of one")
+def _invalid(reason: str) -> RefusedError:
+    return RefusedError("InvalidSignatureException", reason)
 
 
-def _check_signed_headers(request: Request, signed_headers: list[str]) -> None:
-    if signed_headers != sorted(set(signed_headers)) or any(not request.values(name) for name in signed_headers):
-        raise RefusedError("InvalidSignatureException", "SignedHeaders unsorted, repeated or not in the request")
+def _incomplete(reason: str) -> RefusedError:
+    return RefusedError("IncompleteSignatureException", reason)
+
+
+def _unknown(reason: str) -> RefusedError:
+    return RefusedError("UnrecognizedClientException", reason)
+
+
+def _no_authorization(request: Request) -> RefusedError:
+    match len(request.values("authorization")):
+        case 0 if "X-Amz-Signature=" in request.target:
+            reason = "The signature is in the query (a presigned URL), which is not checked here"
+            return RefusedError("MissingAuthenticationTokenException", f"{reason}: use the Authorization header.")
+        case 0:
+            reason = "There is no Authorization header: the request is not signed."
+            return RefusedError("MissingAuthenticationTokenException", reason)
+        case 1:
+            form = "Credential=KEY/DATE/REGION/SERVICE/aws4_request, SignedHeaders=NAME;NAME, Signature=HEX"
+            return _incomplete(f"The Authorization header is malformed: AWS4-HMAC-SHA256 {form}")
+        case number:
+            return _incomplete(f"There are {number} Authorization headers instead of one.")
+
+
+def _header_faults(request: Request, names: list[str]) -> Iterator[RefusedError]:
+    if names != sorted(set(names)):
+        yield _invalid("SignedHeaders are not sorted, or a name is repeated.")
+    if missing := [name for name in names if not request.values(name)]:
+        yield _invalid(f"SignedHeaders name headers that did not arrive: {', '.join(missing)}.")
     required = {"host"} | {name for name, _ in request.headers if name.startswith("x-amz-")}
     # awscurl and others leave this one unsigned. It is compared with the body, whose hash is signed.
     required -= {"x-amz-content-sha256"}
-    if not required <= set(signed_headers):
-        raise RefusedError("InvalidSignatureException", f"unsigned: {sorted(required - set(signed_headers))}")
-    _only(request, "host")
+    if unsigned := sorted(required - set(names)):
+        yield _invalid(f"Headers that must be signed are not in SignedHeaders: {', '.join(unsigned)}.")
+    if len(request.values("host")) != 1:
+        yield _incomplete(f"There are {len(request.values('host'))} Host headers instead of one.")
 
 
-def _check_date(date: str, now: datetime) -> None:
+def _date_faults(date: str, now: datetime) -> Iterator[RefusedError]:
     moment = parse_date(date)
     if moment is None:
-        raise RefusedError("IncompleteSignatureException", f"X-Amz-Date {date!r}")
-    if abs(now - moment) > CLOCK_SKEW:
-        raise RefusedError("InvalidSignatureException", f"signed at {moment:%FT%T}, received at {now:%FT%T}")
+        yield _incomplete("There must be one X-Amz-Date header, such as 20261129T120000Z.")
+    elif abs(moment - now) > CLOCK_SKEW:
+        seconds = (moment - now).total_seconds()
+        side = "ahead of" if seconds > 0 else "behind"
+        yield _invalid(
+            f"X-Amz-Date is {abs(seconds):.0f} s {side} the clock here ({now:%Y%m%dT%H%M%SZ}); 300 are allowed."
+        )
+
+
+def _body_faults(request: Request, service: str) -> Iterator[RefusedError]:
+    hashes = request.values("x-amz-content-sha256")
+    if service == "vpc-lattice-svcs":
+        if hashes != [UNSIGNED]:
+            yield _invalid(f"X-Amz-Content-Sha256 must be {UNSIGNED}.")
+    elif not {digest(request)}.issuperset(hashes):
+        yield _invalid(f"X-Amz-Content-Sha256 is not the hash of the body that arrived, {digest(request)}.")
 
 
 def parse_date(date: str) -> datetime | None:
@@ -260,13 +320,15 @@ def normalized(path: str) -> str:
     return "/" + "/".join(segments) + ("/" if segments and is_folder else "")
 
 
-def canonical_query(query: str) -> str:
+def canonical_query(
+    query: str,
+    decode: Callable[[str], str] = lambda text: unquote(text, "latin-1"),
+    arrange: Callable[[Iterable[tuple[str, str]]], Sequence[tuple[str, str]]] = sorted,
+) -> str:
     """Return a query as it is signed: decoded, encoded again, and sorted."""
-    pairs = (item.partition("=") for item in query.split("&") if item)
-    decoded = ((unquote(name, "latin-1"), unquote(value, "latin-1")) for name, _, value in pairs)
-    return "&".join(
-        f"{name}={value}" for name, value in sorted((encoded(name), encoded(value)) for name, value in decoded)
-    )
+    items = (item.partition("=") for item in query.split("&") if item)
+    pairs = arrange((encoded(decode(name)), encoded(decode(value))) for name, _, value in items)
+    return "&".join(f"{name}={value}" for name, value in pairs)
 
 
 def canonical_value(values: Sequence[str]) -> str:

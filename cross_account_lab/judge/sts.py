@@ -1,7 +1,5 @@
 """STS's AssumeRole: each session has credentials of its own."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import MutableMapping
 from datetime import UTC, datetime, timedelta

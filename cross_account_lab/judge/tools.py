@@ -1,7 +1,5 @@
 """Measure how many of the cases the tools of this machine sign right: `python -m cross_account_lab.judge.tools`."""
 
-from __future__ import annotations
-
 import argparse
 import importlib.metadata
 import importlib.util

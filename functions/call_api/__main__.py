@@ -31,9 +31,6 @@ from cross_account_api.timing import Timing
 from cross_account_api.transport import Connections, StreamingTransport
 from cross_account_api.version import __version__
 
-_MAX_BODY_BYTES = 10 * 1024 * 1024
-"""API Gateway's own limit: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
-
 _EXIT_CODES: tuple[tuple[int, type[errors.CallError] | tuple[type[errors.CallError], ...]], ...] = (
     (2, (errors.InvalidCallError, errors.SettingsError)),
     (3, errors.AssumeRoleError),
@@ -308,7 +305,7 @@ def _parse_call(
         "body": body,
         "idempotency_key": idempotency_key,
     }
-    return Call.parse(event, max_body_bytes=_MAX_BODY_BYTES)
+    return Call.parse(event)
 
 
 def _split(text: str, separator: str, option: str) -> tuple[str, str]:

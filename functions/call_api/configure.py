@@ -14,18 +14,20 @@ from botocore.exceptions import BotoCoreError
 
 from call_api.aws import CREDENTIAL_SOURCES, Caller, identify
 from call_api.config_file import edit_profile, read_file, write_file
-from call_api.settings import (
-    EXTERNAL_ID_FORM,
-    ROLE_ARN_FORM,
-    SESSION_NAME_FORM,
-    check_path,
-    complete_profile,
-    find_remedy,
-    plain_settings,
-)
+from call_api.settings import check_path, complete_profile, find_remedy, plain_settings
 from cross_account_api.call import Call
 from cross_account_api.credentials import assume_role_errors, default_session_name, open_session
-from cross_account_api.endpoint import EXTERNAL_ID, REGION, ROLE_ARN, SESSION_NAME, find_api_region, parse_api_url
+from cross_account_api.endpoint import (
+    EXTERNAL_ID,
+    EXTERNAL_ID_FORM,
+    REGION,
+    ROLE_ARN,
+    ROLE_ARN_FORM,
+    SESSION_NAME,
+    SESSION_NAME_FORM,
+    find_api_region,
+    parse_api_url,
+)
 from cross_account_api.errors import AssumeRoleError, CallError, SettingsError
 
 _PROFILE = re.compile(r"[\w.@:/+=,-]+(?: [\w.@:/+=,-]+)*", re.ASCII)

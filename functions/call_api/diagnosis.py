@@ -149,7 +149,7 @@ class Diagnosis:
         except errors.AssumeRoleError as error:
             self._results["AssumeRole"] = self._explain_refusal(error)
             return
-        self._is_cached = cache.age(self._session.access_key) == float("inf")
+        self._is_cached = cache.issued_elsewhere(str(self._session.access_key))
         observed = "a session from ~/.aws/cli/cache" if self._is_cached else "a new session of the role"
         is_needed = self._role.role_arn and not self._is_overridden
         self._results["AssumeRole"] = ok(observed if is_needed else "not needed")

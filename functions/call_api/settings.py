@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError
 from click.shell_completion import CompletionItem
 
 from cross_account_api import endpoint
+from cross_account_api.advice import Advice
 from cross_account_api.credentials import (
     AssumedRoleCredentials,
     Credentials,
@@ -22,11 +23,18 @@ from cross_account_api.credentials import (
     open_session,
 )
 from cross_account_api.errors import AssumeRoleError, CallError, DeadlineError, SettingsError
+from cross_account_caller.words import TEMPLATES
 
-ROLE_ARN_FORM = "a role's ARN: arn:aws:iam::<account A>:role/<name>"
-EXTERNAL_ID_FORM = "2 to 1224 letters, digits or _+=,.@:/-"
-SESSION_NAME_FORM = "2 to 64 letters, digits or _+=,.@-"
-
+WORDS = TEMPLATES | {
+    Advice.NO_CREDENTIALS: (
+        "Account B: set AWS_PROFILE, or give credentials in another way; call-api configure writes a profile."
+    ),
+    Advice.NO_PROFILE: "Account B: name a profile of your AWS configuration; call-api configure writes one.",
+    Advice.SLOW: (
+        "Account B: if the API needs longer, allow it with --timeout. "
+        "Account A: check that the API exists, and what takes it so long."
+    ),
+}
 _FIXES = {
     "--api-url": "Set --api-url or $API_URL, or write a profile with call-api configure.",
     "--region": "Set --region or $API_REGION, or api_region in the profile.",
@@ -134,13 +142,8 @@ class ApiSettings:
         role = RoleRequest(*(in_profile.get(name, "") for name in names))
         is_own_role = role_arn in ("", role.role_arn)
         if not is_own_role:
-            endpoint.require_match(role_arn, endpoint.ROLE_ARN, "--role-arn", ROLE_ARN_FORM)
-            if external_id:
-                endpoint.require_match(
-                    external_id, endpoint.EXTERNAL_ID, "--external-id", EXTERNAL_ID_FORM, secret=True
-                )
-            if session_name:
-                endpoint.require_match(session_name, endpoint.SESSION_NAME, "--session-name", SESSION_NAME_FORM)
+            options = ("--role-arn", "--external-id", "--session-name")
+            endpoint.check_role(role_arn, external_id or None, session_name or None, names=options)
             role = RoleRequest(role_arn, external_id, session_name)
         api_url = api_url or in_profile.get("api_url", "")
         region = region or in_profile.get("api_region", "")
@@ -173,6 +176,7 @@ def plain_settings(profile: Mapping[str, Any]) -> dict[str, str]:
 
 def find_remedy(error: CallError) -> str:
     """Return what a person can do about an error."""
+    error.reword(WORDS)
     match error:
         case SettingsError(setting=setting) if setting in _FIXES:
             return _FIXES[setting]

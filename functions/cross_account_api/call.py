@@ -18,12 +18,11 @@ from cross_account_api.errors import InvalidCallError
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 """Supported methods. OPTIONS is left out: it is for CORS preflight."""
 
-MAX_BODY_BYTES = 6 * 1024 * 1024
-"""What a Lambda function can be invoked with, so that every call that fits here can be replayed."""
+MAX_BODY_BYTES = 10 * 1024 * 1024
+"""What API Gateway takes: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
 
 MAX_HEAD_BYTES = 10240 - 3072
-"""API Gateway's limit for request line and headers, less what signature, token, trace and the client's own take:
-https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html"""
+"""API Gateway's limit for request line and headers, less what signature, token, trace and the client's own take."""
 
 _FIELDS = ("method", "path", "query", "headers", "body", "base64", "idempotency_key")
 _PATH = re.compile(r"/(?:[^/?#]+/)*[^/?#]*")

@@ -4,9 +4,8 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Self, TypeVar
+from collections.abc import Callable
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from botocore.credentials import ReadOnlyCredentials
 
@@ -21,7 +20,7 @@ from cross_account_api.credentials import (
 )
 from cross_account_api.response import Response, StreamedResponse, open_response, read_response
 from cross_account_api.timing import Clock, Timing
-from cross_account_api.transport import Connections, HttpStream, Request, Timeout, Transport
+from cross_account_api.transport import Connections, Request, Timeout, Transport
 from cross_account_api.version import __version__
 
 MAX_CONCURRENCY = 32
@@ -41,6 +40,29 @@ _TRANSIENT = (
 )
 _POSSIBLY_REVOKED = ("AccessDeniedException", "InvalidSignatureException")
 _REFUSED_BY_API_GATEWAY = ("TooManyRequestsException", "LimitExceededException")
+
+
+class CallOptions(TypedDict, total=False):
+    """The parts of a call besides its method and path; see `Call.parse`.
+
+    Attributes:
+        query: Query parameters; a list repeats its name.
+        headers: Further headers.
+        body: Anything that JSON can hold; text if a `Content-Type` other than JSON is given; bytes as they are.
+        idempotency_key: What makes a repeated POST or PATCH harmless.
+    """
+
+    query: dict[str, Any] | None
+    headers: dict[str, str] | None
+    body: Any
+    idempotency_key: str | None
+
+
+class RequestOptions(CallOptions, total=False):
+    """The same with the limits of `Client.request`."""
+
+    timeout: float
+    raw: bool
 
 
 class Client:
@@ -102,14 +124,7 @@ class Client:
         self._api_key = api_key or ""
         default_region, ca_bundle = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", ""), ""
         if credentials is None and role_arn is not None:
-            allowed = "a role's ARN: arn:aws:iam::<account A>:role/<name>"
-            endpoint.require_match(role_arn, endpoint.ROLE_ARN, "role_arn", allowed)
-            if external_id is not None:
-                allowed = "2 to 1224 letters, digits or _+=,.@:/-"
-                endpoint.require_match(external_id, endpoint.EXTERNAL_ID, "external_id", allowed, secret=True)
-            if session_name is not None:
-                allowed = "2 to 64 letters, digits or _+=,.@-"
-                endpoint.require_match(session_name, endpoint.SESSION_NAME, "session_name", allowed)
+            endpoint.check_role(role_arn, external_id, session_name)
             role = AssumedRoleCredentials(
                 role_arn,
                 external_id=external_id,
@@ -134,66 +149,55 @@ class Client:
         method: str,
         path: str | list[str],
         *,
-        query: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
-        body: Any = None,
-        idempotency_key: str | None = None,
         timeout: float = 90.0,
         raw: bool = False,
+        **options: Unpack[CallOptions],
     ) -> Response:
-        """Make a call; see `Call.parse` for its parts and `send` for its errors.
+        """Make a call; see `send` for its errors.
 
         Args:
             method: HTTP method.
             path: Path below the API's URL in plain text, or a list of segments.
-            query: Query parameters; a list repeats its name.
-            headers: Further headers.
-            body: Anything that JSON can hold; text if a `Content-Type` other than JSON is given; bytes as they are.
-            idempotency_key: What makes a repeated POST or PATCH harmless.
             timeout: Seconds for all attempts together.
             raw: Only the response's bytes are wanted, its `content`: do not parse them into `body`.
+            options: The other parts of the call.
         """
-        event = {"method": method, "path": path, "query": query, "headers": headers, "body": body}
-        call = Call.parse(event | {"idempotency_key": idempotency_key})
+        call = Call.parse({"method": method, "path": path, **options})
         return self.send(call, deadline=self._clock.monotonic() + timeout, raw=raw)
 
-    def get(self, path: str | list[str], **options: Any) -> Response:
+    def get(self, path: str | list[str], **options: Unpack[RequestOptions]) -> Response:
         """Make a GET; options as in `request`."""
         return self.request("GET", path, **options)
 
-    def head(self, path: str | list[str], **options: Any) -> Response:
+    def head(self, path: str | list[str], **options: Unpack[RequestOptions]) -> Response:
         """Make a HEAD; options as in `request`."""
         return self.request("HEAD", path, **options)
 
-    def post(self, path: str | list[str], **options: Any) -> Response:
+    def post(self, path: str | list[str], **options: Unpack[RequestOptions]) -> Response:
         """Make a POST; options as in `request`."""
         return self.request("POST", path, **options)
 
-    def put(self, path: str | list[str], **options: Any) -> Response:
+    def put(self, path: str | list[str], **options: Unpack[RequestOptions]) -> Response:
         """Make a PUT; options as in `request`."""
         return self.request("PUT", path, **options)
 
-    def patch(self, path: str | list[str], **options: Any) -> Response:
+    def patch(self, path: str | list[str], **options: Unpack[RequestOptions]) -> Response:
         """Make a PATCH; options as in `request`."""
         return self.request("PATCH", path, **options)
 
-    def delete(self, path: str | list[str], **options: Any) -> Response:
+    def delete(self, path: str | list[str], **options: Unpack[RequestOptions]) -> Response:
         """Make a DELETE; options as in `request`."""
         return self.request("DELETE", path, **options)
 
-    @contextmanager
     def stream(
         self,
         method: str,
         path: str | list[str],
         *,
-        query: dict[str, Any] | None = None,
-        headers: dict[str, str] | None = None,
-        body: Any = None,
-        idempotency_key: str | None = None,
         timeout: float = 90.0,
         idle_timeout: float = 30.0,
-    ) -> Iterator[StreamedResponse]:
+        **options: Unpack[CallOptions],
+    ) -> StreamedResponse:
         """Make a call as `request` does, and read its response while it comes: of any size, for any time.
 
             with client.stream("GET", "/export") as response, open("export.csv", "wb") as file:
@@ -201,42 +205,30 @@ class Client:
 
         Args:
             method: HTTP method.
-            path: As in `request`, with the other parts of the call.
-            query: As in `request`.
-            headers: As in `request`.
-            body: As in `request`.
-            idempotency_key: As in `request`.
+            path: As in `request`.
             timeout: Seconds for all attempts together, up to the response's headers; nothing is repeated after those.
             idle_timeout: Seconds without a byte after which the response counts as cut off.
+            options: The other parts of the call.
         """
-        event = {"method": method, "path": path, "query": query, "headers": headers, "body": body}
-        call = Call.parse(event | {"idempotency_key": idempotency_key})
-        with self.open(call, deadline=self._clock.monotonic() + timeout, idle_timeout=idle_timeout) as response:
-            yield response
+        call = Call.parse({"method": method, "path": path, **options})
+        return self.open(call, deadline=self._clock.monotonic() + timeout, idle_timeout=idle_timeout)
 
-    @contextmanager
     def open(
         self, call: Call, *, deadline: float | None = None, correlation_id: str = "", idle_timeout: float = 30.0
-    ) -> Iterator[StreamedResponse]:
+    ) -> StreamedResponse:
         """Make a call as `send` does, and read its response while it comes, as by `stream`."""
         if not 0 < idle_timeout <= 86400:
             raise errors.InvalidCallError("idle_timeout", repr(idle_timeout), "seconds: more than 0, a day at most")
         transport = self._transport
         if not hasattr(transport, "open"):
             raise errors.SettingsError("transport", type_name(transport), "one that has open(), to stream")
-        streams: list[HttpStream] = []
 
         def attempt(request: Request, timeout: Timeout, attempts: int, throttled: int) -> StreamedResponse:
             stream = transport.open(request, timeout, idle_timeout)
-            streams[:] = [stream]
             _log_attempt(call, attempts, stream.status)
             return open_response(stream, attempts=attempts, throttled=throttled)
 
-        try:
-            yield self._repeat(call, attempt, deadline, correlation_id)
-        finally:
-            for stream in streams:
-                stream.close()
+        return self._repeat(call, attempt, deadline, correlation_id)
 
     def send(
         self, call: Call, *, deadline: float | None = None, correlation_id: str = "", raw: bool = False

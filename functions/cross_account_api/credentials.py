@@ -205,10 +205,9 @@ class ProfileCredentials:
 
     def refresh(self, refused: ReadOnlyCredentials, *, expired: bool) -> bool:
         """Drop a session of the profile's role from the cache, unless it is too new to have been revoked."""
-        age = self._cache.age(refused.access_key)
-        if age is None or (not expired and age < self._timing.session_trusted):
+        older_than = float("-inf") if expired else self._timing.session_trusted
+        if not self._cache.drop(str(refused.access_key), older_than=older_than):
             return False
-        self._cache.drop(refused.access_key)
         with assume_role_errors(self._role, self._source):
             self._load(open_session(self._profile))
         return True
@@ -225,7 +224,7 @@ class ProfileCredentials:
             require_well_formed(credentials.get_frozen_credentials(), self._role, self._source, self.method)
 
 
-class SessionCache(dict[str, dict[str, Any]]):
+class SessionCache:
     """The AWS CLI's cache of role sessions. It is a convenience: what cannot be read or written is left aside.
 
     Attributes:
@@ -236,45 +235,55 @@ class SessionCache(dict[str, dict[str, Any]]):
     _SOURCE = "SourceProfile"
 
     def __init__(self, clock: Clock = time, *, shared: bool = True) -> None:
-        super().__init__()
         self._clock = clock
-        self._issued: dict[str, float] = {}
+        self._sessions: dict[str, dict[str, Any]] = {}
+        self._issued: dict[str, float | None] = {}  # by access key; None if another process did
         self._files: Any = {}
         self.source = ""
         if shared:
             with suppress(RuntimeError):  # there is no home directory
                 self._files = JSONFileCache(str(Path("~/.aws/cli/cache").expanduser()))
 
-    def __contains__(self, key: object) -> bool:
-        if not super().__contains__(key):
+    def __contains__(self, key: str) -> bool:
+        """Whether there is a session, in memory or in a file: botocore asks before it takes one, and puts one."""
+        if key not in self._sessions:
             with suppress(KeyError, OSError, TypeError, ValueError):
-                session = self._files[str(key)]
+                session = self._files[key]
                 parse_timestamp(session["Credentials"]["Expiration"])
-                keys = [session["Credentials"][name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
-                if all(isinstance(key, str) for key in keys) and session.get(self._SOURCE, self.source) == self.source:
-                    super().__setitem__(str(key), session)
-                    self._issued.setdefault(session["Credentials"]["AccessKeyId"], float("-inf"))
-        return super().__contains__(key)
+                parts = [session["Credentials"][name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
+                is_own = session.get(self._SOURCE, self.source) == self.source
+                if is_own and all(isinstance(part, str) for part in parts):
+                    self._sessions[key] = session
+                    self._issued.setdefault(parts[0], None)
+        return key in self._sessions
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        return self._sessions[key]
 
     def __setitem__(self, key: str, session: dict[str, Any]) -> None:
-        super().__setitem__(key, session)
+        self._sessions[key] = session
         self._issued[session["Credentials"]["AccessKeyId"]] = self._clock.time()
         with suppress(OSError, ValueError):
             self._files[key] = {**session, self._SOURCE: self.source}
 
-    def age(self, access_key: str | None) -> float | None:
-        """Return the seconds since a session was issued, infinity if another process did; None if it is not here."""
-        issued = self._issued.get(access_key or "")
-        return None if issued is None else self._clock.time() - issued
+    def issued_elsewhere(self, access_key: str) -> bool:
+        """Whether a session is here that another process asked for."""
+        return self._issued.get(access_key, 0.0) is None
 
-    def drop(self, access_key: str | None) -> None:
-        """Forget a session."""
-        self._issued.pop(access_key or "", None)
-        for key, session in list(self.items()):
+    def drop(self, access_key: str, *, older_than: float) -> bool:
+        """Forget a session if it is here and of more seconds, or of another process; return whether that was so."""
+        if access_key not in self._issued:
+            return False
+        issued = self._issued[access_key]
+        if issued is not None and self._clock.time() - issued < older_than:
+            return False
+        del self._issued[access_key]
+        for key, session in list(self._sessions.items()):
             if session["Credentials"]["AccessKeyId"] == access_key:
-                del self[key]
+                del self._sessions[key]
                 with suppress(KeyError, OSError):
                     del self._files[key]
+        return True
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,10 @@ API_KEY = re.compile(r"[!-~]{20,128}")
 SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 REGION = re.compile(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+")
 """What AWS accepts, and the templates' parameters with it."""
+
+ROLE_ARN_FORM = "a role's ARN: arn:aws:iam::<account A>:role/<name>"
+EXTERNAL_ID_FORM = "2 to 1224 letters, digits or _+=,.@:/-"
+SESSION_NAME_FORM = "2 to 64 letters, digits or _+=,.@-"
 API_KEY_FORM = "20 to 128 visible ASCII characters"  # pragma: allowlist secret
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -76,6 +80,22 @@ def find_api_region(
     if not REGION.fullmatch(region):
         raise SettingsError(name, shown(region), "the region of the API, for example eu-west-1")
     return region
+
+
+def check_role(
+    role_arn: str | None,
+    external_id: str | None,
+    session_name: str | None,
+    *,
+    names: tuple[str, str, str] = ("role_arn", "external_id", "session_name"),
+) -> None:
+    """Raise SettingsError if what is given for a role's session is malformed; None is not given."""
+    values = (role_arn, external_id, session_name)
+    patterns = (ROLE_ARN, EXTERNAL_ID, SESSION_NAME)
+    forms = (ROLE_ARN_FORM, EXTERNAL_ID_FORM, SESSION_NAME_FORM)
+    for value, pattern, name, allowed in zip(values, patterns, names, forms, strict=True):
+        if value is not None:
+            require_match(value, pattern, name, allowed, secret=pattern is EXTERNAL_ID)
 
 
 def require_match(value: str, pattern: re.Pattern[str], name: str, allowed: str, *, secret: bool = False) -> str:

@@ -29,133 +29,12 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from cross_account_api.denials import LACKING, UNDECIDED, Denial
+from cross_account_api import advice
+from cross_account_api.advice import Advice
+from cross_account_api.denials import Denial
 from cross_account_api.redaction import redact
 
-_CLOCK = "Account B: set the clock."
-_REGION = "Account B: set AWS_REGION, or region in the profile."
-_PROGRAM = "Account B: the program in the profile's credential_process failed; run it by hand, its output must be JSON."
-
-# By a pattern of error codes and, after a colon, words of the message, where AWS tells causes apart only there. The
-# first that fits counts.
-_STS_HINTS = {
-    # What STS says.
-    "AccessDenied: MultiFactorAuthentication failed": (
-        "Account B: the MFA code is wrong or was used before, or mfa_serial is not the user's device."
-    ),
-    "AccessDenied": UNDECIDED.format(action="sts:AssumeRole"),
-    "InvalidIdentityToken|IDP.*": "Account B: check the token in web_identity_token_file and its provider.",
-    "ExpiredToken(Exception)?": "Account B: the caller's own credentials have expired: get new ones.",
-    "InvalidClientTokenId|UnrecognizedClientException": (
-        "Account B: the caller's own credentials are not valid: the access key was deleted or deactivated, or the "
-        "session token is not the key's."
-    ),
-    "RegionDisabledException": (
-        "Account A: enable this region for STS. Account B: or call from a region that account A has enabled."
-    ),
-    "SignatureDoesNotMatch: Signature expired": _CLOCK,
-    "SignatureDoesNotMatch: Signature not yet current": _CLOCK,
-    "RequestExpired": _CLOCK,
-    "SignatureDoesNotMatch": (
-        "Account B: the caller's own credentials are not valid: the secret access key is not the access key's."
-    ),
-    "(Param)?ValidationError: TokenCode": "Account B: an MFA code has 6 digits.",
-    "(Param)?ValidationError: role chaining": (
-        "Account B: duration_seconds of the profile is at most 3600 where a role's session assumes the next role."
-    ),
-    "(Param)?ValidationError: DurationSeconds": (
-        "Account B: duration_seconds of the profile must be from 900 to the role's MaxSessionDuration."
-    ),
-    "(Param)?ValidationError: WebIdentityToken": (
-        "Account B: the file in web_identity_token_file or AWS_WEB_IDENTITY_TOKEN_FILE has no token in it."
-    ),
-    "(Param)?ValidationError": "Account B: check the role's ARN, the ExternalId and the session name.",
-    "Throttling.*|RequestLimitExceeded|Internal.*|ServiceUnavailable.*": "AWS: try again later.",
-    # What keeps STS from being asked.
-    "NoCredentialsError": (
-        "Account B: set AWS_PROFILE, or give credentials in another way; call-api configure writes a profile."
-    ),
-    "ProfileNotFound: profile ()": "Account B: AWS_PROFILE is set but empty; unset it.",
-    "ProfileNotFound": "Account B: name a profile of your AWS configuration; call-api configure writes one.",
-    "MalformedCredentials": "Account B: correct it: printable ASCII, without blanks, quotes and line ends.",
-    "MissingSessionToken": "Account B: set AWS_SESSION_TOKEN or aws_session_token, which belongs to the key.",
-    "MissingDependencyException": 'Account B: this way to sign in needs one more package: pip install "botocore[crt]"',
-    "ConfigParseError": "Account B: correct this file.",
-    "PartialCredentialsError": (
-        "Account B: complete the profile: a role needs source_profile or credential_source, a key its secret."
-    ),
-    ".*ConfigError|UnknownCredentialError": "Account B: correct the profile.",
-    "ForbiddenException": "Account B: sso_account_id and sso_role_name must be an assignment of yours.",
-    ".*SSO.*|TokenRetrievalError|PendingAuthorizationExpiredError": (
-        "Account B: sign in again: aws sso login --profile {profile}"
-    ),
-    "Login.*": "Account B: sign in again: aws login --profile {profile}",
-    "CredentialProcessError": _PROGRAM,
-    "CredentialRetrievalError: custom-process": _PROGRAM,
-    "(Credential|Metadata)RetrievalError": (
-        "Account B: the environment, container or instance of credential_source gives no credentials."
-    ),
-    "EOFError": "Account B: nobody could be asked for the MFA code; run it in a terminal.",
-    "NoRegionError|InvalidRegionError": _REGION,
-    "ValueError: https://sts..": _REGION,  # an empty AWS_DEFAULT_REGION
-    "ValueError: Invalid endpoint": (
-        "Account B: AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_STS or endpoint_url must be a URL with https://."
-    ),
-    "ValueError: Unsupported host": (
-        "Account B: AWS_CONTAINER_CREDENTIALS_FULL_URI must be the address that ECS or EKS sets."
-    ),
-    "ProxyConnectionError|InvalidProxiesConfigError|UnicodeEncodeError|LocationParseError": (
-        "Account B: check HTTPS_PROXY: its address, and that user and password are percent-encoded ASCII."
-    ),
-    "HTTPClientError: codec can't encode": "Account B: user and password in HTTPS_PROXY must be ASCII.",
-    "SSLError": (
-        "Account B: AWS_CA_BUNDLE or the profile's ca_bundle, else REQUESTS_CA_BUNDLE, must contain the CA of STS."
-    ),
-    r".*(Connect|Connection|Timeout|HTTPClient|ResponseStreaming)\w*Error": (
-        "Account B: STS must be reachable from here; a later attempt may succeed."
-    ),
-    "(OS|FileNotFound|Permission|NotADirectory|IsADirectory)Error": "Account B: this file must be readable.",
-}
-
-_FORBIDDEN_HINTS = {
-    "AccessDeniedException: User is not authorized to access this resource": (
-        "Account A: a Lambda authorizer refuses it; for signed calls, the method's authorizer must be AWS_IAM."
-    ),
-    "AccessDeniedException": LACKING,
-    "WafAction": (
-        "Account A: the stage's web ACL (AWS WAF) stopped it before the API; Challenge and CAPTCHA are for browsers: "
-        "use Block there, or except this path."
-    ),
-    ": Forbidden": (
-        "An HTTP API gives no reason. Account A: the role's policy must allow this route. "
-        "Account B: check the region and the credentials that sign."
-    ),
-    "ForbiddenException": (
-        "Account B: check the host and the stage in the API's URL. Account A: error_type in the access log says "
-        "whether AWS WAF, a missing API key or a private API's endpoint refuses it; without a line there, the default "
-        "address may be disabled."
-    ),
-    "IncompleteSignatureException": "Account B: something in between changes the Authorization header.",
-    "InvalidSignatureException: Signature expired": _CLOCK,
-    "InvalidSignatureException: Signature not yet current": _CLOCK,
-    "InvalidSignatureException: Credential should be scoped": "Account B: sign for the API's region.",
-    "InvalidSignatureException": (
-        "Account B: check the API's region, the secret access key, and whether something in between changes host, "
-        "path or body."
-    ),
-    "MissingAuthenticationTokenException": "Account B: the API's stage has no such method and path.",
-}
-
-
 _SECRET = re.compile(r"(?<=AWS4-HMAC-SHA256).+|[\w+/=%-]{200,}", re.ASCII)
-
-
-def _find_hint(hints: Mapping[str, str], code: str, detail: str) -> str:
-    for key, hint in hints.items():
-        codes, _, words = key.partition(": ")
-        if re.fullmatch(codes, code[:100]) and words.lower() in detail.lower():
-            return hint
-    return ""
 
 
 def one_line(text: str) -> str:
@@ -183,10 +62,16 @@ class CallError(Exception):
     throttled: int = 0
     may_have_arrived: bool = False
 
-    def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(f"{problem} {remedy}")
+    def __init__(self, problem: str, *sentences: str, **names: object) -> None:
+        super().__init__()
         self.problem = problem
-        self.remedy = remedy
+        self._sentences, self._names = sentences, names
+        CallError.reword(self, {})
+
+    def reword(self, words: Mapping[str, str]) -> None:
+        """Say some of the advice in an application's own words: by `Advice`, the sentence in its place."""
+        self.remedy = advice.fill((words.get(each, each) for each in self._sentences), self._names)
+        self.args = (f"{self.problem} {self.remedy}",)
 
 
 class SettingsError(CallError):
@@ -217,12 +102,11 @@ class AssumeRoleError(CallError):
     def __init__(self, role: str, code: str, detail: str, *, profile: str = "") -> None:
         detail = redact(detail)
         denial = Denial.parse(detail) if code.startswith("AccessDenied") else None
-        remedy = denial.remedy if denial else _find_hint(_STS_HINTS, code, detail)
-        remedy = remedy or "Account B: correct the credentials or the AWS configuration."
+        default = "Account B: correct the credentials or the AWS configuration."
+        sentences, names = denial.advise() if denial else ((advice.find(advice.STS, code, detail, default),), {})
         what = "Could not assume" if role.startswith("arn:") else "No credentials from"
         said = ": ".join(filter(None, (code, one_line(detail).rstrip("."))))
-        problem = f"{what} {role}: {said}."
-        super().__init__(problem, remedy.replace("{profile}", profile or "<profile>"))
+        super().__init__(f"{what} {role}: {said}.", *sentences, **names, profile=profile or "<profile>")
         self.role, self.code, self.detail = role, code, detail
 
 
@@ -231,10 +115,16 @@ class DeadlineError(CallError):
 
     def __init__(self, left: float, pause: float, attempts: int, failure: CallError | None) -> None:
         times = f"{max(left, 0):.1f} s are left and it would start in {pause:.1f} s."
-        last = f" Last failure: {type(failure).__name__}: {failure}" if failure else ""
-        remedy = f"Account B: allow more time (of a batch: make it smaller), if this happens often.{last}"
-        super().__init__(f"No time for attempt {attempts + 1}: {times}", remedy)
+        problem = f"No time for attempt {attempts + 1}: {times}"
+        last = ("Last failure: {kind}: {failure}",) if failure else ()
+        super().__init__(problem, Advice.NO_TIME, *last, kind=type(failure).__name__, failure=failure)
         self.may_have_arrived = failure is not None and failure.may_have_arrived
+
+    def reword(self, words: Mapping[str, str]) -> None:
+        """Say some of the advice in an application's own words, that on the last failure as well."""
+        if isinstance(failure := self._names["failure"], CallError):
+            failure.reword(words)
+        super().reword(words)
 
 
 class ConnectionFailedError(CallError):
@@ -306,7 +196,8 @@ class ApiError(CallError):
         if retry_after is not None:
             problem += f" It asks to wait {retry_after:.0f} s."
         denial = Denial.parse(detail) if status == 403 and code == "AccessDeniedException" else None
-        super().__init__(problem, denial.remedy if denial else _find_hint(self._hints, code, detail) or self.hint)
+        sentences, names = denial.advise() if denial else ((advice.find(self._hints, code, detail, self.hint),), {})
+        super().__init__(problem, *sentences, **names)
         self.status, self.request_id, self.retry_after = status, request_id, retry_after
         self.code, self.detail = code, detail
 
@@ -330,7 +221,7 @@ class ForbiddenError(BadRequestError):
     """
 
     hint = "Account A: the API refuses this caller."
-    _hints = _FORBIDDEN_HINTS
+    _hints = advice.FORBIDDEN
 
 
 class ExpiredSessionError(ForbiddenError):
@@ -340,13 +231,7 @@ class ExpiredSessionError(ForbiddenError):
         "Account B: the session has expired or is not valid: get a new one. If that is rejected too, check the clock "
         "and the partition of the API's URL."
     )
-    _hints: ClassVar = {
-        "UnrecognizedClientException": (
-            "Account B: the session is not valid: get a new one. If that is rejected too, check the partition of the "
-            "API's URL and, in a region that is off by default, sts_regional_endpoints: it must be regional, since "
-            "sessions of the global STS endpoint are not valid there."
-        )
-    }
+    _hints = advice.EXPIRED
 
 
 class NotFoundError(BadRequestError):
@@ -371,9 +256,7 @@ class ThrottledError(BadRequestError):
     """429: more calls than the API accepts."""
 
     hint = "Account A: raise the stage's throttling. Account B: call less often; lower the queue's concurrency, if any."
-    _hints: ClassVar = dict.fromkeys(
-        ("LimitExceededException", ": Limit Exceeded"), "Account A: the usage plan's quota is used up; raise it."
-    )
+    _hints = advice.THROTTLED
 
     @property
     def is_quota(self) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from cross_account_api import errors, media_type
 from cross_account_api.call import not_json
@@ -63,7 +63,7 @@ class StreamedResponse:
     """A response with a 2xx status whose body comes while one iterates: as bytes, in pieces of at most 64 KiB.
 
     Attributes are those of `Response`. Each byte is there once; iterating raises `ConnectionFailedError` if the body is
-    cut off, or nothing comes for too long.
+    cut off, or nothing comes for too long. Leaving `with` before the end of the body closes the connection.
     """
 
     status: int
@@ -71,14 +71,20 @@ class StreamedResponse:
     request_id: str
     attempts: int
     throttled: int
-    _chunks: Iterator[bytes] = field(repr=False)
+    _stream: HttpStream = field(repr=False)
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._chunks
+            yield from self._stream.chunks
         except errors.CallError as error:
             error.attempts, error.throttled = self.attempts, self.throttled
             raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
 
 
 def open_response(stream: HttpStream, *, attempts: int, throttled: int) -> StreamedResponse:
@@ -90,8 +96,7 @@ def open_response(stream: HttpStream, *, attempts: int, throttled: int) -> Strea
     except errors.CallError:
         stream.close()
         raise
-    parts = (response.status, response.headers, response.request_id, attempts, throttled)
-    return StreamedResponse(*parts, stream.chunks)
+    return StreamedResponse(response.status, response.headers, response.request_id, attempts, throttled, stream)
 
 
 def read_response(http: HttpResponse, *, attempts: int = 1, throttled: int = 0, raw: bool = False) -> Response:

@@ -1,9 +1,8 @@
 """Connections to the API. No other module knows that urllib3 makes them.
 
 Against urllib3's defaults: all connections share one TLS context, the read timeout limits the whole response instead of
-each read (unless it is streamed), a response that is malformed or cut off anywhere is an error, a connection with bytes
-left on it is not used again, nor one that was idle for long or is the parent process's, no redirect is followed,
-nothing is retried.
+each read (unless it is streamed), a response that is cut off anywhere is an error, a connection that was idle for long
+or is the parent process's is not used again, no redirect is followed, nothing is retried.
 """
 
 import os
@@ -21,6 +20,7 @@ import urllib3
 from requests.utils import get_environ_proxies, select_proxy
 
 from cross_account_api import http1
+from cross_account_api.advice import Advice
 from cross_account_api.errors import (
     CallError,
     CertificateError,
@@ -166,15 +166,14 @@ class Connections:
         self._timing = timing or Timing()
         self._url, self._proxy = api_url, find_proxy(api_url)
         self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(api_url))
-        self._attempt = http1.Attempt()
-        self._connection = {"attempt": self._attempt, "clock": clock}
+        self._clock = clock
         self._options = {"maxsize": size, "ssl_context": _tls_context(ca_bundle)}
         self._open()
 
     def _open(self) -> None:
         self._manager = _pool_manager(self._proxy, **self._options)
         pool: Any = self._manager.connection_from_url(self._url)
-        pool.ConnectionCls = type("Connection", (http1.Connection, pool.ConnectionCls), self._connection)
+        pool.ConnectionCls = http1.HTTPSConnection if pool.scheme == "https" else http1.HTTPConnection
         self._pool, self._pid = pool, os.getpid()
 
     def send(self, request: Request, timeout: Timeout) -> HttpResponse:
@@ -190,9 +189,9 @@ class Connections:
         if self._pid != os.getpid():
             self._inherited = self._manager  # kept, since closing its connections would end the parent's
             self._open()
-        self._attempt.deadline = time.monotonic() + min(timeout.total, timeout.connect + timeout.read)
-        self._attempt.idle = self._timing.idle if request.is_repeatable else self._timing.idle_unrepeatable
-        self._attempt.gap = idle_timeout
+        deadline = time.monotonic() + min(timeout.total, timeout.connect + timeout.read)
+        idle = self._timing.idle if request.is_repeatable else self._timing.idle_unrepeatable
+        http1.current.set(http1.Attempt(deadline, idle, idle_timeout, self._clock))
         late = f"it took longer than {min(timeout.read, timeout.total):.3g} s"
         try:
             response = self._pool.urlopen(
@@ -313,8 +312,7 @@ def _connection_error(error: urllib3.exceptions.HTTPError, late: str) -> CallErr
         return ConnectionFailedError(
             late,
             may_have_arrived=True,
-            remedy="Account B: if the API needs longer, allow it: ApiTimeout of the stack, --timeout of call-api, or "
-            "timing and idle_timeout of the client. Account A: check that the API exists, and what takes it so long.",
+            remedy=Advice.SLOW,
         )
     chain: list[BaseException] = [error]
     while cause := chain[-1].__context__:

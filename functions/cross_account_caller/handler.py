@@ -16,6 +16,7 @@ from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 
 from cross_account_api import Call, CallError, Client, Response, SettingsError, Timing, errors
 from cross_account_api.client import MAX_CONCURRENCY
+from cross_account_caller import words
 from cross_account_caller.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 logger = Logger()
 metrics = Metrics()
 
-MAX_RESULT_BYTES = 6 * 1024 * 1024
-"""What a Lambda function can return: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
+"""What a Lambda function can be given and return: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
 _MARGIN_SECONDS = 1.0
 """Kept back to log, to emit metrics and to return before Lambda ends the function."""
@@ -108,11 +109,13 @@ def _make_call(event: Any, deadline: float, correlation_id: str, *, from_queue: 
     call = None
     result: Response | Exception
     try:
-        call = Call.parse_json(event) if from_queue else Call.parse(event)
+        call = Call.parse_json(event) if from_queue else Call.parse(event, max_body_bytes=MAX_PAYLOAD_BYTES)
         result = client().send(call, deadline=deadline, correlation_id=correlation_id)
         if not from_queue:
             _require_returnable(result)
     except Exception as error:
+        if isinstance(error, CallError):
+            error.reword(words.FUNCTION)
         result = error
     return _Outcome(correlation_id, call, result, (monotonic() - start) * 1000)
 
@@ -124,8 +127,8 @@ def _require_returnable(response: Response) -> None:
             size = len(json.dumps(response.as_json(), ensure_ascii=False).encode())
         except (ValueError, RecursionError) as error:
             raise errors.InvalidResponseError(response.request_id) from error
-        if size > MAX_RESULT_BYTES:
-            raise errors.ResponseTooLargeError(size, MAX_RESULT_BYTES)
+        if size > MAX_PAYLOAD_BYTES:
+            raise errors.ResponseTooLargeError(size, MAX_PAYLOAD_BYTES)
     except CallError as error:
         error.attempts, error.throttled = response.attempts, response.throttled
         raise

@@ -41,12 +41,8 @@ class Settings:
         role_arn = environment.get("EXECUTOR_ROLE_ARN", "")
         external_id, session_name = environment.get("EXTERNAL_ID", ""), _short(environment.get("SESSION_NAME", ""))
         if role_arn:
-            allowed = "the role's ARN: arn:aws:iam::<account A>:role/<name>, or empty"
-            endpoint.require_match(role_arn, endpoint.ROLE_ARN, "EXECUTOR_ROLE_ARN", allowed)
-            allowed = "2 to 1224 letters, digits or _+=,.@:/-"
-            endpoint.require_match(external_id, endpoint.EXTERNAL_ID, "EXTERNAL_ID", allowed, secret=True)
-            allowed = "<account id>-<name>, 2 to 64 letters, digits or _+=,.@-"
-            endpoint.require_match(session_name, endpoint.SESSION_NAME, "SESSION_NAME", allowed)
+            names = ("EXECUTOR_ROLE_ARN", "EXTERNAL_ID", "SESSION_NAME")
+            endpoint.check_role(role_arn, external_id, session_name, names=names)
         return cls(
             api_url=api_url,
             api_region=endpoint.find_api_region(api_url, environment.get("API_REGION", ""), region, name="API_REGION"),

@@ -1,7 +1,5 @@
 """A lab with the echo API, for the tests that are about no API in particular, and credentials to call with."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

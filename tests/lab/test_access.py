@@ -1,19 +1,13 @@
 """Who may do what, tried with real requests on any API's routes."""
 
-from __future__ import annotations
-
-import json
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-
-import botocore.auth
 import pytest
+from botocore.auth import SigV4Auth
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from cross_account_access.model import Route
 from cross_account_lab.access import Observations, admit_fewer, least_route, observe, routes
-from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, REGION
 from cross_account_lab.lab import Lab
 
 NO_SESSION = "no role AccessDenied"
@@ -70,12 +64,22 @@ def test_caller_on_route(observed: Observations, name: str, route: Route) -> Non
 # --- Who gets a session ---------------------------------------------------------------------------------------------
 
 
-def test_a_workload_of_account_b_may_call(lab: Lab) -> None:
+def refused(lab: Lab, who: Credentials, session_name: str, **options: str) -> bool:
+    try:
+        lab.assume_executor(who, session_name, **options)  # type: ignore[arg-type]
+    except ClientError as error:
+        return error.response["Error"]["Code"] == "AccessDenied"
+    return False
+
+
+def test_a_workload_needs_its_own_accounts_permission(lab: Lab) -> None:
     workload = lab.role(ACCOUNT_B, "workload", lab.may_assume_executor())
+    idle = lab.role(ACCOUNT_B, "idle-workload", {**EVERYTHING, "Action": "s3:GetObject"})
 
     response = lab.request("GET", TARGET, lab.assume_executor(workload, "222222222222-workload"))
 
     assert response.status_code == CALLABLE.status
+    assert refused(lab, idle, "222222222222-idle-workload")
 
 
 @pytest.mark.parametrize(
@@ -83,32 +87,18 @@ def test_a_workload_of_account_b_may_call(lab: Lab) -> None:
     ["my-user", "222222222222", "22222222222-short", "x222222222222-my-user", "333333333333-222222222222-"],
 )
 def test_a_session_name_must_begin_with_the_own_account(lab: Lab, session_name: str) -> None:
-    with pytest.raises(ClientError, match="AccessDenied"):
-        lab.assume_executor(lab.user_key, session_name)
+    assert refused(lab, lab.user_key, session_name)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [str.upper, lambda right: right[:-1], lambda right: f"{right}x", lambda _: "*", lambda right: f"{right[:-1]}?"],
-    ids=["upper case", "shorter", "longer", "wildcard", "wildcard for a letter"],
-)
-def test_the_external_id_must_be_exact(lab: Lab, change: Callable[[str], str]) -> None:
-    with pytest.raises(ClientError, match="AccessDenied"):
-        lab.assume_executor(lab.user_key, "222222222222-my-user", external_id=change(lab.external_id))
-
-
-def test_the_external_id_must_be_given(lab: Lab) -> None:
+def test_the_external_id_must_be_exact_and_given(lab: Lab) -> None:
+    right, name = lab.external_id, "222222222222-my-user"
+    for wrong in (right.upper(), right[:-1], f"{right}x", "*", f"{right[:-1]}?"):
+        assert refused(lab, lab.user_key, name, external_id=wrong), wrong
     with pytest.raises(ClientError, match="AccessDenied"):
         lab.session(lab.user_key).client("sts").assume_role(
-            RoleArn=lab.outputs[ACCOUNT_A]["ExecutorRoleArn"], RoleSessionName="222222222222-my-user"
+            RoleArn=lab.outputs[ACCOUNT_A]["ExecutorRoleArn"], RoleSessionName=name
         )
-
-
-def test_a_workload_needs_its_own_accounts_permission(lab: Lab) -> None:
-    idle = lab.role(ACCOUNT_B, "idle-workload", {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"})
-
-    with pytest.raises(ClientError, match="AccessDenied"):
-        lab.assume_executor(idle, "222222222222-idle-workload")
+    assert not refused(lab, lab.user_key, name)
 
 
 @pytest.mark.parametrize("account", [ACCOUNT_A, ACCOUNT_C])
@@ -116,8 +106,7 @@ def test_a_workload_of_another_account_gets_no_session(lab: Lab, account: str) -
     outsider = lab.role(account, "outsider", EVERYTHING)
 
     for session_name in ("111111111111-outsider", "222222222222-outsider", "333333333333-outsider"):
-        with pytest.raises(ClientError, match="AccessDenied"):
-            lab.assume_executor(outsider, session_name)
+        assert refused(lab, outsider, session_name)
 
 
 def test_an_access_key_that_is_switched_off_gets_no_session(lab: Lab) -> None:
@@ -135,26 +124,18 @@ def test_an_access_key_that_is_switched_off_gets_no_session(lab: Lab) -> None:
 # --- What a session may do ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("service", "operation", "arguments"),
-    [
-        ("dynamodb", "list_tables", {}),
-        ("lambda", "list_functions", {}),
-        ("s3", "list_buckets", {}),
-        ("iam", "list_roles", {}),
-        ("sqs", "list_queues", {}),
-        ("apigateway", "get_rest_apis", {}),
-        ("cloudformation", "describe_stacks", {}),
-        ("logs", "describe_log_groups", {}),
-    ],
-)
-def test_a_session_may_do_nothing_but_call_the_api(
-    lab: Lab, me: Credentials, service: str, operation: str, arguments: dict[str, str]
-) -> None:
-    client = lab.session(me).client(service)  # type: ignore[call-overload]
-
-    with pytest.raises(ClientError, match="AccessDenied"):
-        getattr(client, operation)(**arguments)
+def test_a_session_may_do_nothing_but_call_the_api(lab: Lab, me: Credentials) -> None:
+    session = lab.session(me)
+    for attempt in (
+        session.client("dynamodb").list_tables,
+        session.client("lambda").list_functions,
+        session.client("iam").list_roles,
+        session.client("sqs").list_queues,
+        session.client("apigateway").get_rest_apis,
+        session.client("logs").describe_log_groups,
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            attempt()
 
 
 @pytest.mark.parametrize(("method", "path"), NOT_GRANTED)
@@ -165,73 +146,6 @@ def test_a_route_that_is_not_granted_is_refused(lab: Lab, me: Credentials, metho
 def test_another_stage_is_refused(lab: Lab, me: Credentials) -> None:
     request = lab.signed("GET", TARGET, me)
     request.url = f"{lab.api_url.rpartition('/')[0]}/other{TARGET}"
-    botocore.auth.SigV4Auth(me, "execute-api", "eu-west-1").add_auth(request)
+    SigV4Auth(me, "execute-api", REGION).add_auth(request)
 
     assert lab.send(request).status_code == 403
-
-
-# --- What a signature protects --------------------------------------------------------------------------------------
-
-
-def test_another_method_than_signed_is_refused(lab: Lab, me: Credentials) -> None:
-    request = lab.signed("GET", TARGET, me)
-    request.method = "POST"
-
-    assert lab.send(request).headers["x-amzn-errortype"] == "InvalidSignatureException"
-
-
-def test_another_path_than_signed_is_refused(lab: Lab, me: Credentials) -> None:
-    request = lab.signed("GET", TARGET, me)
-    request.url = f"{lab.api_url}/other"
-
-    assert lab.send(request).headers["x-amzn-errortype"] == "InvalidSignatureException"
-
-
-def test_another_body_than_signed_is_refused(lab: Lab, me: Credentials) -> None:
-    request = lab.signed("POST", TARGET, me, body={"a": "a"}, headers={"Idempotency-Key": "tampered"})
-    request.data = json.dumps({"a": "b"}).encode()
-
-    assert lab.send(request).headers["x-amzn-errortype"] == "InvalidSignatureException"
-
-
-def test_another_header_than_signed_is_refused(lab: Lab, me: Credentials) -> None:
-    request = lab.signed("POST", TARGET, me, body={"a": "a"}, headers={"Idempotency-Key": "tampered"})
-    request.headers.replace_header("Idempotency-Key", "other")
-
-    assert lab.send(request).headers["x-amzn-errortype"] == "InvalidSignatureException"
-
-
-def test_a_signature_with_another_secret_is_refused(lab: Lab, me: Credentials) -> None:
-    forged = Credentials(me.access_key, "x" * 40, me.token)
-
-    assert lab.request("GET", TARGET, forged).headers["x-amzn-errortype"] == "InvalidSignatureException"
-
-
-@pytest.mark.parametrize("token", [None, "x" * 100])
-def test_a_session_without_its_own_token_is_refused(lab: Lab, me: Credentials, token: str | None) -> None:
-    stolen = Credentials(me.access_key, me.secret_key, token)
-
-    assert lab.request("GET", TARGET, stolen).headers["x-amzn-errortype"] == "UnrecognizedClientException"
-
-
-def test_an_unknown_access_key_is_refused(lab: Lab) -> None:
-    unknown = Credentials("AKIAIOSFODNN7EXAMPLE", "x" * 40)
-
-    assert lab.request("GET", TARGET, unknown).headers["x-amzn-errortype"] == "UnrecognizedClientException"
-
-
-@pytest.mark.parametrize("minutes", [-20, 20])
-def test_a_signature_of_another_time_is_refused(
-    lab: Lab, me: Credentials, monkeypatch: pytest.MonkeyPatch, minutes: int
-) -> None:
-    moment = datetime.now(UTC) + timedelta(minutes=minutes)
-    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *_, **__: moment.replace(tzinfo=None))
-
-    response = lab.request("GET", TARGET, me)
-
-    assert response.status_code == 403
-    assert response.headers["x-amzn-errortype"] == "InvalidSignatureException"
-
-
-def test_account_bs_user_may_not_call_without_the_role(lab: Lab) -> None:
-    assert lab.request("GET", TARGET, lab.user_key).status_code == 403

@@ -1,12 +1,7 @@
 """Alarms, set off by the log lines of the functions."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from cross_account_lab.accounts import ACCOUNT_B
 from cross_account_lab.lab import Lab
@@ -45,19 +40,6 @@ def in_alarm(lab: Lab) -> set[str]:
     return {alarm["AlarmName"].split("-")[2] for alarm in alarms}
 
 
-@pytest.fixture
-def outdated_external_id(own_lab: Lab) -> Iterator[None]:
-    """An external id that account A does not accept, as after a rotation that left account B out."""
-    function = own_lab.session(ACCOUNT_B).client("lambda")
-    name = own_lab.outputs[ACCOUNT_B]["CallerFunctionName"]
-    variables = function.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    function.update_function_configuration(
-        FunctionName=name, Environment={"Variables": variables | {"EXTERNAL_ID": "another"}}
-    )
-    yield
-    function.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
-
-
 def test_a_call_that_fails_sets_off_the_alarm_for_it(own_lab: Lab) -> None:
     failed: dict[str, Any] = own_lab.invoke({"method": "DELETE", "path": "/echo/x"})
     assert "errorMessage" in failed
@@ -66,13 +48,3 @@ def test_a_call_that_fails_sets_off_the_alarm_for_it(own_lab: Lab) -> None:
 
     assert eventually(lambda: "FailedCallsAlarm" in in_alarm(own_lab))
     assert "LostCallsAlarm" not in in_alarm(own_lab)
-
-
-@pytest.mark.usefixtures("outdated_external_id")
-def test_an_external_id_that_is_refused_sets_off_the_same_alarm(own_lab: Lab) -> None:
-    failed = own_lab.invoke({"path": "/echo"})
-    assert "AccessDenied" in failed["errorMessage"]
-
-    publish_metrics(own_lab)
-
-    assert eventually(lambda: "FailedCallsAlarm" in in_alarm(own_lab))

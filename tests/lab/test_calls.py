@@ -1,7 +1,5 @@
 """The caller as deployed: it assumes the role and makes calls."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 from uuid import uuid4
@@ -12,28 +10,13 @@ from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
 from cross_account_lab.lab import STACK_NAMES, Lab
 
 
-def log_events(lab: Lab, account: str) -> list[dict[str, Any]]:
-    logs = lab.session(account).client("logs")
-    return [
-        event
-        for group in logs.describe_log_groups()["logGroups"]
-        for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
-    ]
-
-
 def test_the_api_knows_the_caller_by_its_session_name(own_lab: Lab) -> None:
-    answer = own_lab.invoke({"path": "/echo"})
-
-    assert answer["status"] == 200
-    assert answer["body"]["account_id"] == "222222222222"
-    assert answer["body"]["session_name"] == f"222222222222-eu-west-1-{STACK_NAMES[ACCOUNT_B]}"
-    assert answer["attempts"] == 1
-
-
-def test_a_call_in_a_destination_envelope_is_made(own_lab: Lab) -> None:
+    # As a destination of a failed call has it.
     answer = own_lab.invoke({"version": "1.0", "requestContext": {}, "requestPayload": {"path": "/echo"}})
 
-    assert answer["status"] == 200
+    assert (answer["status"], answer["attempts"]) == (200, 1)
+    assert answer["body"]["account_id"] == "222222222222"
+    assert answer["body"]["session_name"] == f"222222222222-eu-west-1-{STACK_NAMES[ACCOUNT_B]}"
 
 
 # The emulator reports every error type as Runtime.HandlerError; the messages differ.
@@ -43,10 +26,7 @@ def test_a_call_in_a_destination_envelope_is_made(own_lab: Lab) -> None:
         ({"method": "DELETE", "path": "/echo/x"}, "The API answered 403 AccessDeniedException"),
         ({"path": "/nowhere"}, "The API answered 403"),
         ({"path": "echo"}, "path is"),
-        ({"path": "//evil.example/echo"}, "path is"),
-        ({"method": "POST", "path": "/echo", "body": {"name": "tea"}}, "idempotency_key is"),
         ({"path": "/echo", "colour": "red"}, "call is an object with the unknown field"),
-        ({"path": "/echo", "headers": {"Authorization": "x"}}, "headers.Authorization is"),
         ([], "call is"),
     ],
 )
@@ -67,34 +47,21 @@ def test_nothing_secret_is_logged(own_lab: Lab) -> None:
         }
     )
 
-    lines = [event["message"] for account in (ACCOUNT_A, ACCOUNT_B) for event in log_events(own_lab, account)]
+    lines = [
+        event["message"]
+        for logs in (own_lab.session(account).client("logs") for account in (ACCOUNT_A, ACCOUNT_B))
+        for group in logs.describe_log_groups()["logGroups"]
+        for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+    ]
 
     assert any('"path":"/echo"' in line for line in lines)
     for forbidden in (secret, "AWS4-HMAC-SHA256", own_lab.external_id, "ASIA", "AKIA"):
         assert not [line for line in lines if forbidden in line]
 
 
-def test_the_correlation_id_ties_both_logs_together(own_lab: Lab) -> None:
-    answer = own_lab.invoke({"path": "/echo"})
-
-    [said] = [
-        json.loads(event["message"])
-        for event in log_events(own_lab, ACCOUNT_B)
-        if event["message"].startswith("{") and answer["request_id"] in event["message"]
-    ]
-    [heard] = [
-        json.loads(event["message"])
-        for event in log_events(own_lab, ACCOUNT_A)
-        if said["correlation_id"] in event["message"]
-    ]
-
-    assert heard["consumer_account"] == "222222222222"
-    assert heard["route"] == "GET /echo"
-
-
 def test_the_schedule_makes_the_call_of_the_parameters(own_lab: Lab) -> None:
     scheduler = own_lab.session(ACCOUNT_B).client("scheduler")
-    [entry] = scheduler.list_schedules()["Schedules"]
+    [entry] = scheduler.list_schedules(NamePrefix=STACK_NAMES[ACCOUNT_B])["Schedules"]
     schedule = scheduler.get_schedule(Name=entry["Name"], GroupName=entry["GroupName"])
     target = schedule["Target"]
 

@@ -1,6 +1,4 @@
-"""`python -m cross_account_lab demo`, `serve` and `replay`, as a user runs them."""
-
-from __future__ import annotations
+"""`python -m cross_account_lab serve`, `shell` and `replay`, as a user runs them; the rehearsal runs the demo."""
 
 import os
 import re
@@ -65,35 +63,24 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_the_demo_fits_a_screen_and_is_as_expected(folder: Path) -> None:
-    with lab_command(folder, "demo") as demo:
-        output, _ = demo.communicate(timeout=600)
-
-    assert demo.returncode == 0, output
-    assert re.search(r"\n([0-9]+) of \1 as expected, ", output)
-    assert re.search(r"its (POST|GET) /\S+ succeeded:\n  it logged 2[0-9]{2} after ", output)
-    assert len(output.splitlines()) <= 50
-    assert max(map(len, output.splitlines())) <= 100
-    assert "\x1b" not in output
-
-
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_the_demo_can_be_stopped_while_it_builds(folder: Path, stop: signal.Signals) -> None:
+def test_the_demo_can_be_stopped_while_it_builds(folder: Path) -> None:
     with lab_command(folder, "demo") as demo:
         read_until(demo, "start the emulator")
-        demo.send_signal(stop)
+        demo.send_signal(signal.SIGTERM)
         output, _ = demo.communicate(timeout=600)
 
     assert demo.returncode == 130, output
 
 
 def in_terminal(tmp_path: Path, *commands: str) -> subprocess.CompletedProcess[str]:
-    """Run commands in the shell of a user who has AWS settings of their own."""
+    """Type commands into the shell of a user who has AWS settings of their own."""
     return subprocess.run(
-        ["bash", "-c", "\n".join(["set -eu", *commands])],
+        ["bash"],
+        input="\n".join(commands),
         cwd=PROJECT,
         env=USERS_OWN
-        | {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:1", "NO_PROXY": "own"},
+        | {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "SHELL": "/bin/bash"}
+        | {"HTTPS_PROXY": "http://127.0.0.1:1"},
         capture_output=True,
         text=True,
         timeout=600,
@@ -105,53 +92,40 @@ def test_what_the_lab_prints_works_when_pasted(folder: Path, tmp_path: Path) -> 
     env_file = tmp_path / "lab.env"
     with lab_command(folder, "serve", "--consumers", "account-b,account-c", "--env-file", str(env_file)) as lab:
         usage = read_until(lab, "--consumer account-c")
-        commands = [line.strip() for line in usage.splitlines() if line.startswith("  ")]
-        replay = f"{os.path.relpath(sys.executable, PROJECT)} -m cross_account_lab replay --env-file {env_file}"
-        per_consumer = ["sam remote", "sam remote", "sam logs", " ".join(replay.split()[:2])]
-        assert [" ".join(line.split()[:2]) for line in commands] == [
-            f"source {os.path.relpath(env_file, PROJECT)}",
-            "call-api GET",
-            *per_consumer,
-            *per_consumer,
-        ]
+        shell, *commands = [line.partition("    #")[0].strip() for line in usage.splitlines() if line.startswith("  ")]
+        program = f"{os.path.relpath(sys.executable, PROJECT)} -m cross_account_lab"
+        assert shell == f"{program} shell --env-file {os.path.relpath(env_file, PROJECT)}"
+        per_consumer = ["sam remote", "sam remote", "sam logs", " ".join(program.split()[:2])]
+        assert [" ".join(line.split()[:2]) for line in commands] == ["call-api GET", *per_consumer, *per_consumer]
+        of_c = [command for command in commands if "account-b" not in command]
         terminal = in_terminal(
             tmp_path,
-            *commands,
-            *(f"until {command} | grep succeeded; do sleep 1; done" for command in commands if "sam logs" in command),
-            "deactivate_lab",
-            "env | grep ^AWS_ | sort",
+            *(shell, "set -eu"),
+            *(f"{command} </dev/null" for command in of_c),
+            *(
+                f"until {command} </dev/null | grep succeeded; do sleep 1; done"
+                for command in of_c
+                if "logs" in command
+            ),
+            *("exit", "env | grep ^AWS_ | sort"),
         )
         # A call that fails is replayed, from another terminal.
         failing = next(line for line in commands if "CallerFunction" in line).replace(example_path(), "/nowhere")
+        replay = next(line for line in commands if "replay" in line)
         replayed = in_terminal(
             tmp_path,
-            commands[0],
-            f"{failing} --parameter InvocationType=Event",
-            f"until {replay} | grep 'CallQueue: 1'; do sleep 1; done",
+            *(f"source {env_file}", "set -eu"),
+            f"{failing} --parameter InvocationType=Event </dev/null",
+            f"until {replay} </dev/null | grep 'CallQueue: 1'; do sleep 1; done",
         )
         lab.send_signal(signal.SIGINT)
         rest, _ = lab.communicate(timeout=600)
 
     assert terminal.returncode == 0, terminal.stdout + terminal.stderr
-    assert len(re.findall(r'"status": ?200', terminal.stdout)) >= 2, "one for each consumer"
-    restored = [f"{name}={value}" for name, value in sorted(USERS_OWN.items()) if name.startswith("AWS_")]
-    assert terminal.stdout.splitlines()[-len(restored) :] == restored
+    assert re.search(r'"status": ?200', terminal.stdout)
+    own = [f"{name}={value}" for name, value in sorted(USERS_OWN.items()) if name.startswith("AWS_")]
+    assert terminal.stdout.splitlines()[-len(own) :] == own
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
     assert lab.returncode == 0
     assert rest.endswith("Stopped.\n")
     assert not env_file.is_symlink()
-
-
-def test_a_lab_that_cannot_start_says_why(folder: Path, tmp_path: Path) -> None:
-    """The emulator is in nobody's cache yet, and pip finds none."""
-    answer = subprocess.run(
-        [sys.executable, "-m", "cross_account_lab", "serve", "--env-file", tmp_path / "lab.env"],
-        env=os.environ | {"TMPDIR": str(folder), "XDG_CACHE_HOME": str(tmp_path / "cache"), "PIP_NO_INDEX": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-
-    assert answer.returncode == 1
-    assert "the emulator could not be installed into" in answer.stdout

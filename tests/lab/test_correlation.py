@@ -1,21 +1,20 @@
 """One call, traced through the logs of both accounts."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
-from cross_account_lab.lab import Lab
+from cross_account_lab.lab import STACK_NAMES, Lab
 from tests.support.waiting import eventually
 
 
 def log_lines(lab: Lab, account: str) -> list[dict[str, Any]]:
     """The structured lines that the account's function logged, metrics left out."""
     session = lab.session(account)
-    (function,) = session.client("lambda").list_functions()["Functions"]
+    functions = session.client("lambda").list_functions()["Functions"]
+    (function,) = (found for found in functions if found["FunctionName"].startswith(STACK_NAMES[account]))
     group = function["LoggingConfig"]["LogGroup"]
     logs = session.client("logs")
     messages = [event["message"] for event in logs.filter_log_events(logGroupName=group)["events"]]
@@ -25,29 +24,22 @@ def log_lines(lab: Lab, account: str) -> list[dict[str, Any]]:
 
 def test_a_call_is_found_from_the_callers_line_to_the_backends(own_lab: Lab) -> None:
     key = f"correlation/{uuid4()}"
-    assert own_lab.invoke({"path": "/echo", "idempotency_key": key})["status"] == 200
+    answer = own_lab.invoke({"path": "/echo", "idempotency_key": key})
 
     (call,) = (line for line in log_lines(own_lab, ACCOUNT_B) if line.get("idempotency_key") == key)
-    assert (call["message"], call["status"]) == ("call succeeded", 200)
+    assert (call["message"], call["status"], call["path"]) == ("call succeeded", 200, "/echo")
     assert call["correlation_id"] == call["function_request_id"]
+    assert call["api_request_id"] == answer["request_id"]
 
     (request,) = (line for line in log_lines(own_lab, ACCOUNT_A) if line["correlation_id"] == call["correlation_id"])
-    assert (request["route"], request["status"]) == ("GET /echo", 200)
-    assert request["consumer_account"] == "222222222222"
-
-
-def test_the_backend_logs_the_request_id_of_the_access_log(own_lab: Lab) -> None:
-    answer = own_lab.invoke({"path": "/echo"})
-
+    assert (request["route"], request["status"], request["consumer_account"]) == ("GET /echo", 200, "222222222222")
     # $context.requestId, which the access log calls by the same name; the emulator writes no access log.
-    (request,) = (line for line in log_lines(own_lab, ACCOUNT_A) if line["request_id"] == answer["body"]["request_id"])
-    (call,) = (line for line in log_lines(own_lab, ACCOUNT_B) if line["correlation_id"] == request["correlation_id"])
-    assert (call["path"], call["api_request_id"]) == ("/echo", answer["request_id"])
+    assert request["request_id"] == answer["body"]["request_id"]
 
 
 def test_a_scheduled_call_is_found_in_both_accounts(own_lab: Lab) -> None:
     scheduler = own_lab.session(ACCOUNT_B).client("scheduler")
-    (listed,) = scheduler.list_schedules()["Schedules"]
+    (listed,) = scheduler.list_schedules(NamePrefix=STACK_NAMES[ACCOUNT_B])["Schedules"]
     schedule = scheduler.get_schedule(Name=listed["Name"], GroupName=listed["GroupName"])
     key = f"correlation/{uuid4()}"
     call = json.loads(schedule["Target"]["Input"]) | {"idempotency_key": key}

@@ -1,33 +1,12 @@
-"""Differences from AWS that docs/local-runtime.md lists: one that is gone can be removed there and in the lab."""
-
-from __future__ import annotations
+"""Differences from AWS that docs/lab.md lists: one that is gone can be removed there and in the lab."""
 
 from contextlib import nullcontext
 
 import pytest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from cross_account_lab.accounts import ACCOUNT_B
-from cross_account_lab.lab import USER, Lab
-
-
-def me(lab: Lab) -> Credentials:
-    """my-user, in the executor role."""
-    return lab.assume_executor(lab.user_key, f"222222222222-{USER}")
-
-
-def test_an_unknown_route_is_refused_like_one_without_a_grant(own_lab: Lab) -> None:
-    response = own_lab.request("GET", "/nowhere", me(own_lab))
-
-    assert (response.status_code, response.headers["x-amzn-errortype"]) == (403, "AccessDeniedException")
-    assert set(response.json()) == {"__type", "message"}
-
-
-def test_the_backend_and_the_response_have_different_request_ids(own_lab: Lab) -> None:
-    response = own_lab.request("GET", "/echo", me(own_lab))
-
-    assert response.json()["request_id"] != response.headers["x-amzn-requestid"]
+from cross_account_lab.lab import Lab
 
 
 def test_failed_calls_are_not_moved_by_sqs(own_lab: Lab) -> None:

@@ -1,20 +1,12 @@
-"""The commands of the documentation, word for word, in a lab's shell: other parameters, and more stacks.
-
-Each test leaves a lab in which account B may call, and nobody else.
-"""
-
-from __future__ import annotations
+"""The commands of the documentation, word for word, in a lab's shell: other parameters, and more stacks."""
 
 import json
 import re
-import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPSConnection
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -26,9 +18,10 @@ from cross_account_access.templates import PROJECT
 from cross_account_lab.access import routes
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS, REGION
 from cross_account_lab.iam import credentials
-from cross_account_lab.lab import STACK_NAMES, Lab
+from cross_account_lab.lab import ACCESS, STACK_NAMES, Lab
 from cross_account_lab.sam import stack_outputs
 from cross_account_lab.usage import environment_file
+from tests.support.stacks import update
 
 GRANTED = [route for route in routes() if route.promised and route.method == "GET" and "{" not in route.path]
 TARGET, ONLY = GRANTED[0].example.target, GRANTED[-1].example.target
@@ -81,10 +74,13 @@ class Shell:
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def shell(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     env_file = tmp_path_factory.mktemp("shell") / "lab.env"
-    with Lab.start() as own, environment_file(own, env_file):
-        yield Shell(own, env_file)
+    with environment_file(lab, env_file):
+        yield Shell(lab, env_file)
+    admitted = lab.outputs.get(ACCESS, {}).get("ExecutorRoleId", "")
+    update(lab, ACCOUNT_A, PreviousExternalId="", SuspendedConsumerIds="", MoreExecutorRoleIds=admitted)
+    update(lab, ACCOUNT_B)
 
 
 def documented(page: str, heading: str, **values: str) -> list[str]:
@@ -103,7 +99,7 @@ def filled(blocks: list[str], values: dict[str, str]) -> list[str]:
 
 
 def test_a_consumer_is_suspended_and_let_in_again(shell: Shell) -> None:
-    _, suspend, readmit, *_ = documented("operations.md", "Add, suspend, remove a consumer")
+    _, suspend, readmit, *_ = documented("operate.md", "Add, suspend, remove a consumer")
     call = f"call-api GET {TARGET}"
     before = shell.assume(shell.lab.user_key, ACCOUNT_B, shell.outputs(ACCOUNT_A, STACK_NAMES[ACCOUNT_A]))
     assert shell.status("GET", TARGET, before) == 200
@@ -121,7 +117,7 @@ def test_the_external_id_is_rotated_without_a_failed_call(shell: Shell) -> None:
     old = shell.outputs(ACCOUNT_A, STACK_NAMES[ACCOUNT_A])["ExternalId"]
     new = f"{old}-new"
     values = {"orders-7f3c9a51": old, "orders-new": new}
-    both, each, drop = documented("operations.md", "Rotate the external id", **values)
+    both, each, drop = documented("operate.md", "Rotate the external id", **values)
 
     def accepted() -> set[str]:
         outputs, found = shell.outputs(ACCOUNT_A, STACK_NAMES[ACCOUNT_A]), set()
@@ -145,7 +141,7 @@ def test_the_external_id_is_rotated_without_a_failed_call(shell: Shell) -> None:
 
 def test_another_consumer_gets_fewer_rights(shell: Shell) -> None:
     own = shell.outputs(ACCOUNT_A, STACK_NAMES[ACCOUNT_A])
-    grant, show, admit, call, access = documented("keep-your-api.md", "Fewer rights for another consumer")
+    grant, show, admit, call, access = documented("existing-api.md", "Fewer rights for another consumer")
 
     def fill(command: str, found: dict[str, str]) -> str:
         filled = re.sub("<(\\w+)>", lambda name: found[name[1]], command.replace("<random text>", "of-c"))
@@ -186,7 +182,7 @@ def test_another_consumer_gets_fewer_rights(shell: Shell) -> None:
 
 def test_an_api_that_exists_gets_a_role_and_a_caller_of_its_own(shell: Shell) -> None:
     blocks = re.findall(
-        r"^```console\n(.*?)^```", (PROJECT / "docs/keep-your-api.md").read_text(), re.MULTILINE | re.DOTALL
+        r"^```console\n(.*?)^```", (PROJECT / "docs/existing-api.md").read_text(), re.MULTILINE | re.DOTALL
     )
     grant, show, build, call = filled(blocks[:2], {"<random text>": "of-the-shop"})
 
@@ -201,17 +197,3 @@ def test_an_api_that_exists_gets_a_role_and_a_caller_of_its_own(shell: Shell) ->
     shell.run(re.sub("<(\\w+)>", lambda name: outputs[name[1]], call))
     assert shell.outputs(ACCOUNT_B, "shop-caller")["CallerFunctionName"] != before["CallerFunctionName"]
     assert shell.outputs(ACCOUNT_B, STACK_NAMES[ACCOUNT_B]) == before
-
-
-def test_the_labs_authorities_are_what_requests_trusts_once_a_function_has_run(shell: Shell) -> None:
-    assert "status" in shell.lab.invoke({"path": TARGET})
-    bundle = Path(shell.run('printf %s "$REQUESTS_CA_BUNDLE"'))
-
-    assert "PRIVATE KEY" not in bundle.read_text()
-    trust = ssl.create_default_context(cafile=bundle)
-    # Before Python 3.13, a certificate that is in the file does not vouch for itself.
-    trust.verify_flags &= ~ssl.VERIFY_X509_PARTIAL_CHAIN
-    endpoint = urlsplit(shell.lab.endpoint)
-    with closing(HTTPSConnection(str(endpoint.hostname), endpoint.port, timeout=120, context=trust)) as connection:
-        connection.request("GET", "/_ministack/ready")
-        assert connection.getresponse().status == 200

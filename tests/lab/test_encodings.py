@@ -1,7 +1,5 @@
 """A call arrives at the backend unchanged, regardless of its encoding in transit."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -26,28 +24,22 @@ HARD = [
 
 
 @pytest.mark.parametrize("text", HARD)
-def test_a_path_segment_arrives(own_lab: Lab, text: str) -> None:
-    answer = own_lab.invoke({"path": f"/echo/{text}"})
+def test_path_and_query_arrive(own_lab: Lab, text: str) -> None:
+    body = own_lab.invoke({"path": f"/echo/{text}", "query": {text: "1", "z": ["2", text, ""]}})["body"]
 
-    assert answer["body"]["pathParameters"] == {"text": text}
+    assert body["pathParameters"] == {"text": text}
+    assert body["multiValueQueryStringParameters"] == {text: ["1"], "z": ["2", text, ""]}
 
 
-@pytest.mark.parametrize("text", [*HARD, "", "a/b?c", "#", " "])
+@pytest.mark.parametrize("text", ["", "a/b?c", "#", " "])
 def test_a_query_value_arrives(own_lab: Lab, text: str) -> None:
     answer = own_lab.invoke({"path": "/echo", "query": {"q": text}})
 
     assert answer["body"]["multiValueQueryStringParameters"] == {"q": [text]}
 
 
-@pytest.mark.parametrize("text", HARD)
-def test_a_query_name_arrives(own_lab: Lab, text: str) -> None:
-    answer = own_lab.invoke({"path": "/echo", "query": {text: "1", "z": ["2", "1", ""]}})
+def test_a_body_arrives(own_lab: Lab) -> None:
+    body = {"name": "".join(HARD)}
+    answer = own_lab.invoke({"method": "POST", "path": "/echo", "body": body, "idempotency_key": "k"})
 
-    assert answer["body"]["multiValueQueryStringParameters"] == {text: ["1"], "z": ["2", "1", ""]}
-
-
-@pytest.mark.parametrize("text", HARD)
-def test_a_body_arrives(own_lab: Lab, text: str) -> None:
-    answer = own_lab.invoke({"method": "POST", "path": "/echo", "body": {"name": text}, "idempotency_key": "k"})
-
-    assert json.loads(answer["body"]["body"]) == {"name": text}
+    assert json.loads(answer["body"]["body"]) == body

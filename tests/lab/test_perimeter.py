@@ -1,17 +1,17 @@
 """The provider's perimeter, as far as the emulator has one."""
 
-from __future__ import annotations
-
 import os
+import runpy
 import subprocess
 import sys
-from pathlib import Path
 
+import pytest
 from botocore.credentials import Credentials
 
 from cross_account_access.templates import PROJECT
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION
 from cross_account_lab.lab import Lab
+from tests.support.stacks import update
 
 # No DNS name leads to the emulator, so the domain is the address that it has.
 DOMAIN = {"DomainName": "127.0.0.1", "CertificateArn": "arn:aws:acm:eu-west-1:111111111111:certificate/0a1b2c3d"}
@@ -21,7 +21,7 @@ def test_consumers_move_to_a_domain_without_an_outage(own_lab: Lab) -> None:
     session = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
     default = own_lab.api_url
 
-    own_lab.deploy(ACCOUNT_A, **DOMAIN, BasePath="shop")
+    update(own_lab, ACCOUNT_A, **DOMAIN, BasePath="shop")
     assert own_lab.outputs[ACCOUNT_A]["ApiRegion"] == REGION
     assert own_lab.api_url == f"{own_lab.endpoint}/shop" != default
     # Both addresses, signed for each; the caller still uses the old one.
@@ -31,27 +31,27 @@ def test_consumers_move_to_a_domain_without_an_outage(own_lab: Lab) -> None:
     assert own_lab.request("GET", "/echo", None).status_code == 403
     assert own_lab.request("GET", "/shop/echo", session).status_code == 403
 
-    own_lab.deploy(ACCOUNT_B, ApiRegion=own_lab.outputs[ACCOUNT_A]["ApiRegion"])
+    update(own_lab, ACCOUNT_B, ApiRegion=own_lab.outputs[ACCOUNT_A]["ApiRegion"])
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
 
     # Back to what other tests expect.
-    own_lab.deploy(ACCOUNT_A, **dict.fromkeys(DOMAIN, ""), BasePath="")
+    update(own_lab, ACCOUNT_A, **dict.fromkeys(DOMAIN, ""), BasePath="")
     assert own_lab.api_url == default
-    own_lab.deploy(ACCOUNT_B, ApiRegion="")
+    update(own_lab, ACCOUNT_B, ApiRegion="")
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
 
 
 def test_a_private_api_answers_nobody_outside_its_endpoints(own_lab: Lab) -> None:
-    own_lab.deploy(ACCOUNT_A, VpcEndpointIds="vpce-0a1b2c3d")
+    update(own_lab, ACCOUNT_A, VpcEndpointIds="vpce-0a1b2c3d")
     session = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
     refused = own_lab.request("GET", "/echo", session)
     assert (refused.status_code, "explicit deny" in refused.text) == (403, True)
 
     # Back to what other tests expect, with a caller in a VPC, for which the emulator has no network.
-    own_lab.deploy(ACCOUNT_A, VpcEndpointIds="")
-    own_lab.deploy(ACCOUNT_B, SubnetIds="subnet-0a1b2c3d", SecurityGroupIds="sg-0a1b2c3d")
+    update(own_lab, ACCOUNT_A, VpcEndpointIds="")
+    update(own_lab, ACCOUNT_B, SubnetIds="subnet-0a1b2c3d", SecurityGroupIds="sg-0a1b2c3d")
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
-    own_lab.deploy(ACCOUNT_B, SubnetIds="", SecurityGroupIds="")
+    update(own_lab, ACCOUNT_B, SubnetIds="", SecurityGroupIds="")
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
 
 
@@ -63,19 +63,19 @@ def test_consumers_are_metered_without_an_outage(own_lab: Lab) -> None:
         return own_lab.request("GET", "/echo", who, headers={"x-api-key": key} if key else {}).status_code
 
     # The documented order: hand the keys out, have them sent, then require them.
-    own_lab.deploy(ACCOUNT_A, **plan)
+    update(own_lab, ACCOUNT_A, **plan)
     key_id = own_lab.outputs[ACCOUNT_A]["ApiKeyId"]
     key = own_lab.session(ACCOUNT_A).client("apigateway").get_api_key(apiKey=key_id, includeValue=True)["value"]
     assert (status(), status(key)) == (200, 200)
-    own_lab.deploy(ACCOUNT_B, ApiKey=key)
+    update(own_lab, ACCOUNT_B, ApiKey=key)
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
     own_lab.deploy(ACCOUNT_A, RequireApiKeys="true")
-    own_lab.deploy(ACCOUNT_B)  # the emulator replaces an API whose definition changes
+    update(own_lab, ACCOUNT_B)  # the emulator replaces an API whose definition changes
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
     # The key opens nothing without a signature, nor the signature without the key.
     assert (status(key), status(), status("k" * 40), status(key, None)) == (200, 403, 403, 403)
 
-    own_lab.deploy(ACCOUNT_A, DailyQuota="1")
+    update(own_lab, ACCOUNT_A, DailyQuota="1")
     assert [status(key), status(key)] == [200, 429]
     failed = own_lab.invoke({"path": "/echo"})["errorMessage"]
     assert failed.startswith("The API answered 429 Limit Exceeded")
@@ -83,25 +83,32 @@ def test_consumers_are_metered_without_an_outage(own_lab: Lab) -> None:
 
     # Back to what other tests expect.
     own_lab.deploy(ACCOUNT_A, RequireApiKeys="", RateLimit="", BurstLimit="100", DailyQuota="")
-    own_lab.deploy(ACCOUNT_B, ApiKey="")
+    update(own_lab, ACCOUNT_B, ApiKey="")
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
 
 
-def test_a_deployment_watches_an_alarm_that_is_off(own_lab: Lab) -> None:
-    def deploy(alarm: str) -> str:
-        command: list[str | Path] = [sys.executable, PROJECT / ".github/deploy.py", "account-b", alarm]
-        environment = {**os.environ, **own_lab.sam.environment, "NO_PROXY": "127.0.0.1", "SAM_CLI_TELEMETRY": "0"}
-        done = subprocess.run(
-            command, cwd=own_lab.sam.folder, env=environment, check=True, capture_output=True, text=True, timeout=600
-        )
-        return done.stdout
+def test_a_deployment_watches_an_alarm_that_is_off(own_lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    session = own_lab.session(ACCOUNT_B)
+    cloudwatch = session.client("cloudwatch")
+    (alarm,) = cloudwatch.describe_alarms(AlarmNamePrefix="orders-caller-FailedCallsAlarm-")["MetricAlarms"]
+    script = PROJECT / ".github/deploy.py"
+    find_triggers = runpy.run_path(str(script))["find_triggers"]
 
-    cloudwatch = own_lab.session(ACCOUNT_B).client("cloudwatch")
-    prefix = "orders-caller-FailedCallsAlarm-"
-    (alarm,) = cloudwatch.describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+    for name, state, said in (
+        ("SuchAlarm", "OK", "orders-caller has no SuchAlarm to watch.\n"),
+        ("FailedCallsAlarm", "ALARM", f"{alarm['AlarmName']} is on already, so it is not watched.\n"),
+    ):
+        cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue=state, StateReason="test")
+        assert find_triggers(session, "orders-caller", name) == []
+        assert capsys.readouterr().out == said
     cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="test")
-    assert f"{alarm['AlarmName']} is watched for 10 minutes after the change." in deploy("FailedCallsAlarm")
-    assert "orders-caller has no SuchAlarm to watch." in deploy("SuchAlarm")
-    cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="ALARM", StateReason="test")
-    assert f"{alarm['AlarmName']} is on already, so it is not watched." in deploy("FailedCallsAlarm")
-    cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="test")
+    done = subprocess.run(
+        [sys.executable, script, "account-b", "FailedCallsAlarm"],
+        cwd=own_lab.sam.folder,
+        env={**os.environ, **own_lab.sam.environment, "NO_PROXY": "127.0.0.1", "SAM_CLI_TELEMETRY": "0"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert f"{alarm['AlarmName']} is watched for 10 minutes after the change." in done.stdout

@@ -1,7 +1,5 @@
 """The smoke test for real accounts, run against the lab: it passes if the stacks work, and fails if they do not."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

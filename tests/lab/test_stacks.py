@@ -1,7 +1,5 @@
 """The stacks as SAM and CloudFormation handle them: fail, change, isolate, throttle, remove, deploy again."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,9 +7,9 @@ from botocore.exceptions import ClientError
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C
-from cross_account_lab.iam import credentials
 from cross_account_lab.lab import STACK_NAMES, Lab
 from cross_account_lab.sam import SamError
+from tests.support.stacks import update
 
 
 def test_another_consumer_is_another_id_and_sees_its_own_data(own_lab: Lab) -> None:
@@ -19,7 +17,8 @@ def test_another_consumer_is_another_id_and_sees_its_own_data(own_lab: Lab) -> N
     with pytest.raises(ClientError, match="AccessDenied"):
         own_lab.assume_executor(user, "333333333333-consumer")
 
-    own_lab.deploy(
+    update(
+        own_lab,
         ACCOUNT_A,
         ConsumerAccountIds="222222222222,333333333333",
         ConsumerSessionName="222222222222-*,333333333333-*",
@@ -37,7 +36,7 @@ def test_another_consumer_is_another_id_and_sees_its_own_data(own_lab: Lab) -> N
         assert own in listed
         assert other not in listed
 
-    own_lab.deploy(ACCOUNT_A)
+    update(own_lab, ACCOUNT_A)
 
     with pytest.raises(ClientError, match="AccessDenied"):
         own_lab.assume_executor(user, "333333333333-consumer")
@@ -48,30 +47,17 @@ def test_the_principals_that_may_assume_the_role_can_be_narrowed(own_lab: Lab) -
     another = own_lab.user(ACCOUNT_B, "another-user", own_lab.may_assume_executor())
     assert own_lab.assume_executor(another, "222222222222-another-user").token
 
-    own_lab.deploy(ACCOUNT_A, CallerPrincipalArns="arn:aws:iam::222222222222:user/my-*")
+    update(own_lab, ACCOUNT_A, CallerPrincipalArns="arn:aws:iam::222222222222:user/my-*")
 
     assert own_lab.assume_executor(own_lab.user_key, "222222222222-my-user").token
     with pytest.raises(ClientError, match="AccessDenied"):
         own_lab.assume_executor(another, "222222222222-another-user")
 
-    own_lab.deploy(ACCOUNT_A, CallerPrincipalArns="arn:*:*::*:*")
-
-
-def test_a_session_may_pass_tags(own_lab: Lab) -> None:
-    # As EKS Pod Identity and GitHub Actions do; without sts:TagSession on both sides, AssumeRole is refused.
-    sts = own_lab.session(own_lab.user_key).client("sts")
-    assumed = sts.assume_role(
-        RoleArn=own_lab.outputs[ACCOUNT_A]["ExecutorRoleArn"],
-        RoleSessionName="222222222222-my-user",
-        ExternalId=own_lab.external_id,
-        Tags=[{"Key": "Repository", "Value": "tea"}],
-    )
-
-    assert own_lab.request("GET", "/echo", credentials(assumed)).status_code == 200
+    update(own_lab, ACCOUNT_A, CallerPrincipalArns="arn:*:*::*:*")
 
 
 def test_the_stage_throttles_and_the_caller_comes_through(own_lab: Lab) -> None:
-    own_lab.deploy(ACCOUNT_A, ThrottlingRateLimit="1", ThrottlingBurstLimit="1")
+    update(own_lab, ACCOUNT_A, ThrottlingRateLimit="1", ThrottlingBurstLimit="1")
     me = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
 
     with ThreadPoolExecutor(8) as pool:
@@ -79,7 +65,7 @@ def test_the_stage_throttles_and_the_caller_comes_through(own_lab: Lab) -> None:
     assert set(statuses) == {200, 429}
 
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
-    own_lab.deploy(ACCOUNT_A, ThrottlingRateLimit="100", ThrottlingBurstLimit="200")
+    update(own_lab, ACCOUNT_A, ThrottlingRateLimit="100", ThrottlingBurstLimit="200")
 
 
 def test_a_first_deployment_that_fails_leaves_nothing_behind(own_lab: Lab) -> None:
@@ -118,17 +104,19 @@ def test_a_first_deployment_that_fails_leaves_nothing_behind(own_lab: Lab) -> No
         cloudformation.describe_stacks(StackName="failing")
 
 
-def test_a_parameter_out_of_range_is_refused_and_changes_nothing(own_lab: Lab) -> None:
-    with pytest.raises(SamError, match=r"sam deploy --config-env account-a failed \(1\)"):
-        own_lab.deploy(ACCOUNT_A, ConsumerAccountIds="22222222222")
-
-    assert own_lab.invoke({"path": "/echo"})["status"] == 200
-
-
-def test_conflicting_parameters_are_refused_and_change_nothing(own_lab: Lab) -> None:
-    for wrong in ({"CallBody": "{}"}, {"ExternalId": ""}, {"CallBody": "{sku: A-1}", "CallMethod": "POST"}):
-        with pytest.raises(SamError, match=r"sam deploy --config-env account-b failed \(1\)"):
-            own_lab.deploy(ACCOUNT_B, **wrong)
+@pytest.mark.parametrize(
+    ("account", "wrong"),
+    [
+        (ACCOUNT_A, {"ConsumerAccountIds": "22222222222"}),
+        (ACCOUNT_B, {"CallBody": "{}"}),
+        (ACCOUNT_B, {"ExternalId": ""}),
+    ],
+)
+def test_parameters_that_are_wrong_or_conflict_change_nothing(
+    own_lab: Lab, account: str, wrong: dict[str, str]
+) -> None:
+    with pytest.raises(SamError, match=rf"sam deploy --config-env {account} failed \(1\)"):
+        own_lab.deploy(account, **wrong)
 
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
 

@@ -1,7 +1,5 @@
 """Certificates for servers on loopback, valid and invalid ones."""
 
-from __future__ import annotations
-
 import ssl
 from datetime import datetime
 from pathlib import Path
@@ -10,14 +8,16 @@ import trustme
 
 
 class Authority:
-    """A certificate authority."""
+    """A certificate authority.
 
-    def __init__(self) -> None:
+    Attributes:
+        bundle: The file with the certificate with which clients trust it.
+    """
+
+    def __init__(self, bundle: Path) -> None:
         self._ca = trustme.CA()
-
-    def write(self, file: Path) -> None:
-        """Write the certificate with which clients trust this authority."""
-        self._ca.cert_pem.write_to_path(str(file))
+        self._ca.cert_pem.write_to_path(str(bundle))
+        self.bundle = bundle
 
     def tls(self, *hosts: str, not_after: datetime | None = None) -> ssl.SSLContext:
         """Return the TLS context of a server with these host names."""

@@ -1,7 +1,5 @@
 """A folder of wheels without code in place of the package index: what is pinned here, with its dependencies."""
 
-from __future__ import annotations
-
 import re
 import zipfile
 from collections.abc import Container, Mapping
@@ -38,22 +36,20 @@ def write(folder: Path, others: Mapping[str, str], without: Container[str] = ())
     return folder
 
 
-def wheel(folder: Path, name: str, version: str, metadata: str = "", script: str = "") -> Path:
-    """Make one wheel; a script is the command of its name."""
+def wheel(folder: Path, name: str, version: str, metadata: str = "", tag: str = "py3-none-any", **files: str) -> Path:
+    """Make one wheel of some modules; `script` is the command of its name."""
     stem = f"{re.sub('[-_.]+', '_', name)}-{version}"
-    path = folder / f"{stem}-py3-none-any.whl"
-    files = {
+    path = folder / f"{stem}-{tag}.whl"
+    files = {f"{stem}.data/scripts/{name}" if file == "script" else f"{file}.py": text for file, text in files.items()}
+    files |= {
         f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{metadata}",
-        f"{stem}.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{stem}.dist-info/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
-    if script:
-        files[f"{stem}.data/scripts/{name}"] = script
+    record = f"{stem}.dist-info/RECORD"
     with zipfile.ZipFile(path, "w") as archive:
         for file, text in files.items():
             archive.writestr(file, text)
-        archive.writestr(
-            f"{stem}.dist-info/RECORD", "".join(f"{file},,\n" for file in (*files, f"{stem}.dist-info/RECORD"))
-        )
+        archive.writestr(record, "".join(f"{file},,\n" for file in (*files, record)))
     return path
 
 

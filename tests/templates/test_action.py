@@ -1,12 +1,11 @@
 """The GitHub Action access-diff: its steps, run on pull requests of a scratch repository."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ import pytest
 import yaml
 
 from cross_account_access.project import PROJECT
+from cross_account_api import __version__
+from tests.support.scratch import commit, git
 
 ACTION = yaml.safe_load((PROJECT / "action.yml").read_text())
 TEMPLATE = """
@@ -35,45 +36,40 @@ UNKNOWN = TEMPLATE + "  More: {Type: Custom::Grant, Properties: {ServiceToken: a
 BRIBED = "print('No change of access'); raise SystemExit(0)"
 
 
+def program(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
 class PullRequest:
     """A repository with a base and a head, and what the runner gives to the action's steps."""
 
     def __init__(self, folder: Path) -> None:
         self.repository, self.temporary = folder / "a repository", folder / "temporary"
         (self.repository / "infra").mkdir(parents=True)
-        tool = self.temporary / "access-diff/bin"
-        tool.mkdir(parents=True)
-        # What the first two steps install; tests/lab/wheel does so for real.
-        (tool / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-        (tool / "python").chmod(0o755)
-        (folder / "bin").mkdir()
-        (folder / "bin/gh").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{folder}/gh; exit "${{GH_FAILS:-0}}"\n')
-        (folder / "bin/gh").chmod(0o755)
         self.folder = folder
-        self.git("init", "--quiet")
-        self.commit({"infra/jobs.yaml": TEMPLATE})
-        self.base = self.git("rev-parse", "HEAD")
+        # What the first two steps install; tests/lab/wheel does so for real.
+        self.install(f'exec {sys.executable} "$@"')
+        program(folder / "bin/gh", f'printf "%s\\n" "$@" >{folder}/gh; exit "${{GH_FAILS:-0}}"')
+        git(self.repository, "init", "--quiet")
+        self.base = self.commit({"infra/jobs.yaml": TEMPLATE})
 
-    def git(self, *arguments: str) -> str:
-        identity = ("-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false")
-        command: list[str | Path] = ["git", "-C", self.repository, *identity, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    def install(self, script: str) -> None:
+        """Put a program in the place of the tool's Python."""
+        program(self.temporary / "access-diff/bin/python", script)
 
-    def commit(self, files: dict[str, str]) -> None:
-        for name, text in files.items():
-            (self.repository / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.repository / name).write_text(text)
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--allow-empty", "--message", "change")
+    def commit(self, files: Mapping[str, str]) -> str:
+        return commit(self.repository, files)
 
-    def judged(self, action_path: Path = PROJECT, **inputs: str) -> tuple[int, dict[str, str]]:
+    def judged(self, **inputs: str) -> tuple[int, dict[str, str]]:
         """Run the last step as GitHub does, and return its exit code and outputs."""
         step = ACTION["runs"]["steps"][-1]
         given = {name: str(value["default"]) for name, value in ACTION["inputs"].items()}
         given |= {"base": self.base, "templates": "infra/jobs.yaml"}
         given |= {name.replace("_", "-"): value for name, value in inputs.items()}
         known = {f"inputs.{name}": value for name, value in given.items()} | {
-            "github.action_path": str(action_path),
+            "github.action_path": str(PROJECT),
             "github.event.pull_request.number": "7",
             "github.token": "token",
         }
@@ -110,6 +106,7 @@ def pull_request(tmp_path: Path) -> PullRequest:
     return PullRequest(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("template", "verdict", "code", "said"),
     [
@@ -133,14 +130,30 @@ def test_each_verdict_has_its_output_and_exit_code(
     assert any(result["level"] != "note" for result in sarif["runs"][0]["results"]) == (code == 1)
 
 
-def test_what_fails_the_step_is_the_user_s_choice(pull_request: PullRequest) -> None:
-    pull_request.commit({"infra/jobs.yaml": GAIN})
-
-    assert pull_request.judged(fail_on="not-judged")[0] == 0
-    assert pull_request.judged(fail_on="")[0] == 0
-    assert pull_request.judged(fail_on="gained")[0] == 1
+# The tool's exit codes, and its exit codes without the gains.
+EXITS = {"none": (0, 0), "gained": (1, 0), "gained and not judged": (1, 2), "not judged": (2, 2), "failed": (3, 3)}
 
 
+@pytest.mark.parametrize(
+    ("fail_on", "failing"),
+    [
+        ("gained,not-judged", ["gained", "gained and not judged", "not judged", "failed"]),
+        ("gained", ["gained", "gained and not judged"]),
+        ("not-judged", ["gained and not judged", "not judged", "failed"]),
+        ("", []),
+    ],
+)
+def test_what_fails_the_step_is_the_user_s_choice(pull_request: PullRequest, fail_on: str, failing: list[str]) -> None:
+    failed = []
+    for name, (code, without_gains) in EXITS.items():
+        pull_request.install(f'echo report; case "$*" in *--allow-gain*) exit {without_gains} ;; esac; exit {code}')
+        if pull_request.judged(fail_on=fail_on)[0]:
+            failed.append(name)
+
+    assert failed == failing
+
+
+@pytest.mark.slow
 def test_a_type_may_be_accepted(pull_request: PullRequest) -> None:
     pull_request.commit({"infra/jobs.yaml": UNKNOWN})
 
@@ -151,12 +164,14 @@ def test_a_comment_is_written_from_a_file_and_may_fail(
     pull_request: PullRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GH_FAILS", "1")
+    pull_request.install("echo report")
     result, _ = pull_request.judged(comment="true")
 
     assert result == 0
     assert "--body-file" in (pull_request.folder / "gh").read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_the_pull_request_cannot_take_the_tool_s_place(pull_request: PullRequest) -> None:
     names = ("cross_account_access/__main__.py", "cross_account_access/__init__.py", "yaml.py", "sitecustomize.py")
     pull_request.commit({"infra/jobs.yaml": GAIN, **dict.fromkeys(names, BRIBED)})
@@ -164,30 +179,29 @@ def test_the_pull_request_cannot_take_the_tool_s_place(pull_request: PullRequest
     assert pull_request.judged()[1]["verdict"] == "gained"
 
 
-def test_a_tool_that_fails_has_compared_nothing(pull_request: PullRequest, tmp_path: Path) -> None:
-    (tmp_path / "broken/cross_account_access").mkdir(parents=True)
-    (tmp_path / "broken/cross_account_access/__init__.py").touch()
-    (tmp_path / "broken/cross_account_access/__main__.py").write_text("raise SystemExit(1)")
-    code, outputs = pull_request.judged(action_path=tmp_path / "broken")
+def test_a_tool_that_fails_has_compared_nothing(pull_request: PullRequest) -> None:
+    pull_request.install("exit 1")
+    code, outputs = pull_request.judged()
 
     assert (code, outputs["verdict"]) == (1, "not-judged")
     assert outputs["report"] == "Access was not compared: the tool failed.\n"
 
 
-@pytest.mark.parametrize("name", ["$(touch evil)", "`touch evil`", "a b", "-x", "--output=evil", "'; touch evil; '"])
-def test_names_reach_no_shell(pull_request: PullRequest, name: str) -> None:
-    pull_request.commit({f"infra/{name}.yaml": TEMPLATE})
-    pull_request.git("branch", "-m", "x$(touch${IFS}evil)")
-    pull_request.judged(templates=f"infra/{name}.yaml\n{name}\n")
+@pytest.mark.slow
+def test_names_reach_no_shell(pull_request: PullRequest) -> None:
+    names = ["$(touch evil)", "`touch evil`", "a b", "-x", "--output=evil", "'; touch evil; '"]
+    pull_request.commit({f"infra/{name}.yaml": TEMPLATE for name in names})
+    git(pull_request.repository, "branch", "-m", "x$(touch${IFS}evil)")
+    pull_request.judged(templates="".join(f"infra/{name}.yaml\n{name}\n" for name in names))
 
     assert [path.name for path in pull_request.folder.rglob("evil")] == []
 
 
-def test_no_input_is_pasted_into_a_script() -> None:
-    for step in ACTION["runs"]["steps"]:
-        assert "${{" not in step.get("run", "")
-
-
-def test_actions_are_pinned() -> None:
-    used = [step["uses"] for step in ACTION["runs"]["steps"] if "uses" in step]
-    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", name) for name in used)
+def test_the_page_says_what_goes_in_and_what_comes_out() -> None:
+    page = (PROJECT / "docs/action.md").read_text()
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.M)) == {*ACTION["inputs"], *ACTION["outputs"]}
+    assert set(re.findall(r"\| `([a-z-]+)` \|$", page, re.M)) == {"none", "gained", "not-judged"}
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)
+    *_, step = yaml.safe_load(example)["jobs"]["access-diff"]["steps"]
+    assert step["uses"].endswith(f"@v{__version__}")
+    assert step["with"].keys() <= ACTION["inputs"].keys()

@@ -1,23 +1,21 @@
 """Packages with compiled dependencies are built for the function's architecture, pure ones for either."""
 
-from __future__ import annotations
-
-import base64
 import hashlib
-import os
 import platform
 import re
 import shutil
 import subprocess
-import sys
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from benchmarks.functions import BARE_PYTHON
-from cross_account_access.templates import PROJECT, Side, source
+from cross_account_access.templates import PROJECT
+from tests.support.scratch import make
+from tests.support.wheels import wheel
+from tests.templates.stacks import SIDES, written
+
+pytestmark = pytest.mark.slow  # Each test runs pip.
 
 # The ELF header's machine: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
 MACHINES = {"arm64": 183, "x86_64": 62}
@@ -44,64 +42,25 @@ class Functions:
 
     def publish(self, name: str, *tags: str) -> str:
         """Make wheels of a package, and return the requirement that names them all."""
-        hashes = []
-        for tag in tags:
-            path = self._wheels / f"{name}-1.0-{tag}.whl"
-            files = {
-                f"{name}.py": f"TAG = {tag!r}\n",
-                f"{name}-1.0.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
-                f"{name}-1.0.dist-info/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
-            }
-            record = f"{name}-1.0.dist-info/RECORD"
-            lines = [f"{file},sha256={_digest(text)},{len(text)}" for file, text in files.items()]
-            with zipfile.ZipFile(path, "w") as wheel:
-                for file, text in files.items():
-                    wheel.writestr(file, text)
-                wheel.writestr(record, "\n".join([*lines, f"{record},,\n"]))
-            hashes.append(f"--hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}")
+        made = [wheel(self._wheels, name, "1.0", tag=tag, **{name: f"TAG = {tag!r}\n"}) for tag in tags]
+        hashes = [f"--hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in made]
         return " ".join([f"{name}==1.0", *hashes]) + "\n"
 
-    def build(
-        self, requirements: str, architecture: str | None, environment: Mapping[str, str] | None = None
-    ) -> tuple[Path, str]:
+    def build(self, requirements: str, architecture: str | None, **settings: str) -> tuple[Path, str]:
         """Build the package as SAM does, and return it with what make printed."""
         (self._folder / "mine/requirements.txt").write_text(requirements)
         package = self._folder / f"package-{architecture}"
         package.mkdir()
-        made = subprocess.run(
-            [
-                "make",
-                "--no-print-directory",
-                "--makefile",
-                self._folder / "Makefile",
-                "build-MineFunction",
-                "PACKAGES=mine",
-            ],
-            cwd=self._folder,
-            env={
-                **os.environ,
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "ARTIFACTS_DIR": str(package),
-                **({} if architecture is None else {"ARCHITECTURE": architecture}),
-                **(environment or {}),
-            },
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=600,
-            check=False,
-        )
+        if architecture is not None:
+            settings["ARCHITECTURE"] = architecture
+        made = make(self._folder, "build-MineFunction", "PACKAGES=mine", ARTIFACTS_DIR=str(package), **settings)
         if made.returncode:
             raise RuntimeError(made.stdout)
         return package, made.stdout
 
     def build_offline(self, requirements: str, architecture: str | None, **settings: str) -> tuple[Path, str]:
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self._wheels)}
-        return self.build(requirements, architecture, offline | settings)
-
-
-def _digest(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+        return self.build(requirements, architecture, **offline | settings)
 
 
 def content(package: Path) -> dict[str, bytes]:
@@ -149,32 +108,28 @@ def test_pure_packages_are_the_same_on_both_architectures(functions: Functions) 
 @every_architecture
 def test_every_wheel_that_lambda_can_load_is_taken(functions: Functions, architecture: str) -> None:
     linuxes = ("manylinux2014", "manylinux_2_17", "manylinux_2_28", "manylinux_2_34")
-    wheels = {f"{abi}-{linux}" for abi in ("cp313-cp313", "cp39-abi3") for linux in linuxes}
-    names = {wheel.replace("-", "_"): wheel for wheel in wheels}
-    requirements = [
-        functions.publish(name, *(f"{wheel}_{cpu}" for cpu in CPUS.values())) for name, wheel in names.items()
-    ]
+    tags = [f"{abi}-{linux}" for abi in ("cp313-cp313", "cp39-abi3") for linux in linuxes]
+    names = {tag.replace("-", "_"): tag for tag in tags}
+    requirements = [functions.publish(name, *(f"{tag}_{cpu}" for cpu in CPUS.values())) for name, tag in names.items()]
     pure = functions.publish("pure", "py2.py3-none-any")
     package, _ = functions.build_offline("".join([*requirements, pure]), architecture)
-    for name, wheel in names.items():
-        assert (package / f"{name}.py").read_text() == f"TAG = '{wheel}_{CPUS[architecture]}'\n"
+    for name, tag in names.items():
+        assert (package / f"{name}.py").read_text() == f"TAG = '{tag}_{CPUS[architecture]}'\n"
     assert (package / "pure.py").exists()
 
 
-@pytest.mark.parametrize(
-    "tag",
-    [
+def test_no_other_wheel_is_taken(functions: Functions) -> None:
+    requirement = functions.publish(
+        "native",
         "cp313-cp313-manylinux_2_35_aarch64",  # Amazon Linux 2023 has glibc 2.34.
         "cp313-cp313-manylinux_2_17_x86_64",
         "cp313-cp313-musllinux_1_2_aarch64",
         "cp313-cp313-macosx_11_0_arm64",
         "cp312-cp312-manylinux_2_17_aarch64",
         "cp313-cp313t-manylinux_2_17_aarch64",
-    ],
-)
-def test_no_other_wheel_is_taken(functions: Functions, tag: str) -> None:
+    )
     with pytest.raises(RuntimeError, match=r"No matching distribution found for native==1\.0"):
-        functions.build_offline(functions.publish("native", tag), "arm64")
+        functions.build_offline(requirement, "arm64")
 
 
 def test_a_wheel_with_another_hash_is_refused(functions: Functions) -> None:
@@ -203,9 +158,8 @@ def test_an_unknown_architecture_is_refused(functions: Functions, architecture: 
         functions.build_offline("", architecture)
 
 
-@pytest.mark.parametrize("side", ["a", "b"])
-def test_the_default_is_the_templates_default(side: Side) -> None:
-    parameter = source(side)["Parameters"]["Architecture"]
-    makefile = (PROJECT / "functions/Makefile").read_text()
-    assert re.findall(r"^ARCHITECTURE \?= (.+)$", makefile, re.M) == [parameter["Default"]]
-    assert set(parameter["AllowedValues"]) == set(MACHINES)
+def test_the_default_is_the_templates_default() -> None:
+    default = re.findall(r"^ARCHITECTURE \?= (.+)$", (PROJECT / "functions/Makefile").read_text(), re.M)
+    for parameter in (written(side)["Parameters"]["Architecture"] for side in SIDES):
+        assert default == [parameter["Default"]]
+        assert set(parameter["AllowedValues"]) == set(MACHINES)

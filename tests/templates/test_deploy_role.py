@@ -1,7 +1,5 @@
 """What template-deploy-role.yaml grants suffices to deploy each stack; tests/templates/access proves it is no more."""
 
-from __future__ import annotations
-
 import fnmatch
 import json
 import re
@@ -11,13 +9,12 @@ from typing import Any
 
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
-from samtranslator.yaml_helper import yaml_parse
 
 from cross_account_access.deploy_role import SETTINGS, setting
 from cross_account_access.documents import listed
-from cross_account_access.templates import PROJECT, REGION, Side, resolved, rules_of
-
-TEMPLATE: dict[str, Any] = yaml_parse((PROJECT / "template-deploy-role.yaml").read_text())
+from cross_account_access.templates import PROJECT, REGION, Side, rules_of
+from tests.templates.stacks import DEPLOY_ROLE as TEMPLATE
+from tests.templates.stacks import DOMAIN, EMAIL, PLAN, SIDES, VPC, accepts, resources
 
 # What CloudFormation's handlers can need for features that neither stack uses.
 UNUSED = (
@@ -64,20 +61,9 @@ UNUSED = (
 
 
 # As a deployment through GitHub sets them.
-PARAMETERS: dict[Side, dict[str, str]] = {
-    "a": {
-        "AlarmEmail": "ops@example.org",
-        "DomainName": "orders.example.org",
-        "CertificateArn": "arn:aws:acm:eu-west-1:111111111111:certificate/0a1b2c3d",
-        "RateLimit": "50",
-        "BackendConcurrency": "20",
-    },
-    "b": {
-        "AlarmEmail": "ops@example.org",
-        "CreateApiAccessPolicy": "false",
-        "SubnetIds": "subnet-0a1b2c3d",
-        "SecurityGroupIds": "sg-0a1b2c3d",
-    },
+PARAMETERS: dict[Side, dict[str, Any]] = {
+    "a": {**EMAIL, **DOMAIN, **PLAN, "BackendConcurrency": "20"},
+    "b": {**EMAIL, **VPC, "CreateApiAccessPolicy": "false"},
 }
 DEPLOYED = dict(zip("ab", (setting(TEMPLATE, **given) for given in SETTINGS.values()), strict=True))
 
@@ -96,14 +82,14 @@ def allowed(side: Side, policy: str) -> list[str]:
 
 def needed(side: Side) -> Iterator[tuple[str, str]]:
     """What CloudFormation calls to create, read, change and delete each resource of a stack."""
-    for name, resource in resolved(side, **PARAMETERS[side])["Resources"].items():
+    for name, resource in resources(side, **PARAMETERS[side]).items():
         handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, resource["Type"]).schema["handlers"]
         for kind in ("create", "read", "update", "delete"):
             for action in handlers.get(kind, {}).get("permissions", []):
                 yield name, action
 
 
-@pytest.mark.parametrize("side", ["a", "b"])
+@pytest.mark.parametrize("side", SIDES)
 def test_the_role_may_do_what_cloudformation_does(side: Side) -> None:
     # Only account B's function is in a VPC; account A's needs nothing of EC2.
     unused = UNUSED if side == "a" else (pattern for pattern in UNUSED if pattern != "ec2:*")
@@ -111,19 +97,19 @@ def test_the_role_may_do_what_cloudformation_does(side: Side) -> None:
     assert {(name, action) for name, action in needed(side) if not matches(action, can)} == set()
 
 
-@pytest.mark.parametrize("side", ["a", "b"])
+@pytest.mark.parametrize("side", SIDES)
 def test_a_deployment_through_github_needs_no_managed_policy(side: Side) -> None:
     """Which is why the role need neither make, change nor attach one."""
-    for name, resource in resolved(side, **PARAMETERS[side])["Resources"].items():
+    for name, resource in resources(side, **PARAMETERS[side]).items():
         assert resource["Type"] != "AWS::IAM::ManagedPolicy", name
         assert "ManagedPolicyArns" not in resource.get("Properties", {}), name
 
 
-@pytest.mark.parametrize("side", ["a", "b"])
+@pytest.mark.parametrize("side", SIDES)
 def test_the_boundary_leaves_the_stacks_roles_what_they_need(side: Side) -> None:
     granted = {
         action
-        for resource in resolved(side, **PARAMETERS[side])["Resources"].values()
+        for resource in resources(side, **PARAMETERS[side]).values()
         if resource["Type"] in {"AWS::IAM::Role", "AWS::IAM::Policy"}
         for policy in resource["Properties"].get("Policies", [resource["Properties"]])
         for statement in policy.get("PolicyDocument", {}).get("Statement", [])
@@ -145,24 +131,9 @@ def test_packages_are_kept_and_travel_by_tls_only() -> None:
     assert len(statement["Resource"]) == 2
 
 
-@pytest.mark.parametrize(
-    ("subject", "accepted"),
-    [
-        ("repo:owner/repo:environment:account-a", True),
-        ("repo:owner@123/repo@456:environment:account-a", True),
-        ("repo:owner/repo:*", False),
-        ("repo:owner/*:environment:account-a", False),
-        ("repo:owner/repo:ref:refs/heads/main", False),
-    ],
-)
-@pytest.mark.parametrize("parameter", ["Subjects", "SmokeTestSubjects"])
-def test_a_subject_is_one_environment_of_one_repository(parameter: str, subject: str, accepted: bool) -> None:
-    assert bool(re.fullmatch(TEMPLATE["Parameters"][parameter]["AllowedPattern"], subject, re.ASCII)) is accepted
-
-
 @pytest.mark.parametrize("stack_name", ["orders-api", "orders-caller"])
 def test_the_documented_commands_fit_the_template(stack_name: str) -> None:
-    text = (PROJECT / "docs/operations.md").read_text().replace("OWNER_ID", "1").replace("REPO_ID", "2")
+    text = (PROJECT / "docs/deploy.md").read_text().replace("OWNER_ID", "1").replace("REPO_ID", "2")
     commands = (part.partition("```")[0] for part in text.split("aws cloudformation deploy "))
     (command,) = (part for part in commands if f"--stack-name deploy-{stack_name} " in part)
     given = dict(part.split("=", 1) for part in shlex.split(command) if re.match(r"[A-Z]\w+=", part))
@@ -171,16 +142,11 @@ def test_the_documented_commands_fit_the_template(stack_name: str) -> None:
         value = given.pop(name, parameter.get("Default"))
         values[name] = value.split(",") if parameter["Type"] == "CommaDelimitedList" else value
         for item in listed(values[name]):
-            assert re.fullmatch(parameter["AllowedPattern"], item, re.ASCII), (name, item)
+            assert accepts("deploy-role", name, item), (name, item)
     assert given == {}
     assert all(rules_of(TEMPLATE, values).values())
     assert not set(values["Subjects"]) & set(values["SmokeTestSubjects"])
     assert values["RolePath"] == f"/{stack_name}/", "only a path confines iam:PassRole"
-
-
-def test_rules_are_written_in_the_form_that_cloudformation_documents() -> None:
-    """SAM would rewrite the short one, but this template is deployed without it."""
-    assert not re.search(r"!(Contains|EachMember)", (PROJECT / "template-deploy-role.yaml").read_text())
 
 
 def test_the_policy_fits_into_a_role() -> None:
@@ -193,23 +159,3 @@ def test_the_policy_fits_into_a_role() -> None:
     }
     statements = setting(TEMPLATE, **longest).policies["DeployRole identity"]
     assert len(json.dumps(statements, separators=(",", ":"))) < 10_000
-
-
-@pytest.mark.parametrize(
-    ("path", "accepted"),
-    [("/", True), ("/orders-api/", True), ("orders-api", False), ("/aws-reserved/sso.amazonaws.com/", False)],
-)
-def test_roles_cannot_pass_for_those_of_identity_center(path: str, accepted: bool) -> None:
-    assert bool(re.fullmatch(TEMPLATE["Parameters"]["RolePath"]["AllowedPattern"], path, re.ASCII)) is accepted
-
-
-def test_every_parameter_is_described_constrained_and_labelled() -> None:
-    interface = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
-    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
-    assert sorted(grouped) == sorted(interface["ParameterLabels"]) == sorted(TEMPLATE["Parameters"])
-    for name, parameter in TEMPLATE["Parameters"].items():
-        assert parameter["Description"].endswith("."), name
-        assert {"AllowedPattern", "ConstraintDescription"} <= set(parameter), name
-        assert re.fullmatch(parameter["AllowedPattern"], parameter.get("Default", "")) or "Default" not in parameter, (
-            name
-        )

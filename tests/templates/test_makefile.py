@@ -1,7 +1,5 @@
 """What `make` does in a copy of the project: what it locks and upgrades, and what it says where it cannot work."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -14,6 +12,7 @@ import pytest
 
 from cross_account_access.templates import PROJECT
 from tests.support import wheels
+from tests.support.scratch import make
 
 FILES = (
     "Makefile",
@@ -43,33 +42,20 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def make(project: Path, *arguments: str, path: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run make without what surrounds the tests: git's folder, another make, a package index."""
-    own = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("GIT_", "MAKE", "MFLAGS", "UV_", "PIP_"))
-    }
-    return subprocess.run(
-        ["make", "--no-print-directory", *arguments],
-        cwd=project,
-        env=own
-        | {
-            "PATH": path or f"{Path(sys.executable).parent}:{own['PATH']}",
-            "GIT_CEILING_DIRECTORIES": str(project.parent),
-        }
-        | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def run(project: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run make without a package index and where no git repository is."""
+    return make(project, *arguments, without=("UV_", "PIP_"), GIT_CEILING_DIRECTORIES=str(project.parent), **settings)
+
+
+def edit(path: Path, pattern: str, replacement: str) -> None:
+    text, count = re.subn(pattern, replacement, path.read_text(), flags=re.MULTILINE)
+    assert count
+    path.write_text(text)
 
 
 def lock(project: Path, target: str, index: Path) -> subprocess.CompletedProcess[str]:
     cache = str(project.parent / "cache")
-    return make(project, target, UV_CACHE_DIR=cache, UV_FIND_LINKS=str(index), UV_OFFLINE="1")
+    return run(project, target, UV_CACHE_DIR=cache, UV_FIND_LINKS=str(index), UV_OFFLINE="1")
 
 
 def contents(project: Path) -> dict[Path, bytes]:
@@ -79,14 +65,12 @@ def contents(project: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in paths if path not in elsewhere}
 
 
+@pytest.mark.slow
 def test_lock_pins_what_is_new_and_touches_nothing_else(project: Path, index: Path) -> None:
     before = contents(project)
     (project / "functions/tea").mkdir()
     (project / "functions/tea/handler.py").touch()
-    groups = (project / "pyproject.toml").read_text()
-    (project / "pyproject.toml").write_text(
-        groups.replace("[dependency-groups]\n", '[dependency-groups]\ntea = ["certifi"]\n')
-    )
+    edit(project / "pyproject.toml", r"^\[dependency-groups\]", r'\g<0>\ntea = ["certifi"]')
     done = lock(project, "lock", index)
     assert done.returncode == 0, done.stdout
     new = project / "functions/tea/requirements.txt"
@@ -95,6 +79,7 @@ def test_lock_pins_what_is_new_and_touches_nothing_else(project: Path, index: Pa
     assert found["functions/tea/requirements.txt"] == {"certifi": found["requirements-dev.txt"]["certifi"]}
 
 
+@pytest.mark.slow
 def test_upgrade_takes_the_newest(project: Path, index: Path) -> None:
     done = lock(project, "upgrade", index)
     assert done.returncode == 0, done.stdout
@@ -104,16 +89,15 @@ def test_upgrade_takes_the_newest(project: Path, index: Path) -> None:
         assert not OLD.items() & found[name].items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OLD)
 def test_no_upgrade_goes_back_to_what_does_not_know_the_templates(project: Path, name: str, tmp_path: Path) -> None:
     """As the resolver would, if a newer package fits only an old one of these."""
     (tmp_path / "index").mkdir()
     index = wheels.write(tmp_path / "index", OLD, without=OLD)
     before = contents(project)
-    groups = (project / "pyproject.toml").read_text()
     for other in OLD.keys() - {name}:
-        groups = re.sub(rf'"{other}>=[^"]+"', f'"{other}"', groups)
-    (project / "pyproject.toml").write_text(groups)
+        edit(project / "pyproject.toml", rf'"{other}>=[^"]+"', f'"{other}"')
     done = lock(project, "upgrade", index)
     assert done.returncode == 2
     assert f"{name}>=" in done.stdout
@@ -132,6 +116,7 @@ def without_uv(folder: Path) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tampered", "setting"),
     [(False, {}), (True, {}), (False, {"PIP_USER": "1"}), (False, {"PIP_PREFIX": "elsewhere"})],
@@ -140,17 +125,14 @@ def without_uv(folder: Path) -> str:
 def test_uv_is_installed_by_its_hash(project: Path, tmp_path: Path, tampered: bool, setting: dict[str, str]) -> None:
     index = tmp_path / "index"
     index.mkdir()
-    lock = project / "requirements-dev.txt"
-    version = re.findall(r"^uv==(\S+)", lock.read_text(), re.M)[0]
+    version = wheels.pinned(project)["requirements-dev.txt"]["uv"]
     uv = wheels.wheel(index, "uv", version, script="#!/bin/sh\n")
     digest = hashlib.sha256(uv.read_bytes()).hexdigest()
-    lock.write_text(
-        re.sub(r"^(uv==.*\n)(.*\\\n)*(.*\n)", rf"\1    --hash=sha256:{digest}\n", lock.read_text(), flags=re.M)
-    )
+    edit(project / "requirements-dev.txt", r"^(uv==.*\n)(.*\\\n)*(.*\n)", rf"\1    --hash=sha256:{digest}\n")
     if tampered:
         wheels.wheel(index, "uv", version, script="#!/bin/sh\necho evil\n")
     index_only = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)}
-    done = make(project, ".uv/bin/uv", path=without_uv(tmp_path / "bin"), **index_only, **setting)
+    done = run(project, ".uv/bin/uv", path=without_uv(tmp_path / "bin"), **index_only, **setting)
     assert (done.returncode == 0) is not tampered, done.stdout
     assert (project / ".uv/bin/uv").exists() is not tampered
     assert ("THESE PACKAGES DO NOT MATCH THE HASHES" in done.stdout) is tampered
@@ -161,7 +143,7 @@ def test_a_python_that_cannot_be_had_is_named(project: Path, tmp_path: Path) -> 
     uv = tmp_path / "bin/uv"
     uv.write_text("#!/bin/sh\necho 'error: failed to download' >&2\nexit 2\n")
     uv.chmod(0o755)
-    done = make(project, ".venv/.ready", path=f"{uv.parent}:{os.environ['PATH']}")
+    done = run(project, ".venv/.ready", path=f"{uv.parent}:{os.environ['PATH']}")
     wanted = (PROJECT / ".python-version").read_text().strip()
     assert done.returncode == 2
     assert f"no Python {wanted}: install it, or let uv download it from GitHub" in done.stdout
@@ -172,7 +154,7 @@ def test_a_python_that_cannot_be_had_is_named(project: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("target", ["check", "access-diff"])
 def test_a_copy_without_history_is_told_what_it_needs(project: Path, target: str) -> None:
-    done = make(project, target)
+    done = run(project, target)
     assert done.returncode == 2
     assert "this needs a git repository with a commit: git init && git add --all && git commit" in done.stdout
     assert not (project / ".venv").exists(), "said before anything is installed"

@@ -1,7 +1,5 @@
 """Operations: alarms that can go off, dashboards with metrics that exist, queries that run."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator
@@ -10,15 +8,11 @@ from typing import Any
 import pytest
 
 from cross_account_access.model import load
-from cross_account_access.templates import PROJECT, Side, resolved, source
+from cross_account_access.templates import PROJECT, Side
+from tests.templates.stacks import EMAIL, SIDES, of_type, properties, resources, written
 
-SIDES: list[Side] = ["a", "b"]
 API = load().api
-FUNCTIONS: dict[Side, list[str]] = {
-    side: [name for name, item in resolved(side)["Resources"].items() if item["Type"] == "AWS::Lambda::Function"]
-    for side in SIDES
-}
-EMAIL: dict[str, Any] = {"AlarmEmail": "ops@example.org"}
+TITLE = properties(API, "a")["Body"]["info"]["title"]
 
 # The metrics of AWS that alarms and dashboards may name, as the services' documentation lists them.
 AWS_METRICS = {
@@ -57,12 +51,6 @@ AWS_METRICS = {
 }
 
 type Metric = tuple[str, str, frozenset[tuple[str, str]]]
-
-
-def of_type(kind: str, side: Side, **parameters: Any) -> dict[str, dict[str, Any]]:
-    """The properties of a stack's resources of one type, by logical id."""
-    resources = resolved(side, **parameters)["Resources"]
-    return {name: item["Properties"] for name, item in resources.items() if item["Type"] == kind}
 
 
 def alarms(side: Side, **parameters: Any) -> dict[str, dict[str, Any]]:
@@ -104,7 +92,7 @@ def dashboard_metrics(side: Side) -> Iterator[Metric]:
 
 @pytest.mark.parametrize("side", SIDES)
 def test_metrics_of_this_project_are_emitted_by_its_function(side: Side) -> None:
-    functions = [resolved(side)["Resources"][name]["Properties"] for name in FUNCTIONS[side]]
+    functions = of_type("AWS::Lambda::Function", side).values()
     packages = [PROJECT / "functions" / function["Handler"].partition(".")[0] for function in functions]
     code = "".join(path.read_text() for package in packages for path in package.glob("*.py"))
     services = {function["Environment"]["Variables"].get("POWERTOOLS_SERVICE_NAME") for function in functions}
@@ -118,10 +106,7 @@ def test_metrics_of_this_project_are_emitted_by_its_function(side: Side) -> None
 
 @pytest.mark.parametrize("side", SIDES)
 def test_every_metric_of_aws_exists_for_a_resource_of_the_stack(side: Side) -> None:
-    resources = resolved(side)["Resources"]
-    types = {name: item["Type"] for name, item in resources.items()}
-    title = resources[API]["Properties"]["Body"]["info"]["title"] if side == "a" else None
-    stage = load().stage if side == "a" else None
+    types = {name: item["Type"] for name, item in resources(side).items()}
     seen = 0
     for namespace, name, dimensions in {*watched(side), *dashboard_metrics(side)}:
         if not namespace.startswith("AWS/"):
@@ -133,7 +118,7 @@ def test_every_metric_of_aws_exists_for_a_resource_of_the_stack(side: Side) -> N
                 assert (types[function], rest) == ("AWS::Lambda::Function", {})
             case {"TableName": table, **rest}:
                 assert types[table] == "AWS::DynamoDB::Table"
-                indexes = resources[table]["Properties"].get("GlobalSecondaryIndexes", [])
+                indexes = properties(table, side).get("GlobalSecondaryIndexes", [])
                 assert set(rest.items()) <= {("GlobalSecondaryIndexName", index["IndexName"]) for index in indexes}
             case {"ScheduleGroup": group, **rest}:
                 assert (types[group], rest) == ("AWS::Scheduler::ScheduleGroup", {})
@@ -142,22 +127,18 @@ def test_every_metric_of_aws_exists_for_a_resource_of_the_stack(side: Side) -> N
                 assert (types[queue.removesuffix(".QueueName")], rest) == ("AWS::SQS::Queue", {})
             case {"ApiName": api, "Stage": stage_name, **rest}:
                 # The dimension is the API's name, which is the title of its definition.
-                assert (api, stage_name) == (title, stage)
+                assert (api, stage_name) == (TITLE, load().stage)
                 if rest:
-                    paths = resources[API]["Properties"]["Body"]["paths"]
-                    assert rest["Method"].lower() in paths[rest["Resource"]]
+                    assert rest["Method"].lower() in properties(API, side)["Body"]["paths"][rest["Resource"]]
             case other:
                 pytest.fail(f"{namespace} {name} is distinguished by {other}")
     assert seen >= 10
 
 
 def test_refusals_and_throttles_are_counted_from_the_access_log() -> None:
-    filters = of_type("AWS::Logs::MetricFilter", "a")
-    access_log = json.loads(
-        resolved("a")["Resources"][f"{API}Stage"]["Properties"]["AccessLogSetting"]["Format"].replace("\n", "")
-    )
+    access_log = json.loads(properties(f"{API}Stage", "a")["AccessLogSetting"]["Format"])
     counted = {}
-    for item in filters.values():
+    for item in of_type("AWS::Logs::MetricFilter", "a").values():
         (transformation,) = item["MetricTransformations"]
         metric = transformation["MetricNamespace"], transformation["MetricName"], frozenset[tuple[str, str]]()
         # The log's values are text, so the pattern compares text.
@@ -167,7 +148,7 @@ def test_refusals_and_throttles_are_counted_from_the_access_log() -> None:
         assert (transformation["MetricValue"], transformation["DefaultValue"]) == ("1", 0)
         counted[metric] = status
     assert sorted(counted.values()) == ["403", "429"]
-    namespace = f"CrossAccountApi/{resolved('a')['Resources'][API]['Properties']['Body']['info']['title']}"
+    namespace = f"CrossAccountApi/{TITLE}"
     for metrics in (watched("a"), set(dashboard_metrics("a"))):
         assert {metric for metric in metrics if metric[0] == namespace} == set(counted)
 
@@ -175,7 +156,7 @@ def test_refusals_and_throttles_are_counted_from_the_access_log() -> None:
 @pytest.mark.parametrize("side", SIDES)
 def test_every_alarm_says_what_it_means_and_what_to_do_first(side: Side) -> None:
     queries = {item["Name"] for item in of_type("AWS::Logs::QueryDefinition", side).values()}
-    named = {*source(side)["Parameters"], *source(side)["Resources"], *source(side)["Outputs"]}
+    named = {name for section in ("Parameters", "Resources", "Outputs") for name in written(side)[section]}
     for name, alarm in alarms(side).items():
         description = alarm["AlarmDescription"]
         meaning, first = description.split(" First: ")
@@ -194,7 +175,7 @@ def test_alarms_stay_within_the_time_that_cloudwatch_looks_back(side: Side) -> N
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
     longest = {
         name: parameter["MaxValue"]
-        for name, parameter in source(side)["Parameters"].items()
+        for name, parameter in written(side)["Parameters"].items()
         if name == "MaxHoursWithoutSuccess"
     }
     for name, alarm in alarms(side, **longest).items():
@@ -235,24 +216,18 @@ def test_no_success_is_an_alarm_while_a_schedule_repeats() -> None:
     assert "NoSuccessAlarm" in alarms("b", ScheduleExpression="cron(0 6 * * ? *)")
     assert "NoSuccessAlarm" not in alarms("b", ScheduleState="DISABLED")
     assert "NoSuccessAlarm" not in alarms("b", ScheduleExpression="at(2030-01-01T06:00:00)")
-
-
-def test_a_new_stack_has_time_for_its_first_daily_call() -> None:
-    warm_up = alarms("b")["NoSuccessAlarm"]["WarmUpConfiguration"]
-    assert 24 * 60 < warm_up["WarmUpPeriodDurationInMinutes"] <= 2880
-    # True would keep the alarm blind even after the first call.
-    assert not warm_up.get("OnlyStartEvaluatingAfterWarmUpPeriodEnds", False)
-
-
-def test_no_success_waits_longer_than_the_default_schedule() -> None:
-    parameters = source("b")["Parameters"]
+    # A new stack has time for its first daily call; True would keep the alarm blind even after that one.
+    assert 24 * 60 < alarm["WarmUpConfiguration"]["WarmUpPeriodDurationInMinutes"] <= 2880
+    assert not alarm["WarmUpConfiguration"].get("OnlyStartEvaluatingAfterWarmUpPeriodEnds", False)
+    # It waits longer than the default schedule.
+    parameters = written("b")["Parameters"]
     assert parameters["ScheduleExpression"]["Default"] == "rate(1 hour)"
     assert parameters["MaxHoursWithoutSuccess"]["Default"] == 2
 
 
 def test_thresholds_follow_from_what_they_watch() -> None:
-    resources, watching = resolved("b")["Resources"], alarms("b")
-    queue, failed = (resources[name]["Properties"] for name in ("CallQueue", "FailedCallQueue"))
+    watching = alarms("b")
+    queue, failed = (properties(name, "b") for name in ("CallQueue", "FailedCallQueue"))
     # A message that keeps failing comes back after the visibility timeout: still within the window, so no second alarm.
     failed_calls = watching["FailedCallsAlarm"]
     assert failed_calls["DatapointsToAlarm"] == 1
@@ -278,36 +253,23 @@ def test_alarms_go_to_the_topic_and_the_topic_to_the_address(side: Side) -> None
 
 @pytest.mark.parametrize("side", SIDES)
 def test_without_operations_nothing_costs_money_while_idle(side: Side) -> None:
-    resources = resolved(side, Operations="none", **EMAIL)["Resources"]
-    kinds = {item["Type"].split("::")[1] for item in resources.values()}
-    assert not kinds & {"CloudWatch", "SNS"}
-    assert not [item for item in resources.values() if item["Type"] == "AWS::Logs::MetricFilter"]
-    for name in FUNCTIONS[side]:
-        without, full = (
-            found[name]["Properties"]["Environment"]["Variables"] for found in (resources, resolved(side)["Resources"])
-        )
-        if "POWERTOOLS_METRICS_NAMESPACE" in full:
-            assert without["POWERTOOLS_METRICS_DISABLED"] == "true"
-            assert full["POWERTOOLS_METRICS_DISABLED"] == "false"
-
-
-@pytest.mark.parametrize("side", SIDES)
-def test_alarms_alone_include_their_queries_but_no_dashboard(side: Side) -> None:
-    full, only = (resolved(side, Operations=mode)["Resources"] for mode in ("full", "alarms"))
-    assert set(full) - set(only) == {"Dashboard"}
+    full, alarms_only, none = (resources(side, Operations=mode, **EMAIL) for mode in ("full", "alarms", "none"))
+    assert set(full) - set(alarms_only) == {"Dashboard"}
+    assert not [item for item in none.values() if item["Type"].split("::")[1] in {"CloudWatch", "SNS"}]
+    assert not [item for item in none.values() if item["Type"] == "AWS::Logs::MetricFilter"]
+    for name, item in full.items():
+        if "POWERTOOLS_METRICS_NAMESPACE" in item["Properties"].get("Environment", {}).get("Variables", {}):
+            disabled = [
+                found[name]["Properties"]["Environment"]["Variables"]["POWERTOOLS_METRICS_DISABLED"]
+                for found in (full, alarms_only, none)
+            ]
+            assert disabled == ["false", "false", "true"]
 
 
 @pytest.mark.parametrize(("operations", "enabled"), [("full", True), ("alarms", False), ("none", False)])
 def test_metrics_for_each_route_come_with_the_dashboard(operations: str, enabled: bool) -> None:
-    stage = resolved("a", Operations=operations)["Resources"][f"{API}Stage"]["Properties"]
-    assert stage["MethodSettings"][0]["MetricsEnabled"] is enabled
-
-
-@pytest.mark.parametrize("address", ["", "ops@example.org", "first.last+alarms@sub.example.co.uk"])
-def test_an_address_is_an_email_address_or_nothing(address: str) -> None:
-    for side in SIDES:
-        assert re.fullmatch(source(side)["Parameters"]["AlarmEmail"]["AllowedPattern"], address)
-        assert not re.fullmatch(source(side)["Parameters"]["AlarmEmail"]["AllowedPattern"], f"{address} x")
+    (settings,) = properties(f"{API}Stage", "a", Operations=operations)["MethodSettings"]
+    assert settings["MetricsEnabled"] is enabled
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -316,12 +278,8 @@ def test_the_dashboard_shows_every_alarm(side: Side, state: str) -> None:
     parameters = {"ScheduleState": state} if side == "b" else {}
     shown = [name for widget in widgets(side, **parameters) for name in widget["properties"].get("alarms", [])]
     assert sorted(shown) == sorted(f"{name}.Arn" for name in alarms(side, **parameters))
-
-
-@pytest.mark.parametrize("side", SIDES)
-def test_dashboards_of_stacks_and_regions_have_different_names(side: Side) -> None:
-    (dashboard,) = of_type("AWS::CloudWatch::Dashboard", side).values()
-    assert dashboard["DashboardName"] == f"stack-{side}-eu-west-1"
+    # Dashboards of stacks and regions have different names.
+    assert properties("Dashboard", side, **parameters)["DashboardName"] == f"stack-{side}-eu-west-1"
 
 
 def test_the_dashboard_shows_every_route() -> None:
@@ -336,15 +294,14 @@ def test_the_dashboard_shows_every_route() -> None:
     schema, terms = re.fullmatch(r"SEARCH\('\{(.+?)\} (.+)', 'Sum', 300\)", search).groups()  # type: ignore[union-attr]
     # The metrics of routes, by the very dimensions that API Gateway gives them, of this stage only.
     assert schema == "AWS/ApiGateway,ApiName,Method,Resource,Stage"
-    title = resolved("a")["Resources"][API]["Properties"]["Body"]["info"]["title"]
-    assert terms == f'MetricName="Count" ApiName="{title}" Stage="{load().stage}"'
+    assert terms == f'MetricName="Count" ApiName="{TITLE}" Stage="{load().stage}"'
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_queries_are_named_after_the_stack(side: Side) -> None:
     queries = of_type("AWS::Logs::QueryDefinition", side).values()
-    assert all(re.fullmatch(rf"stack-{side}/[a-z]+(-[a-z]+)+", item["Name"]) for item in queries)
-    assert len(queries) == 5
-    resources = resolved(side)["Resources"]
+    assert queries
+    groups = set(of_type("AWS::Logs::LogGroup", side))
     for item in queries:
-        assert all(resources[name]["Type"] == "AWS::Logs::LogGroup" for name in item["LogGroupNames"])
+        assert re.fullmatch(rf"stack-{side}/[a-z]+(-[a-z]+)+", item["Name"])
+        assert set(item["LogGroupNames"]) <= groups

@@ -1,34 +1,34 @@
 """What `sam build` puts into each function's package: pure Python, its own code only, bytecode inside."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.functions import BARE_PYTHON, Function, build, invoke, runtime, zipped
-from benchmarks.server import Server, running
+from benchmarks.server import running
 from cross_account_access.templates import PROJECT
 from cross_account_lab.functions import read_functions
 
 PACKAGES = {name: function.properties["Handler"].partition(".")[0] for name, function in read_functions().items()}
 
 
-@pytest.fixture(scope="module", params=sorted(PACKAGES))
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A function's logical id and its package, made just as SAM makes it."""
-    return request.param, build(request.param, tmp_path_factory.mktemp("packages"))
+pytestmark = pytest.mark.slow  # Two packages are made, just as SAM makes them.
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("server")) as server:
-        yield server
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The package of each function by its logical id."""
+    return {name: build(name, tmp_path_factory.mktemp("packages")) for name in PACKAGES}
+
+
+@pytest.fixture(params=sorted(PACKAGES))
+def built(request: pytest.FixtureRequest, packages: dict[str, Path]) -> tuple[str, Path]:
+    """A function's logical id and its package."""
+    return request.param, packages[request.param]
 
 
 def normalized(name: str) -> str:
@@ -84,10 +84,6 @@ RESPONSES: dict[str, object] = {
 }
 
 
-def test_the_callers_package_is_small(tmp_path: Path) -> None:
-    assert zipped(build("CallerFunction", tmp_path)) <= 3_600_000
-
-
 # Prints the names of modules that were not found. Other failures, such as a missing variable, are not the package's.
 IMPORT_ALL = """
 import importlib, sys
@@ -124,13 +120,14 @@ def test_no_module_of_its_own_is_missing_from_the_package(built: tuple[str, Path
     assert not {name for name in missing if name.partition(".")[0] in {item.stem for item in folder.iterdir()}}
 
 
-def test_the_callers_package_needs_only_the_runtime(server: Server, tmp_path: Path) -> None:
-    handler = Function("cross_account_caller.handler.handler", (build("CallerFunction", tmp_path), runtime(tmp_path)))
+def test_the_callers_package_is_small_and_needs_only_the_runtime(packages: dict[str, Path], tmp_path: Path) -> None:
+    assert {event.stem for event in (PROJECT / "events").glob("*.json") if event.stem[:4] != "api-"} == set(RESPONSES)
+    package = packages["CallerFunction"]
+    assert zipped(package) <= 3_600_000
+    handler = Function("cross_account_caller.handler.handler", (package, runtime(tmp_path)))
     events = [json.loads((PROJECT / f"events/{name}.json").read_text()) for name in RESPONSES]
-    returned = [invocation.result for invocation in invoke(handler, events, server.environment())]
+    (tmp_path / "server").mkdir()
+    with running(tmp_path / "server") as server:
+        returned = [invocation.result for invocation in invoke(handler, events, server.environment())]
     responses = [result.get("status", result.get("batchItemFailures")) for result in returned]
     assert dict(zip(RESPONSES, responses, strict=True)) == RESPONSES
-
-
-def test_every_event_of_the_caller_is_among_them() -> None:
-    assert {event.stem for event in (PROJECT / "events").glob("*.json") if event.stem[:4] != "api-"} == set(RESPONSES)

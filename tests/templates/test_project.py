@@ -18,6 +18,7 @@ from cross_account_api import __version__
 from cross_account_project import wheels
 from cross_account_project.__main__ import main
 from cross_account_project.derive import project_files
+from tests.support.scratch import commit, git, make
 
 EXAMPLE_ONLY = {"OrdersTable", "IdempotencyTable", "StoreThrottledAlarm"}
 MOST_FILES = 25
@@ -102,21 +103,10 @@ def project(tmp_path: Path, first: Release) -> Path:
     return folder
 
 
-def git(folder: Path, *arguments: str) -> str:
-    identity = ("-c", "user.name=me", "-c", "user.email=me@example.org")
-    done = subprocess.run(["git", "-C", folder, *identity, *arguments], capture_output=True, text=True, check=True)
-    return done.stdout
-
-
 def edit(path: Path, change: Callable[[str], str]) -> None:
     before = path.read_text()
     assert change(before) != before
     path.write_text(change(before))
-
-
-def committed(folder: Path) -> None:
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "mine")
 
 
 # --- init ---
@@ -169,7 +159,7 @@ def test_a_name_that_is_not_allowed_changes_nothing(
 @pytest.mark.parametrize("name", ["a", "json", "MyShop", "my-shop-2"])
 def test_any_other_name_gives_valid_templates(first: Release, name: str) -> None:
     found = {path.name: path.read_bytes() for path in first.wheels.glob("*.whl")}
-    template = yaml_parse(project_files(name, found, first.version)["template-account-a.yaml"].decode())
+    template = yaml_parse(project_files(name, found)["template-account-a.yaml"].decode())
 
     assert all(re.fullmatch("[A-Za-z0-9]+", logical_id) for logical_id in template["Resources"])
 
@@ -197,22 +187,13 @@ def test_wheels_of_two_versions_are_refused(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_the_caller_s_package_is_ours_and_the_wheel_s_metadata(project: Path, tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     for folder, target in ((PROJECT, ours), (project, theirs)):
         target.mkdir()
-        make: list[str | Path] = [
-            "make",
-            "--makefile",
-            folder / "functions/Makefile",
-            "build-CallerFunction",
-            f"ARTIFACTS_DIR={target}",
-        ]
-        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        done = subprocess.run(
-            make, cwd=folder / "functions", env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+        done = make(folder / "functions", "build-CallerFunction", f"ARTIFACTS_DIR={target}")
+        assert done.returncode == 0, done.stdout
     built = [{str(path.relative_to(target)): path for path in target.rglob("*.py")} for target in (ours, theirs)]
 
     # The backend's check is in the same wheel.
@@ -229,8 +210,7 @@ def test_the_caller_s_package_is_ours_and_the_wheel_s_metadata(project: Path, tm
 def test_an_upgrade_keeps_what_is_the_user_s_and_brings_what_is_new(project: Path, second: Release) -> None:
     edit(project / "template-account-a.yaml", lambda text: text.replace("Path: /my-shop", "Path: /items"))
     edit(project / "functions/backend/handler.py", lambda text: text.replace('"/my-shop"', '"/items"'))
-    (project / "notes.md").write_text("mine")
-    committed(project)
+    commit(project, {"notes.md": "mine"})
 
     assert second.upgrade(project).returncode == 0
 
@@ -248,19 +228,18 @@ def test_a_project_in_a_folder_of_another_repository_is_upgraded_too(
     tmp_path: Path, first: Release, second: Release
 ) -> None:
     git(tmp_path, "init", "--quiet")
-    (tmp_path / "other.txt").write_text("other")
-    committed(tmp_path)
+    commit(tmp_path, {"other.txt": "other"})
     folder = tmp_path / "apis/shop"
 
     assert main(["init", str(folder), "shop", "--wheels", str(first.wheels)]) == 0
     assert second.upgrade(folder).returncode == 0
     assert "Timeout: 20" in (folder / "template-account-a.yaml").read_text()
-    assert git(tmp_path, "ls-files", "other.txt") == "other.txt\n"
+    assert git(tmp_path, "ls-files", "other.txt") == "other.txt"
 
 
 def test_conflicts_are_git_s_and_an_abort_leaves_everything_as_it_was(project: Path, second: Release) -> None:
     edit(project / "template-account-a.yaml", lambda text: text.replace("Timeout: 15", "Timeout: 25"))
-    committed(project)
+    commit(project)
     before = git(project, "rev-parse", "HEAD^{tree}")
 
     done = second.upgrade(project)

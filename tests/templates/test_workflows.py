@@ -1,7 +1,5 @@
 """The permissions of the GitHub workflows, and whether the names in them exist."""
 
-from __future__ import annotations
-
 import os
 import re
 import runpy
@@ -14,38 +12,39 @@ from typing import Any
 import pytest
 import yaml
 from samcli.cli.types import CfnParameterOverridesType
-from samtranslator.yaml_helper import yaml_parse
 
-from cross_account_access.templates import PROJECT, source
+from cross_account_access.templates import PROJECT
+from tests.support.scratch import commit, git, make
+from tests.templates.stacks import DEPLOY_ROLE, written
 
 WORKFLOWS = sorted((PROJECT / ".github/workflows").glob("*.yaml"))
+CONFIG = tomllib.loads((PROJECT / "samconfig.toml").read_text())
+ACCOUNTS = ["account-a", "account-b"]
 
 
-def workflow(path: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(path.read_text())
-    return loaded
+def jobs(name: str) -> dict[str, dict[str, Any]]:
+    """The jobs of a workflow."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load((PROJECT / f".github/workflows/{name}.yaml").read_text())["jobs"]
+    return found
 
 
-def deploy_steps(account: str) -> tuple[dict[str, Any], str]:
-    """A job of the deployment, and everything that it runs."""
-    job: dict[str, Any] = workflow(PROJECT / ".github/workflows/deploy.yaml")["jobs"][account]
-    return job, "\n".join(step.get("run", "") for step in job["steps"])
+def deploy_steps(account: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    """A job of the deployment, everything that it runs, and how it gets its credentials."""
+    job = jobs("deploy")[account]
+    (credentials,) = (step["with"] for step in job["steps"] if "configure-aws-credentials" in step.get("uses", ""))
+    return job, "\n".join(step.get("run", "") for step in job["steps"]), credentials
 
 
 def test_zizmor_finds_nothing() -> None:
-    run = subprocess.run(
-        [Path(sys.executable).parent / "zizmor", "--offline", "--quiet", "--no-config", PROJECT / ".github/workflows"],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    zizmor: list[str | Path] = [Path(sys.executable).parent / "zizmor", "--offline", "--quiet", "--no-config"]
+    command = [*zizmor, PROJECT / ".github", PROJECT / "action.yml"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "No findings to report" in run.stdout
     assert "failed to parse" not in run.stderr
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*WORKFLOWS, PROJECT / "action.yml"], ids=lambda path: path.stem)
 def test_actions_are_pinned_by_commit_and_the_versions_are_named(path: Path) -> None:
     uses = re.findall(r"uses: (.*)", path.read_text())
     assert uses
@@ -64,21 +63,20 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", ["publish", "attach"])
 def test_a_job_that_publishes_runs_nothing_of_the_repository(name: str) -> None:
-    steps = workflow(PROJECT / ".github/workflows/release.yaml")["jobs"][name]["steps"]
+    steps = jobs("release")[name]["steps"]
     assert not [step for step in steps if "checkout" in step.get("uses", "") or "make" in step.get("run", "").split()]
 
 
 def test_the_job_that_writes_a_comment_checks_nothing_out() -> None:
-    (step,) = workflow(PROJECT / ".github/workflows/test.yaml")["jobs"]["access-comment"]["steps"]
+    (step,) = jobs("test")["access-comment"]["steps"]
     assert "uses" not in step
     assert step["run"].startswith("gh pr comment ")
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_jobs_have_only_the_permissions_that_they_name(path: Path) -> None:
-    loaded = workflow(path)
-    assert loaded["permissions"] == {}
-    for name, job in loaded["jobs"].items():
+    assert "\npermissions: {}\n" in path.read_text()
+    for name, job in jobs(path.stem).items():
         # Only from an environment, whose reviewers and branches GitHub enforces.
         token = {"id-token": "write"} if "environment" in job else {}
         expected = OTHERS.get(name, {"contents": "read"} | token)
@@ -86,18 +84,13 @@ def test_jobs_have_only_the_permissions_that_they_name(path: Path) -> None:
         assert job["timeout-minutes"] <= 45
 
 
-ACCOUNTS = ["account-a", "account-b"]
-
-
 @pytest.mark.parametrize("account", ACCOUNTS)
 def test_each_account_is_deployed_from_an_environment_of_its_own(account: str) -> None:
-    job, commands = deploy_steps(account)
+    job, commands, credentials = deploy_steps(account)
     assert job["environment"] == account
-    (credentials,) = [step["with"] for step in job["steps"] if "configure-aws-credentials" in step.get("uses", "")]
     assert not {"aws-access-key-id", "aws-secret-access-key"} & set(credentials), "OIDC only"
     assert credentials["allowed-account-ids"] == "${{ vars.AWS_ACCOUNT_ID }}", "a mix-up of two environments stops here"
-    config = tomllib.loads((PROJECT / "samconfig.toml").read_text())[account]["deploy"]["parameters"]
-    assert credentials["aws-profile"] == config["profile"]
+    assert credentials["aws-profile"] == CONFIG[account]["deploy"]["parameters"]["profile"]
     # A bucket of its own: in SAM's, the role could replace the packages of every other stack.
     command = {
         # Rolls back what sets off the alarm.
@@ -106,16 +99,15 @@ def test_each_account_is_deployed_from_an_environment_of_its_own(account: str) -
     }[account]
     assert f'{command} --no-resolve-s3 --s3-bucket "$BUCKET" --parameter-overrides' in commands
     (step,) = [step for step in job["steps"] if command in step.get("run", "")]
-    outputs = yaml_parse((PROJECT / "template-deploy-role.yaml").read_text())["Outputs"]
     for name, output in ((step["env"]["BUCKET"], "PackagesBucket"), (credentials["role-to-assume"], "DeployRoleArn")):
         variable = re.fullmatch(r"\$\{\{ vars\.(\w+) \}\}", name)
         assert variable
-        assert variable[1] in outputs[output]["Description"]
+        assert variable[1] in DEPLOY_ROLE["Outputs"][output]["Description"]
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)
 def test_a_job_with_a_deploy_role_installs_sam_only(account: str) -> None:
-    job, commands = deploy_steps(account)
+    job, commands, _ = deploy_steps(account)
     installs = [line for line in commands.splitlines() if re.search(r"\b(pip|npm|uv|apt|make|curl)\b", line)]
     assert installs == [
         'python -m pip install --quiet --require-hashes --only-binary ":all:" -r .github/requirements.txt'
@@ -127,28 +119,24 @@ def test_a_job_with_a_deploy_role_installs_sam_only(account: str) -> None:
 
 
 def test_account_b_follows_account_a_and_gets_its_outputs() -> None:
-    provider, commands = deploy_steps("account-a")
-    consumer, _ = deploy_steps("account-b")
+    provider, commands, _ = deploy_steps("account-a")
+    consumer, _, _ = deploy_steps("account-b")
     assert (provider["needs"], consumer["needs"]) == ("test", "account-a")
-    stack_name = tomllib.loads((PROJECT / "samconfig.toml").read_text())["account-a"]["deploy"]["parameters"][
-        "stack_name"
-    ]
-    assert f"--stack-name {stack_name} " in commands
+    assert f"--stack-name {CONFIG['account-a']['deploy']['parameters']['stack_name']} " in commands
     named = {
         item.removeprefix("${{ steps.outputs.outputs.").removesuffix(" }}") for item in provider["outputs"].values()
     }
-    assert named == set(source("a")["Outputs"]) & set(source("b")["Parameters"])
+    assert named == set(written("a")["Outputs"]) & set(written("b")["Parameters"])
 
 
 @pytest.mark.parametrize("name", [*ACCOUNTS, "smoke-test"])
 def test_a_token_is_for_sts_which_is_another_one_in_china(name: str) -> None:
-    job, _ = deploy_steps(name)
-    (credentials,) = [step["with"] for step in job["steps"] if "configure-aws-credentials" in step.get("uses", "")]
+    _, _, credentials = deploy_steps(name)
     assert credentials["audience"] == "${{ vars.AUDIENCE || 'sts.amazonaws.com' }}"
 
 
 def test_the_smoke_test_comes_last_with_a_role_of_its_own() -> None:
-    job, commands = deploy_steps("smoke-test")
+    job, commands, _ = deploy_steps("smoke-test")
     assert (job["needs"], job["environment"]) == ("account-b", "smoke-test")
     assert "pytest tests/lab/deployed" in commands
     assert "DEPLOY_ROLE_ARN" not in str(job)
@@ -169,83 +157,62 @@ def read_by_sam(overrides: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
+def passed(account: str, folder: Path, **given: str) -> dict[str, str]:
+    """What SAM reads from the file of parameters that a job writes."""
+    (step,) = [step for step in deploy_steps(account)[0]["steps"] if "PARAMETERS" in step.get("env", {})]
+    environment = {name: given.get(name, f"{name}@x:/") for name in step["env"]}
+    subprocess.run(["bash", "-eu", "-c", step["run"]], env=environment, cwd=folder, check=True)
+    return read_by_sam((f"file://{folder}/parameters.yaml",))
+
+
 @pytest.mark.parametrize("account", ACCOUNTS)
 @pytest.mark.parametrize("values", [VALUES, {}], ids=["values", "none"])
 def test_parameters_reach_sam_unchanged(account: str, values: dict[str, str], tmp_path: Path) -> None:
-    job, _ = deploy_steps(account)
-    (step,) = [step for step in job["steps"] if "PARAMETERS" in step.get("env", {})]
-    given = {
-        "API_URL": "https://a1.execute-api.eu-west-1.amazonaws.com/v1",
-        "EXECUTOR_ROLE_ARN": "arn:aws:iam::1:role/x",
-        "API_REGION": "eu-west-1",
+    found = passed(account, tmp_path, PARAMETERS=yaml.safe_dump(values) if values else "")
+    of_account_a = {
+        "ApiUrl": "API_URL@x:/",
+        "ExecutorRoleArn": "EXECUTOR_ROLE_ARN@x:/",
+        "ExternalId": "EXTERNAL_ID@x:/",
+        "ApiRegion": "API_REGION@x:/",
+        # The policy for people has no boundary.
+        "CreateApiAccessPolicy": "false",
     }
-    environment = {name: given.get(name, "orders-7f3c@x:/") for name in step["env"]}
-    environment["PARAMETERS"] = yaml.safe_dump(values) if values else ""
-    subprocess.run(["bash", "-eu", "-c", step["run"]], env=environment, cwd=tmp_path, check=True)
-
-    found = read_by_sam((f"file://{tmp_path}/parameters.yaml",))
-    if account == "account-b":
-        assert found.pop("CreateApiAccessPolicy") == "false", "the policy for people has no boundary"
-        assert found.pop("ApiUrl") == given["API_URL"]
-        assert found.pop("ExecutorRoleArn") == given["EXECUTOR_ROLE_ARN"]
-        assert found.pop("ExternalId") == "orders-7f3c@x:/"
-        assert found.pop("ApiRegion") == "eu-west-1"
-    assert found == values
-
-
-def test_who_keeps_the_policy_for_people_in_the_stack_says_so(tmp_path: Path) -> None:
-    """A policy that was deployed by hand stays, if PARAMETERS says so."""
-    job, _ = deploy_steps("account-b")
-    (step,) = [step for step in job["steps"] if "PARAMETERS" in step.get("env", {})]
-    environment = dict.fromkeys(step["env"], "x") | {"PARAMETERS": 'CreateApiAccessPolicy: "true"'}
-    subprocess.run(["bash", "-eu", "-c", step["run"]], env=environment, cwd=tmp_path, check=True)
-    assert read_by_sam((f"file://{tmp_path}/parameters.yaml",))["CreateApiAccessPolicy"] == "true"
+    assert found == values | (of_account_a if account == "account-b" else {})
 
 
 @pytest.mark.parametrize(
-    ("region", "parameters", "passed"),
-    [("", "", None), ("eu-west-1", "", "eu-west-1"), ("eu-west-1", "ApiRegion: eu-north-1", "eu-north-1")],
+    ("region", "parameters", "parameter", "value"),
+    [
+        # A policy that was deployed by hand stays, if PARAMETERS says so.
+        ("", 'CreateApiAccessPolicy: "true"', "CreateApiAccessPolicy", "true"),
+        # Only a domain name needs its region, once.
+        ("", "", "ApiRegion", None),
+        ("eu-west-1", "ApiRegion: eu-north-1", "ApiRegion", "eu-north-1"),
+    ],
 )
-def test_the_region_of_a_domain_name_is_passed_on_once(
-    region: str, parameters: str, passed: str | None, tmp_path: Path
+def test_what_account_b_sets_itself_prevails(
+    region: str, parameters: str, parameter: str, value: str | None, tmp_path: Path
 ) -> None:
-    job, _ = deploy_steps("account-b")
-    (step,) = [step for step in job["steps"] if "PARAMETERS" in step.get("env", {})]
-    environment = dict.fromkeys(step["env"], "x") | {"API_REGION": region, "PARAMETERS": parameters}
-    subprocess.run(["bash", "-eu", "-c", step["run"]], env=environment, cwd=tmp_path, check=True)
-    assert read_by_sam((f"file://{tmp_path}/parameters.yaml",)).get("ApiRegion") == passed
+    assert passed("account-b", tmp_path, API_REGION=region, PARAMETERS=parameters).get(parameter) == value
 
 
 def test_watching_a_change_fits_into_the_job_and_its_session() -> None:
-    job, _ = deploy_steps("account-a")
+    job, _, _ = deploy_steps("account-a")
     deploy = runpy.run_path(str(PROJECT / ".github/deploy.py"))
-    roles = yaml_parse((PROJECT / "template-deploy-role.yaml").read_text())["Resources"]
-    session = roles["DeployRole"]["Properties"]["MaxSessionDuration"] / 60
+    session = DEPLOY_ROLE["Resources"]["DeployRole"]["Properties"]["MaxSessionDuration"] / 60
     assert deploy["MINUTES"] + 30 <= job["timeout-minutes"] < session
     # Two periods of the alarm at least.
-    assert 60 * deploy["MINUTES"] >= 2 * source("a")["Resources"]["ServerErrorsAlarm"]["Properties"]["Period"]
+    assert 60 * deploy["MINUTES"] >= 2 * written("a")["Resources"]["ServerErrorsAlarm"]["Properties"]["Period"]
 
 
 def test_make_passes_its_arguments_on_as_the_shell_reads_them() -> None:
     arguments = (
         """--parameter-overrides 'CallBody="{\\"sku\\": \\"$5 a\\"}"' ScheduleExpression='"cron(0 6 * * ? *)"'"""
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    planned = subprocess.run(
-        ["make", "--dry-run", "--no-print-directory", "deploy-b", f"ARGS={arguments}"],
-        cwd=PROJECT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    planned = make(PROJECT, "--dry-run", "deploy-b", f"ARGS={arguments}")
     (command,) = [line for line in planned.stdout.splitlines() if line.startswith("sam deploy")]
-    run = subprocess.run(
-        ["bash", "-eu", "-c", f'sam() {{ printf "%s\\0" "$@"; }}; {command}'],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    script = f'sam() {{ printf "%s\\0" "$@"; }}; {command}'
+    run = subprocess.run(["bash", "-eu", "-c", script], capture_output=True, text=True, check=True)
     _, _, _, option, *overrides = run.stdout.rstrip("\0").split("\0")
     assert option == "--parameter-overrides"
     assert read_by_sam(tuple(overrides)) == {
@@ -255,7 +222,7 @@ def test_make_passes_its_arguments_on_as_the_shell_reads_them() -> None:
 
 
 def test_a_pull_request_is_judged_by_the_base_s_action() -> None:
-    steps = workflow(PROJECT / ".github/workflows/test.yaml")["jobs"]["access-diff"]["steps"]
+    steps = jobs("test")["access-diff"]["steps"]
     head, base, judge, changed = steps
 
     assert "ref" not in head["with"]
@@ -268,27 +235,14 @@ def test_a_pull_request_is_judged_by_the_base_s_action() -> None:
 
 @pytest.mark.parametrize("name", ["cross_account_access/fields.py", "action.yml", "Makefile", ".github/x", "README.md"])
 def test_a_change_of_the_judge_needs_the_label(tmp_path: Path, name: str) -> None:
-    def git(*arguments: str) -> str:
-        identity = ("-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false")
-        command = ["git", "-C", str(tmp_path), *identity, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    git("init", "--quiet")
-    git("commit", "--quiet", "--allow-empty", "--message", "base")
-    base = git("rev-parse", "HEAD")
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_text("changed")
-    git("add", "--all")
-    git("commit", "--quiet", "--message", "head")
-    script = workflow(PROJECT / ".github/workflows/test.yaml")["jobs"]["access-diff"]["steps"][-1]["run"]
+    git(tmp_path, "init", "--quiet")
+    base = commit(tmp_path)
+    commit(tmp_path, {name: "changed"})
+    script = jobs("test")["access-diff"]["steps"][-1]["run"]
+    command = ["bash", "-e", "-c", script]
 
     done = subprocess.run(
-        ["bash", "-e", "-c", script],
-        cwd=tmp_path,
-        env=os.environ | {"BASE": base},
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=tmp_path, env=os.environ | {"BASE": base}, capture_output=True, text=True, check=False
     )
 
     assert done.returncode == (0 if name == "README.md" else 1)

@@ -1,6 +1,4 @@
-"""`python -m cross_account_lab local`, and the limits of `sam local`."""
-
-from __future__ import annotations
+"""`python -m cross_account_lab local`."""
 
 import json
 import os
@@ -18,10 +16,11 @@ import requests
 from cross_account_access.templates import PROJECT
 from cross_account_lab.__main__ import main
 from cross_account_lab.containers.lab import ContainerLab
-from cross_account_lab.containers.sam_local import SamLocal
 from cross_account_lab.sam import SamError
-from tests.lab.containers.variants import BACKEND, CALLER, GET
+from tests.lab.containers.subjects import BACKEND, CALLER, GET
 from tests.support.requests import api_request
+
+API_EVENT = max(path.stem for path in PROJECT.glob("events/api-*.json"))
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +41,11 @@ def _running_lab(containers: ContainerLab, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("_running_lab")
-def test_it_prints_the_response(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["local", str(PROJECT / "events/direct-call.json")]) == 0
+@pytest.mark.parametrize(("event", "status"), [("direct-call", "status"), (API_EVENT, "statusCode")])
+def test_it_prints_the_response(capfd: pytest.CaptureFixture[str], event: str, status: str) -> None:
+    assert main(["local", str(PROJECT / f"events/{event}.json")]) == 0
     output, log = capfd.readouterr()
-    assert json.loads(output)["status"] == 200
+    assert json.loads(output)[status] == 200
     assert "as /var/task:ro" in log
 
 
@@ -100,16 +100,3 @@ def test_without_an_event_warm_containers_follow_every_build(
     first, second, after_build = warm
     assert second == first, "warm"
     assert len(after_build - first) == 2, "the new code runs"
-
-
-def test_start_api_does_not_authorize_so_the_backend_refuses(
-    sam_local: SamLocal,
-) -> None:
-    """API Gateway would refuse an unsigned request itself; here it gets through, without the identity of its sender."""
-    events = {"Route": {"Type": "Api", "Properties": {"Method": "GET", "Path": GET.path}}}
-    variants = {BACKEND.name: {"Environment": sam_local.example_variables(BACKEND), "Events": events}}
-    with sam_local.serve("start-api", BACKEND, variants) as url, requests.Session() as http:
-        http.trust_env = False
-        answer = http.get(f"{url}{GET.example.path}", timeout=600)
-    assert answer.status_code == 403
-    assert answer.json()["error"]["code"] == "forbidden", "the backend's own refusal"

@@ -1,7 +1,5 @@
 """What the smoke test needs: a profile of account B, named by ACCOUNT_B_PROFILE."""
 
-from __future__ import annotations
-
 import os
 import tomllib
 from collections.abc import Iterator

@@ -6,8 +6,6 @@ The profile must be a role session of account B that may describe the stack, inv
 executor role. Nothing is changed in either account.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

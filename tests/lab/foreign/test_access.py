@@ -1,16 +1,16 @@
 """Different rights for two consumers on existing APIs, a REST API with a guard and an HTTP API."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from botocore.exceptions import ClientError
 
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
 from cross_account_lab.sam import SamError
-from tests.lab.foreign.apis import Api, Foreign, deploy_access, trust_parameters
+from tests.lab.foreign.apis import Api, Foreign, deploy_access
+from tests.support.stacks import update
 
 # The emulator returns 404 instead of 403 to a caller of another account.
 REST = """\
@@ -20,10 +20,8 @@ user of B                    200            200              403             403
 user of C                    403            403              200             200              403
 user of B in C's role        no session     no session       no session      no session       no session
 user of C in B's role        no session     no session       no session      no session       no session
-user of C in B's role, as C  no session     no session       no session      no session       no session
 user of B as C               no session     no session       no session      no session       no session
 user of B, external id of C  no session     no session       no session      no session       no session
-user of B, wrong secret      403            403              403             403              403
 user of B without a role     404            404              404             404              404
 unsigned                     403            403              403             403              403
 admin of A in B's role       no session     no session       no session      no session       no session
@@ -37,10 +35,8 @@ user of B                    200         200           403          403         
 user of C                    403         403           200          200           403
 user of B in C's role        no session  no session    no session   no session    no session
 user of C in B's role        no session  no session    no session   no session    no session
-user of C in B's role, as C  no session  no session    no session   no session    no session
 user of B as C               no session  no session    no session   no session    no session
 user of B, external id of C  no session  no session    no session   no session    no session
-user of B, wrong secret      403         403           403          403           403
 user of B without a role     404         404           404          404           404
 unsigned                     403         403           403          403           403
 admin of A in B's role       no session  no session    no session   no session    no session
@@ -54,14 +50,6 @@ def test_who_may_do_what_on_a_rest_api(foreign: Foreign) -> None:
 
 def test_who_may_do_what_on_an_http_api(foreign: Foreign) -> None:
     assert foreign.matrix(foreign.http) == HTTP
-
-
-def test_the_backend_sees_role_and_session_name(foreign: Foreign) -> None:
-    session = foreign.assume(foreign.users[ACCOUNT_B], ACCOUNT_B)
-    known_as = f"{foreign.access[ACCOUNT_B]['ExecutorRoleId']}:222222222222-ann"
-
-    for api in (foreign.rest, foreign.http):
-        assert foreign.call(api, api.routes[0], session).json()["caller"] == known_as
 
 
 def test_a_session_may_pass_tags_as_the_trust_policy_allows(foreign: Foreign) -> None:
@@ -90,7 +78,7 @@ def test_a_suspended_consumer_loses_its_sessions(foreign: Foreign) -> None:
         return [foreign.call(api, api.routes[0], session).status_code for api in apis]
 
     assert statuses() == [200, 200]
-    foreign.grant(ACCOUNT_B, SuspendedConsumerIds=ACCOUNT_IDS[ACCOUNT_B])
+    foreign.grant(ACCOUNT_B, suspended=ACCOUNT_IDS[ACCOUNT_B])
     assert statuses() == [403, 403]
     foreign.grant(ACCOUNT_B)
     assert statuses() == [200, 200]
@@ -158,33 +146,22 @@ def test_an_organization_is_admitted_and_no_other(foreign: Foreign, organization
     assert may_assume() == ["admin"]
 
 
-@pytest.mark.parametrize(
-    ("parameters", "reason"),
-    [
-        ({"ConsumerAccountIds": ""}, "Give either ConsumerAccountIds or ConsumerOrganizationId"),
-        ({"ConsumerAccountIds": "", "ConsumerOrganizationId": "o-a1b2c3d4e5"}, "leave ConsumerSessionName at"),
-        ({"GrantedMethodArns": "arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/*/GET/orders"}, "must be ARNs"),
-    ],
-)
-def test_rights_that_are_not_spelled_out_are_not_deployed(
-    foreign: Foreign, parameters: dict[str, str], reason: str
-) -> None:
+def test_rights_that_are_not_spelled_out_are_not_deployed(foreign: Foreign) -> None:
     given = {
         "GrantedMethodArns": ",".join(foreign.rest.arns("GET/products")),
-        "ConsumerAccountIds": ACCOUNT_IDS[ACCOUNT_B],
+        "ConsumerAccountIds": "",
+        "ConsumerSessionName": "222222222222-*",
         "ExternalId": "external-id",
-        **trust_parameters(ACCOUNT_B),
     }
-    with pytest.raises(SamError, match=reason):
-        deploy_access(foreign.lab, "access-wrong", **(given | parameters))
+    with pytest.raises(SamError, match="Give either ConsumerAccountIds or ConsumerOrganizationId"):
+        deploy_access(foreign.lab, "access-wrong", **given)
 
 
 # --- On the API of template A -----------------------------------------------------------------------------------------
 
 
 def test_a_second_role_on_the_same_api_has_its_own_rights(foreign: Foreign) -> None:
-    lab = foreign.lab
-    lab.deploy(ACCOUNT_A)
+    lab, name = foreign.lab, f"access-{uuid4()}"
     provider = lab.outputs[ACCOUNT_A]
     echo = Api(provider["ApiId"], lab.api_url, "v1", ("GET /echo", "POST /echo", "GET /done", "DELETE /echo/7"))
     foreign.access["echo"] = deploy_access(
@@ -193,22 +170,22 @@ def test_a_second_role_on_the_same_api_has_its_own_rights(foreign: Foreign) -> N
         GrantedMethodArns=",".join(echo.arns("GET/echo", "GET/done", "DELETE/echo/*")),
         ConsumerAccountIds=ACCOUNT_IDS[ACCOUNT_C],
         ExternalId="external-id",
-        **trust_parameters(ACCOUNT_C),
     )
     foreign.access["own"] = provider
     b = foreign.assume(foreign.users[ACCOUNT_B], "own", RoleSessionName="222222222222-ann")
     c = foreign.assume(foreign.users[ACCOUNT_C], "echo", RoleSessionName="333333333333-ann")
 
     assert foreign.call(echo, "GET /echo", c).status_code == 403, "the guard does not admit the role yet"
-    lab.deploy(ACCOUNT_A, MoreExecutorRoleIds=foreign.access["echo"]["ExecutorRoleId"])
+    update(lab, ACCOUNT_A, MoreExecutorRoleIds=foreign.access["echo"]["ExecutorRoleId"])
 
     assert foreign.call(echo, "GET /echo", b).json()["account_id"] == "222222222222"
     assert foreign.call(echo, "GET /echo", c).json()["account_id"] == "333333333333"
-    created = lab.request("POST", "/echo", b, body={"name": "tea"}, headers={"Idempotency-Key": "access"})
+    created = lab.request("POST", "/echo", b, body={"name": name}, headers={"Idempotency-Key": name})
     assert created.status_code == 201
-    assert foreign.call(echo, "GET /done", b).json() == {"names": ["tea"]}
+    assert name in foreign.call(echo, "GET /done", b).json()["names"]
     assert foreign.call(echo, "DELETE /echo/7", b).status_code == 403, "not granted to account B"
     assert foreign.call(echo, "POST /echo", c).status_code == 403, "not granted to account C"
     assert foreign.call(echo, "DELETE /echo/7", c).status_code == 200, "granted to account C"
-    assert foreign.call(echo, "GET /done", c).json() == {"names": []}
+    assert name not in foreign.call(echo, "GET /done", c).json()["names"]
     assert foreign.call(echo, "GET /echo", foreign.admin).status_code == 403
+    update(lab, ACCOUNT_A, MoreExecutorRoleIds="")

@@ -1,7 +1,5 @@
 """What account B deploys, installs or imports, against APIs that are independent of this project."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -14,19 +12,17 @@ import pytest
 from cross_account_api import Client, ForbiddenError, InvalidCallError
 from cross_account_lab import workarounds
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, REGION, write_profile
-from tests.lab.foreign.apis import Api, Foreign, outputs
+from cross_account_lab.sam import stack_outputs
+from tests.lab.foreign.apis import Api, Foreign
 
 
 class Caller:
     """A stack of template-account-b.yaml."""
 
     def __init__(self, foreign: Foreign, account: str, stack_name: str, api: Api, **parameters: str) -> None:
-        given = workarounds.consumer_parameters(api.url) | {"ScheduleState": "DISABLED", "CallPath": "/"} | parameters
-        overrides = [f'{name}="{value}"' for name, value in given.items()]
-        foreign.lab.sam.run(
-            "deploy", ACCOUNT_B, "--profile", account, "--stack-name", stack_name, "--parameter-overrides", *overrides
-        )
-        self._outputs = outputs(foreign.lab, account, stack_name)
+        given = workarounds.completed({"ApiUrl": api.url, "ScheduleState": "DISABLED", "CallPath": "/", **parameters})
+        foreign.lab.sam.deploy(ACCOUNT_B, given, "--profile", account, "--stack-name", stack_name)
+        self._outputs = stack_outputs(foreign.lab.session(account), stack_name)
         session = foreign.lab.session(account)
         workarounds.complete_consumer(session, self._outputs)
         self._lambda = session.client("lambda")

@@ -1,7 +1,5 @@
 """The API as a consumer sees it, through real signatures."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,61 +28,38 @@ def pages(lab: Lab, who: Credentials, limit: int) -> Iterator[list[dict[str, Any
         query = f"?cursor={page['next_cursor'].replace('=', '%3D')}&limit={limit}"
 
 
-def test_an_order_is_found_by_its_id(lab: Lab, me: Credentials) -> None:
-    order = place(lab, me, str(uuid4()), quantity=7).json()
+def test_an_order_is_found_by_its_id_key_and_status(lab: Lab, me: Credentials) -> None:
+    key = str(uuid4())
+    order = place(lab, me, key, quantity=7).json()
 
     assert (order["sku"], order["quantity"], order["status"]) == ("tea", 7, "accepted")
     assert lab.request("GET", f"/orders/{order['order_id']}", me).json() == order
+    accepted = lab.request("GET", "/orders?limit=100&status=accepted", me).json()["orders"]
+    assert order in accepted
+    assert lab.request("GET", "/orders?limit=100&status=cancelled", me).json()["orders"] == []
+
+
+def test_the_same_key_and_body_is_the_same_order(lab: Lab, me: Credentials) -> None:
+    key = str(uuid4())
+    first, second, other = place(lab, me, key), place(lab, me, key), place(lab, me, key, quantity=2)
+
+    assert (first.status_code, second.status_code, other.status_code) == (201, 201, 422)
+    assert first.json() == second.json()
+    assert other.json()["error"]["code"] == "idempotency_key_reused"
 
 
 def test_pages_hold_every_order_once_newest_first(lab: Lab, me: Credentials) -> None:
     placed = [place(lab, me, str(uuid4())).json()["order_id"] for _ in range(5)]
 
-    read = [order for page in pages(lab, me, limit=2) for order in page]
+    *full, last = pages(lab, me, limit=2)
+    read = [order for page in (*full, last) for order in page]
 
+    assert {len(page) for page in full} == {2}
+    assert len(last) <= 2
     ids = [order["order_id"] for order in read]
     assert len(ids) == len(set(ids))
     assert [order_id for order_id in ids if order_id in placed] == placed[::-1]
     assert [order["created_at"] for order in read] == sorted((order["created_at"] for order in read), reverse=True)
-
-
-def test_pages_hold_no_more_than_asked_for(lab: Lab, me: Credentials) -> None:
-    for _ in range(4):
-        place(lab, me, str(uuid4()))
-
-    *full, last = pages(lab, me, limit=3)
-
-    assert full
-    assert all(len(page) == 3 for page in full)
-    assert len(last) <= 3
-
-
-def test_orders_are_listed_by_status(lab: Lab, me: Credentials) -> None:
-    order = place(lab, me, str(uuid4())).json()
-
-    accepted = lab.request("GET", "/orders?limit=100&status=accepted", me).json()["orders"]
-    cancelled = lab.request("GET", "/orders?limit=100&status=cancelled", me).json()["orders"]
-
-    assert order in accepted
-    assert cancelled == []
-
-
-def test_the_same_key_and_body_is_the_same_order(lab: Lab, me: Credentials) -> None:
-    key = str(uuid4())
-    first, second = place(lab, me, key), place(lab, me, key)
-
-    assert (first.status_code, second.status_code) == (201, 201)
-    assert first.json() == second.json()
-
-
-def test_the_same_key_with_another_body_is_refused(lab: Lab, me: Credentials) -> None:
-    key = str(uuid4())
-    place(lab, me, key, quantity=1)
-
-    answer = place(lab, me, key, quantity=2)
-
-    assert answer.status_code == 422
-    assert answer.json()["error"]["code"] == "idempotency_key_reused"
 
 
 def test_simultaneous_posts_with_one_key_make_one_order(lab: Lab, me: Credentials) -> None:
@@ -101,38 +76,27 @@ def test_simultaneous_posts_with_one_key_make_one_order(lab: Lab, me: Credential
     assert [order["sku"] for page in pages(lab, me, limit=100) for order in page].count(sku) == 1
 
 
-@pytest.mark.parametrize(
-    ("route", "status", "code"),
-    [
-        ("GET /orders?limit=0", 400, "invalid_query"),
+def test_errors_have_one_form(lab: Lab, me: Credentials) -> None:
+    for route, status, code in (
         ("GET /orders?limit=101", 400, "invalid_query"),
-        ("GET /orders?status=lost", 400, "invalid_query"),
-        ("GET /orders?colour=red", 400, "invalid_query"),
         ("GET /orders?limit=1&limit=2", 400, "invalid_query"),
         ("GET /orders?cursor=x", 400, "invalid_cursor"),
         ("GET /orders/00000000-0000-0000-0000-000000000000", 404, "order_not_found"),
-        ("GET /orders/x", 404, "order_not_found"),
         ("POST /orders", 400, "invalid_idempotency_key"),
-    ],
-)
-def test_errors_have_one_form(lab: Lab, me: Credentials, route: str, status: int, code: str) -> None:
-    method, path = route.split()
-    answer = lab.request(method, path, me, body={"sku": "tea"} if method == "POST" else None)
-
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/json"
-    assert list(answer.json()) == ["error"]
-    assert set(answer.json()["error"]) == {"code", "message", "request_id"}
-    assert answer.json()["error"]["code"] == code
+    ):
+        method, path = route.split()
+        answer = lab.request(method, path, me, body={"sku": "tea"} if method == "POST" else None)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+        assert list(answer.json()) == ["error"]
+        assert set(answer.json()["error"]) == {"code", "message", "request_id"}
+        assert answer.json()["error"]["code"] == code
 
 
-@pytest.mark.parametrize(
-    "body", [None, [], "tea", {}, {"sku": ""}, {"sku": "tea", "quantity": 0}, {"sku": "tea", "x": 1}]
-)
-def test_an_invalid_order_is_refused(lab: Lab, me: Credentials, body: Any) -> None:
-    answer = lab.request("POST", "/orders", me, body=body, headers={"Idempotency-Key": str(uuid4())})
-
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_body")
+def test_an_invalid_order_is_refused(lab: Lab, me: Credentials) -> None:
+    bodies: list[Any] = [None, [], {"sku": ""}, {"sku": "tea", "quantity": 0}, {"sku": "tea", "x": 1}]
+    for body in bodies:
+        answer = lab.request("POST", "/orders", me, body=body, headers={"Idempotency-Key": str(uuid4())})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_body")
 
 
 # --- Through the caller -----------------------------------------------------------------------------------------------
@@ -145,15 +109,8 @@ def test_an_order_of_the_function_is_the_accounts(lab: Lab, me: Credentials) -> 
     assert lab.request("GET", f"/orders/{answer['body']['order_id']}", me).json() == answer["body"]
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        ({"path": "/orders/x"}, "The API answered 404 order_not_found"),
-        ({"path": "/orders", "query": {"limit": "0"}}, "The API answered 400 invalid_query"),
-    ],
-)
-def test_the_backends_refusal_is_shown(lab: Lab, call: dict[str, Any], message: str) -> None:
-    assert lab.invoke(call)["errorMessage"].startswith(message)
+def test_the_backends_refusal_is_shown(lab: Lab) -> None:
+    assert lab.invoke({"path": "/orders/x"})["errorMessage"].startswith("The API answered 404 order_not_found")
 
 
 @pytest.mark.parametrize("name", ["direct-call", "scheduled-call", "destination-envelope"])

@@ -1,6 +1,4 @@
-"""A project of one's own, made, changed and tried by the commands and texts of docs/your-own-api.md."""
-
-from __future__ import annotations
+"""A project of one's own, made, changed and tried by the commands and texts of docs/your-backend.md."""
 
 import json
 import os
@@ -12,7 +10,7 @@ import pytest
 
 from cross_account_access.project import PROJECT
 
-PAGE = (PROJECT / "docs/your-own-api.md").read_text()
+PAGE = (PROJECT / "docs/your-backend.md").read_text()
 TEMPLATE = "template-account-a.yaml"
 IMPORTS = """
 import json
@@ -147,6 +145,11 @@ def test_the_demo_shows_the_changed_api(changed: Copy) -> None:
     assert re.search(r"(\d+) of \1 as expected", demo)
     assert "/imports" in demo
     assert "fewer rights" in demo
+    assert re.search(r"its (POST|GET) /\S+ succeeded:\n  it logged 2[0-9]{2} after ", demo)
+    shown = demo[demo.index("Account B") :].splitlines()
+    assert len(shown) <= 55
+    assert max(map(len, shown)) <= 100
+    assert "\x1b" not in demo
 
 
 def test_access_is_proven_for_the_changed_api(changed: Copy) -> None:

@@ -1,7 +1,5 @@
 """The wheel, installed in clean environments and used against the deployed lab."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -17,6 +15,7 @@ from pathlib import Path
 import pytest
 from packaging.metadata import Metadata
 
+from cross_account_access.contract import CONTRACT
 from cross_account_access.model import Model, load
 from cross_account_access.project import PROJECT
 from cross_account_api import __version__
@@ -72,9 +71,12 @@ def model() -> Model:
     return load()
 
 
-def run(command: list[str | Path], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def run(
+    command: list[str | Path], environment: Mapping[str, str], folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
+        cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": environment["HOME"], **environment},
         capture_output=True,
         text=True,
@@ -137,13 +139,13 @@ def test_the_python_to_try_is_there() -> None:
     assert os.environ.get("PYTHON_VERSION", "3.13") in FOUND
 
 
-def install(venv: Path, version: str, wheel: str, *options: str, requirements: Sequence[str] = ()) -> None:
+def install(venv: Path, version: str, wheel: str, *options: str, requirements: Sequence[str | Path] = ()) -> None:
     """Make a clean environment with a wheel; with its requirements before it, if they are to be of another age."""
     uv: list[str | Path] = [Path(sys.executable).parent / "uv", "--quiet"]
     into: list[str | Path] = ["pip", "install", "--python", venv / "bin/python"]
     commands: list[list[str | Path]] = [["venv", "--python", FOUND[version], venv], [*into, *options, wheel]]
     if requirements:
-        commands.insert(1, [*into, *requirements, "--requirement", PROJECT / "functions/pyproject.toml"])
+        commands.insert(1, [*into, *requirements])
     for command in commands:
         done = subprocess.run([*uv, *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -158,7 +160,8 @@ def test_a_clean_environment_calls_the_api(
     wheel: Path, lab: Lab, model: Model, tmp_path: Path, version: str, end: str
 ) -> None:
     venv = tmp_path / "venv"
-    install(venv, version, str(wheel), "--no-deps", requirements=("--resolution", end))
+    requirements = ("--resolution", end, "--requirement", PROJECT / "functions/pyproject.toml")
+    install(venv, version, str(wheel), "--no-deps", requirements=requirements)
     path = next(
         route.path for route in model.routes if route.granted and route.method == "GET" and "{" not in route.path
     )
@@ -179,6 +182,23 @@ def test_a_clean_environment_calls_the_api(
     assert json.loads(program.stdout) == [200, 1, 403]
     assert by_hand.returncode == 0, by_hand.stderr
     assert json.loads(by_hand.stdout)["status"] == 200
+
+
+@pytest.mark.parametrize("end", ["highest", "lowest-direct"])
+def test_the_proofs_alone_run_in_a_clean_environment(wheel: Path, tmp_path: Path, end: str) -> None:
+    [development] = wheel.parent.glob("cross_account_api_dev-*.whl")
+    requirements = ("--resolution", end, "--requirement", PROJECT / "pyproject.toml", "--extra", "access")
+    install(tmp_path / "venv", "3.13", str(development), "--no-deps", requirements=requirements)
+    for path in (*PROJECT.glob("template-*.yaml"), PROJECT / CONTRACT):
+        copy = tmp_path / path.relative_to(PROJECT)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(path, copy)
+
+    command = [tmp_path / "venv/bin/python", "-W", "error", "-m", "cross_account_access"]
+    done = run(command, {"HOME": str(tmp_path)}, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "Access is as the contract says" in done.stdout
 
 
 def test_the_installed_command_makes_a_project_with_the_same_wheels(wheel: Path, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """A project whose API is the echo: template A's own parameters, role, API and tables, with other routes and backend."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The policies that the pages give for an organization and for a VPC endpoint leave one way open, and no other."""
+"""The policies in docs/policies for an organization and for a VPC endpoint leave one way open, and no other."""
 
 import json
 import re
@@ -29,10 +29,7 @@ type Statements = list[dict[str, Any]]
 
 
 def snippet(name: str) -> Any:
-    """A block that a page marks with a name."""
-    pages = "".join((PROJECT / "docs" / page).read_text() for page in ("security.md", "growth.md"))
-    (text,) = re.findall(rf"<!-- {name} -->\n```json\n(.*?)```", pages, re.DOTALL)
-    return json.loads(text)
+    return json.loads((PROJECT / f"docs/policies/{name}.json").read_text())
 
 
 def is_in(request: Request, organization: str, *, of: str) -> Any:
@@ -110,9 +107,7 @@ def test_the_linter_finds_no_fault_in_a_guardrail(name: str, services: Path, tmp
 
 
 def test_the_archive_rule_is_for_the_executor_and_one_consumer() -> None:
-    page = (PROJECT / "docs/security.md").read_text()
-    (text,) = re.findall(r"<!-- archive -->\n```sh\n.*?--filter '(.*?)'\n```", page, re.DOTALL)
-    rule = json.loads(text)
+    rule = snippet("archive-rule")
     assert rule == {
         "resource": {"eq": [EXECUTOR]},
         "principal.AWS": {"eq": [CONSUMER]},
@@ -125,9 +120,7 @@ def test_the_archive_rule_is_for_the_executor_and_one_consumer() -> None:
 
 
 def test_the_events_of_data_that_the_page_selects_are_a_request() -> None:
-    page = (PROJECT / "docs/security.md").read_text()
-    (text,) = re.findall(r"--advanced-event-selectors '(.*?)'\n", page, re.DOTALL)
-    selectors = json.loads(text)
+    selectors = snippet("data-events")
     model = botocore.session.get_session().get_service_model("cloudtrail").operation_model("PutEventSelectors")
     assert model.input_shape
     given = {"TrailName": "trail", "AdvancedEventSelectors": selectors}

@@ -24,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ConnectTimeoutError, HTTPClientEr
 from click.testing import CliRunner
 
 from call_api.__main__ import main
-from cross_account_api.errors import ConnectionFailedError
+from cross_account_api.errors import CertificateError, ConnectionFailedError, ExpiredSessionError
 from cross_account_api.transport import Connections, HttpResponse, Request, Timeout
 from tests.support.fakes import (
     API_URL,
@@ -963,3 +963,74 @@ def test_doctor_sends_the_api_key_with_the_signature_only(api: GuardedApi, confi
     config.write_text(f"{CONFIG}api_key = a1b2c3d4e5f6g7h8i9j0\n")
     assert Report("/orders").exit_code == 0
     assert [request.headers["X-Api-Key"] for request in api.requests] == ["a1b2c3d4e5f6g7h8i9j0"]
+
+
+# --- What helps -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "remedy"),
+    [
+        (
+            "InvalidSignatureException",
+            "Credential should be scoped to a valid region, not 'eu-west-1'.",
+            "Account B: sign for the API's region.",
+        ),
+        (
+            "InvalidSignatureException",
+            "Signature expired: 20261123T120000Z is now earlier than 20261123T121000Z",
+            "Account B: set the clock.",
+        ),
+        (
+            "InvalidSignatureException",
+            "The request signature we calculated does not match the signature you provided.",
+            "Account B: check the API's region, the secret access key, and whether something in between",
+        ),
+        ("ExpiredTokenException", "expired", "Account B: the session has expired or is not valid: get a new one."),
+        ("UnrecognizedClientException", "invalid", ExpiredSessionError(403, code="UnrecognizedClientException").remedy),
+        ("IncompleteSignatureException", "no", "Account B: something in between changes the Authorization header."),
+    ],
+)
+def test_a_signature_that_the_api_refuses(api: GuardedApi, code: str, message: str, remedy: str) -> None:
+    api.rest = refusal(code, message)
+
+    report = Report("/orders")
+
+    assert report.having("failed") == ["signature"]
+    assert message in report.steps["signature"]["observed"]
+    assert report.next.startswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("stranger", "remedy"),
+    [
+        (unreachable(), "Account B: check the API's URL, and whether this network lets it out."),
+        (
+            CertificateError("no"),
+            "Account B: if something on the network intercepts TLS, AWS_CA_BUNDLE or the profile's",
+        ),
+    ],
+)
+def test_an_api_that_is_not_reached(
+    api: GuardedApi, monkeypatch: pytest.MonkeyPatch, stranger: ConnectionFailedError, remedy: str
+) -> None:
+    def no_address(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    api.stranger = stranger
+    report = Report("/orders")
+    assert report.having("failed") == ["TLS"]
+    assert report.next.startswith(remedy)
+    assert report.steps["backend"]["status"] == "not tried"
+
+    monkeypatch.setattr("socket.getaddrinfo", no_address)
+    assert Report("/orders").next.startswith("Account B: check the host in the API's URL, and DNS.")
+
+
+def test_a_profile_without_credentials(config: Path) -> None:
+    config.write_text("[profile orders]\nregion = eu-west-1\n")
+
+    report = Report("/orders")
+
+    assert report.having("failed") == ["credentials"]
+    assert report.next.startswith("Account B: set AWS_PROFILE, or give credentials in another way")

@@ -136,6 +136,13 @@ def test_a_failed_call_raises_its_error_and_is_told(function: ModuleType, fake_a
     assert metrics["CallFailed"] == [1]
 
 
+def test_a_body_is_no_larger_than_lambda_takes(function: ModuleType, fake_api: FakeApi) -> None:
+    with pytest.raises(InvalidCallError, match="at most 6291456 bytes"):
+        function.handler({"method": "PUT", "path": "/", "body": "x" * 6_291_455}, CONTEXT)
+
+    assert fake_api.requests == []
+
+
 @pytest.mark.parametrize("event", [None, "text", [], {}, {"Records": []}, {"Records": [{"eventSource": "aws:sns"}]}])
 def test_a_bad_call_is_told_before_anything_is_sent(
     function: ModuleType, fake_api: FakeApi, sts: FakeSts, output: Output, event: object

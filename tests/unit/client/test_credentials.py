@@ -1,4 +1,4 @@
-from __future__ import annotations
+"""Sessions of a role: when STS is asked for one, and when a profile's cache has it."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import botocore.credentials
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from cross_account_api.credentials import AssumedRoleCredentials, ProfileCredentials, default_session_name
 from cross_account_api.errors import AssumeRoleError
-from tests.support.fakes import EXECUTOR_ROLE_ARN, EXTERNAL_ID, FakeSts, FakeTime
+from tests.support.fakes import EXECUTOR_ROLE_ARN, EXTERNAL_ID, STS_URL, FakeSts, FakeTime
 
 
 @pytest.fixture
@@ -40,12 +41,10 @@ def pass_time(monkeypatch: pytest.MonkeyPatch, **ago: float) -> None:
         )
 
 
-def test_nothing_is_asked_before_it_is_needed(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
-    assert sts.requests == []
-
-
 def test_the_role_is_assumed_as_its_trust_policy_wants(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
-    session = executor.get_frozen_credentials()
+    assert sts.requests == [], "nothing is asked before it is needed"
+
+    sessions = {executor.get_frozen_credentials() for _ in range(1000)}
 
     assert sts.requests == [
         {
@@ -57,24 +56,7 @@ def test_the_role_is_assumed_as_its_trust_policy_wants(executor: AssumedRoleCred
             "DurationSeconds": "3600",
         }
     ]
-    assert sts.api.sessions[session.token].secret_key == session.secret_key
-
-
-def test_credentials_say_whether_they_would_ask_sts(
-    executor: AssumedRoleCredentials, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert not executor.are_at_hand()
-    executor.get_frozen_credentials()
-    assert executor.are_at_hand()
-
-    pass_time(monkeypatch, minutes=45)
-    assert not executor.are_at_hand()
-    assert ProfileCredentials().are_at_hand(), "keys of the environment"
-
-
-def test_a_thousand_uses_assume_the_role_once(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
-    assert len({executor.get_frozen_credentials() for _ in range(1000)}) == 1
-    assert len(sts.requests) == 1
+    assert sessions == set(sts.api.sessions.values())
 
 
 def test_32_cold_threads_assume_the_role_once(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
@@ -90,28 +72,17 @@ def test_32_cold_threads_share_a_failure(executor: AssumedRoleCredentials, sts: 
     sts.delay = 0.05
     sts.failure = (403, "AccessDenied", "no")
 
-    def code(_: int) -> str:
+    def fail(_: int) -> tuple[str, int]:
         with pytest.raises(AssumeRoleError) as caught:
             executor.get_frozen_credentials()
-        return caught.value.code
+        return caught.value.code, len(caught.traceback)
 
     with ThreadPoolExecutor(32) as pool:
-        codes = set(pool.map(code, range(32)))
+        failures = set(pool.map(fail, range(32)))
 
-    assert codes == {"AccessDenied"}
+    assert {code for code, _ in failures} == {"AccessDenied"}
     assert len(sts.requests) == 1
-
-
-def test_a_shared_failure_does_not_grow_with_those_who_share_it(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
-    sts.failure = (403, "AccessDenied", "no")
-
-    def depth() -> int:
-        with pytest.raises(AssumeRoleError) as caught:
-            executor.get_frozen_credentials()
-        return len(caught.traceback)
-
-    depth()
-    assert len({depth() for _ in range(5)}) == 1
+    assert len({fail(number) for number in range(5)}) == 1, "the traceback does not grow with those who share it"
 
 
 def test_a_failure_is_not_remembered_for_long(executor: AssumedRoleCredentials, sts: FakeSts, clock: FakeTime) -> None:
@@ -155,23 +126,21 @@ def test_the_error_has_the_code_of_sts_and_says_who_can_fix_it(
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_sts_has_three_attempts(executor: AssumedRoleCredentials, sts: FakeSts) -> None:
-    sts.down()
-
-    with pytest.raises(AssumeRoleError, match="ConnectTimeoutError"):
-        executor.get_frozen_credentials()
-
-    assert len(sts.requests) == 3
-
-
-@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize(
-    ("status", "code"), [(400, "Throttling"), (500, "InternalFailure"), (503, "ServiceUnavailable")]
+    "failure",
+    [
+        ConnectTimeoutError(endpoint_url=STS_URL),
+        (400, "Throttling", ""),
+        (500, "InternalFailure", ""),
+        (503, "ServiceUnavailable", ""),
+    ],
 )
-def test_sts_in_trouble_is_asked_again(executor: AssumedRoleCredentials, sts: FakeSts, status: int, code: str) -> None:
-    sts.failure = (status, code, "")
+def test_sts_has_three_attempts(
+    executor: AssumedRoleCredentials, sts: FakeSts, failure: tuple[int, str, str] | Exception
+) -> None:
+    sts.failure = failure
 
-    with pytest.raises(AssumeRoleError, match=code):
+    with pytest.raises(AssumeRoleError, match=failure[1] if isinstance(failure, tuple) else "ConnectTimeoutError"):
         executor.get_frozen_credentials()
 
     assert len(sts.requests) == 3
@@ -180,12 +149,14 @@ def test_sts_in_trouble_is_asked_again(executor: AssumedRoleCredentials, sts: Fa
 def test_a_session_is_renewed_before_its_end(
     executor: AssumedRoleCredentials, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert not executor.are_at_hand()
     first = executor.get_frozen_credentials()
 
-    pass_time(monkeypatch, minutes=44)
-    assert executor.get_frozen_credentials() == first
-    pass_time(monkeypatch, minutes=46)
-    assert executor.get_frozen_credentials() != first
+    for minutes, is_kept in ((44, True), (46, False)):
+        pass_time(monkeypatch, minutes=minutes)
+        assert executor.are_at_hand() is is_kept, "or STS would be asked"
+        assert (executor.get_frozen_credentials() == first) is is_kept
+    assert ProfileCredentials().are_at_hand(), "keys of the environment"
 
 
 @pytest.mark.usefixtures("no_pauses")
@@ -280,27 +251,22 @@ def test_a_profile_shares_the_sessions_of_the_aws_cli(sts: FakeSts, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("profile")
-def test_a_profile_whose_role_is_refused(sts: FakeSts) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("orders", "No credentials from profile orders: AccessDenied: no. STS did not say"),
+        ("nobody", r"profile nobody: ProfileNotFound: .* Account B: name a profile"),
+        (None, "the default AWS profile: NoCredentialsError"),
+    ],
+)
+def test_a_profile_that_gives_no_credentials(
+    sts: FakeSts, monkeypatch: pytest.MonkeyPatch, name: str | None, message: str
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     sts.failure = (403, "AccessDenied", "no")
 
-    with pytest.raises(AssumeRoleError, match="No credentials from profile orders: AccessDenied"):
-        ProfileCredentials("orders").get_frozen_credentials()
-
-
-@pytest.mark.usefixtures("profile")
-def test_a_profile_that_does_not_exist() -> None:
-    with pytest.raises(AssumeRoleError, match="ProfileNotFound") as caught:
-        ProfileCredentials("nobody")
-
-    assert "Account B: name a profile" in str(caught.value)
-
-
-@pytest.mark.usefixtures("profile")
-def test_no_credentials_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-
-    with pytest.raises(AssumeRoleError, match="the default AWS profile: NoCredentialsError"):
-        ProfileCredentials(None)
+    with pytest.raises(AssumeRoleError, match=message):
+        ProfileCredentials(name).get_frozen_credentials()
 
 
 @pytest.mark.usefixtures("profile")

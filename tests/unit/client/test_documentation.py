@@ -1,6 +1,4 @@
-"""The examples in docs/client.md run as they are written there, and it leaves out no name."""
-
-from __future__ import annotations
+"""The examples in README.md and docs/client.md run as they are written there, and the page leaves out no name."""
 
 import re
 from typing import Any
@@ -76,9 +74,25 @@ def test_the_examples_run(
         assert "AWS4-HMAC-SHA256" in headers["Authorization"]
 
 
+def test_the_example_in_the_readme_runs(fake_api: FakeApi, sts: FakeSts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cross_account_api.client.Connections", lambda *_, **__: fake_api)
+    answering = Answering()
+    monkeypatch.setattr(requests.Session, "get_adapter", lambda *_, **__: answering)
+    fake_api.script = [json_reply(201, {"order_id": "1"})]
+    [code] = re.findall(r"^```python\n(.*?)^```$", (PROJECT / "README.md").read_text(), re.M | re.S)
+    names: dict[str, Any] = {}
+
+    exec(code, names)  # noqa: S102 - the project's own documentation
+
+    assert names["order"] == {"order_id": "1"}
+    [request] = answering.sent
+    assert (request.url, names["response"].status_code) == (f"{API_URL}/whoami", 200)
+    assert "AWS4-HMAC-SHA256" in request.headers["Authorization"]
+
+
 def test_every_public_name_is_described() -> None:
     names = [name for name, value in vars(cross_account_api).items() if isinstance(value, type)]
 
     assert len(names) > 20
     assert [name for name in names if not re.search(rf"\b{name}\b", TEXT)] == []
-    assert [name for name in vars(CallError("", "")) if name not in TEXT] == []
+    assert [name for name in vars(CallError("", "")) if name[0] != "_" and name not in TEXT] == []

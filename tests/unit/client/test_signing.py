@@ -1,31 +1,24 @@
-"""The signature of any call is the one that botocore computes."""
-
-from __future__ import annotations
+"""The signature of any call is right; tests/wire/signing has thousands, and botocore to compare with."""
 
 import datetime as dt
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cross_account_api.call import Call
 from cross_account_api.client import Client
 from cross_account_api.errors import InvalidCallError
 from cross_account_api.transport import Request
-from tests.support.fakes import API_URL, FakeApi, FakeCredentials, FakeTime, Reply, is_signed, json_reply
+from tests.support.fakes import FakeApi, FakeCredentials, FakeTime, Reply, json_reply
 
 # Input that the signer gets wrong, or raises on, if it is passed on unchanged.
 ODD_CALLS: list[dict[str, Any]] = [
-    {"path": "/orders/a;b"},
     {"path": "/orders/a;b=c/d;e"},
     {"path": "/orders/100%"},
-    {"path": "/orders/%FF"},
-    {"path": "/orders/%2F"},
+    {"path": "/orders/%FF/%2F"},
     {"path": "/a b/+/~/*'()!$&,:@=/"},
     {"path": "/é/☕/"},
     {"path": "/", "query": {"a": "b;c", "d e": "f+g h", "é": "☕"}},
@@ -43,22 +36,16 @@ ODD_CALLS: list[dict[str, Any]] = [
 ]
 
 
-def send(event: dict[str, Any], api_url: str = API_URL) -> Request:
-    """Make a call to an API that returns 403 unless the signature is right, and return the request."""
-    api = FakeApi()
-    Client(
-        api_url, region="eu-west-1", credentials=FakeCredentials(api), transport=api, api_ignores_idempotency_keys=True
-    ).send(Call.parse(event))
-    return api.requests[0]
-
-
 @pytest.mark.parametrize("event", ODD_CALLS)
-def test_odd_calls_are_signed_right(event: dict[str, Any]) -> None:
-    request = send(event)
+def test_odd_calls_are_signed_right(client: Client, fake_api: FakeApi, event: dict[str, Any]) -> None:
+    """The API returns 403 unless the signature is right."""
+    client.send(Call.parse(event))
 
+    [request] = fake_api.requests
     assert request.method == event.get("method", "GET")
-    for name, value in event.get("headers", {}).items():
-        assert request.headers[name] == value
+    assert event.get("headers", {}).items() <= request.headers.items()
+    signed = "SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token,"
+    assert signed in request.headers["Authorization"], "only what must be signed is"
 
 
 @pytest.mark.parametrize(
@@ -66,8 +53,6 @@ def test_odd_calls_are_signed_right(event: dict[str, Any]) -> None:
     [
         ("path", "/orders#fragment"),
         ("headers", {"X-Amz-Meta": "a  b"}),
-        ("headers", {"X-Amz-Meta": 'a "b" c'}),
-        ("headers", {"X-Amz-Meta": "é"}),
         ("headers", {"Date": "Thu, 15 Jan 2026 08:00:00 GMT"}),
         ("headers", {"X-Note": b"bytes"}),
         ("body", (item for item in (b"a", b"b"))),
@@ -76,62 +61,6 @@ def test_odd_calls_are_signed_right(event: dict[str, Any]) -> None:
 def test_what_cannot_be_signed_right_is_refused(field: str, value: object) -> None:
     with pytest.raises(InvalidCallError, match=field):
         Call.parse({"method": "PUT", "path": "/", field: value})
-
-
-plain = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]))
-segment = plain.map(lambda text: text.replace("/", "").replace("?", "").replace("#", "")).filter(
-    lambda text: text not in ("", ".", "..")
-)
-
-
-@given(
-    event=st.fixed_dictionaries(
-        {
-            "method": st.sampled_from(["GET", "HEAD", "DELETE", "PUT", "POST", "PATCH"]),
-            "path": st.lists(segment, max_size=3).map(lambda segments: "/" + "/".join(segments)),
-            "query": st.dictionaries(plain.filter(bool), st.lists(plain, min_size=1, max_size=2), max_size=3),
-            "headers": st.dictionaries(
-                st.from_regex(r"X-[B-Za-z]{1,5}", fullmatch=True).map(str.title),
-                st.from_regex(r"[!-~]([ -~]*[!-~])?", fullmatch=True),
-                max_size=2,
-            ),
-            "idempotency_key": st.from_regex(r"[!-~]{1,20}", fullmatch=True),
-        }
-    ),
-    body=st.none() | st.dictionaries(plain, plain, max_size=2),
-    api_url=st.sampled_from([API_URL, "https://api.example.com:8443", "http://[::1]:4566/v1", "http://127.0.0.1/a/b"]),
-)
-def test_any_call_is_signed_right(event: dict[str, Any], body: object, api_url: str) -> None:
-    if event["method"] not in ("GET", "HEAD"):
-        event["body"] = body
-
-    request = send(event, api_url)
-
-    assert request.headers["Idempotency-Key"] == event["idempotency_key"]
-
-
-def test_the_check_itself_notices_a_change(client: Client, fake_api: FakeApi) -> None:
-    client.send(Call.parse({"method": "PUT", "path": "/a", "query": {"b": "c"}, "body": {}}))
-    [request] = fake_api.requests
-    [session] = fake_api.sessions.values()
-    assert is_signed(request, session)
-
-    changed = replace(request, body=b"[]")
-    assert not is_signed(changed, session)
-    changed = replace(request, url=f"{API_URL}/a?b=d")
-    assert not is_signed(changed, session)
-    changed = replace(request, url="https://example.com/v1/a?b=c")
-    assert not is_signed(changed, session)
-    assert not is_signed(request, session, region="eu-central-1")
-
-
-def test_only_what_must_be_signed_is(client: Client, fake_api: FakeApi) -> None:
-    client.send(Call.parse({"path": "/", "headers": {"X-Note": "a"}}))
-
-    assert (
-        "SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token,"
-        in fake_api.requests[0].headers["Authorization"]
-    )
 
 
 def test_keys_of_a_user_have_no_session_token(client: Client, fake_api: FakeApi, credentials: FakeCredentials) -> None:

@@ -1,7 +1,5 @@
 """Only sessions of the executor roles are consumers, even if API Gateway admits others."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Path, correlation id and error form of a request."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Iterator
@@ -107,12 +105,8 @@ def line(message: str = "call succeeded", **fields: Any) -> str:
     )
 
 
-@pytest.fixture
-def console() -> Console:
-    return Console(file=io.StringIO(), width=100, highlight=False)
-
-
-def run(console: Console, monkeypatch: pytest.MonkeyPatch, observed: Observations, *lines: str) -> tuple[bool, str]:
+def run(monkeypatch: pytest.MonkeyPatch, observed: Observations, *lines: str) -> tuple[bool, str]:
+    """Run the demo in a lab whose caller logs these lines; return its verdict and what it showed."""
     monkeypatch.setattr(FakeLab, "lines", lines)
     monkeypatch.setattr(FakeLab, "deployed", {}, raising=False)
     monkeypatch.setattr(demo, "Lab", FakeLab)
@@ -122,18 +116,26 @@ def run(console: Console, monkeypatch: pytest.MonkeyPatch, observed: Observation
     clock = FakeTime()
     monkeypatch.setattr("time.monotonic", clock.monotonic)
     monkeypatch.setattr("time.sleep", clock.sleep)
-    good = demo.run(console)
-    assert isinstance(console.file, io.StringIO)
-    return good, console.file.getvalue()
+    shown = io.StringIO()
+    return demo.run(Console(file=shown, width=100, highlight=False)), shown.getvalue()
 
 
-def test_all_as_expected(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, output = run(console, monkeypatch, {caller("me"): GRANTED}, line())
+def test_a_difference_is_shown_among_what_is_as_expected_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = caller("stranger", Outcome(NO_ROLE, "AccessDenied"))
 
-    assert good
+    good, output = run(
+        monkeypatch, {caller("me"): GRANTED, stranger: NO_SESSION | {TEAS: Outcome(200)}}, line(), line("later")
+    )
+
+    assert not good
     assert "its POST /teas succeeded:\n  it logged 201 after 12 ms" in output
-    assert "3 of 3 as expected" in output
-    assert "not as expected" not in output
+    assert "not as expected: stranger, GET /teas: 200 instead of no role AccessDenied" in output
+    assert "5 of 6 as expected" in output
+    _, *rows = [text.split() for text in output.splitlines() if text.startswith(("who", "me", "stranger"))]
+    assert rows == [
+        ["me", "✓", "200", "✓", "201", "✗", "403", "AccessDenied"],
+        ["stranger", "!", "200", *["✗", "no", "role"] * 2, "AccessDenied"],
+    ]
     assert FakeLab.deployed["account-b"] | {"ScheduleExpression": ""} == {
         "ScheduleExpression": "",
         "CallMethod": "POST",
@@ -141,17 +143,6 @@ def test_all_as_expected(console: Console, monkeypatch: pytest.MonkeyPatch) -> N
         "CallBody": '{"leaf": "green"}',
     }
     assert FakeLab.deployed["access"] == {"account-c": "GET/teas"}
-
-
-def test_a_difference_is_shown_and_fails(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    stranger = caller("stranger", Outcome(NO_ROLE, "AccessDenied"))
-
-    good, output = run(console, monkeypatch, {stranger: NO_SESSION | {TEAS: Outcome(200)}}, line())
-
-    assert not good
-    assert "! 200" in output
-    assert "not as expected: stranger, GET /teas: 200 instead of no role AccessDenied" in output
-    assert "2 of 3 as expected" in output
 
 
 @pytest.mark.parametrize(
@@ -170,9 +161,7 @@ def test_what_the_contract_does_not_promise_is_a_difference(which: Route, outcom
     (difference,) = demo.differences({caller("me"): GRANTED | {which: outcome}})
 
     assert difference.startswith(f"me, {which}: ")
-
-
-def test_a_documented_response_shows_that_a_call_is_granted() -> None:
+    # A documented response shows that a call is granted.
     assert demo.differences({caller("me"): GRANTED | {TEAS: Outcome(404)}}) == []
 
 
@@ -196,36 +185,30 @@ def test_a_failed_call_is_shown_as_what_happened(message: str, outcome: Outcome)
     assert outcome_of({"status": 201}) == Outcome(201)
 
 
-def test_a_fault_of_the_backend_is_shown_with_its_last_error(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = ('{"level": "ERROR"}', "[ERROR] ImportModuleError: no module [orders]", '{"level": "INFO", "errors": 0}')
-    monkeypatch.setattr(FakeLab, "backend_lines", lines)
-
-    good, output = run(console, monkeypatch, {caller("me"): GRANTED | {TEAS: Outcome(502)}}, line())
-
-    assert not good
-    assert "not as expected: me, GET /teas: 502 instead of 200" in output
-    assert "the backend's last error: [ERROR] ImportModuleError: no module [orders]\n" in output
+ERROR = "[ERROR] ImportModuleError: no module [orders]"
+FAULT = Outcome(502, detail="Worker init failed: [orders] has no handler")
 
 
-def test_a_backend_that_logs_nothing_is_shown_with_what_the_api_said(
-    console: Console, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("logged", "outcome", "shown"),
+    [
+        (('{"level": "ERROR"}', ERROR, '{"level": "INFO", "errors": 0}'), FAULT, ERROR),
+        ((), FAULT, FAULT.detail),
+        ((ERROR,), Outcome(404), None),
+        ((ERROR,), REFUSED, None),
+        ((ERROR,), Outcome(FAILED, "No complete response from the API"), None),
+    ],
+)
+def test_a_fault_is_shown_with_the_backends_last_error_or_else_what_the_api_said(
+    monkeypatch: pytest.MonkeyPatch, logged: tuple[str, ...], outcome: Outcome, shown: str | None
 ) -> None:
-    fault = Outcome(502, detail="Worker init failed: [orders] has no handler")
+    monkeypatch.setattr(FakeLab, "backend_lines", logged)
 
-    _, output = run(console, monkeypatch, {caller("me"): GRANTED | {TEAS: fault}}, line())
+    good, output = run(monkeypatch, {caller("me"): GRANTED | {TEAS: outcome}}, line())
 
-    assert "the backend's last error: Worker init failed: [orders] has no handler\n" in output
-
-
-@pytest.mark.parametrize("outcome", [Outcome(404), REFUSED, Outcome(FAILED, "No complete response from the API")])
-def test_without_a_fault_the_backends_log_is_not_asked(
-    outcome: Outcome, console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(FakeLab, "backend_lines", ("ValueError: handled",))
-
-    _, output = run(console, monkeypatch, {caller("me"): GRANTED | {TEAS: outcome}}, line())
-
-    assert "last error" not in output
+    assert good is (outcome == Outcome(404))
+    assert (f"the backend's last error: {shown}\n" in output) is bool(shown)
+    assert ("last error" in output) is bool(shown)
 
 
 def test_a_consumer_with_fewer_rights_may_call_one_route() -> None:
@@ -235,21 +218,22 @@ def test_a_consumer_with_fewer_rights_may_call_one_route() -> None:
     assert demo.differences({fewer: GRANTED}) == ["C, POST /teas: 201 instead of 403 AccessDeniedException"]
 
 
-@pytest.mark.parametrize("lines", [(), ("START",), (line(idempotency_key="by hand"),), (line(idempotency_key=None),)])
-def test_a_schedule_that_does_not_fire_fails(
-    console: Console, monkeypatch: pytest.MonkeyPatch, lines: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([], "The schedule did not fire"),
+        (["START"], "The schedule did not fire"),
+        ([line(idempotency_key="by hand"), line(idempotency_key=None)], "The schedule did not fire"),
+        ([line("call failed")], "The scheduled call failed: cold"),
+    ],
+)
+def test_a_schedule_that_does_not_fire_or_fails_is_reported(
+    monkeypatch: pytest.MonkeyPatch, lines: list[str], said: str
 ) -> None:
-    good, output = run(console, monkeypatch, {caller("me"): GRANTED}, *lines)
+    good, output = run(monkeypatch, {caller("me"): GRANTED}, *lines)
 
     assert not good
-    assert "The schedule did not fire" in output
-
-
-def test_a_scheduled_call_that_fails_is_reported(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    good, output = run(console, monkeypatch, {caller("me"): GRANTED}, line("call failed"))
-
-    assert not good
-    assert "The scheduled call failed: cold" in output
+    assert said in output
 
 
 def test_the_scheduled_call_is_a_simple_post_or_else_a_get() -> None:
@@ -273,14 +257,3 @@ def test_the_route_of_fewer_rights_is_a_get_without_parameters_or_else_any(monke
     monkeypatch.setattr(FakeLab, "deployed", {}, raising=False)
     admit_fewer(FakeLab())  # type: ignore[arg-type]
     assert FakeLab.deployed["access"] == {"account-c": "GET/teas/*"}
-
-
-def test_every_cell_is_in_the_table(console: Console) -> None:
-    stranger = caller("stranger", Outcome(NO_ROLE, "AccessDenied"))
-    console.print(demo.access_table({caller("me"): GRANTED, stranger: NO_SESSION}))
-
-    assert isinstance(console.file, io.StringIO)
-    _, header, _, me, other = console.file.getvalue().splitlines()
-    assert header.split()[:4] == ["who", "/teas", "/teas", "/teas/{id}"]
-    assert me.split() == ["me", "✓", "200", "✓", "201", "✗", "403", "AccessDenied"]
-    assert other.split() == ["stranger", *["✗", "no", "role"] * 3, "AccessDenied"]

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +19,21 @@ def _signals() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "code"),
-    [(True, 0), (False, 1), (EmulatorError("no port"), 1), (SamError("[no] template"), 1), (KeyboardInterrupt(), 130)],
+    ("outcome", "code", "output"),
+    [
+        (True, 0, ""),
+        (False, 1, ""),
+        (EmulatorError("no port"), 1, "EmulatorError: no port\n"),
+        (SamError("[no] template"), 1, "SamError: [no] template\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
 )
 def test_the_exit_code_shows_the_outcome(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], outcome: bool | BaseException, code: int
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    outcome: bool | BaseException,
+    code: int,
+    output: str,
 ) -> None:
     def run(_: Console) -> bool:
         if isinstance(outcome, BaseException):
@@ -35,9 +43,7 @@ def test_the_exit_code_shows_the_outcome(
     monkeypatch.setattr("cross_account_lab.demo.run", run)
 
     assert main(["demo"]) == code
-
-    expected = f"{type(outcome).__name__}: {outcome}\n" if isinstance(outcome, (EmulatorError, SamError)) else ""
-    assert capsys.readouterr().out == expected
+    assert capsys.readouterr().out == output
 
 
 @pytest.mark.parametrize("consumers", ["", "account-a", "account-c", "account-b,", "account-b,account-d"])
@@ -48,7 +54,7 @@ def test_consumers_are_account_b_and_others_of_the_lab(consumers: str, capsys: p
     assert "must be account-b or account-b,account-c" in capsys.readouterr().err
 
 
-def test_without_an_event_file_it_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     event = tmp_path / "event.json"
     assert main(["local", str(event)]) == 1
     assert str(event) in capsys.readouterr().err
@@ -58,7 +64,11 @@ def test_without_an_event_file_it_fails(tmp_path: Path, capsys: pytest.CaptureFi
     assert "JSONDecodeError" in capsys.readouterr().err
 
 
-def test_without_a_lab_there_is_nothing_to_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["replay", "--env-file", str(tmp_path / "lab.env")]) == 1
+@pytest.mark.parametrize("command", ["replay", "shell"])
+def test_without_a_lab_it_says_how_to_start_one(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lab.env").touch()  # nothing that a lab has written
+    assert main([command, "--env-file", str(tmp_path / "lab.env")]) == 1
 
     assert "start a lab with `make lab`" in capsys.readouterr().out

@@ -1,17 +1,17 @@
-"""The file that points a shell to a lab, in the shells of this machine."""
-
-from __future__ import annotations
+"""The file and the shell that lead to a lab, in the shells of this machine."""
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cross_account_access.project import PROJECT
 from cross_account_lab.accounts import ACCOUNT_B
 from cross_account_lab.lab import STACK_NAMES
 from cross_account_lab.usage import environment_file, usage
@@ -21,51 +21,52 @@ USERS_OWN = {
     "AWS_ENDPOINT_URL_STS": "https://sts.example.com",
     "AWS_PROFILE": 'it\'s "mine" $HOME\nand has two lines',
     "AWS_REGION": "",
-    "NO_PROXY": "example.com",
     "LAB_BIN": "of another lab",
-    "SAM_CLI_TELEMETRY": "1",
 }
-SHELLS = [shell for shell in ("bash", "dash", "zsh") if shutil.which(shell)]
+WAYS = [(shell, "sourced") for shell in ("bash", "dash", "zsh") if shutil.which(shell)] + [("bash", "opened")]
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Any:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A lab of a user who trusts an authority of a company, behind a proxy."""
     folder = tmp_path / "a lab's folder"
     folder.mkdir()
+    (folder / "aws-config").touch()
     (folder / "ca.pem").write_text("-----BEGIN CERTIFICATE----- of the lab")
+    (tmp_path / "corporate.pem").write_text("-----BEGIN CERTIFICATE----- of the user")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "corporate.pem"))
+    monkeypatch.setenv("NO_PROXY", "example.com")
     return SimpleNamespace(
         folder=folder,
         ca_file=folder / "ca.pem",
         endpoint="https://127.0.0.1:1",
         api_url="https://127.0.0.1:1/v1",
         sam=SimpleNamespace(project=tmp_path),
-        consumers=["account-b"],
+        consumers=["account-b", "account-c"],
         environment={"AWS_CONFIG_FILE": str(folder / "aws-config")},
     )
 
 
 @pytest.fixture
-def env_file(tmp_path: Path) -> Path:
-    return tmp_path / "build/lab.env"
+def env_file(lab: Any, tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "build/lab.env"
+    with environment_file(lab, path):
+        yield path
 
 
-def variables(shell: str, *commands: str) -> dict[str, str]:
-    """Return the environment variables of a user's shell after these commands."""
-    output = subprocess.run(
-        [str(shutil.which(shell)), "-c", "\n".join(["set -eu", *commands, "env -0"])],
-        env={"PATH": "/usr/bin:/bin", **USERS_OWN},
+@pytest.mark.parametrize(("shell", "way"), WAYS)
+def test_a_shell_has_the_labs_settings_and_none_of_the_users(lab: Any, env_file: Path, shell: str, way: str) -> None:
+    opened = [sys.executable, "-m", "cross_account_lab", "shell", "--env-file", str(env_file)]
+    done = subprocess.run(
+        opened if way == "opened" else [shell, "-euc", f". '{env_file}'; env -0"],
+        cwd=PROJECT,
+        env=USERS_OWN | {"PATH": os.environ["PATH"], "SHELL": str(shutil.which(shell))},
+        input="env -0\n",
         capture_output=True,
         text=True,
         check=True,
-    ).stdout
-    pairs = dict(entry.split("=", 1) for entry in output.split("\0") if entry)
-    return {name: value for name, value in pairs.items() if name not in {"_", "OLDPWD", "PWD", "SHLVL"}}
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_the_file_replaces_the_users_settings(shell: str, lab: Any, env_file: Path) -> None:
-    with environment_file(lab, env_file):
-        found = variables(shell, f"cd '{env_file.parent}'", ". ./lab.env")
+    )
+    found = dict(entry.split("=", 1) for entry in done.stdout.split("\0") if entry)
 
     assert {name for name in found if name.startswith("AWS_")} == {
         "AWS_CONFIG_FILE",
@@ -77,89 +78,40 @@ def test_the_file_replaces_the_users_settings(shell: str, lab: Any, env_file: Pa
     assert found["AWS_CONFIG_FILE"] == str(lab.folder / "aws-config")
     assert found["AWS_PROFILE"] == "orders"
     assert found["AWS_REGION"] == found["AWS_DEFAULT_REGION"] == "eu-west-1"
-    assert found["API_URL"] == lab.api_url
-    assert found["SAM_CLI_TELEMETRY"] == "0"
+    assert (found["API_URL"], found["SAM_CLI_TELEMETRY"]) == (lab.api_url, "0")
     assert found["NO_PROXY"] == found["no_proxy"] == "127.0.0.1,example.com"
-    assert found["PATH"] == f"{found['LAB_BIN']}:/usr/bin:/bin"
+    assert found["PATH"] == f"{lab.folder}/bin:{os.environ['PATH']}"
     # The user's own python stays first.
     assert sorted(path.name for path in Path(found["LAB_BIN"]).iterdir()) == ["call-api", "sam"]
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize(
-    ("own", "both"),
-    [
-        ("unset NO_PROXY", ("127.0.0.1", "127.0.0.1")),
-        ("unset NO_PROXY; export no_proxy=a.example", ("127.0.0.1,a.example",) * 2),
-        ("export no_proxy=a.example", ("127.0.0.1,a.example", "127.0.0.1,example.com")),
-        ("export NO_PROXY='*'", ("*", "*")),
-    ],
-)
-def test_hosts_without_a_proxy_stay_without(
-    shell: str, own: str, both: tuple[str, str], lab: Any, env_file: Path
-) -> None:
-    with environment_file(lab, env_file):
-        found = variables(shell, own, f". '{env_file}'")
-
-    assert (found["no_proxy"], found["NO_PROXY"]) == both
-
-
-def test_no_file_of_the_lab_has_the_name_of_one_that_the_emulator_writes(lab: Any, env_file: Path) -> None:
-    with environment_file(lab, env_file):
-        assert variables("bash", f". '{env_file}'")["REQUESTS_CA_BUNDLE"] == str(lab.folder / "trusted.pem")
-
-
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize("shell", SHELLS)
-def test_deactivate_lab_restores_them(shell: str, times: int, lab: Any, env_file: Path) -> None:
-    with environment_file(lab, env_file):
-        activate = [f". '{env_file}'"] * times
-        assert variables(shell, *activate) != variables(shell)
-        assert variables(shell, *activate, "deactivate_lab") == variables(shell)
-
-
-def test_other_hosts_are_trusted_as_before(
-    lab: Any, env_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "corporate.pem").write_text("-----BEGIN CERTIFICATE----- of the user")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "corporate.pem"))
-    with environment_file(lab, env_file):
-        bundle = Path(variables("bash", f". '{env_file}'")["REQUESTS_CA_BUNDLE"])
-
+    bundle = Path(found["REQUESTS_CA_BUNDLE"])
     assert [line.partition(" of ")[2] for line in bundle.read_text().splitlines()] == ["the user", "the lab"]
+    assert bundle.name != "ca-bundle.pem", "the emulator writes a file of that name"
 
 
-def test_the_file_ends_with_the_lab(lab: Any, env_file: Path) -> None:
-    with environment_file(lab, env_file):
-        assert env_file.exists()
+def test_the_file_ends_with_the_lab_however_that_ends(lab: Any, tmp_path: Path) -> None:
+    path = tmp_path / "lab.env"
+    with environment_file(lab, path):
+        assert path.exists()
+    assert not path.is_symlink()
 
-    assert not env_file.is_symlink()
-
-
-def test_a_lab_that_was_killed_leaves_nothing_to_source(lab: Any, env_file: Path) -> None:
-    with environment_file(lab, env_file):
+    with environment_file(lab, path):
         shutil.rmtree(lab.folder)
-        assert not env_file.exists()
-
-
-def test_the_file_of_another_lab_stays(lab: Any, env_file: Path, tmp_path: Path) -> None:
-    another = tmp_path / "another.env"
-    another.touch()
-    with environment_file(lab, env_file):
-        env_file.unlink()
-        env_file.symlink_to(another)
-
-    assert env_file.exists()
+        assert not path.exists()
+        path.unlink()
+        path.symlink_to(another := tmp_path / "another.env")
+        another.touch()
+    assert path.exists(), "another lab's"
 
 
 def test_the_usage_has_commands_for_each_consumer(lab: Any, env_file: Path) -> None:
-    lab.consumers = ["account-b", "account-c"]
-
     text = usage(lab, env_file)
 
-    assert f"source {os.path.relpath(env_file)}\n  call-api GET /" in text
+    program = f"{os.path.relpath(sys.executable)} -m cross_account_lab"
+    option = f"--env-file {os.path.relpath(env_file)}"
+    assert f"  {program} shell {option}\n  call-api GET /" in text
+    assert f"or source {os.path.relpath(env_file)})" in text
     for consumer in lab.consumers:
-        assert f"sam remote invoke CallQueue --stack-name {STACK_NAMES[ACCOUNT_B]} --profile {consumer} --event" in text
-        assert f"sam logs --stack-name {STACK_NAMES[ACCOUNT_B]} --profile {consumer}" in text
-        replay = f"{os.path.relpath(sys.executable)} -m cross_account_lab replay --env-file {os.path.relpath(env_file)}"
-        assert f"{replay} --consumer {consumer}" in text
+        stack = f"--stack-name {STACK_NAMES[ACCOUNT_B]} --profile {consumer}"
+        assert f"sam remote invoke CallQueue {stack} --event" in text
+        assert f"sam logs {stack}" in text
+        assert f"{program} replay {option} --consumer {consumer}" in text

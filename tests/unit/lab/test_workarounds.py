@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import re
 from typing import Any
 
@@ -42,27 +40,18 @@ def test_what_a_user_passes_is_completed_but_never_replaced(given: dict[str, str
     assert workarounds.completed(given) == given | needed
 
 
-def test_session_names_are_bound_to_the_consumers_literally() -> None:
-    given = workarounds.provider_parameters(["222222222222", "333333333333"])
+def test_only_documented_parameters_of_the_templates_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    for_a = workarounds.completed({"ConsumerAccountIds": "222222222222"})
+    for_b = workarounds.completed({"ApiUrl": "url"})
+    assert for_a["Architecture"] == for_b["Architecture"] == "arm64", "the functions run on this machine"
+    assert for_a.keys() <= source("a")["Parameters"].keys()
+    assert for_b.keys() <= source("b")["Parameters"].keys()
 
-    assert given["ConsumerSessionName"] == "222222222222-*,333333333333-*"
-    assert given["RequireMfaForUsers"] == "false"
-
-
-@pytest.mark.parametrize(
-    ("machine", "architecture"),
-    [("x86_64", "x86_64"), ("AMD64", "x86_64"), ("arm64", "arm64"), ("aarch64", "arm64")],
-)
-def test_functions_are_built_for_this_machine(monkeypatch: pytest.MonkeyPatch, machine: str, architecture: str) -> None:
-    monkeypatch.setattr("platform.machine", lambda: machine)
-
-    assert workarounds.provider_parameters([])["Architecture"] == architecture
-    assert workarounds.consumer_parameters("url")["Architecture"] == architecture
-
-
-def test_only_parameters_of_the_templates_are_given() -> None:
-    assert workarounds.provider_parameters(["222222222222"]).keys() <= source("a")["Parameters"].keys()
-    assert workarounds.consumer_parameters("url").keys() <= source("b")["Parameters"].keys()
+    text = (PROJECT / "docs/lab.md").read_text()
+    table = text.partition("## What differs from AWS")[2].partition("\n## ")[0]
+    added = (for_a.keys() | for_b.keys()) - {"ConsumerAccountIds", "ApiUrl"}
+    assert [name for name in added if f"`{name}" not in table] == []
 
 
 SIDES: dict[str, Side] = {"account-a": "a", "account-b": "b", "access": "access"}

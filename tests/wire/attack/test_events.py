@@ -1,15 +1,11 @@
 """No event, however odd, sends a request that it should not, or ends the process."""
 
-from __future__ import annotations
-
 import base64
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -18,17 +14,14 @@ from awslambdaric.lambda_runtime_marshaller import LambdaMarshaller
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cross_account_api import errors
 from cross_account_api.call import METHODS
-from cross_account_api.errors import ApiError, CallError, InvalidCallError
-from cross_account_lab.judge import sigv4
-from cross_account_lab.judge.gateway import Gateway, gateway_response
-from cross_account_lab.judge.loopback import Response, Server
-from tests.support.fakes import FakeApi, FakeSts, FakeTime
-from tests.support.fixtures import environment
-from tests.support.lambda_context import LambdaContext
+from cross_account_lab.judge.gateway import gateway_response
+from cross_account_lab.judge.loopback import Response
+from cross_account_lab.judge.sigv4 import Request
 from tests.wire.attack.profile import attack
-
-__all__ = ["environment"]
+from tests.wire.faults.environment import Invocation
+from tests.wire.faults.testbed import TestBed
 
 STATUSES = (200, 200, 200, 200, 404, 409, 429, 503)
 """What the API answers; never the 400 with which the server refuses a malformed request."""
@@ -117,78 +110,46 @@ def dump(event: Any) -> str:
         return "[" * 100_000
 
 
-class Attacked:
-    """The function, with signatures and requests checked by an API on loopback that reads HTTP strictly."""
-
-    def __init__(self, server: Server, gateway: Gateway, sts: FakeSts, function: ModuleType) -> None:
-        self.server = server
-        self.gateway = gateway
-        self.sts = sts
-        self.function = function
-
-    def invoke(self, event: object) -> Any:
-        """Return the result, or the `CallError` that was raised; anything else that is raised is a finding."""
-        self.server.requests.clear()
-        self.sts.parked.clear()
-        result = self._result(event)
-        if isinstance(result, CallError):
-            assert type(result).__module__ == "cross_account_api.errors"
-            assert not isinstance(result, ApiError) or result.status in STATUSES
-            assert result.attempts == len(self.server.requests)
-            assert len(str(result).encode()) < 5_000
-        else:
-            assert len(LambdaMarshaller().marshal_response(result)[0].encode()) <= 6 * 1024 * 1024
-        return result
-
-    def _result(self, event: object) -> Any:
-        try:
-            return self.function.handler(event, LambdaContext(seconds=100))
-        except CallError as error:
-            return error
-
-
-@pytest.fixture(params=[False, True], ids=["keys", "keys ignored"])
-def attacked(
-    request: pytest.FixtureRequest, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Attacked]:
-    gateway = Gateway({}, lambda received, _: answer(received))
-    sts, clock = FakeSts(FakeApi()), FakeTime()
-    with Server(gateway) as server:
-        gateway.regions[f"127.0.0.1:{server.port}"] = "eu-west-1"
-        monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", sts.send)
-        variables = {
-            "API_URL": f"{server.url}/v1",
-            "API_IGNORES_IDEMPOTENCY_KEYS": str(request.param).lower(),
-            "AWS_REGION": "eu-west-1",
-            "AWS_DEFAULT_REGION": "eu-west-1",
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
-            "POWERTOOLS_METRICS_DISABLED": "true",
-            "POWERTOOLS_METRICS_NAMESPACE": "CrossAccountApi",
-            "POWERTOOLS_LOG_LEVEL": "CRITICAL",
-            "POWERTOOLS_SERVICE_NAME": f"attacked-{request.param}",
-        }
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        function = import_module("cross_account_caller.handler")
-        client = function.create_client(clock=clock)
-        monkeypatch.setattr(function, "client", lambda: client)
-        monkeypatch.setattr(function, "monotonic", clock.monotonic)
-        function._sqs.cache_clear()
-        session = client._credentials.get_frozen_credentials()
-        gateway.keys[session.access_key] = sigv4.Credentials(session.secret_key, session.token)
-        yield Attacked(server, gateway, sts, function)
-        client.close()
-        function._sqs.cache_clear()
-
-
-def answer(received: sigv4.Request) -> Response:
+def answer(received: Request) -> Response:
     status = STATUSES[zlib.crc32(f"{received.method} {received.target}".encode()) % len(STATUSES)]
     return gateway_response(status, {"target": received.target})
 
 
-def check(received: sigv4.Request, call: dict[str, Any], *, keys_ignored: bool) -> None:
+class Attacked:
+    """The function, with signatures and requests checked by an API on loopback that reads HTTP strictly."""
+
+    def __init__(self, bed: TestBed, *, keys_ignored: bool) -> None:
+        bed.world.gateway.answer = answer
+        self.bed = bed
+        self.keys_ignored = keys_ignored
+
+    @property
+    def requests(self) -> list[Request]:
+        return self.bed.world.api.requests
+
+    def invoke(self, event: object) -> Invocation:
+        """Return the outcome; whatever was raised that is no `CallError` is a finding."""
+        self.requests.clear()
+        self.bed.queues.failed.clear()
+        self.bed.world.gateway.verdicts.clear()
+        outcome = self.bed.invoke(event)
+        assert self.bed.world.gateway.refused == []
+        for error in {outcome.error, *(line.get("error", "") for line in outcome.logs)} - {""}:
+            assert issubclass(getattr(errors, error), errors.CallError)
+        assert {line.get("status", 404) for line in outcome.logs} <= set(STATUSES)
+        assert sum(line["attempts"] for line in outcome.logs) == len(self.requests)
+        assert len(outcome.message.encode()) < 5_000
+        if not outcome.error:
+            assert len(LambdaMarshaller().marshal_response(outcome.result)[0].encode()) <= 6 * 1024 * 1024
+        return outcome
+
+
+@pytest.fixture(params=[False, True], ids=["keys", "keys ignored"])
+def attacked(request: pytest.FixtureRequest, new_bed: Callable[..., TestBed]) -> Attacked:
+    return Attacked(new_bed(ignores_keys=request.param), keys_ignored=request.param)
+
+
+def check(received: Request, call: dict[str, Any], *, keys_ignored: bool) -> None:
     """Check that a request is the one that a call describes, and no other."""
     path, _, query = received.target.partition("?")
     assert received.method == call.get("method", "GET")
@@ -233,10 +194,6 @@ def call_of(event: Any) -> dict[str, Any]:
     return event
 
 
-def is_ignoring(attacked: Attacked) -> bool:
-    return bool(attacked.function.Settings.from_environment().api_ignores_idempotency_keys)
-
-
 @attack
 @given(events)
 @example({"path": "/", "method": "PUT", "body": "é" * 500_000, "headers": {"Content-Type": "a/b; charset=punycode"}})
@@ -244,48 +201,42 @@ def is_ignoring(attacked: Attacked) -> bool:
 @example({"path": ["a", "../../admin"]})
 @example({"Records": [{"eventSource": "aws:sqs"}]})
 def test_a_direct_event(attacked: Attacked, event: Any) -> None:
-    result = attacked.invoke(event)
+    outcome = attacked.invoke(event)
 
-    received = attacked.server.requests
+    received = attacked.requests
     assert len({(request.target, request.body) for request in received}) <= 1
     for request in received:
-        check(request, call_of(event), keys_ignored=is_ignoring(attacked))
-    if isinstance(result, InvalidCallError):
+        check(request, call_of(event), keys_ignored=attacked.keys_ignored)
+    if outcome.error == "InvalidCallError":
         assert received == []
-    if not isinstance(result, CallError):
-        assert result["status"] == 200
-        assert result["body"] == (None if received[-1].method == "HEAD" else {"target": received[-1].target})
-    assert set(attacked.gateway.verdicts) <= {"accepted"}, list(attacked.gateway.refusals)
+    if not outcome.error:
+        assert outcome.result["status"] == 200
+        expected = None if received[-1].method == "HEAD" else {"target": received[-1].target}
+        assert outcome.result["body"] == expected
 
 
 @attack
 @given(st.lists(json_text | raw_text | text, min_size=1, max_size=6))
 def test_a_batch(attacked: Attacked, bodies: list[str]) -> None:
     bodies = [body.encode(errors="replace").decode() for body in bodies]
-    records = [
-        {"messageId": f"message-{number}", "body": body, "eventSource": "aws:sqs"} for number, body in enumerate(bodies)
-    ]
+    records = {f"message-{number}": body for number, body in enumerate(bodies)}
 
-    result = attacked.invoke({"Records": records})
+    outcome = attacked.invoke(
+        {"Records": [{"messageId": name, "body": body, "eventSource": "aws:sqs"} for name, body in records.items()]}
+    )
 
-    assert set(result) == {"batchItemFailures"}
-    by_message: dict[str, list[sigv4.Request]] = {}
-    for request in attacked.server.requests:
+    assert outcome.result.keys() == {"batchItemFailures"}
+    by_message: dict[str, list[Request]] = {}
+    for request in attacked.requests:
         [identifier] = request.values("x-correlation-id")
         by_message.setdefault(identifier, []).append(request)
-    for identifier, received in by_message.items():
-        body = next(record["body"] for record in records if record["messageId"] == identifier)
-        call = call_of(json.loads(body.removeprefix("\ufeff")))
-        for request in received:
-            check(request, call, keys_ignored=is_ignoring(attacked))
-    returned = [failure["itemIdentifier"] for failure in result["batchItemFailures"]]
-    assert len(set(returned)) == len(returned)
+        call = call_of(json.loads(records[identifier].removeprefix("\ufeff")))
+        check(request, call, keys_ignored=attacked.keys_ignored)
     done = [name for name, received in by_message.items() if answer(received[-1]).status == 200]
-    assert not set(done) & set(returned)
-    ends = Counter(record["body"] for record in records if record["messageId"] in {*returned, *done})
-    ends += Counter(message["MessageBody"] for message in attacked.sts.parked)
+    returned = [failure["itemIdentifier"] for failure in outcome.result["batchItemFailures"]]
+    ends = Counter(records[name] for name in returned + done)
+    ends += Counter(message.body for message in attacked.bed.queues.failed)
     assert ends == Counter(bodies), "a message was lost, or has two ends"
-    assert set(attacked.gateway.verdicts) <= {"accepted"}, list(attacked.gateway.refusals)
 
 
 @attack
@@ -300,15 +251,13 @@ def test_a_batch(attacked: Attacked, bodies: list[str]) -> None:
     )
 )
 def test_malformed_records(attacked: Attacked, records: list[Any]) -> None:
-    result = attacked.invoke({"Records": [{"eventSource": "aws:sqs", "messageId": "0", "body": ""}, *records]})
+    outcome = attacked.invoke({"Records": [{"eventSource": "aws:sqs", "messageId": "0", "body": ""}, *records]})
 
-    if isinstance(result, CallError):
-        assert isinstance(result, InvalidCallError)
-        assert attacked.server.requests == []
-        assert attacked.sts.parked == []
+    if outcome.error:
+        assert outcome.error == "InvalidCallError"
+        assert [*attacked.requests, *attacked.bed.queues.failed] == []
     else:
         with suppress(TypeError):
-            assert {failure["itemIdentifier"] for failure in result["batchItemFailures"]} <= {
+            assert {failure["itemIdentifier"] for failure in outcome.result["batchItemFailures"]} <= {
                 record["messageId"] for record in records
             }
-    assert set(attacked.gateway.verdicts) <= {"accepted"}, list(attacked.gateway.refusals)

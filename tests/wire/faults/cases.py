@@ -1,13 +1,11 @@
 """The faults and how the caller handles them: each case is a row in docs/faults.md."""
 
-from __future__ import annotations
-
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from ssl import SSLContext
 from typing import Any
 
 from cross_account_api import errors
@@ -16,11 +14,11 @@ from cross_account_lab.judge.loopback import HOST, ConnectionFault, Fault, Reque
 from cross_account_lab.judge.sts import sts_error
 from tests.support.certificates import Authority
 from tests.wire.faults import faults
+from tests.wire.faults.clock import CLOCK
 from tests.wire.faults.testbed import TestBed, order
 
-type Injection = Callable[[TestBed, bool], AbstractContextManager[None]]
-"""Injects a fault for as long as the block lasts if its second argument is true, else once."""
-type FaultFactory = Callable[[TestBed], Fault]
+type Injection = Callable[[TestBed, bool], None]
+"""Injects a fault, always if its second argument is true, else once; `TestBed.restore` ends it."""
 
 PAUSES = 16
 """Seconds: five pauses of at most 0.5, 1, 2, 4 and 8 s between six attempts that fail at once, rounded up."""
@@ -64,33 +62,37 @@ class Case:
     receives: int = 2
 
 
-def at_api(fault: Fault | FaultFactory) -> Injection:
-    return _at(lambda bed: bed.provider.api, fault)
-
-
-def at_sts(fault: Fault | FaultFactory) -> Injection:
-    return _at(lambda bed: bed.provider.sts, fault)
-
-
-def _at(server: Callable[[TestBed], Server], fault: Fault | FaultFactory) -> Injection:
-    @contextmanager
-    def inject(bed: TestBed, persistent: bool) -> Iterator[None]:
+def at(server: Callable[[TestBed], Server], fault: Fault | Callable[[TestBed], Fault]) -> Injection:
+    def inject(bed: TestBed, persistent: bool) -> None:
         chosen = fault if isinstance(fault, ConnectionFault | RequestFault) else fault(bed)
         server(bed).inject(always(chosen) if persistent else once(chosen))
-        yield
+
+    return inject
+
+
+def at_api(fault: Fault | Callable[[TestBed], Fault]) -> Injection:
+    return at(lambda bed: bed.world.api, fault)
+
+
+def at_sts(fault: Fault) -> Injection:
+    return at(lambda bed: bed.world.sts, fault)
+
+
+def unreachable(server: Callable[[TestBed], Server], error: OSError) -> Injection:
+    """Let each attempt to connect end with an error."""
+
+    def inject(bed: TestBed, persistent: bool) -> None:
         server(bed).clear()
+        CLOCK.unreachable[server(bed).port] = error
 
     return inject
 
 
-def unreachable(begin: Callable[[TestBed], AbstractContextManager[None]]) -> Injection:
-    def inject(bed: TestBed, persistent: bool) -> AbstractContextManager[None]:
-        return begin(bed)
-
-    return inject
+REFUSED, TIMED_OUT = ConnectionRefusedError(111, "Connection refused"), TimeoutError("timed out")
+sts_unreachable = unreachable(lambda bed: bed.world.sts, REFUSED)
 
 
-def responding(status: int, retry_after: str | Callable[[], str] = "") -> Injection:
+def responding(status: int, retry_after: Callable[[], str] | str = "") -> Injection:
     """Let the API respond with a status, without doing the work."""
 
     def response() -> Response:
@@ -104,33 +106,39 @@ def refused(code: str, message: str) -> Injection:
     return at_api(faults.responding(refusal(code, message)))
 
 
+def sts_refused(status: int, code: str, message: str) -> Injection:
+    return at_sts(faults.responding(sts_error(status, code, message)))
+
+
 def redirected(status: int) -> Injection:
     """Let the API redirect the caller to a third party, which records what it receives."""
     return at_api(lambda bed: faults.responding(Response(status, {"Location": f"{bed.third_party.url}/v1/orders"})))
+
+
+def presenting(tls: Callable[[Authority], SSLContext]) -> Injection:
+    """Let the API present another certificate."""
+    return at_api(lambda bed: faults.presenting(tls(bed.authority)))
+
+
+untrusted = presenting(lambda own: Authority(own.bundle.with_name("another.pem")).tls(HOST))
+for_another_host = presenting(lambda own: own.tls("api.example"))
+out_of_date = presenting(lambda own: own.tls(HOST, not_after=datetime.now(UTC) - timedelta(days=1)))
 
 
 def date_in(seconds: int) -> str:
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 
-@contextmanager
-def unknown_host(bed: TestBed, persistent: bool) -> Iterator[None]:
+def unknown_host(bed: TestBed, persistent: bool) -> None:
     bed.restart(API_URL="https://api.invalid/v1")
-    yield
-    bed.restart()
 
 
-@contextmanager
-def wrong_clock(bed: TestBed, persistent: bool) -> Iterator[None]:
-    bed.provider.gateway.clock = timedelta(minutes=10)
-    yield
-    bed.provider.gateway.clock = timedelta()
+def wrong_clock(bed: TestBed, persistent: bool) -> None:
+    bed.world.gateway.clock = timedelta(minutes=10)
 
 
-@contextmanager
-def nothing(bed: TestBed, persistent: bool) -> Iterator[None]:
+def nothing(bed: TestBed, persistent: bool) -> None:
     """Inject nothing: the call itself is the fault."""
-    yield
 
 
 def open_session(bed: TestBed) -> None:
@@ -146,40 +154,21 @@ def open_old_session(bed: TestBed) -> None:
 
 def open_short_session(bed: TestBed) -> None:
     """Open a session that is due for its early refresh, fifteen minutes before it expires."""
-    bed.provider.sessions.lifetime = timedelta(minutes=14)
+    bed.world.sessions.lifetime = timedelta(minutes=14)
     open_session(bed)
 
 
-@contextmanager
-def expired_sessions(bed: TestBed, persistent: bool) -> Iterator[None]:
-    bed.provider.expire_sessions()
+def expired_sessions(bed: TestBed, persistent: bool) -> None:
+    bed.expire_sessions()
     if persistent:
-        with at_api(faults.responding(refusal("ExpiredTokenException", "expired")))(bed, True):
-            yield
-    else:
-        yield
+        refused("ExpiredTokenException", "expired")(bed, True)
 
 
-@contextmanager
-def revoked_sessions(bed: TestBed, persistent: bool) -> Iterator[None]:
+def revoked_sessions(bed: TestBed, persistent: bool) -> None:
     if persistent:
-        with refused("AccessDeniedException", "not authorized, with an explicit deny")(bed, True):
-            yield
+        refused("AccessDeniedException", "not authorized, with an explicit deny")(bed, True)
     else:
-        bed.provider.revoke_sessions()
-        yield
-
-
-def untrusted(bed: TestBed) -> Fault:
-    return faults.presenting(Authority().tls(HOST))
-
-
-def for_another_host(bed: TestBed) -> Fault:
-    return faults.presenting(bed.authority.tls("api.example"))
-
-
-def out_of_date(bed: TestBed) -> Fault:
-    return faults.presenting(bed.authority.tls(HOST, not_after=datetime.now(UTC) - timedelta(days=1)))
+        bed.revoke_sessions()
 
 
 def unknown_order(key: str) -> dict[str, Any]:
@@ -194,17 +183,32 @@ def use_key(bed: TestBed) -> None:
     assert not bed.invoke(order("used")).error
 
 
+def case(fault: str, inject: Injection | Fault, **more: Any) -> Case:
+    """A fault, of the API if nothing else is said; its name tells whether the order exists."""
+    inject = at_api(inject) if isinstance(inject, ConnectionFault | RequestFault) else inject
+    return Case(fault, inject, **{"ordered": fault.startswith("order written")} | more)
+
+
 def retried(
-    fault: str, inject: Injection, error: type[errors.CallError] = errors.ConnectionFailedError, **more: Any
+    fault: str, inject: Injection | Fault, error: type[errors.CallError] = errors.ConnectionFailedError, **more: Any
 ) -> Case:
     """A fault after which the caller retries."""
-    return Case(fault, inject, error=error, **{"transient": 2, "attempts": 6} | more)
+    return case(fault, inject, error=error, **{"transient": 2, "attempts": 6} | more)
 
 
-def final(fault: str, inject: Injection, error: type[errors.CallError], **more: Any) -> Case:
+def final(fault: str, inject: Injection | Fault, error: type[errors.CallError], **more: Any) -> Case:
     """A fault that a retry would meet again."""
     parked = issubclass(error, errors.ApiError | errors.InvalidCallError)
-    return Case(fault, inject, error=error, **{"transient": None, "attempts": 1, "seconds": 1, "parked": parked} | more)
+    return case(fault, inject, error=error, **{"transient": None, "attempts": 1, "seconds": 1, "parked": parked} | more)
+
+
+def wrong(fault: str, call: Callable[[str], dict[str, Any]], error: type[errors.CallError], **more: Any) -> Case:
+    """A call that is itself the fault, and fails until somebody changes it."""
+    return final(fault, nothing, error, call=call, recovers=False, **more)
+
+
+def harmless(fault: str, inject: Injection | Fault, **more: Any) -> Case:
+    return case(fault, inject, error=None, transient=1, attempts=1, ordered=True, **{"seconds": 1} | more)
 
 
 def no_session(fault: str, inject: Injection, *, transient: int | None, seconds: float = 1) -> Case:
@@ -212,80 +216,47 @@ def no_session(fault: str, inject: Injection, *, transient: int | None, seconds:
     return Case(fault, inject, transient, attempts=0, error=errors.AssumeRoleError, seconds=seconds, cold=True)
 
 
-def long(seconds: float, **more: Any) -> dict[str, Any]:
+def long(seconds: float) -> dict[str, Any]:
     """Expect each of six attempts to take that many seconds longer."""
-    return {"seconds": PAUSES + 6 * seconds} | more
+    return {"seconds": PAUSES + 6 * seconds}
 
 
 STALLED: dict[str, Any] = {"attempts": 3, "error": errors.DeadlineError, "seconds": TIMEOUT}
-LOST: dict[str, Any] = {"ordered": True}
 
 CASES = [
-    # The longest come first, since the suite runs several at a time.
-    retried("response stalls before its first byte", at_api(faults.stalled_head), **STALLED),
+    retried("response stalls before its first byte", faults.stalled_head, **STALLED),
+    retried("order written, response stalls before its first byte", faults.stalled_head_after_work, **STALLED),
+    retried("order written, response stalls in its body", faults.stalled_body, **STALLED),
+    retried("order written, response drips a byte per second", faults.dripping(1), **STALLED),
+    retried("order written, response drips a byte in 8 s", faults.dripping(8), **STALLED),
     retried(
-        "order written, response stalls before its first byte",
-        at_api(faults.stalled_head_after_work),
-        **STALLED,
-        **LOST,
+        "connection attempts time out", unreachable(lambda bed: bed.world.api, TIMED_OUT), transient=None, **long(3)
     ),
-    retried("order written, response stalls in its body", at_api(faults.stalled_body), **STALLED, **LOST),
-    retried("order written, response drips a byte per second", at_api(faults.dripping(1)), **STALLED, **LOST),
-    retried("order written, response drips a byte in 8 s", at_api(faults.dripping(8)), **STALLED, **LOST),
-    retried(
-        "connection attempts time out",
-        unreachable(lambda bed: bed.provider.api.unresponsive()),
-        transient=None,
-        **long(3),
-    ),
-    retried("TLS handshake stalls", at_api(faults.stalled_handshake), **long(3)),
-    retried("connection refused", unreachable(lambda bed: bed.provider.api.refusing()), transient=None),
+    retried("TLS handshake stalls", faults.stalled_handshake, **long(3)),
+    retried("connection refused", unreachable(lambda bed: bed.world.api, REFUSED), transient=None),
     retried("unknown host name", unknown_host, transient=None),
-    retried("connection reset before the TLS handshake", at_api(faults.reset_at_once)),
-    final("certificate of an unknown authority", at_api(untrusted), errors.CertificateError),
-    final("certificate for another host", at_api(for_another_host), errors.CertificateError),
-    final("certificate out of date", at_api(out_of_date), errors.CertificateError),
-    retried("no TLS at all", at_api(faults.no_tls)),
+    retried("connection reset before the TLS handshake", faults.reset_at_once),
+    final("certificate of an unknown authority", untrusted, errors.CertificateError),
+    final("certificate for another host", for_another_host, errors.CertificateError),
+    final("certificate out of date", out_of_date, errors.CertificateError),
+    retried("no TLS at all", faults.no_tls),
     retried(
         "connection reset before the request is read",
         at_api(lambda bed: faults.after_handshake(bed.authority.tls(HOST))),
     ),
-    retried("connection reset after the request is read", at_api(faults.reset_after_request)),
-    retried("order written, connection reset before the response", at_api(faults.reset_after_work), **LOST),
-    retried("order written, response cut in its head", at_api(faults.cut_head), **LOST),
-    retried("order written, response cut in its body", at_api(faults.cut_body), **LOST),
-    retried("response is not HTTP", at_api(faults.not_http)),
-    retried("response with endless headers", at_api(faults.endless_head)),
-    retried(
-        "order written, response is truncated JSON", at_api(faults.truncated_json), errors.InvalidResponseError, **LOST
-    ),
-    retried(
-        "order written, response claims to be JSON and is not",
-        at_api(faults.not_json),
-        errors.InvalidResponseError,
-        **LOST,
-    ),
-    Case("response with another content type", at_api(faults.wrong_type), 1, 1, None, seconds=1, ordered=True),
-    Case("response without a body", at_api(faults.no_body), 1, 1, None, seconds=1, ordered=True),
-    final(
-        "order written, response of 11 MB",
-        at_api(faults.huge(11_000_000)),
-        errors.ResponseTooLargeError,
-        **LOST,
-    ),
-    final(
-        "order written, response of 100 MB compressed to 0.5 MB",
-        at_api(faults.gzip_bomb),
-        errors.ResponseTooLargeError,
-        prepare=lambda _: faults.packed(),
-        **LOST,
-    ),
-    final(
-        "order written, endless response",
-        at_api(faults.endless_body),
-        errors.ResponseTooLargeError,
-        **LOST,
-    ),
+    retried("connection reset after the request is read", faults.reset_after_request),
+    retried("order written, connection reset before the response", faults.reset_after_work),
+    retried("order written, response cut in its head", faults.cut_head),
+    retried("order written, response cut in its body", faults.cut_body),
+    retried("response is not HTTP", faults.not_http),
+    retried("response with endless headers", faults.endless_head),
+    retried("order written, response is truncated JSON", faults.truncated_json, errors.InvalidResponseError),
+    retried("order written, response claims to be JSON and is not", faults.not_json, errors.InvalidResponseError),
+    harmless("response with another content type", faults.wrong_type),
+    harmless("response without a body", faults.no_body),
+    final("order written, response of 11 MB", faults.huge(11_000_000), errors.ResponseTooLargeError),
+    final("order written, response of 100 MB compressed to 0.5 MB", faults.gzip_bomb, errors.ResponseTooLargeError),
+    final("order written, endless response", faults.endless_body, errors.ResponseTooLargeError),
     # Statuses
     retried("429", responding(429), errors.ThrottledError),
     retried("429, Retry-After: 2", responding(429, "2"), errors.ThrottledError, **long(2)),
@@ -294,43 +265,17 @@ CASES = [
     retried("429, Retry-After: -5 or soon", responding(429, "-5"), errors.ThrottledError),
     final("429, Retry-After: 120", responding(429, "120"), errors.DeadlineError),
     final("429, Retry-After: 99999999999999999999", responding(429, "9" * 20), errors.DeadlineError),
-    retried("500", responding(500), errors.ServerError),
-    retried("502", responding(502), errors.ServerError),
-    retried("503", responding(503), errors.ServerError),
+    *(retried(str(status), responding(status), errors.ServerError) for status in (500, 502, 503, 504)),
     retried("503, Retry-After: 1", responding(503, "1"), errors.ServerError, **long(1)),
-    retried("504", responding(504), errors.ServerError),
     retried(
         "409, Retry-After: 1 (the same key is in progress)", responding(409, "1"), errors.InProgressError, **long(1)
     ),
     final("409", responding(409), errors.ConflictError),
-    final("301 to another host", redirected(301), errors.RedirectError),
-    final("302 to another host", redirected(302), errors.RedirectError),
-    final("307 to another host", redirected(307), errors.RedirectError),
-    final("308 to another host", redirected(308), errors.RedirectError),
-    final(
-        "400 from the backend",
-        nothing,
-        errors.BadRequestError,
-        call=lambda key: order(key, body={"sku": ""}),
-        recovers=False,
-    ),
-    final("404 from the backend", nothing, errors.NotFoundError, call=unknown_order, recovers=False),
-    final(
-        "422 from the backend: key used for another order",
-        nothing,
-        errors.BadRequestError,
-        call=reused_key,
-        prepare=use_key,
-        recovers=False,
-    ),
-    final(
-        "call with an unknown field",
-        nothing,
-        errors.InvalidCallError,
-        attempts=0,
-        call=lambda key: order(key, url="/orders"),
-        recovers=False,
-    ),
+    *(final(f"{status} to another host", redirected(status), errors.RedirectError) for status in (301, 302, 307, 308)),
+    wrong("400 from the backend", lambda key: order(key, body={"sku": ""}), errors.BadRequestError),
+    wrong("404 from the backend", unknown_order, errors.NotFoundError),
+    wrong("422 from the backend: key used for another order", reused_key, errors.BadRequestError, prepare=use_key),
+    wrong("call with an unknown field", lambda key: order(key, url="/"), errors.InvalidCallError, attempts=0),
     # Sessions
     final(
         "403: role's policy",
@@ -355,47 +300,28 @@ CASES = [
         attempts=2,
     ),
     final("403: session revoked", revoked_sessions, errors.ForbiddenError, transient=2, prepare=open_old_session),
-    Case(
+    harmless(
         "STS unreachable during an early refresh of the session",
-        unreachable(lambda bed: bed.provider.sts.refusing()),
-        1,
-        1,
-        None,
+        sts_unreachable,
         seconds=STS,
-        ordered=True,
         prepare=open_short_session,
     ),
-    no_session("STS unreachable", unreachable(lambda bed: bed.provider.sts.refusing()), transient=None, seconds=STS),
+    no_session("STS unreachable", sts_unreachable, transient=None, seconds=STS),
     no_session("STS does not respond", at_sts(faults.stalled_head), transient=1, seconds=STS),
-    no_session(
-        "STS throttles",
-        at_sts(faults.responding(sts_error(400, "Throttling", "Rate exceeded"))),
-        transient=1,
-        seconds=STS,
+    *(
+        no_session(f"STS {what}", sts_refused(status, code, "down"), transient=1, seconds=STS)
+        for what, status, code in (
+            ("throttles", 400, "Throttling"),
+            ("responds with 500", 500, "InternalFailure"),
+            ("responds with 503", 503, "ServiceUnavailable"),
+        )
     ),
-    no_session(
-        "STS responds with 500",
-        at_sts(faults.responding(sts_error(500, "InternalFailure", "internal"))),
-        transient=1,
-        seconds=STS,
-    ),
-    no_session(
-        "STS responds with 503",
-        at_sts(faults.responding(sts_error(503, "ServiceUnavailable", "down"))),
-        transient=1,
-        seconds=STS,
-    ),
-    no_session(
-        "STS: AccessDenied", at_sts(faults.responding(sts_error(403, "AccessDenied", "not authorized"))), transient=None
-    ),
-    no_session(
-        "STS: the function's own credentials have expired",
-        at_sts(faults.responding(sts_error(403, "ExpiredToken", "expired"))),
-        transient=None,
-    ),
-    no_session(
-        "STS: clocks ten minutes apart",
-        at_sts(faults.responding(sts_error(403, "SignatureDoesNotMatch", "Signature expired"))),
-        transient=None,
+    *(
+        no_session(f"STS: {what}", sts_refused(403, code, "refused"), transient=None)
+        for what, code in (
+            ("AccessDenied", "AccessDenied"),
+            ("the function's own credentials have expired", "ExpiredToken"),
+            ("clocks ten minutes apart", "SignatureDoesNotMatch"),
+        )
     ),
 ]

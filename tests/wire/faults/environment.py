@@ -1,27 +1,23 @@
-"""An execution environment: the caller's handler in a process of its own, as Lambda runs it."""
+"""An execution environment: the caller's handler as Lambda runs it, in this process and in virtual time."""
 
-from __future__ import annotations
-
+import io
 import json
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
-from io import BufferedRWPair
-from pathlib import Path
+from functools import cache
+from importlib import import_module
 from typing import Any
 
-from cross_account_access.templates import PROJECT
+from cross_account_api import Client
+from tests.support.fixtures import CurrentStdout
+from tests.support.lambda_context import LambdaContext
+from tests.wire.faults.clock import CLOCK, KilledError
 
 TIMED_OUT = "Sandbox.Timedout"
-_HANG_SECONDS = 600.0
-"""Real seconds after which an environment hangs, or cannot be started."""
 
 
 @dataclass(frozen=True)
@@ -37,50 +33,41 @@ class Invocation:
         metrics: Sums of the metrics that it emitted.
     """
 
-    result: Any = None
-    error: str = ""
-    message: str = ""
-    seconds: float = 0.0
+    result: Any
+    error: str
+    message: str
+    seconds: float
     logs: list[dict[str, Any]] = field(default_factory=list)
     metrics: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def report(self) -> dict[str, Any]:
+        """The one line that reports the call."""
+        (line,) = (line for line in self.logs if line["message"] in {"call succeeded", "call failed"})
+        return line
 
-@contextmanager
-def fork_server(folder: Path) -> Iterator[Path]:
-    """Run the process that forks execution environments; yields its socket, which is in the folder."""
-    path = folder / "fork_server"
-    # Only what measures the coverage of subprocesses is passed on from this process's environment.
-    inherited = {name: value for name, value in os.environ.items() if name.startswith(("COV", "PYTHONDONT"))}
-    environment = inherited | {"PATH": os.defpath, "PYTHONPATH": str(PROJECT / "functions")}
-    command = [sys.executable, "-m", "tests.wire.faults.fork_server", str(path)]
-    with subprocess.Popen(command, cwd=PROJECT, env=environment) as process:
-        try:
-            deadline = time.monotonic() + _HANG_SECONDS
-            while not _listening(path):
-                assert process.poll() is None, "it ended while it started"
-                assert time.monotonic() < deadline, "it does not start"
-                time.sleep(0.05)
-            yield path
-        finally:
-            process.kill()
+
+@dataclass(frozen=True)
+class Context(LambdaContext):
+    """A context in virtual time."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(1000 * (self.started + self.seconds - CLOCK.monotonic()))
 
 
 class Environment:
-    """A process that serves one invocation after another; a new process follows one that was killed.
+    """Serves one invocation after another; a new client follows one that was killed.
 
     Args:
-        fork_server: Socket of the process to fork from.
         variables: Environment variables of the function.
         timeout: The function's timeout, in seconds.
     """
 
-    def __init__(self, fork_server: Path, variables: Mapping[str, str], timeout: float) -> None:
-        self._fork_server = fork_server
-        self._given = {"variables": dict(variables), "timeout": timeout, "paces": str(fork_server.parent)}
+    def __init__(self, variables: Mapping[str, str], timeout: float) -> None:
+        self.variables = variables
         self._timeout = timeout
         self._later = 0.0
-        self._stream: BufferedRWPair | None = None
-        self._pid = 0
+        self._client: Client | None = None
 
     def wait(self, seconds: float) -> None:
         """Let time pass before the next invocation."""
@@ -88,57 +75,65 @@ class Environment:
 
     def invoke(self, event: Any) -> Invocation:
         """Invoke the function; kill it when its timeout has passed."""
-        stream = self._stream = self._stream or self._start()
-        reply: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
-            _write(stream, {"event": event, "later": self._later})
-            reply = json.loads(stream.readline())
-        if not reply:
-            self.kill()
-            self.stop()
-            return Invocation(error=TIMED_OUT)
+        CLOCK.start_invocation(self._later)
         self._later = 0.0
-        outcome = reply["outcome"]
-        if outcome["seconds"] >= self._timeout:
-            outcome |= {"result": None, "error": TIMED_OUT}
-        printed = [json.loads(line) for line in reply["printed"].splitlines()]
-        return Invocation(
-            **outcome,
-            logs=[line for line in printed if "_aws" not in line],
-            metrics=_sum(line for line in printed if "_aws" in line),
-        )
-
-    def kill(self) -> None:
-        """Kill the process at once."""
-        with suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+        result, error, message, printed = None, "", "", io.StringIO()
+        with _variables(self.variables), redirect_stdout(printed):
+            context = Context(self._timeout, "CallerFunction", started=CLOCK.monotonic())
+            function = _function()
+            if self._client is None:
+                function._sqs.cache_clear()
+                self._client = function.create_client(clock=CLOCK)
+            function.client = self._start_call
+            try:
+                result = function.handler(event, context)
+            except Exception as failure:
+                error, message = type(failure).__name__, str(failure)
+            except KilledError:
+                error = TIMED_OUT
+                self.stop()
+        if CLOCK.seconds >= self._timeout:
+            result, error = None, TIMED_OUT
+        lines = [json.loads(line) for line in printed.getvalue().split("\n") if line]
+        logs = [line for line in lines if "_aws" not in line]
+        return Invocation(result, error, message, CLOCK.seconds, logs, _sum(line for line in lines if "_aws" in line))
 
     def stop(self) -> None:
-        """Let the process end."""
-        if self._stream:
-            self._stream.close()
-            self._stream = None
+        """End it."""
+        if self._client:
+            self._client.close()
+            self._client = None
 
-    def _start(self) -> BufferedRWPair:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self._fork_server))
-            connection.settimeout(_HANG_SECONDS)
-            stream = connection.makefile("rwb")
-            _write(stream, self._given)
-            self._pid = json.loads(stream.readline())["pid"]
-        return stream
+    def _start_call(self) -> Client:
+        CLOCK.start_call()
+        assert self._client
+        return self._client
 
 
-def _listening(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
-        connection.connect(str(path))
-        return True
-    return False
+@contextmanager
+def _variables(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
-def _write(stream: BufferedRWPair, message: Any) -> None:
-    stream.write(json.dumps(message).encode() + b"\n")
-    stream.flush()
+@cache
+def _function() -> Any:
+    """Return the function's module, loaded in the environment of the first that needs it, and in virtual time."""
+    before = sys.modules.pop("cross_account_caller.handler", None)
+    function: Any = import_module("cross_account_caller.handler")
+    with suppress(KeyError):
+        del sys.modules["cross_account_caller.handler"]
+    if before:
+        sys.modules["cross_account_caller.handler"] = before
+    function.logger.logger_handler.setStream(CurrentStdout())
+    function.monotonic = CLOCK.monotonic
+    return function
 
 
 def _sum(lines: Iterator[dict[str, Any]]) -> Counter[str]:

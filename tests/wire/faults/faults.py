@@ -1,7 +1,5 @@
 """What can go wrong between a caller, STS, the API and its backend, in both directions."""
 
-from __future__ import annotations
-
 import functools
 import gzip
 import json
@@ -10,31 +8,14 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from cross_account_lab.judge.loopback import ConnectionFault, Exchange, RequestFault, Response, reset
-
-if TYPE_CHECKING:
-    from tests.wire.faults.testbed import TestBed
-
-_FOREVER = 255
-
-
-def say_pace(bed: TestBed, connection: socket.socket, seconds: int) -> None:
-    """Tell the caller how many seconds each read from a connection takes from now on: a file named by its ports."""
-    ports = connection.getsockname()[1], connection.getpeername()[1]
-    (bed.shared.folder / "{}-{}".format(*ports)).write_bytes(bytes([seconds]))
-
-
-def stall(bed: TestBed, exchange: Exchange) -> None:
-    """Send nothing more, and let time pass until the caller gives up."""
-    say_pace(bed, exchange.connection, _FOREVER)
-    exchange.stall()
-
+from tests.wire.faults.clock import pace, stall
 
 # --- Before a request -------------------------------------------------------------------------------------------------
 
 reset_at_once = ConnectionFault(reset)
+stalled_handshake = ConnectionFault(stall)
 
 
 @ConnectionFault
@@ -43,112 +24,65 @@ def no_tls(connection: socket.socket) -> None:
     connection.recv(1)
 
 
-def stalled_handshake(bed: TestBed) -> ConnectionFault:
-    def act(connection: socket.socket) -> None:
-        say_pace(bed, connection, _FOREVER)
-        while connection.recv(4096):
-            pass
-
-    return ConnectionFault(act)
+def after_handshake(tls: ssl.SSLContext, act: Callable[[ssl.SSLSocket], object] = reset) -> ConnectionFault:
+    """Reset the connection after a handshake, or do something else, without reading a request."""
+    return ConnectionFault(lambda connection: act(tls.wrap_socket(connection, server_side=True)))
 
 
 def presenting(tls: ssl.SSLContext) -> ConnectionFault:
     """Present another certificate."""
-
-    def act(connection: socket.socket) -> None:
-        with tls.wrap_socket(connection, server_side=True) as secure:
-            secure.recv(1)
-
-    return ConnectionFault(act)
-
-
-def after_handshake(tls: ssl.SSLContext) -> ConnectionFault:
-    """Reset the connection after the TLS handshake, without reading a request."""
-
-    def act(connection: socket.socket) -> None:
-        reset(tls.wrap_socket(connection, server_side=True))
-
-    return ConnectionFault(act)
+    return after_handshake(tls, lambda secure: secure.recv(1))
 
 
 # --- After a request --------------------------------------------------------------------------------------------------
 
-
-@RequestFault
-def reset_after_request(exchange: Exchange) -> None:
-    exchange.reset()
+reset_after_request = RequestFault(Exchange.reset)
+stalled_head = RequestFault(lambda exchange: stall(exchange.connection))
 
 
-@RequestFault
-def reset_after_work(exchange: Exchange) -> None:
-    exchange.respond()
-    exchange.reset()
+def after_work(act: Callable[[Exchange, Response], object]) -> RequestFault:
+    """Do the work of a request, and then something else than to send its response."""
+    return RequestFault(lambda exchange: act(exchange, exchange.respond()))
 
 
-@RequestFault
-def cut_head(exchange: Exchange) -> None:
-    head = exchange.respond().head
-    exchange.send(head[: len(head) // 2])
-    exchange.close()
+def sent(exchange: Exchange, data: bytes) -> Exchange:
+    exchange.send(data)
+    return exchange
 
 
-@RequestFault
-def cut_body(exchange: Exchange) -> None:
-    response = exchange.respond()
-    exchange.send(response.head + response.body[: len(response.body) // 2])
-    exchange.close()
+def half_of(response: Response) -> bytes:
+    return response.head + response.body[: len(response.body) // 2]
 
 
-def stalled_head(bed: TestBed) -> RequestFault:
-    return RequestFault(lambda exchange: stall(bed, exchange))
+reset_after_work = after_work(lambda exchange, _: exchange.reset())
+stalled_head_after_work = after_work(lambda exchange, _: stall(exchange.connection))
+stalled_body = after_work(lambda exchange, response: stall(sent(exchange, half_of(response)).connection))
+cut_head = after_work(lambda exchange, response: sent(exchange, response.head[: len(response.head) // 2]).close())
+cut_body = after_work(lambda exchange, response: sent(exchange, half_of(response)).close())
 
 
-def stalled_head_after_work(bed: TestBed) -> RequestFault:
-    def act(exchange: Exchange) -> None:
-        exchange.respond()
-        stall(bed, exchange)
-
-    return RequestFault(act)
-
-
-def stalled_body(bed: TestBed) -> RequestFault:
-    def act(exchange: Exchange) -> None:
-        response = exchange.respond()
-        exchange.send(response.head + response.body[: len(response.body) // 2])
-        stall(bed, exchange)
-
-    return RequestFault(act)
-
-
-def dripping(interval: int) -> Callable[[TestBed], RequestFault]:
+def dripping(interval: float) -> RequestFault:
     """Send one byte at a time, each well within any timeout for a single read."""
 
-    def fault(bed: TestBed) -> RequestFault:
-        def act(exchange: Exchange) -> None:
-            exchange.respond()
-            say_pace(bed, exchange.connection, interval)
+    def drip(exchange: Exchange, response: Response) -> None:
+        with pace(exchange.connection, interval):
             exchange.send(b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n")
             for _ in range(100):
                 exchange.send(b" ")
             exchange.stall()
 
-        return RequestFault(act)
-
-    return fault
+    return after_work(drip)
 
 
 @RequestFault
 def not_http(exchange: Exchange) -> None:
-    exchange.send(b"\x00\x01\x02 what?\r\n\r\n")
-    exchange.close()
+    sent(exchange, b"\x00\x01\x02 what?\r\n\r\n").close()
 
 
 @RequestFault
 def endless_head(exchange: Exchange) -> None:
     with suppress(OSError):
-        exchange.send(b"HTTP/1.1 200 OK\r\n")
-        for number in range(10_000):
-            exchange.send(b"X-%d: x\r\n" % number)
+        exchange.send(b"HTTP/1.1 200 OK\r\n" + b"X-Endless: x\r\n" * 10_000)
 
 
 # --- Responses --------------------------------------------------------------------------------------------------------
@@ -163,7 +97,7 @@ def responding(response: Response | Callable[[], Response]) -> RequestFault:
 
 def altered(alter: Callable[[Response], Response]) -> RequestFault:
     """Do the work and alter its response."""
-    return RequestFault(lambda exchange: exchange.send_response(alter(exchange.respond())))
+    return after_work(lambda exchange, response: exchange.send_response(alter(response)))
 
 
 @functools.cache
@@ -176,15 +110,13 @@ truncated_json = altered(lambda response: replace(response, body=response.body[:
 not_json = altered(lambda response: replace(response, body=b"<html>OK</html>"))
 wrong_type = altered(lambda response: replace(response, headers={"Content-Type": "text/html"}))
 no_body = altered(lambda response: replace(response, body=b""))
+gzip_bomb = altered(
+    lambda response: Response(response.status, {**response.headers, "Content-Encoding": "gzip"}, packed())
+)
 
 
 def huge(size: int) -> RequestFault:
     return altered(lambda response: replace(response, body=json.dumps("x" * size).encode()))
-
-
-gzip_bomb = altered(
-    lambda response: Response(response.status, {**response.headers, "Content-Encoding": "gzip"}, packed())
-)
 
 
 @RequestFault
@@ -192,10 +124,9 @@ def endless_body(exchange: Exchange) -> None:
     """Send chunks forever."""
     exchange.respond()
     exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
-    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     with suppress(OSError):
         while True:
-            exchange.send(chunk)
+            exchange.send(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
 
 
 # --- Several ----------------------------------------------------------------------------------------------------------

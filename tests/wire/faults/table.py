@@ -1,38 +1,30 @@
 """Writes the tables of docs/faults.md: `python -m tests.wire.faults.table`."""
 
-from __future__ import annotations
-
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from cross_account_access.templates import PROJECT
-from cross_account_api import errors
 from tests.wire.faults import test_deliveries
 from tests.wire.faults.cases import CASES, Case
 from tests.wire.faults.queues import RECEIVES
 
 DOCUMENT = PROJECT / "docs/faults.md"
+_BEGIN, _END = "<!-- faults:begin -->", "<!-- faults:end -->"
 
 
 def render() -> str:
     """Return both tables: faults of calls, and faults of deliveries."""
-    return "\n".join(["", *rows(CASES), "", *_deliveries(), ""])
-
-
-def rows(cases: Sequence[Case]) -> Iterator[str]:
-    """Yield the table of some cases, line by line."""
-    yield "| fault | once | persistent | ends with | within | order made | deliveries | replay |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for case in cases:
-        yield f"| {' | '.join(_cells(case))} |"
+    head = "| fault | once | persistent | ends with | within | order made | deliveries | replay |"
+    rows = (f"| {' | '.join(_cells(case))} |" for case in CASES)
+    return "\n".join(["", head, "|---" * 8 + "|", *rows, "", *_deliveries(), ""])
 
 
 def _cells(case: Case) -> Iterator[str]:
     yield case.fault
     yield "-" if case.transient is None else str(case.transient)
     yield str(case.attempts)
-    yield _outcome(case.error)
+    yield f"`{case.error.__name__}`" if case.error else "success"
     yield f"{case.seconds:.0f} s"
     yield "yes" if case.ordered else "no"
     if case.error is None:
@@ -40,12 +32,6 @@ def _cells(case: Case) -> Iterator[str]:
     else:
         yield "1" if case.parked else str(RECEIVES)
         yield "succeeds" if case.recovers else "after fixing the call"
-
-
-def _outcome(error: type[errors.CallError] | None) -> str:
-    if error is None:
-        return "success"
-    return "`ServerError`, `InProgressError`" if error is errors.ApiError else f"`{error.__name__}`"
 
 
 def _deliveries() -> Iterator[str]:
@@ -57,16 +43,15 @@ def _deliveries() -> Iterator[str]:
             yield f"| {event} | {outcome} |"
 
 
-def written(name: str = "faults") -> str:
-    """Return what is between two marks in the document."""
-    return DOCUMENT.read_text().partition(f"<!-- {name}:begin -->")[2].partition(f"<!-- {name}:end -->")[0]
+def written() -> str:
+    """Return what is between the marks in the document."""
+    return DOCUMENT.read_text().partition(_BEGIN)[2].partition(_END)[0]
 
 
-def write(tables: str, name: str = "faults") -> None:
-    """Write tables between two marks of the document."""
-    before, begin, rest = DOCUMENT.read_text().partition(f"<!-- {name}:begin -->")
-    _, end, after = rest.partition(f"<!-- {name}:end -->")
-    DOCUMENT.write_text(before + begin + tables + end + after)
+def write(tables: str) -> None:
+    """Write tables between the marks of the document."""
+    text = DOCUMENT.read_text()
+    DOCUMENT.write_text(text.replace(_BEGIN + written() + _END, _BEGIN + tables + _END))
 
 
 if __name__ == "__main__":

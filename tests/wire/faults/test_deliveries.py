@@ -1,15 +1,14 @@
 """Deliveries of calls and their outcomes: each docstring is a row in docs/faults.md."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections import Counter
 
+import pytest
+
 from cross_account_lab.judge.gateway import gateway_error
-from cross_account_lab.judge.loopback import Exchange, RequestFault, always, json_response
+from cross_account_lab.judge.loopback import Exchange, RequestFault, always, json_response, once
 from tests.wire.faults import faults
-from tests.wire.faults.cases import at_api
 from tests.wire.faults.environment import TIMED_OUT
 from tests.wire.faults.queues import RECEIVES
 from tests.wire.faults.testbed import TestBed, order
@@ -36,7 +35,7 @@ POISON = [
 
 def all_done(bed: TestBed, keys: list[str]) -> None:
     """Assert that every call made exactly one order, and that no call is left over."""
-    assert Counter(bed.ordered()) == Counter(keys)
+    assert bed.ordered() == Counter(keys)
     assert bed.failed() == []
 
 
@@ -57,6 +56,7 @@ def test_an_occurrence_is_delivered_twice_by_the_scheduler(bed: TestBed) -> None
     all_done(bed, ["occurrence"])
 
 
+@pytest.mark.filterwarnings("ignore:No application metrics")  # a killed function emits none
 def test_the_function_is_killed_in_the_middle(bed: TestBed) -> None:
     """The function is killed after the order was written: the queue delivers the call again, one order."""
     bed.put(order("killed"))
@@ -75,8 +75,8 @@ def test_invalid_messages_are_set_aside(bed: TestBed) -> None:
     assert {line["error"] for delivery in deliveries for line in delivery.logs if "error" in line} == {
         "InvalidCallError"
     }
-    assert sorted(failed.body for failed in bed.queues.waiting()) == sorted(bad or " " for bad in POISON)
-    assert Counter(bed.ordered()) == Counter(call["idempotency_key"] for call in good)
+    assert sorted(failed.body for failed in bed.queues.failed) == sorted(bad or " " for bad in POISON)
+    assert bed.ordered() == Counter(call["idempotency_key"] for call in good)
     assert bed.third_party.requests == []
 
 
@@ -90,7 +90,7 @@ def test_one_call_of_a_batch_fails(bed: TestBed) -> None:
         is_chosen = exchange.request.values("idempotency-key") == keys[3:4]
         exchange.send_response(failures.pop() if is_chosen and failures else exchange.respond())
 
-    bed.provider.api.inject(always(fail_one))
+    bed.world.api.inject(always(fail_one))
     bed.put(*map(order, keys))
     first, second = bed.deliver()
     assert (len(first.result["batchItemFailures"]), first.metrics["CallSucceeded"]) == (1, 9)
@@ -100,13 +100,13 @@ def test_one_call_of_a_batch_fails(bed: TestBed) -> None:
 
 def test_one_call_of_a_batch_is_rejected(bed: TestBed) -> None:
     """The API rejects one call of a batch: it goes to FailedCallQueue at once, unchanged and with the reason."""
-    with at_api(faults.responding(gateway_error(400)))(bed, False):
-        bed.put(*(order(f"call-{number}") for number in range(10)))
-        (batch,) = bed.deliver()
+    bed.world.api.inject(once(faults.responding(gateway_error(400))))
+    bed.put(*(order(f"call-{number}") for number in range(10)))
+    (batch,) = bed.deliver()
     assert (batch.result["batchItemFailures"], batch.metrics["CallSucceeded"]) == ([], 9)
-    (failed,) = bed.queues.waiting()
+    (failed,) = bed.queues.failed
     assert failed.reason == "BadRequestError"
-    assert Counter([*bed.ordered(), json.loads(failed.body)["idempotency_key"]]) == Counter(
+    assert Counter([*bed.ordered().elements(), json.loads(failed.body)["idempotency_key"]]) == Counter(
         f"call-{number}" for number in range(10)
     )
 
@@ -117,13 +117,13 @@ def test_a_rejected_call_cannot_be_moved(bed: TestBed) -> None:
     bed.put({"path": "/unknown"})
     deliveries = bed.deliver()
     assert len(deliveries) == RECEIVES
-    (failed,) = bed.queues.waiting()
+    (failed,) = bed.queues.failed
     assert (json.loads(failed.body), failed.reason) == ({"path": "/unknown"}, "")
 
 
 def test_a_large_response_to_a_queued_call(bed: TestBed) -> None:
     """The response is larger than a function can return: a direct call fails, a queued one succeeds."""
-    bed.provider.api.inject(always(faults.huge(7_000_000)))
+    bed.world.api.inject(always(faults.huge(7_000_000)))
     direct = bed.invoke(order("direct"))
     bed.put(order("queued"))
     (batch,) = bed.deliver()
@@ -146,7 +146,7 @@ def test_the_api_slows_callers_down(bed: TestBed) -> None:
         else:
             exchange.send_response(exchange.respond())
 
-    bed.provider.api.inject(always(throttle_twice))
+    bed.world.api.inject(always(throttle_twice))
     bed.put(*map(order, keys))
     deliveries = bed.deliver()
     assert sum(delivery.metrics["CallThrottled"] for delivery in deliveries) == 2 * len(keys)
@@ -170,16 +170,13 @@ def test_a_thousand_calls_meet_faults_at_random(bed: TestBed) -> None:
         faults.responding(gateway_error(503, {"Retry-After": "1"})),
         faults.responding(gateway_error(400)),
     ]
-    bed.provider.api.inject(faults.random_faults(mixed, 0.1, draw.random))
-    deliveries = []
-    # moto scans all messages of a queue each time: in a long queue that would take longer than all calls.
-    for start in range(0, len(keys), 100):
-        bed.put(*map(order, keys[start : start + 100]))
-        deliveries += bed.deliver()
-    rejected = {failed.body for failed in bed.queues.waiting()}
-    assert {failed.reason for failed in bed.queues.waiting()} == {"BadRequestError"}
+    bed.world.api.inject(faults.random_faults(mixed, 0.1, draw.random))
+    bed.put(*map(order, keys))
+    deliveries = bed.deliver()
+    rejected = {failed.body for failed in bed.queues.failed}
+    assert {failed.reason for failed in bed.queues.failed} == {"BadRequestError"}
     assert sum(delivery.metrics["CallSucceeded"] for delivery in deliveries) == len(keys) - len(rejected)
-    bed.provider.api.clear()
+    bed.restore()
     bed.queues.replay()
     bed.deliver()
     all_done(bed, keys)
@@ -189,11 +186,12 @@ def test_the_api_is_down_for_all_deliveries(bed: TestBed) -> None:
     """The API is down for all deliveries: all calls go to FailedCallQueue, two replays make one order each."""
     keys = [f"call-{number}" for number in range(25)]
     bed.put(*map(order, keys))
-    with at_api(faults.responding(gateway_error(503)))(bed, True):
-        deliveries = bed.deliver()
+    bed.world.api.inject(always(faults.responding(gateway_error(503))))
+    deliveries = bed.deliver()
+    bed.restore()
     assert sum(delivery.metrics["CallFailed"] for delivery in deliveries) == RECEIVES * len(keys)
     assert Counter(call["idempotency_key"] for call in bed.failed()) == Counter(keys)
-    assert bed.ordered() == []
+    assert not bed.ordered()
     bed.queues.replay()
     bed.deliver()
     all_done(bed, keys)

@@ -1,24 +1,17 @@
 """Each fault between real parts: how the caller reacts, and where the calls end up."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from cross_account_api import errors
+from tests.wire.faults import table
 from tests.wire.faults.cases import CASES, Case
-from tests.wire.faults.environment import Invocation
-from tests.wire.faults.runner import DIRECT, ONCE, QUEUED, Result, run_all, run_case
+from tests.wire.faults.environment import TIMED_OUT, Invocation
+from tests.wire.faults.testbed import TestBed, order
 
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
-    return run_all(run_case, CASES, tmp_path_factory.mktemp("faults"))
-
-
-each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.fault)
+DIRECT, QUEUED, ONCE = "direct", "queued", "once"
 
 
 def skus(case: Case, *keys: str) -> Counter[str]:
@@ -27,88 +20,129 @@ def skus(case: Case, *keys: str) -> Counter[str]:
     return Counter(body["sku"] for body in bodies if isinstance(body, dict))
 
 
-def reported(invocation: Invocation) -> dict[str, Any]:
-    """Return the one line that reports the call."""
-    (line,) = (line for line in invocation.logs if line["message"] in {"call succeeded", "call failed"})
-    return line
-
-
-@each_case
-def test_a_transient_fault_is_overcome(case: Case, results: dict[str, Result]) -> None:
-    invocation = results[case.fault].transient
-    if invocation is None:
-        assert case.transient is None
-        return
-    assert (invocation.error, invocation.result["status"]) == ("", 201)
-    assert invocation.result["attempts"] == case.transient
-
-
-@each_case
-def test_a_persistent_fault_ends_in_time_with_its_error(case: Case, results: dict[str, Result]) -> None:
-    invocation = results[case.fault].persistent
-    if case.error is None:
-        assert (invocation.error, invocation.result["status"]) == ("", 201)
-    else:
-        assert issubclass(getattr(errors, invocation.error), case.error), invocation.message
-    assert reported(invocation)["attempts"] == case.attempts
-    assert invocation.seconds <= case.seconds
-
-
-@each_case
-def test_no_invocation_runs_into_the_functions_timeout(case: Case, results: dict[str, Result]) -> None:
-    result = results[case.fault]
-    for invocation in [result.persistent, *result.deliveries]:
-        assert invocation.error != "Sandbox.Timedout"
-    assert {invocation.error for invocation in result.deliveries} == {""}, "a batch reports what failed, one by one"
-
-
-@each_case
-def test_every_call_is_an_order_or_waits_in_the_queue(case: Case, results: dict[str, Result]) -> None:
-    result = results[case.fault]
-    before = Counter(result.before)
-    during = Counter(result.during) - before
-    assert during == (skus(case, DIRECT, QUEUED) if case.ordered else Counter())
-    assert result.failed == ([] if case.error is None else [case.call(QUEUED)]), "unchanged, to be fixed or replayed"
-
-
-@each_case
-def test_replay_completes_the_rest_and_nothing_twice(case: Case, results: dict[str, Result]) -> None:
-    result = results[case.fault]
-    expected = Counter(result.during) | (skus(case, QUEUED) if case.recovers else Counter())
-    assert Counter(result.replayed) == expected
-    assert max(expected.values(), default=1) == 1, "no order twice"
-    assert result.failed_again == ([] if case.recovers else [case.call(QUEUED)])
-    assert Counter(result.repeated) == expected
-
-
-@each_case
-def test_no_third_party_receives_a_request(case: Case, results: dict[str, Result]) -> None:
-    assert results[case.fault].disclosed == 0
-
-
-@each_case
-def test_the_metrics_are_right(case: Case, results: dict[str, Result]) -> None:
-    result = results[case.fault]
-    invocation = result.persistent
-    attempts = case.attempts
+def check_metrics(case: Case, invocation: Invocation) -> None:
     outcome = "CallSucceeded" if case.error is None else "CallFailed"
     counts = {name: value for name, value in invocation.metrics.items() if name != "CallDuration"}
     assert counts.pop("AssumeRoleFailed", 0) == (1 if case.error is errors.AssumeRoleError else 0)
-    assert counts.pop("CallThrottled", 0) == (attempts if "429" in case.fault else 0)
-    assert counts.pop("CallRetried", 0) == max(attempts - 1, 0)
-    assert counts == {"CallAttempts": attempts, outcome: 1}
-    failed = sum(delivery.metrics["CallFailed"] for delivery in result.deliveries)
-    assert failed == (0 if case.error is None else 1 if case.parked else case.receives)
+    assert counts.pop("CallThrottled", 0) == (case.attempts if "429" in case.fault else 0)
+    assert counts.pop("CallRetried", 0) == max(case.attempts - 1, 0)
+    assert counts == {"CallAttempts": case.attempts, outcome: 1}
 
 
-@each_case
-def test_nothing_secret_is_logged(case: Case, results: dict[str, Result]) -> None:
-    result = results[case.fault]
-    text = "".join(str((it.logs, it.message)) for it in [result.transient, result.persistent, *result.deliveries] if it)
+def check_secrets(invocations: list[Invocation]) -> None:
+    text = "".join(str((it.logs, it.message)) for it in invocations)
     for secret in ("-secret", "-token", "ASIA", "AWS4-HMAC-SHA256", "external-id", "'sku'", '"sku"'):
         assert secret not in text
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.fault)
+def test_every_call_is_an_order_or_waits_in_the_queue(case: Case, new_bed: Callable[..., TestBed]) -> None:
+    """Inject a fault once, then persistently; clear it, replay what failed, and deliver everything again."""
+    bed = new_bed(receives=case.receives)
+    case.prepare(bed)
+    if case.transient is not None:
+        case.inject(bed, False)
+        transient = bed.invoke(case.call(ONCE))
+        bed.restore()
+        assert (transient.error, transient.result["status"]) == ("", 201)
+        assert transient.result["attempts"] == case.transient
+        check_secrets([transient])
+    before, queued = bed.ordered(), case.call(QUEUED)
+    if case.cold:
+        bed.restart()
+    case.inject(bed, True)
+    persistent = bed.invoke(case.call(DIRECT))
+    bed.put(queued)
+    deliveries = bed.deliver()
+    bed.restore()
+
+    # It ends in time with its error, and a batch reports what failed, one by one.
+    if case.error is None:
+        assert (persistent.error, persistent.result["status"]) == ("", 201)
+    else:
+        assert issubclass(getattr(errors, persistent.error), case.error), persistent.message
+    assert persistent.report["attempts"] == case.attempts
+    assert persistent.seconds <= case.seconds
+    assert {invocation.error for invocation in deliveries} == {""}
+    check_metrics(case, persistent)
+    failed = sum(delivery.metrics["CallFailed"] for delivery in deliveries)
+    assert failed == (0 if case.error is None else 1 if case.parked else case.receives)
+    check_secrets([persistent, *deliveries])
+    # No call is lost: it waits unchanged, to be fixed or replayed.
+    during = bed.ordered()
+    assert during - before == (skus(case, DIRECT, QUEUED) if case.ordered else Counter())
+    assert bed.failed() == ([] if case.error is None else [queued])
+
+    # A replay does not come at once, and a failed AssumeRole is reused for some seconds.
+    bed.environment.wait(10)
+    bed.queues.replay()
+    bed.deliver()
+
+    # It completes the rest, and no order is made twice, not even by further deliveries.
+    expected = during | (skus(case, QUEUED) if case.recovers else Counter())
+    assert bed.ordered() == expected
+    assert max(expected.values(), default=1) == 1
+    assert bed.failed() == ([] if case.recovers else [queued])
+    bed.queues.replay()
+    bed.put(queued, queued)
+    bed.deliver()
+    assert bed.ordered() == expected
+    assert bed.third_party.requests == []
+
+
+ORDERING = [case for case in CASES if case.call(QUEUED).get("method") == "POST" and "key used" not in case.fault]
+
+
+@pytest.mark.parametrize("case", ORDERING, ids=lambda case: case.fault)
+def test_an_api_that_ignores_keys_makes_no_order_twice(case: Case, new_bed: Callable[..., TestBed]) -> None:
+    bed = new_bed(ignores_keys=True)
+    case.prepare(bed)
+    case.inject(bed, False)
+    bed.invoke(case.call(ONCE))
+    bed.restore()
+    if case.cold:
+        bed.restart()
+    case.inject(bed, True)
+    bed.invoke(case.call(DIRECT))
+    bed.put(case.call(QUEUED))
+    bed.deliver()
+    bed.restore()
+
+    orders = bed.ordered()
+    assert max(orders.values(), default=1) == 1, "by retries and deliveries"
+    assert bed.failed() == ([] if case.error is None else [case.call(QUEUED)]), "no call is lost"
+    assert ("queued" in orders) == case.ordered
+    if case.error is not None and case.ordered:
+        assert bed.queues.failed[0].uncertain, "a replay would order twice"
+    bed.environment.wait(10)
+    bed.queues.replay(uncertain=False)
+    bed.deliver()
+    assert max(bed.ordered().values(), default=1) == 1, "by a replay of what cannot have been carried out"
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")  # a killed function emits none
+def test_a_function_killed_in_the_middle_of_a_call_is_not_repeated_if_keys_are_ignored(
+    new_bed: Callable[..., TestBed],
+) -> None:
+    bed = new_bed(ignores_keys=True)
+    bed.put(order("killed"))
+    [killed] = bed.deliver_and_kill()
+    assert killed.error == TIMED_OUT
+    assert bed.ordered() == {"killed": 1}
+    assert bed.failed() == [order("killed")]
+
+
+def test_the_api_really_ignores_keys(new_bed: Callable[..., TestBed]) -> None:
+    """Otherwise the tests above would prove nothing."""
+    bed = new_bed(ignores_keys=True)
+    for _ in range(2):
+        assert not bed.invoke(order("same")).error
+    assert bed.ordered() == {"same": 2}
+
+
 def test_case_names_are_unique() -> None:
     assert len({case.fault for case in CASES}) == len(CASES)
-    assert {ONCE, DIRECT, QUEUED} == {"once", "direct", "queued"}
+
+
+def test_the_fault_table_is_that_of_the_suite() -> None:
+    assert table.written() == table.render(), "run python -m tests.wire.faults.table"

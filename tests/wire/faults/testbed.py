@@ -1,106 +1,23 @@
-"""Both accounts: a provider, and a consumer with its function and queues."""
+"""Both accounts: a provider with orders in memory, and a consumer with its function and queues."""
 
-from __future__ import annotations
-
-import itertools
 import json
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Self
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
 
-from moto import mock_aws
-
-from cross_account_access.templates import resolved
-from cross_account_lab.judge.gateway import Gateway, gateway_error
+from cross_account_access.templates import ACCOUNTS, resolved
+from cross_account_lab.judge.gateway import gateway_response, refusal
 from cross_account_lab.judge.loopback import HOST, Exchange, RequestFault, Response, Server, once
 from cross_account_lab.judge.sigv4 import Request
-from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, REGION, Sts
 from tests.support.certificates import Authority
-from tests.wire.faults.backend import STAGE, Backend, KilledError, in_memory
-from tests.wire.faults.environment import Environment, Invocation, fork_server
-from tests.wire.faults.queues import RECEIVES, UNKEYED_RECEIVES, Queues
-
-_consumers = itertools.count(222222000001)
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What test beds share.
-
-    Attributes:
-        authority: The authority of all servers' certificates.
-        bundle: The file with its certificate.
-        fork_server: The socket of the process that forks execution environments.
-        backend: What is behind every API.
-    """
-
-    authority: Authority
-    bundle: Path
-    fork_server: Path
-    backend: Backend
-
-    @property
-    def folder(self) -> Path:
-        """Where these files are."""
-        return self.fork_server.parent
-
-    @classmethod
-    @contextmanager
-    def create(cls, folder: Path, deploy: Callable[[], AbstractContextManager[Backend]] = in_memory) -> Iterator[Self]:
-        """Deploy the backend and start the fork server, with files in a folder; AWS's other services are moto's."""
-        authority = Authority()
-        bundle = folder / "authority.pem"
-        authority.write(bundle)
-        with mock_aws(), deploy() as backend, fork_server(folder) as socket:
-            yield cls(authority, bundle, socket, backend)
-
-
-class Provider:
-    """Account A: STS and the API, each a real HTTPS server on loopback.
-
-    Attributes:
-        gateway: Accepts or refuses the requests to the API.
-        sessions: Issues sessions.
-        api: The server of the API.
-        sts: The server of STS.
-    """
-
-    def __init__(self, authority: Authority, backend: Backend, *, ignores_keys: bool) -> None:
-        self._backend = backend
-        self._ignores_keys = ignores_keys
-        self.gateway = Gateway(integration=self._invoke)
-        self.sessions = Sts(self.gateway.keys)
-        self.api = Server(self.gateway, authority.tls(HOST))
-        self.sts = Server(self.sessions, authority.tls(HOST))
-        self.gateway.regions[f"{HOST}:{self.api.port}"] = REGION
-
-    def revoke_sessions(self) -> None:
-        """Deny everything to all sessions issued so far.
-
-        See https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_revoke-sessions.html
-        """
-        self.gateway.revoked |= self.gateway.keys.keys()
-
-    def expire_sessions(self) -> None:
-        """End all sessions issued so far, before the time that STS gave."""
-        now = datetime.now(UTC)
-        for access_key, session in list(self.gateway.keys.items()):
-            self.gateway.keys[access_key] = replace(session, expires=now)
-
-    def _invoke(self, request: Request, access_key: str) -> Response:
-        if self._ignores_keys:
-            # Like an API without idempotency: two requests with the same key are two orders.
-            headers = [item for item in request.headers if item[0] != "idempotency-key"]
-            request = replace(request, headers=(*headers, ("idempotency-key", str(uuid.uuid4()))))
-        try:
-            return self._backend.respond(request, self.sessions.names[access_key])
-        except KilledError:
-            return gateway_error(502)
+from tests.wire.faults.clock import CLOCK, KILL, hang_up, pace
+from tests.wire.faults.environment import Environment, Invocation
+from tests.wire.faults.queues import FAILED_URL, RECEIVES, UNKEYED_RECEIVES, Queues
+from tests.wire.world import STAGE, World
 
 
 def order(key: str, **more: Any) -> dict[str, Any]:
@@ -108,15 +25,52 @@ def order(key: str, **more: Any) -> dict[str, Any]:
     return {"method": "POST", "path": "/orders", "body": {"sku": key}, "idempotency_key": key} | more
 
 
+class Backend:
+    """Orders in memory, one for each key; or, like an API without idempotency, one for each request.
+
+    Attributes:
+        revoked: Access keys of the sessions that a policy denies everything.
+    """
+
+    def __init__(self, *, ignores_keys: bool) -> None:
+        self._ignores_keys = ignores_keys
+        self._orders: dict[str, dict[str, Any]] = {}
+        self.revoked: set[str] = set()
+
+    def respond(self, request: Request) -> Response:
+        if request.access_key in self.revoked:
+            return refusal("AccessDeniedException", "not authorized, with an explicit deny")
+        if request.method != "POST":
+            found = urlsplit(request.target).path == f"{STAGE}/whoami"
+            return gateway_response(200, {}) if found else _error(404, "order_not_found")
+        (key,) = request.values("idempotency-key")
+        placed = json.loads(request.body)
+        if not placed["sku"]:
+            return _error(400, "invalid_body")
+        key = str(uuid.uuid4()) if self._ignores_keys else key
+        stored = self._orders.setdefault(key, placed)  # at once: threads share it
+        return gateway_response(201, stored) if stored == placed else _error(422, "idempotency_key_reused")
+
+    def ordered(self) -> Counter[str]:
+        """Return how often each SKU was ordered."""
+        return Counter(order["sku"] for order in list(self._orders.values()))
+
+
+def _error(status: int, code: str) -> Response:
+    return gateway_response(status, {"error": {"code": code, "message": code, "request_id": "r"}})
+
+
 class TestBed:
-    """A provider, and one of its consumers.
+    """A provider, and its consumer.
 
     Args:
         receives: How often a queued call is received at most; by default as the template says.
         ignores_keys: Whether the API ignores idempotency keys.
 
     Attributes:
-        account: The consumer's account id.
+        authority: The authority of all servers' certificates.
+        world: Account A.
+        ordered: Returns how often each SKU was ordered.
         third_party: A server of another owner, with a valid certificate.
         queues: The consumer's queues.
         environment: The execution environment of the consumer's function.
@@ -124,40 +78,47 @@ class TestBed:
 
     __test__ = False
 
-    def __init__(self, shared: Shared, *, receives: int | None = None, ignores_keys: bool = False) -> None:
-        self.shared = shared
-        self.authority = shared.authority
-        self.account = str(next(_consumers))
-        self.provider = Provider(shared.authority, shared.backend, ignores_keys=ignores_keys)
-        self.third_party = Server(lambda _: Response(200), shared.authority.tls(HOST))
-        self.queues = Queues(self.account, UNKEYED_RECEIVES if ignores_keys else receives or RECEIVES)
-        self.sqs = Server(self.queues.respond, shared.authority.tls(HOST))
+    def __init__(self, authority: Authority, *, receives: int = RECEIVES, ignores_keys: bool = False) -> None:
+        self.authority = authority
+        tls = authority.tls(HOST)
+        self._backend = Backend(ignores_keys=ignores_keys)
+        self.ordered = self._backend.ordered
+        self.world = World(tls, self._backend.respond)
+        self.third_party = Server(lambda _: Response(200), tls)
+        self.queues = Queues(UNKEYED_RECEIVES if ignores_keys else receives)
+        self.sqs = Server(self.queues.respond, tls)
         self._ignores_keys = ignores_keys
-        self.environment = self.new_environment()
+        self.environment = self._new_environment()
 
-    def new_environment(self, **variables: str) -> Environment:
+    def _new_environment(self, **variables: str) -> Environment:
         """Return an execution environment as the template defines it, with some variables changed."""
-        function = resolved("b", ApiUrl=self.provider.api.url + STAGE)["Resources"]["CallerFunction"]
-        properties = function["Properties"]
+        properties = resolved("b", ApiUrl=self.world.url)["Resources"]["CallerFunction"]["Properties"]
         given = (
             properties["Environment"]["Variables"]
-            | CALLER_ENVIRONMENT
+            | self.world.environment
             | {
-                "SESSION_NAME": f"{self.account}-orders-caller",
-                "AWS_ENDPOINT_URL_STS": self.provider.sts.url,
+                "SESSION_NAME": f"{ACCOUNTS['b']}-orders-caller",
                 "AWS_ENDPOINT_URL_SQS": self.sqs.url,
-                "FAILED_CALL_QUEUE_URL": self.queues.failed,
+                "FAILED_CALL_QUEUE_URL": FAILED_URL,
                 "API_IGNORES_IDEMPOTENCY_KEYS": str(self._ignores_keys).lower(),
-                "AWS_CA_BUNDLE": str(self.shared.bundle),
+                "AWS_CA_BUNDLE": str(self.authority.bundle),
             }
         )
-        given = {name: str(value) for name, value in (given | variables).items()}
-        return Environment(self.shared.fork_server, given, properties["Timeout"])
+        return Environment({name: str(value) for name, value in (given | variables).items()}, properties["Timeout"])
 
     def restart(self, **variables: str) -> None:
         """Replace the execution environment."""
         self.environment.stop()
-        self.environment = self.new_environment(**variables)
+        self.environment = self._new_environment(**variables)
+
+    def restore(self) -> None:
+        """End whatever fault was injected."""
+        self.world.gateway.clock = timedelta()
+        CLOCK.unreachable.clear()
+        self.world.api.clear()
+        self.world.sts.clear()
+        if self.environment.variables["API_URL"] != self.world.url:
+            self.restart()
 
     def invoke(self, event: Any) -> Invocation:
         return self.environment.invoke(event)
@@ -170,34 +131,34 @@ class TestBed:
 
     def deliver_and_kill(self) -> list[Invocation]:
         """Deliver, and kill the function when the API has done the work of the first call, and has not responded."""
-        working = threading.Event()
 
         @RequestFault
-        def work_and_stall(exchange: Exchange) -> None:
+        def work_and_kill(exchange: Exchange) -> None:
             exchange.respond()
-            working.set()
-            exchange.stall()
+            with pace(exchange.connection, KILL):
+                hang_up(exchange.connection)
 
-        def kill() -> None:
-            assert working.wait(120)
-            self.environment.kill()
-
-        self.provider.api.inject(once(work_and_stall))
-        killer = threading.Thread(target=kill)
-        killer.start()
-        deliveries = self.deliver()
-        killer.join()
-        return deliveries
-
-    def ordered(self) -> list[str]:
-        """Return the SKU of every order that the consumer has."""
-        return self.shared.backend.ordered(self.account)
+        self.world.api.inject(once(work_and_kill))
+        return self.deliver()
 
     def failed(self) -> list[dict[str, Any]]:
         """Return the calls in FailedCallQueue."""
-        return [json.loads(failed.body) for failed in self.queues.waiting()]
+        return [json.loads(message.body) for message in self.queues.failed]
+
+    def revoke_sessions(self) -> None:
+        """Deny everything to all sessions issued so far.
+
+        See https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_revoke-sessions.html
+        """
+        self._backend.revoked |= self.world.gateway.keys.keys()
+
+    def expire_sessions(self) -> None:
+        """End all sessions issued so far, before the time that STS gave."""
+        keys = self.world.gateway.keys
+        keys |= {name: replace(session, expires=datetime.now(UTC)) for name, session in keys.items()}
 
     def stop(self) -> None:
         with ExitStack() as stack:
-            for resource in (self.environment, self.provider.api, self.provider.sts, self.sqs, self.third_party):
-                stack.callback(resource.stop)
+            for stop in (self.environment.stop, self.sqs.stop, self.third_party.stop):
+                stack.callback(stop)
+            stack.push(self.world)

@@ -1,11 +1,11 @@
-"""Makes calls, forks, and makes calls from all processes at once: `python -m tests.wire.signing.forks API_URL ROLE`."""
-
-from __future__ import annotations
+"""Makes calls, forks, and makes calls from all processes at once: `python -m tests.wire.signing.forks API_URL role`."""
 
 import os
 import sys
+from typing import Any
 
 from cross_account_api import CallError, Client, Timing
+from cross_account_lab.judge.judge import ROLE_ARN
 from cross_account_lab.judge.sts import EXTERNAL_ID
 
 CHILDREN, CALLS = 3, 40
@@ -25,25 +25,16 @@ def wrong_responses(client: Client, process: int) -> int:
     return wrong
 
 
-def work(client: Client, process: int, *, renewing: bool) -> int:
-    if renewing:
-        client._credentials.refresh(client._credentials.get_frozen_credentials(), expired=True)
-    return wrong_responses(client, process)
-
-
 def main(api_url: str, source: str) -> None:
-    is_role = source.startswith("arn:")
-    if is_role:
-        client = Client(
-            api_url, role_arn=source, external_id=EXTERNAL_ID, session_name="222222222222-x", timing=PATIENT
-        )
-    else:
-        client = Client(api_url, profile=source, timing=PATIENT)
+    role: dict[str, Any] = {"role_arn": ROLE_ARN, "external_id": EXTERNAL_ID, "session_name": "222222222222-x"}
+    client = Client(api_url, timing=PATIENT, **(role if source == "role" else {"profile": "orders"}))
     wrong = wrong_responses(client, 0)
     children = []
     for process in range(1, CHILDREN + 1):
         if (child := os.fork()) == 0:
-            os._exit(work(client, process, renewing=is_role))
+            if source == "role":
+                client._credentials.refresh(client._credentials.get_frozen_credentials(), expired=True)
+            os._exit(wrong_responses(client, process))
         children.append(child)
     wrong += wrong_responses(client, 0)
     wrong += sum(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)

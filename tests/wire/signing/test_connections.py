@@ -1,7 +1,5 @@
 """Which connections are used: never another process's, none that was idle for long, and to whom they lead."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import ssl
@@ -12,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,102 +18,62 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cross_account_access.templates import PROJECT
-from cross_account_api import CertificateError, Client, Response
-from cross_account_lab.judge.gateway import Gateway, gateway_response
-from cross_account_lab.judge.loopback import Exchange, RequestFault, Server, always
-from cross_account_lab.judge.sigv4 import Credentials
-from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
+from cross_account_access.project import PROJECT
+from cross_account_api import CertificateError, Response
+from cross_account_lab.judge.gateway import gateway_response
+from cross_account_lab.judge.judge import ROLE_ARN
+from cross_account_lab.judge.loopback import HOST, Exchange, RequestFault, Server, always
+from cross_account_lab.judge.sts import EXTERNAL_ID
 from tests.support.certificates import Authority
-from tests.wire.signing.apis import FixedCredentials
 from tests.wire.signing.forks import CHILDREN
+from tests.wire.world import World
 
-ROLE_ARN = "arn:aws:iam::111111111111:role/executor"
-
-
-class Counting:
-    """A server whose connections are counted."""
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self._asked = 0  # for a fault: once a connection, and once after each request
-        server.inject(self._count)
-
-    def _count(self) -> None:
-        self._asked += 1
-
-    @property
-    def connections(self) -> int:
-        return self._asked - len(self.server.requests)
-
-
-@dataclass
-class Accounts:
-    """The API and STS, with the caller's environment."""
-
-    api: Counting
-    sts: Counting
-    sessions: dict[str, str]
-
-    @property
-    def api_url(self) -> str:
-        return f"{self.api.server.url}/v1"
+type Start = Callable[[ssl.SSLContext | None], World]
 
 
 @pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Accounts]]:
-    """Starts both, with TLS if there is a context for it."""
-    gateway = Gateway({}, lambda request, _: gateway_response(200, {"path": request.target}))
-    issued = Sts(gateway.keys)
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Starts account A, with TLS if there is a context for it."""
     with ExitStack() as stack:
 
-        def begin(tls: ssl.SSLContext | None = None) -> Accounts:
-            api, sts = (stack.enter_context(Server(respond, tls)) for respond in (gateway, issued))
-            gateway.regions[f"127.0.0.1:{api.port}"] = REGION
-            variables = {"AWS_ENDPOINT_URL_STS": sts.url, "HOME": str(tmp_path), "NO_PROXY": "*"}
-            for name, value in (CALLER_ENVIRONMENT | variables).items():
-                monkeypatch.setenv(name, value)
+        def begin(tls: ssl.SSLContext | None) -> World:
+            world = World(tls, lambda request: gateway_response(200, {"path": request.target}))
+            world.enter(monkeypatch)
+            monkeypatch.setenv("HOME", str(tmp_path))
             monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
-            return Accounts(Counting(api), Counting(sts), issued.names)
+            return stack.enter_context(world)
 
         yield begin
 
 
-def run(*arguments: str) -> int:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "functions")])}
-    command = [sys.executable, "-m", "tests.wire.signing.forks", *arguments]
-    return subprocess.run(command, env=environment, timeout=900, check=False).returncode
+def count(server: Server) -> Callable[[], int]:
+    """Count the connections of a server from now on."""
+    asked = []  # for a fault: once a connection, and once after each request
+    server.inject(lambda: asked.append(1))
+    return lambda: len(asked) - len(server.requests)
 
 
-@pytest.mark.parametrize("encrypted", [False, True], ids=["http", "https"])
-def test_forked_processes_share_no_connection(
-    start: Callable[..., Accounts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encrypted: bool
+@pytest.mark.parametrize(("source", "encrypted"), [("role", False), ("role", True), ("profile", False)])
+def test_forked_processes_share_a_session_of_a_profile_at_most(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: Authority, source: str, encrypted: bool
 ) -> None:
-    authority = Authority()
-    authority.write(tmp_path / "ca.pem")
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
-    accounts = start(authority.tls("127.0.0.1") if encrypted else None)
-
-    wrong = run(accounts.api_url, ROLE_ARN)
-
-    assert wrong == 0
-    assert accounts.api.connections == 1 + CHILDREN, "the parent goes on with its own"
-    assert accounts.sts.connections == len(accounts.sessions) == 1 + CHILDREN
-
-
-def test_forked_processes_may_share_the_session(
-    start: Callable[..., Accounts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    accounts = start()
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(PROJECT / "functions")]))
     (tmp_path / "config").write_text(
         f"[profile orders]\nrole_arn = {ROLE_ARN}\nexternal_id = {EXTERNAL_ID}\nrole_session_name = 222222222222-x\n"
         "credential_source = Environment\nduration_seconds = 3600\n"
     )
+    world = start(authority.tls(HOST) if encrypted else None)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    api, sts = count(world.api), count(world.sts)
 
-    assert run(accounts.api_url, "orders") == 0
-    assert accounts.api.connections == 1 + CHILDREN
-    assert accounts.sts.connections == len(accounts.sessions) == 1
+    wrong = subprocess.run(
+        [sys.executable, "-m", "tests.wire.signing.forks", world.url, source], timeout=900, check=False
+    )
+
+    assert wrong.returncode == 0
+    assert api() == 1 + CHILDREN, "the parent goes on with its own"
+    assert sts() == len(world.sessions.names) == (1 + CHILDREN if source == "role" else 1)
 
 
 class LaterClock:
@@ -134,7 +91,7 @@ class LaterClock:
         time.sleep(seconds)
 
 
-def test_connections_that_a_nat_gateway_has_dropped_cost_no_call() -> None:
+def test_connections_that_a_nat_gateway_has_dropped_cost_no_call(world: World) -> None:
     """The first byte after the pause is answered with RST, and the call must not be sent twice."""
     calls, clock = 10, LaterClock()
     together = threading.Barrier(calls)
@@ -145,22 +102,11 @@ def test_connections_that_a_nat_gateway_has_dropped_cost_no_call() -> None:
         exchange.connection.recv(1)
         exchange.reset()
 
-    gateway = Gateway({})
-    gateway.keys["AKIDEXAMPLE"] = Credentials("secret", None)
-    with Server(gateway) as server, ThreadPoolExecutor(calls) as pool:
-        gateway.regions[f"127.0.0.1:{server.port}"] = REGION
-        server.inject(always(RequestFault(answer_once)))
-        client = Client(
-            server.url,
-            region=REGION,
-            credentials=FixedCredentials("AKIDEXAMPLE", "secret", None),
-            api_ignores_idempotency_keys=True,
-            clock=clock,
-        )
+    world.api.inject(always(RequestFault(answer_once)))
+    with world.client(api_ignores_idempotency_keys=True, clock=clock) as client, ThreadPoolExecutor(calls) as pool:
         responses: list[Response] = list(pool.map(lambda _: client.get("/"), range(calls)))
         clock.later = 400
         responses += pool.map(lambda _: client.post("/", body={}), range(calls))
-        client.close()
 
     assert [response.attempts for response in responses] == [1] * 2 * calls
 
@@ -183,7 +129,7 @@ def company_certificates(folder: Path) -> ssl.SSLContext:
         return builder.add_extension(extension, critical).sign(keys["root"], hashes.SHA256())
 
     root = certificate("root", x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))])
     leaf = certificate("leaf", names, critical=False)
     (folder / "ca.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
     private = keys["leaf"].private_bytes(
@@ -197,26 +143,24 @@ def company_certificates(folder: Path) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("place", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "ca_bundle"])
 def test_sts_and_the_api_are_trusted_by_one_rule(
-    start: Callable[..., Accounts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    accounts = start(company_certificates(tmp_path))
+    world = start(company_certificates(tmp_path))
     if place == "ca_bundle":
         (tmp_path / "config").write_text(f"[default]\nca_bundle = {tmp_path / 'ca.pem'}\n")
         monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     else:
         monkeypatch.setenv(place, str(tmp_path / "ca.pem"))
 
-    with Client(accounts.api_url, role_arn=ROLE_ARN, external_id=EXTERNAL_ID, session_name="222222222222-x") as client:
+    with world.assuming_client() as client:
         assert client.get("/").attempts == 1
 
 
 def test_a_certificate_that_is_not_trusted_is_not_asked_for_again(
-    start: Callable[..., Accounts], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: Authority
 ) -> None:
-    Authority().write(tmp_path / "another.pem")
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "another.pem"))
-    accounts = start(Authority().tls("127.0.0.1"))
-    client = Client(accounts.api_url, region=REGION, credentials=FixedCredentials("AKIDEXAMPLE", "secret", None))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(Authority(tmp_path / "another.pem").bundle))
+    client = start(authority.tls(HOST)).client()
 
     with pytest.raises(CertificateError) as caught:
         client.get("/")

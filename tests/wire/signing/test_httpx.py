@@ -1,15 +1,11 @@
 """`client.auth` of httpx and httpx2, sync and async: every request that it lets pass is signed right."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import timedelta
 from types import ModuleType
 from typing import Any
@@ -21,26 +17,21 @@ import requests
 import time_machine
 
 from cross_account_api import Client, InvalidCallError, RedirectError
-from cross_account_lab.judge.gateway import Gateway, gateway_response
-from cross_account_lab.judge.loopback import Response, Server
-from cross_account_lab.judge.sigv4 import Credentials, Request
-from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
-from tests.wire.signing.apis import FixedCredentials
+from cross_account_lab.judge.gateway import gateway_response
+from cross_account_lab.judge.loopback import Exchange, RequestFault, Server, always
+from cross_account_lab.judge.sigv4 import Request
+from tests.wire.world import World
 
 type Send = Callable[..., Any]
 
-KEY = ("AKIDEXAMPLE", "secret", "token")
 PLAIN: dict[str, Any] = {"trust_env": False, "verify": False}
 """No CA certificates are read for connections without TLS, which takes longer than a call."""
-
-ROLE_ARN = "arn:aws:iam::111111111111:role/executor"
 
 
 def sync_sender(library: ModuleType) -> Send:
     def send(method: str, url: str, *, auth: object, follow_redirects: bool = False, **options: Any) -> Any:
-        extensions = options.pop("extensions", {})
         with library.Client(follow_redirects=follow_redirects, **PLAIN) as client:
-            return client.request(method, url, auth=auth, extensions=extensions, **options)
+            return client.request(method, url, auth=auth, **options)
 
     return send
 
@@ -62,6 +53,7 @@ SENDERS = {
     "httpx2": sync_sender(httpx2),
     "httpx2 async": async_sender(httpx2),
 }
+each_library = pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
 
 
 @pytest.fixture(params=list(SENDERS))
@@ -69,33 +61,10 @@ def send(request: pytest.FixtureRequest) -> Send:
     return SENDERS[request.param]
 
 
-@dataclass
-class Api:
-    """The API on loopback, another host, and what both received."""
-
-    gateway: Gateway
-    server: Server
-    elsewhere: Server
-    answer: Response = field(default_factory=lambda: gateway_response(200, {}))
-
-    @property
-    def url(self) -> str:
-        return f"{self.server.url}/v1"
-
-    @property
-    def client(self) -> Client:
-        return Client(self.url, region=REGION, credentials=FixedCredentials(*KEY))
-
-
 @pytest.fixture
-def api() -> Iterator[Api]:
-    answering: list[Api] = []
-    gateway = Gateway({}, lambda *_: answering[0].answer)
-    gateway.keys[KEY[0]] = Credentials(*KEY[1:])
-    with Server(gateway) as server, Server(lambda _: gateway_response(200, {})) as elsewhere:
-        gateway.regions[f"127.0.0.1:{server.port}"] = REGION
-        answering.append(Api(gateway, server, elsewhere))
-        yield answering[0]
+def elsewhere() -> Iterator[Server]:
+    with Server(lambda _: gateway_response(200, {})) as server:
+        yield server
 
 
 PATHS = [
@@ -103,37 +72,27 @@ PATHS = [
     *("/a//b", "/./a", "/a/../b", "/:@,=$!&'()*", "/%25", "/%2520", "/[x]|^{}", "/%FF", "/a%2Bb", "/☕/"),
 ]
 QUERIES = [
-    *(
-        "?",
-        "?q=a+b",
-        "?q=a%2Bb",
-        "?q=a%20b",
-        "?q=a b",
-        "?b=1&a=2",
-        "?a=2&a=1",
-        "?q",
-        "?q=",
-        "?=1",
-        "?&&a=1",
-        "?a=1;b=2",
-    ),
-    *("?q=%2f", "?q=é", "?q=%", "?a=x/y?z", "?a=:@,$!'()*", "?q=[x]|^{}", "?q=~%7E", "?a=1#fragment", "?a=1;b=2"),
+    *("?", "?q=a+b", "?q=a%2Bb", "?q=a%20b", "?q=a b", "?b=1&a=2", "?a=2&a=1", "?q", "?q=", "?=1", "?&&a=1", "?q=%2f"),
+    *("?q=é", "?q=%", "?a=x/y?z", "?a=:@,$!'()*", "?q=[x]|^{}", "?q=~%7E", "?a=1#fragment", "?a=1;b=2"),
 ]
 
 
-def test_odd_urls_are_signed_as_they_are_sent(send: Send, api: Api) -> None:
-    for target in [*PATHS, *(f"/orders{query}" for query in QUERIES)]:
-        response = send("GET", api.url + target, auth=api.client.auth)
-        assert response.status_code == 200, (target, api.gateway.refusals)
+@each_library
+def test_odd_urls_are_signed_as_they_are_sent(library: Any, world: World) -> None:
+    auth = world.client().auth
+    with library.Client(**PLAIN) as session:
+        for target in [*PATHS, *(f"/orders{query}" for query in QUERIES)]:
+            response = session.get(world.url + target, auth=auth)
+            assert response.status_code == 200, (target, world.gateway.refused)
 
 
 @pytest.mark.parametrize(("given", "sent"), [("a b", "a%20b"), ("a+b", "a%2Bb"), ("é☕", "%C3%A9%E2%98%95")])
 def test_a_query_arrives_as_it_was_given_also_where_a_plus_is_no_space(
-    send: Send, api: Api, given: str, sent: str
+    send: Send, world: World, given: str, sent: str
 ) -> None:
-    send("GET", f"{api.url}/orders", params={"q": given}, auth=api.client.auth)
+    send("GET", f"{world.url}/orders", params={"q": given}, auth=world.client().auth)
 
-    assert api.gateway.received[-1].target == f"/v1/orders?q={sent}"
+    assert world.gateway.accepted[-1].target == f"/v1/orders?q={sent}"
 
 
 @pytest.mark.parametrize(
@@ -149,9 +108,9 @@ def test_a_query_arrives_as_it_was_given_also_where_a_plus_is_no_space(
         {"headers": {"X-Note": "it's 'x"}},
     ],
 )
-def test_bodies_and_headers_are_signed(send: Send, api: Api, options: dict[str, Any]) -> None:
-    assert send("PUT", api.url, auth=api.client.auth, **options).status_code == 200
-    [request] = api.gateway.received
+def test_bodies_and_headers_are_signed(send: Send, world: World, options: dict[str, Any]) -> None:
+    assert send("PUT", world.url, auth=world.client().auth, **options).status_code == 200
+    [request] = world.gateway.accepted
     assert request.values("date") == []
 
 
@@ -167,55 +126,57 @@ async def parts() -> Any:
         ({"headers": {"x-amz-meta": 'a "b c'}}, "request is what cannot be signed."),
     ],
 )
-def test_what_cannot_be_signed_is_refused(api: Api, options: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_signed_is_refused(world: World, options: dict[str, Any], message: str) -> None:
     for send in SENDERS.values():
         with pytest.raises(InvalidCallError, match=message):
-            send("PUT", api.url, auth=api.client.auth, **options)
-    assert api.server.requests == []
+            send("PUT", world.url, auth=world.client().auth, **options)
+    assert world.api.requests == []
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_a_file_is_a_body_unless_reading_it_would_block(api: Api, library: str) -> None:
-    assert SENDERS[library]("PUT", api.url, content=io.BytesIO(b"x"), auth=api.client.auth).status_code == 200
+def test_a_file_is_a_body_unless_reading_it_would_block(world: World, library: str) -> None:
+    assert SENDERS[library]("PUT", world.url, content=io.BytesIO(b"x"), auth=world.client().auth).status_code == 200
     with pytest.raises(InvalidCallError, match=r"content is a file\. Allowed: bytes or text, for"):
-        SENDERS[f"{library} async"]("PUT", api.url, content=io.BytesIO(b"x"), auth=api.client.auth)
+        SENDERS[f"{library} async"]("PUT", world.url, content=io.BytesIO(b"x"), auth=world.client().auth)
 
 
 @pytest.mark.parametrize("target", ["/v2", "/v1x", "/"])
-def test_another_stage_is_refused(send: Send, api: Api, target: str) -> None:
+def test_another_stage_is_refused(send: Send, world: World, elsewhere: Server, target: str) -> None:
     with pytest.raises(InvalidCallError, match="url is"):
-        send("GET", api.server.url + target, auth=api.client.auth)
+        send("GET", world.api.url + target, auth=world.client().auth)
     with pytest.raises(InvalidCallError, match="url is"):
-        send("GET", f"{api.elsewhere.url}/v1", auth=api.client.auth)
+        send("GET", f"{elsewhere.url}/v1", auth=world.client().auth)
     with pytest.raises(InvalidCallError, match="query in another encoding"):
-        send("GET", f"{api.url}?q=%FF", auth=api.client.auth)
-    assert api.server.requests == api.elsewhere.requests == []
+        send("GET", f"{world.url}?q=%FF", auth=world.client().auth)
+    assert world.api.requests == elsewhere.requests == []
 
 
 @pytest.mark.parametrize("follow", [False, True])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_is_followed_with_the_session_token(send: Send, api: Api, status: int, follow: bool) -> None:
-    for target in (f"{api.elsewhere.url}/v1", "/v1/other"):
-        api.answer = gateway_response(status, {}, {"Location": target})
+def test_no_redirect_is_followed_with_the_session_token(
+    send: Send, world: World, elsewhere: Server, status: int, follow: bool
+) -> None:
+    targets = [f"{elsewhere.url}/v1", "/v1/other"]
+    world.gateway.answer = lambda _: gateway_response(status, {}, {"Location": targets.pop()})
+    for _ in range(2):
         with pytest.raises(RedirectError, match=str(status)):
-            send("POST", api.url, auth=api.client.auth, follow_redirects=follow)
-    assert api.elsewhere.requests == []
-    assert [request.target for request in api.server.requests] == ["/v1", "/v1"]
+            send("POST", world.url, auth=world.client().auth, follow_redirects=follow)
+    assert elsewhere.requests == []
+    assert [request.target for request in world.api.requests] == ["/v1", "/v1"]
 
 
-@pytest.mark.parametrize("library", [httpx, httpx2])
-def test_a_redirect_without_a_connection_is_refused_as_well(library: Any) -> None:
+@each_library
+def test_a_redirect_without_a_connection_is_refused_as_well(library: Any, world: World) -> None:
     def answer(request: Any) -> Any:
         return library.Response(302 if "next" not in str(request.url) else 200, headers={"Location": "/v1/next"})
 
-    client = Client("http://localhost/v1", region=REGION, credentials=FixedCredentials(*KEY))
     session = library.Client(transport=library.MockTransport(answer), **PLAIN, follow_redirects=True)
     with session, pytest.raises(RedirectError):
-        session.get("http://localhost/v1", auth=client.auth)
+        session.get(world.url, auth=world.client().auth)
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_the_caller_s_own_trace_is_kept(api: Api, library: str) -> None:
+def test_the_caller_s_own_trace_is_kept(world: World, library: str) -> None:
     seen = []
 
     async def note(name: str, info: object) -> None:
@@ -224,9 +185,9 @@ def test_the_caller_s_own_trace_is_kept(api: Api, library: str) -> None:
     def trace(name: str, info: object) -> None:
         seen.append(name)
 
-    SENDERS[library]("GET", api.url, auth=api.client.auth, extensions={"trace": trace})
+    SENDERS[library]("GET", world.url, auth=world.client().auth, extensions={"trace": trace})
     expected = len(seen)
-    SENDERS[f"{library} async"]("GET", api.url, auth=api.client.auth, extensions={"trace": note})
+    SENDERS[f"{library} async"]("GET", world.url, auth=world.client().auth, extensions={"trace": note})
 
     assert expected > 0
     assert len(seen) == 2 * expected
@@ -238,8 +199,8 @@ def test_nothing_is_imported_that_is_not_there() -> None:
     assert ran.stdout == "[]\n"
 
 
-def test_the_order_of_imports_does_not_matter(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    auth: Any = api.client.auth
+def test_the_order_of_imports_does_not_matter(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    auth: Any = world.client().auth
     for module in (httpx, httpx2):
         monkeypatch.delitem(sys.modules, module.__name__)
     assert not isinstance(auth, httpx.Auth | httpx2.Auth)
@@ -247,110 +208,94 @@ def test_the_order_of_imports_does_not_matter(api: Api, monkeypatch: pytest.Monk
     for module in (httpx, httpx2):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     assert [isinstance(auth, module.Auth) for module in (httpx, httpx2)] == [True, True]
-    assert requests.get(api.url, auth=auth, timeout=60).status_code == 200
+    assert requests.get(world.url, auth=auth, timeout=60).status_code == 200
 
 
-@dataclass
-class Accounts:
-    """The API in memory and STS on loopback, which can be held up."""
+def transport(library: ModuleType, world: World) -> Any:
+    """Return what hands requests over to the API without a connection."""
 
-    gateway: Gateway
-    sts: Sts
-    asked: threading.Event
-    go_on: threading.Event
+    async def answer(request: Any) -> Any:
+        headers = tuple((name.lower(), value) for name, value in request.headers.items())
+        received = Request(request.method, request.url.raw_path.decode(), headers, request.content)
+        return library.Response(world.gateway(received).status)
 
-    def transport(self, library: ModuleType) -> Any:
-        async def answer(request: Any) -> Any:
-            headers = tuple((name.lower(), value) for name, value in request.headers.items())
-            received = Request(request.method, request.url.raw_path.decode(), headers, request.content)
-            return library.Response(self.gateway(received).status)
-
-        return library.MockTransport(answer)
-
-    def client(self) -> Client:
-        return Client("http://localhost/v1", role_arn=ROLE_ARN, external_id=EXTERNAL_ID, session_name="222222222222-x")
-
-    async def call_at_once(self, library: ModuleType, tasks: int, *beside: Awaitable[None]) -> list[int]:
-        client = self.client()
-        async with library.AsyncClient(transport=self.transport(library), **PLAIN) as session:
-            calls = (session.get("http://localhost/v1/whoami", auth=client.auth) for _ in range(tasks))
-            responses = await asyncio.gather(*calls, *beside)
-        return [response.status_code for response in responses if response]
+    return library.MockTransport(answer)
 
 
-@pytest.fixture
-def accounts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Accounts]:
-    gateway = Gateway({"localhost": REGION})
-    held = Accounts(gateway, Sts(gateway.keys), threading.Event(), threading.Event())
-
-    def answer(request: Request) -> Response:
-        held.asked.set()
-        held.go_on.wait(timeout=60)
-        return held.sts(request)
-
-    with ExitStack() as stack:
-        server = stack.enter_context(Server(answer))
-        for name, value in (CALLER_ENVIRONMENT | {"AWS_ENDPOINT_URL_STS": server.url, "NO_PROXY": "*"}).items():
-            monkeypatch.setenv(name, value)
-        yield held
+async def call_in_turn(
+    library: ModuleType, world: World, client: Client, calls: int, *, then: Callable[[], object]
+) -> None:
+    async with library.AsyncClient(transport=transport(library, world), **PLAIN) as session:
+        for _ in range(calls):
+            await session.get(world.url, auth=client.auth)
+            then()
 
 
-@pytest.mark.parametrize("library", [httpx, httpx2])
-def test_a_thousand_tasks_wait_for_one_session_and_all_others_go_on(accounts: Accounts, library: ModuleType) -> None:
+async def call_at_once(library: ModuleType, world: World, tasks: int, *beside: Awaitable[None]) -> list[int]:
+    client = world.assuming_client()
+    async with library.AsyncClient(transport=transport(library, world), **PLAIN) as session:
+        calls = (session.get(f"{world.url}/whoami", auth=client.auth) for _ in range(tasks))
+        responses = await asyncio.gather(*calls, *beside)
+    return [response.status_code for response in responses if response]
+
+
+class HeldSts:
+    """STS is held up until `go_on`."""
+
+    def __init__(self, world: World) -> None:
+        self.asked, self.go_on = threading.Event(), threading.Event()
+        world.sts.inject(always(RequestFault(self._answer)))
+
+    def _answer(self, exchange: Exchange) -> None:
+        self.asked.set()
+        self.go_on.wait(timeout=60)
+        exchange.send_response(exchange.respond())
+
+
+@each_library
+def test_many_tasks_wait_for_one_session_and_all_others_go_on(world: World, library: ModuleType) -> None:
+    held = HeldSts(world)
+
     async def beside() -> None:
-        while not accounts.asked.is_set():
+        while not held.asked.is_set():
             await asyncio.sleep(0.01)
-        accounts.go_on.set()  # a loop that waits for STS would never come here
+        held.go_on.set()  # a loop that waits for STS would never come here
 
-    statuses = asyncio.run(accounts.call_at_once(library, 1000, beside()))
-
-    assert statuses == [200] * 1000
-    assert len(accounts.sts.names) == 1
+    assert asyncio.run(call_at_once(library, world, 300, beside())) == [200] * 300
+    assert len(world.sessions.names) == 1
 
 
-@pytest.mark.parametrize("library", [httpx, httpx2])
-def test_a_task_that_is_cancelled_does_not_wait_for_sts(accounts: Accounts, library: ModuleType) -> None:
+@each_library
+def test_a_task_that_is_cancelled_does_not_wait_for_sts(world: World, library: ModuleType) -> None:
+    held = HeldSts(world)
+
     async def give_up() -> list[int]:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(accounts.call_at_once(library, 3), 0.01)
-        accounts.go_on.set()
-        return await accounts.call_at_once(library, 3)
+        waiting = asyncio.ensure_future(call_at_once(library, world, 3))
+        await asyncio.to_thread(held.asked.wait)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        held.go_on.set()
+        return await call_at_once(library, world, 3)
 
     assert asyncio.run(give_up()) == [200] * 3
 
 
-@pytest.mark.parametrize("library", [httpx, httpx2])
-def test_sessions_that_are_renewed_all_the_time(accounts: Accounts, library: ModuleType) -> None:
-    accounts.go_on.set()
+@each_library
+def test_sessions_that_are_renewed_all_the_time(world: World, library: ModuleType) -> None:
     # botocore refreshes a session in its last 15 minutes.
-    accounts.sts.lifetime = timedelta(minutes=15, seconds=-1)
+    world.sessions.lifetime = timedelta(minutes=15, seconds=-1)
 
-    client = accounts.client()
+    asyncio.run(call_in_turn(library, world, world.assuming_client(), 20, then=lambda: None))
 
-    async def call() -> None:
-        async with library.AsyncClient(transport=accounts.transport(library), **PLAIN) as session:
-            for _ in range(20):
-                await session.get("http://localhost/v1", auth=client.auth)
-
-    asyncio.run(call())
-
-    assert accounts.gateway.verdicts == {"accepted": 20}, accounts.gateway.refusals
-    assert len(accounts.gateway.uses) == len(accounts.sts.names) == 20
+    assert world.gateway.counts == {"accepted": 20}, world.gateway.refused
+    assert len({verdict.access_key for verdict in world.gateway.verdicts}) == len(world.sessions.names) == 20
 
 
-@pytest.mark.parametrize("library", [httpx, httpx2])
-def test_midnight(accounts: Accounts, library: ModuleType) -> None:
-    accounts.gateway.keys[KEY[0]] = Credentials(*KEY[1:])
-    client = Client("http://localhost/v1", region=REGION, credentials=FixedCredentials(*KEY))
+@each_library
+def test_midnight(world: World, library: ModuleType) -> None:
     with time_machine.travel("2027-12-31T23:59:59.500Z", tick=False) as clock:
+        asyncio.run(call_in_turn(library, world, world.client(), 100, then=lambda: clock.shift(0.01)))
 
-        async def call_until_next_year() -> None:
-            async with library.AsyncClient(transport=accounts.transport(library), **PLAIN) as session:
-                for _ in range(100):
-                    await session.get("http://localhost/v1", auth=client.auth)
-                    clock.shift(0.01)
-
-        asyncio.run(call_until_next_year())
-
-    assert accounts.gateway.verdicts == {"accepted": 100}, accounts.gateway.refusals
-    assert accounts.gateway.days.keys() == {"20271231", "20280101"}
+    assert world.gateway.counts == {"accepted": 100}, world.gateway.refused
+    assert {request.values("x-amz-date")[0][:8] for request in world.gateway.accepted} == {"20271231", "20280101"}

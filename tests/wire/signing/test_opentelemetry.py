@@ -1,7 +1,5 @@
 """OpenTelemetry's instrumentation of urllib3 sees each attempt, and no signature breaks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest
@@ -10,11 +8,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from cross_account_api import Client, Timing
-from cross_account_lab.judge.gateway import Gateway, gateway_response
-from cross_account_lab.judge.loopback import Server
-from cross_account_lab.judge.sigv4 import Credentials
-from tests.wire.signing.apis import FixedCredentials
+from cross_account_api import Timing
+from cross_account_lab.judge.gateway import gateway_response
+from tests.wire.world import World
 
 
 @pytest.fixture
@@ -34,29 +30,24 @@ def spans(provider: TracerProvider) -> Iterator[InMemorySpanExporter]:
 
 @pytest.mark.parametrize("made", ["before", "after"])
 def test_three_attempts_are_three_spans(
-    made: str, provider: TracerProvider, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    made: str, world: World, provider: TracerProvider, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
     statuses = [503, 503, 200]
-    gateway = Gateway({}, lambda *_: gateway_response(statuses.pop(0), {}))
-    gateway.keys["AKIDEXAMPLE"] = Credentials("secret", "token")
-    with Server(gateway) as server:
-        gateway.regions[f"127.0.0.1:{server.port}"] = "eu-west-1"
-        if made == "after":
-            request.getfixturevalue("spans")
-        credentials, soon = FixedCredentials("AKIDEXAMPLE", "secret", "token"), Timing(backoff_base=0)
-        client = Client(f"{server.url}/v1", region="eu-west-1", credentials=credentials, timing=soon)
-        exporter: InMemorySpanExporter = request.getfixturevalue("spans")
-        with provider.get_tracer("test").start_as_current_span("job") as job, client:
-            client.get("/orders", query={"q": "hunter2"})
+    world.gateway.answer = lambda _: gateway_response(statuses.pop(0), {})
+    if made == "after":
+        request.getfixturevalue("spans")
+    client = world.client(timing=Timing(backoff_base=0))
+    exporter: InMemorySpanExporter = request.getfixturevalue("spans")
+    with provider.get_tracer("test").start_as_current_span("job") as job, client:
+        client.get("/orders", query={"q": "hunter2"})
 
     *attempts, _ = finished = exporter.get_finished_spans()
     assert [_status(span) for span in attempts] == [503, 503, 200]
     assert {span.parent.span_id for span in attempts if span.parent} == {job.get_span_context().span_id}
     assert not [span for span in finished if "hunter2" in str(span.attributes)]
-    assert gateway.verdicts == {"accepted": 3}, gateway.refusals
-    assert len({received.values("traceparent")[0] for received in gateway.received}) == 3
-    assert "SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token," in str(gateway.received[0])
+    accepted = world.gateway.accepted
+    assert len({received.values("traceparent")[0] for received in accepted}) == 3, world.gateway.refused
+    assert "SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token," in str(accepted[0])
 
 
 def _status(span: ReadableSpan) -> object:

@@ -1,35 +1,42 @@
-"""The examples in docs/other-languages.md run as they are written there, and the tools sign as its table says."""
+"""The callers in docs/callers sign as AWS asks, and the tools as the table in docs/other-languages.md says."""
 
-from __future__ import annotations
-
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cross_account_access.project import PROJECT
-from cross_account_lab.judge.judge import SignedApi, serve
+from cross_account_lab.judge.judge import ROLE_ARN, SESSION_NAME, SignedApi, serve
+from cross_account_lab.judge.sts import EXTERNAL_ID
 from cross_account_lab.judge.tools import CASES, Tool, find_tools, find_wrong
 
-TEXT = (PROJECT / "docs/other-languages.md").read_text()
-EXAMPLES = {
-    section.partition("\n")[0]: code
-    for section in TEXT.split("\n### ")[1:]
-    for code in re.findall(r"^```(\w+)\n(.*?)^```$", section, re.M | re.S)
-}
-AWS_CLI = PROJECT / ".aws-cli-venv/bin"
+EXAMPLES = PROJECT / "docs/callers"
+PATH = f"{PROJECT / '.aws-cli-venv/bin'}{os.pathsep}{os.environ['PATH']}"
 CALLERS = {
-    "Shell with the AWS CLI's credentials": ("curl", "aws"),
-    "curl alone": ("curl",),
-    "Node": ("node",),
-    "Go": ("go",),
+    "aws-cli.sh": ("sh", "curl", "aws"),
+    "curl.sh": ("sh", "curl"),
+    "caller.mjs": ("node",),
+    "caller.go": ("go",),
 }
+"""By name of an example: what runs it, and what else it needs."""
+
+EVERY_CASE = """
+const [, , file, requests] = process.argv;
+for (const [number, request] of JSON.parse(requests).entries()) {
+  process.argv = ["node", file, ...request];
+  await import(`${file}?${number}`);
+}
+"""
+"""Runs the example of Node once for each request, in one process: to start it takes longer than all the rest."""
+
 # A skip would fail with CI=true, and no machine of the project's has Go as a matter of course.
-RUNNABLE = [title for title, tools in CALLERS.items() if "go" not in tools or shutil.which("go")]
+RUNNABLE = [name for name, tools in CALLERS.items() if "go" not in tools or shutil.which("go")]
 
 
 @pytest.fixture(scope="module")
@@ -41,37 +48,41 @@ def api() -> Iterator[SignedApi]:
 class Caller:
     """An example, ready to be run."""
 
-    def __init__(self, title: str, api: SignedApi, folder: Path) -> None:
-        language, code = EXAMPLES[title]
-        file = folder / f"caller.{ {'sh': 'sh', 'js': 'mjs', 'go': 'go'}[language] }"
-        file.write_text(code)
+    def __init__(self, name: str, api: SignedApi, folder: Path) -> None:
         own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        own |= {"PATH": f"{AWS_CLI}{os.pathsep}{os.environ['PATH']}", "HOME": str(folder)}
-        self.environment = own | dict(api.environment)
-        self.command = {"sh": ["sh", str(file)], "js": ["node", str(file)], "go": [str(folder / "caller")]}[language]
-        if language == "go":
-            build = ["go", "build", "-o", "caller", "caller.go"]
-            subprocess.run(build, cwd=folder, env=self.environment, check=True, timeout=540)
+        self._environment = own | {"PATH": PATH, "HOME": str(folder)} | dict(api.environment)
+        self.file = str(EXAMPLES / name)
+        self.command = [CALLERS[name][0], self.file]
+        if name == "caller.go":
+            self.command = [str(folder / "caller")]
+            self.run("go", "build", "-o", *self.command, self.file)
+
+    def run(self, *command: str) -> str:
+        ran = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=540, check=False)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
 
     def call(self, *arguments: str) -> tuple[str, int]:
-        ran = subprocess.run(
-            [*self.command, *arguments], env=self.environment, capture_output=True, text=True, timeout=240, check=False
-        )
-        assert ran.returncode == 0, ran.stderr
-        body, _, status = ran.stdout.rstrip("\n").rpartition("\n")
+        body, _, status = self.run(*self.command, *arguments).rstrip("\n").rpartition("\n")
         return body, int(status)
+
+    def call_all(self, requests: list[list[str]]) -> None:
+        if self.file.endswith(".mjs"):
+            self.run("node", "--input-type=module", "-e", EVERY_CASE, "-", self.file, json.dumps(requests))
+        else:
+            for request in requests:
+                self.call(*request)
 
 
 def test_every_example_is_tried() -> None:
-    assert EXAMPLES.keys() == CALLERS.keys()
+    assert {file.name for file in EXAMPLES.iterdir()} == CALLERS.keys()
 
 
-@pytest.mark.parametrize("title", RUNNABLE)
-def test_an_example_runs_as_it_is_written(title: str, api: SignedApi, tmp_path: Path) -> None:
-    path = f"{AWS_CLI}{os.pathsep}{os.environ['PATH']}"
-    if missing := [tool for tool in CALLERS[title] if not shutil.which(tool, path=path)]:
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_an_example_runs_as_it_is_written(name: str, api: SignedApi, tmp_path: Path) -> None:
+    if missing := [tool for tool in CALLERS[name] if not shutil.which(tool, path=PATH)]:
         pytest.skip(f"{missing[0]} is not installed")
-    caller = Caller(title, api, tmp_path)
+    caller = Caller(name, api, tmp_path)
     api.judge.verdicts.clear()
 
     assert caller.call("GET", "/whoami")[1] == 200
@@ -80,25 +91,13 @@ def test_an_example_runs_as_it_is_written(title: str, api: SignedApi, tmp_path: 
     assert caller.call("GET", "/redirect")[1] == 307
     assert caller.call("GET", "/expire")[1] == 200
 
-    assert [request.target for request in api.accepted] == [
-        "/v1/whoami",
-        "/v1/orders?a=1&b=2",
-        "/v1/redirect",
-        "/v1/expire",
-    ]
+    targets = ["/v1/whoami", "/v1/orders?a=1&b=2", "/v1/redirect", "/v1/expire"]
+    assert [request.target for request in api.accepted] == targets
     assert {request.values("x-amz-security-token")[0][:14] for request in api.accepted} == {"session-token-"}
+    if not name.endswith(".sh"):  # those leave signing to curl
+        caller.call_all([[case["method"], case["path"], *filter(None, [case.get("body")])] for case in CASES])
+        assert len(api.accepted) == 4 + len(CASES)
     assert api.refused == []
-    if title in ("Node", "Go"):  # the others leave signing to curl
-        for case in CASES:
-            caller.call(case["method"], case["path"], *filter(None, [case.get("body")]))
-        assert api.refused == []
-
-
-TOOLS = list(find_tools(None))
-
-
-def pick(*names: str) -> list[dict[str, str]]:
-    return [case for case in CASES if f"{case['kind']}: {case['name']}" in names]
 
 
 CONTROLS = {
@@ -111,22 +110,44 @@ CONTROLS = {
 # Other versions of curl and awscurl may sign otherwise; the table has what was measured.
 @pytest.mark.parametrize(
     ("tool", "wrong", "right"),
-    [(tool, *controls) for name, controls in CONTROLS.items() for tool in TOOLS if tool.name.startswith(name)],
+    [(tool, *CONTROLS[name]) for name in CONTROLS for tool in find_tools(None) if tool.name.startswith(name)],
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_the_table_tells_right_from_wrong(tool: Tool, wrong: list[str], right: list[str], api: SignedApi) -> None:
-    found = find_wrong(tool, api, pick(*wrong, *right))
+    found = find_wrong(tool, api, [case for case in CASES if f"{case['kind']}: {case['name']}" in wrong + right])
 
     assert list(found) == wrong
     assert all("signed as it was sent" in reason or "encoded twice" in reason for reason in found.values()), found
 
 
 def test_the_table_lists_every_case_that_it_counts() -> None:
-    rows = re.findall(r"^\| (.+?) \| (\d+) \| (.+) \|$", TEXT, re.M)
+    rows = re.findall(r"^\| (.+?) \| (\d+) \| (.+) \|$", (PROJECT / "docs/other-languages.md").read_text(), re.M)
     names = {re.sub("^body: ", "", f"{case['kind']}: {case['name']}") for case in CASES}
+    wrong = [set(listed.split("; ")) - {"none"} for _, _, listed in rows]
 
+    assert set().union(*wrong) <= names
+    assert [int(right) for _, right, _ in rows] == [len(CASES) - len(listed) for listed in wrong]
     assert len(rows) == 8
-    for _, right, listed in rows:
-        wrong = set(listed.split("; ")) - {"none"}
-        assert wrong <= names
-        assert int(right) == len(CASES) - len(wrong)
+
+
+@pytest.mark.parametrize(("kind", "status"), [("signed", 200), ("unsigned", 403)])
+def test_the_load_of_the_throttling_check_is_signed_or_not(
+    kind: str, status: int, api: SignedApi, tmp_path: Path
+) -> None:
+    script = "tests/lab/deployed/throttle.py"
+    assert f"python {script} " in (PROJECT / "docs/checklist.sh").read_text()
+    (tmp_path / "config").write_text(
+        f"[profile orders]\nrole_arn = {ROLE_ARN}\ncredential_source = Environment\n"
+        f"external_id = {EXTERNAL_ID}\nrole_session_name = {SESSION_NAME}\n"
+    )
+    before = len(api.judge.verdicts)
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / script), api.url, kind, "1", "/whoami", "/orders"],
+        env={**os.environ, **api.environment, "AWS_CONFIG_FILE": str(tmp_path / "config")},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert sorted(done.stdout.splitlines()) == [f"{kind} /orders {status} 200", f"{kind} /whoami {status} 200"]
+    assert len(api.judge.verdicts) - before == 400

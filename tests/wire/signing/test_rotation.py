@@ -1,25 +1,19 @@
 """Many threads, credentials that change, midnight: no signature is wrong."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 
 import pytest
 import time_machine
 
 from cross_account_api import Call, Client
-from cross_account_api.credentials import AssumedRoleCredentials
-from cross_account_api.credentials import Credentials as ClientCredentials
-from cross_account_api.transport import Connections
-from cross_account_lab.judge.gateway import Gateway
-from cross_account_lab.judge.loopback import Server
-from cross_account_lab.judge.sigv4 import Credentials
-from cross_account_lab.judge.sts import CALLER_ENVIRONMENT, EXTERNAL_ID, REGION, Sts
-from tests.wire.signing.apis import FixedCredentials
+from cross_account_lab.judge.gateway import gateway_response
+from cross_account_lab.judge.loopback import Response
+from cross_account_lab.judge.sigv4 import Request
+from tests.wire.world import World
 
 THREADS = 16
 CALLS = [
@@ -30,90 +24,59 @@ CALLS = [
 ]
 
 
-@pytest.fixture
-def gateway() -> Gateway:
-    return Gateway({})
+def call_many_times(client: Client, calls: int, between: Callable[[], None] | None = None) -> None:
+    """Make calls from many threads; all wait for each other while something is done between every two rounds."""
+    rounds = calls // THREADS
+    together = Barrier(THREADS, between)
 
-
-@pytest.fixture
-def api_url(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("NO_PROXY", "*")
-    with Server(gateway) as server:
-        gateway.regions[f"127.0.0.1:{server.port}"] = REGION
-        yield f"{server.url}/v1"
-
-
-@contextmanager
-def sessions_of(sts: Sts) -> Iterator[AssumedRoleCredentials]:
-    """Provide the client's own credentials, with STS on loopback."""
-    with Server(sts) as server, pytest.MonkeyPatch.context() as environment:
-        for name, value in (CALLER_ENVIRONMENT | {"AWS_ENDPOINT_URL_STS": server.url}).items():
-            environment.setenv(name, value)
-        role = "arn:aws:iam::111111111111:role/executor"
-        yield AssumedRoleCredentials(role, external_id=EXTERNAL_ID, session_name="222222222222-stack")
-
-
-def call_many_times(
-    api_url: str, credentials: ClientCredentials, calls: int, disturb: Callable[[list[int]], None] = lambda _: None
-) -> None:
-    """Make calls from many threads, and call `disturb` with how many each has made, until all are done."""
-    share = calls // THREADS
-    made = [0] * THREADS
-
-    def work(thread: int) -> None:
-        for number in range(share):
+    def work(_: int) -> None:
+        for number in range(rounds):
+            if between:
+                together.wait(timeout=600)
             client.send(CALLS[number % len(CALLS)])
-            made[thread] = number + 1
 
-    with closing(Connections(api_url, THREADS)) as connections, ThreadPoolExecutor(THREADS) as pool:
-        client = Client(api_url, region=REGION, credentials=credentials, transport=connections)
-        workers = [pool.submit(work, thread) for thread in range(THREADS)]
-        while wait(workers, timeout=0.01).not_done:
-            disturb(made)
-        for worker in workers:
-            worker.result()
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(work, range(THREADS)))
+    client.close()
 
 
-def test_sessions_that_are_refreshed_all_the_time(api_url: str, gateway: Gateway) -> None:
-    # botocore refreshes a session in its last 15 minutes.
-    sts = Sts(gateway.keys, lifetime=timedelta(minutes=15, milliseconds=200))
-    with sessions_of(sts) as credentials:
-        call_many_times(api_url, credentials, 8000)
-    assert gateway.verdicts == {"accepted": 8000}, gateway.refusals
-    assert sts.refusals == []
-    assert len(sts.names) >= 5
+def test_sessions_that_are_refreshed_all_the_time(world: World) -> None:
+    # botocore refreshes a session in its last 15 minutes, while the other threads go on with the one before.
+    world.sessions.lifetime = timedelta(minutes=15, seconds=-1)
+
+    call_many_times(world.assuming_client(), 1600)
+
+    assert world.gateway.counts == {"accepted": 1600}, world.gateway.refused
+    assert world.sessions.refusals == []
+    assert len({verdict.access_key for verdict in world.gateway.verdicts}) >= 5
 
 
-def test_sessions_that_end_early_are_replaced(api_url: str, gateway: Gateway) -> None:
-    sts = Sts(gateway.keys, lifetime=timedelta(hours=1))
+def test_sessions_that_end_early_are_replaced(world: World) -> None:
+    keys = world.gateway.keys
+    client, rounds = world.assuming_client(), iter(range(1000))
 
-    since: dict[str, list[int]] = {}
-    seen: set[str] = set()
+    def end_sessions() -> None:
+        if next(rounds) % 10 == 9:  # a client gives up if its new session is refused at once
+            over = datetime.min.replace(tzinfo=UTC)
+            keys.update({key: replace(keys[key], expires=over) for key in world.sessions.names})
 
-    def end_session(made: list[int]) -> None:
-        # Not before all threads have it, in their second call since: a client gives up if its new session is refused.
-        for key, before in list(since.items()):
-            if all(now >= min(then + 2, 4000 // THREADS) for now, then in zip(made, before, strict=True)):
-                gateway.keys[key] = replace(gateway.keys[key], expires=datetime.min.replace(tzinfo=UTC))
-                del since[key]
-        since.update({key: list(made) for key in sts.names if key not in seen})
-        seen.update(since)
+    call_many_times(client, 800, end_sessions)
 
-    with sessions_of(sts) as credentials:
-        call_many_times(api_url, credentials, 4000, end_session)
-    assert gateway.verdicts.keys() == {"accepted", "ExpiredTokenException"}, gateway.refusals
-    assert gateway.verdicts["accepted"] == 4000
-    assert len(sts.names) >= 4
+    assert world.gateway.counts.keys() == {"accepted", "ExpiredTokenException"}, world.gateway.refused
+    assert world.gateway.counts["accepted"] == 800
+    assert len(world.sessions.names) == 1 + 5
 
 
-def test_midnight(api_url: str, gateway: Gateway) -> None:
-    gateway.keys["AKIDEXAMPLE"] = Credentials("secret", "token")
-    with time_machine.travel("2027-12-31T23:59:59.995Z", tick=True) as clock:
-        call_many_times(
-            api_url,
-            FixedCredentials("AKIDEXAMPLE", "secret", "token"),
-            8000,
-            lambda _: clock.move_to("2027-12-31T23:59:59.995Z"),
-        )
-    assert gateway.verdicts == {"accepted": 8000}, gateway.refusals
-    assert gateway.days.keys() == {"20271231", "20280101"}
+def test_midnight(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with time_machine.travel("2027-12-31T23:59:59.800Z", tick=False) as clock:
+
+        def answer(_: Request) -> Response:
+            clock.shift(0.0005)
+            return gateway_response(200, {})
+
+        world.gateway.answer = answer
+        call_many_times(world.client(), 1600)
+
+    assert world.gateway.counts == {"accepted": 1600}, world.gateway.refused
+    days = {verdict.request.values("x-amz-date")[0][:8] for verdict in world.gateway.verdicts}
+    assert days == {"20271231", "20280101"}

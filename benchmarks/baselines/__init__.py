@@ -1,1 +1,0 @@
-"""Alternatives, each written as in its own documentation."""
