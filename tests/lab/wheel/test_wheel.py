@@ -194,7 +194,7 @@ def test_the_proofs_alone_run_in_a_clean_environment(wheel: Path, tmp_path: Path
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(path, copy)
 
-    command = [tmp_path / "venv/bin/python", "-W", "error", "-m", "cross_account_access"]
+    command: list[str | Path] = [tmp_path / "venv/bin/python", "-W", "error", "-m", "cross_account_access"]
     done = run(command, {"HOME": str(tmp_path)}, tmp_path)
 
     assert done.returncode == 0, done.stderr
