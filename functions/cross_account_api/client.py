@@ -31,6 +31,8 @@ logger = logging.getLogger("cross_account_api")
 
 _T = TypeVar("_T")
 _MAX_ATTEMPTS = 6
+_TIMEOUT = 90.0
+"""Seconds for all attempts together."""
 _TRANSIENT = (
     errors.ConnectionFailedError,
     errors.InvalidResponseError,
@@ -122,10 +124,10 @@ class Client:
         if api_key is not None:
             endpoint.require_match(api_key, endpoint.API_KEY, "api_key", endpoint.API_KEY_FORM, secret=True)
         self._api_key = api_key or ""
-        default_region, ca_bundle = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", ""), ""
+        own_region, ca_bundle = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", ""), ""
         if credentials is None and role_arn is not None:
             endpoint.check_role(role_arn, external_id, session_name)
-            role = AssumedRoleCredentials(
+            credentials = role = AssumedRoleCredentials(
                 role_arn,
                 external_id=external_id,
                 session_name=session_name,
@@ -133,12 +135,12 @@ class Client:
                 timing=self._timing,
                 clock=clock,
             )
-            credentials, ca_bundle = role, role.ca_bundle
+            ca_bundle = role.ca_bundle
         elif credentials is None:
-            own = ProfileCredentials(profile, timing=self._timing, cache=SessionCache(clock))
-            credentials, default_region, ca_bundle = own, own.region or default_region, own.ca_bundle
+            credentials = own = ProfileCredentials(profile, timing=self._timing, cache=SessionCache(clock))
+            own_region, ca_bundle = own.region or own_region, own.ca_bundle
         self._credentials = credentials
-        self._region = endpoint.find_api_region(self._api_url, region or "", default_region, service=service)
+        self._region = endpoint.find_api_region(self._api_url, region or "", own_region, service=service)
         self.auth = Auth(self._api_url, self._region, service, credentials, self._api_key)
         self._transport = transport or Connections(
             self._api_url, MAX_CONCURRENCY, ca_bundle, timing=self._timing, clock=clock
@@ -149,7 +151,7 @@ class Client:
         method: str,
         path: str | list[str],
         *,
-        timeout: float = 90.0,
+        timeout: float = _TIMEOUT,
         raw: bool = False,
         **options: Unpack[CallOptions],
     ) -> Response:
@@ -194,7 +196,7 @@ class Client:
         method: str,
         path: str | list[str],
         *,
-        timeout: float = 90.0,
+        timeout: float = _TIMEOUT,
         idle_timeout: float = 30.0,
         **options: Unpack[CallOptions],
     ) -> StreamedResponse:
@@ -271,7 +273,7 @@ class Client:
         correlation_id: str,
     ) -> _T:
         if deadline is None:
-            deadline = self._clock.monotonic() + 90.0
+            deadline = self._clock.monotonic() + _TIMEOUT
         attempts = throttled = 0
         session_replaced = False
         failure: errors.CallError | None = None

@@ -70,6 +70,8 @@ BAD_PATHS: list[object] = [
     *("/orders?limit=1", "/orders#1", "/a\nb", "/a\x7f", "/\ud800"),
     *([], ["a", 1], ["a", ""], ["..", "a"], ["a", "b/../c"]),
 ]
+BAD_EVENTS: tuple[object, ...] = (None, [], "/whoami", {"requestPayload": []})
+BAD_QUERIES: tuple[object, ...] = ("a=1", [], {"": "a"}, {1: "a"}, {"\ud800": "a"})
 BAD_VALUES: tuple[object, ...] = (None, {"b": 1}, [["b"]], [], "\udfff", float("nan"), 10**5000)
 BAD_TEXTS = (1, b"1", "", " 1", "1\r\nHost: example.com", "é")
 PUT = {"path": "/", "method": "PUT"}
@@ -78,13 +80,13 @@ PUT = {"path": "/", "method": "PUT"}
 @pytest.mark.parametrize(
     ("event", "field"),
     [
-        *((event, "call") for event in (None, [], "/whoami", {"requestPayload": []})),
+        *((event, "call") for event in BAD_EVENTS),
         ({"path": "/", "url": "https://example.com"}, "call"),
         ({"path": "/", 1: 2}, "call"),
         ({}, "path"),
         *(({"path": path}, "path") for path in BAD_PATHS),
         *(({"path": "/", "method": method}, "method") for method in ("get", "OPTIONS", ["GET"], None)),
-        *(({"path": "/", "query": query}, "query") for query in ("a=1", [], {"": "a"}, {1: "a"}, {"\ud800": "a"})),
+        *(({"path": "/", "query": query}, "query") for query in BAD_QUERIES),
         *(({"path": "/", "query": {"a": value}}, "query.a") for value in BAD_VALUES),
         *(({"path": "/", "headers": headers}, "headers") for headers in ("a", {"a b": "c"}, {"": "c"}, {"é": "c"})),
         *(({"path": "/", "headers": {"X-A": text}}, "headers.X-A") for text in BAD_TEXTS),

@@ -122,6 +122,14 @@ def test_a_response(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+@pytest.mark.parametrize("method", ["get", "head", "put", "delete", "post", "patch"])
+def test_a_method_of_http_is_one_of_the_client(world: World, method: str) -> None:
+    getattr(world.client, method)("/orders", idempotency_key="k", headers={"X-A": "b"})
+
+    [request] = world.api.requests
+    assert (request.method, request.url, request.headers["X-A"]) == (method.upper(), f"{API_URL}/orders", "b")
+
+
 def test_a_call_without_body_sends_no_content_type(world: World) -> None:
     world.client.send(Call.parse({"path": "/", "headers": {"accept": "text/csv"}}))
 
