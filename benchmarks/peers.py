@@ -96,7 +96,7 @@ PEERS = {
 
 
 _CALLS, _AT_ONCE = 1000, 32
-_WAYS = {
+_WAYS: dict[str, dict[str, tuple[object, ...]]] = {
     "warm": {"one after another": ("/whoami", 1)},
     "bulk": {
         f"{_AT_ONCE} at a time": ("/delay/20", _AT_ONCE),

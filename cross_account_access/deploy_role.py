@@ -4,47 +4,35 @@ IAM knows a stack's resources by their names only: what is said of them is said 
 StackName and a hyphen.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import z3
-from samtranslator.yaml_helper import yaml_parse
 
-from cross_account_access.engine.evaluator import identity_allows, parts
+from cross_account_access.documents import UnknownPolicyError, of_template
+from cross_account_access.engine import data
+from cross_account_access.engine.evaluator import allowed, identity_allows
 from cross_account_access.engine.fields import FALSE, TRUE, all_of, any_of
+from cross_account_access.engine.intrinsics import Template
 from cross_account_access.engine.request import Key, Kind, Request
+from cross_account_access.engine.sources import load
 from cross_account_access.model import Model
 from cross_account_access.proof import Claim, Property, refutation
-from cross_account_access.templates import ACCOUNTS, REGION, resolve_template
+from cross_account_access.templates import ACCOUNTS, REGION
 
 type Statement = dict[str, Any]
 
 FILE = "template-deploy-role.yaml"
 _PROVIDER = "oidc-provider/token.actions.githubusercontent.com"
-_SUBJECT = "repo:owner@1/repo@2:environment:"
-# The parameters of the deployments for which the template is proven.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "account A, a path of its own": {
-        "AWS::AccountId": ACCOUNTS["a"],
-        "StackName": "orders-api",
-        "RolePath": "/orders-api/",
-        "Subjects": [f"{_SUBJECT}account-a"],
-        "ApiArns": [f"arn:aws:execute-api:{REGION}:{ACCOUNTS['a']}:a1b2c3d4e5/*"],
-    },
-    "account B, with a smoke test": {
-        "AWS::AccountId": ACCOUNTS["b"],
-        "StackName": "orders-caller",
-        # One of them in both lists, which no rule of CloudFormation can exclude.
-        "Subjects": [f"{_SUBJECT}account-b", f"{_SUBJECT}both"],
-        "SmokeTestSubjects": [f"{_SUBJECT}smoke-test", f"{_SUBJECT}both"],
-        "OidcProviderArn": f"arn:aws:iam::{ACCOUNTS['b']}:{_PROVIDER}",
-        "ExecutorRoleArn": f"arn:aws:iam::{ACCOUNTS['a']}:role/orders-api/orders-api-ExecutorRole-*",
-        "FunctionInVpc": "true",
-    },
-}
+# Lists of what deployments need. `named` are the resources whose names begin with the stack's: the rest of their ARNs;
+# `wider` is what reaches further than the stack, because AWS offers no narrower way: actions, resources; `data` uses
+# the stack's resources rather than deploys them. The boundary is for `uses`, `writes` and `interfaces`, and for `… at
+# least`. In `settings`, the deployments that are proven, one subject is in both lists, which no rule can exclude.
+_LISTS = data.read(__file__, "deploy_role.json")
+SETTINGS: dict[str, dict[str, Any]] = _LISTS["settings"]
 _KINDS = {
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::OIDCProvider",
@@ -53,89 +41,18 @@ _KINDS = {
     "AWS::S3::Bucket",
     "AWS::S3::BucketPolicy",
 }
-# What names begin with the stack's: the rest of their ARNs, with service and region.
-_NAMED = (
-    "cloudwatch:{region}:{account}:alarm:",
-    "cloudwatch::{account}:dashboard/",
-    "dynamodb:{region}:{account}:table/",
-    "lambda:{region}:{account}:function:",
-    "logs:{region}:{account}:log-group:",
-    "scheduler:{region}:{account}:schedule/",
-    "scheduler:{region}:{account}:schedule-group/",
-    "sns:{region}:{account}:",
-    "sqs:{region}:{account}:",
-)
-# What reaches further than the stack, because AWS offers no narrower way: actions, resources.
-_WIDER = (
-    (("cloudformation:GetTemplateSummary", "cloudformation:ValidateTemplate"), "*"),
-    (("logs:DescribeLogGroups", "logs:DescribeQueryDefinitions", "logs:DescribeResourcePolicies"), "*"),
-    (("logs:PutQueryDefinition", "logs:DeleteQueryDefinition"), "*"),
-    (("sns:GetSubscriptionAttributes", "sns:SetSubscriptionAttributes", "sns:Unsubscribe"), "*"),
-    *(
-        (("apigateway:GET",), f"arn:aws:apigateway:{{region}}::/{path}")
-        for path in ("account", "restapis", "restapis/*")
-    ),
-    (("apigateway:GET",), "arn:aws:apigateway:{region}::/tags/*"),
-    (("apigateway:DELETE", "apigateway:POST", "apigateway:PUT"), "arn:aws:apigateway:{region}::/tags/*"),
-    (
-        ("lambda:ListTags", "lambda:TagResource", "lambda:UntagResource"),
-        "arn:aws:lambda:{region}:{account}:event-source-mapping:*",
-    ),
-)
-# What uses the stack's resources rather than deploys them.
-_NETWORKS = tuple(f"ec2:Describe{what}" for what in ("NetworkInterfaces", "SecurityGroups", "Subnets", "Vpcs"))
-_INTERFACES = (
-    *(f"ec2:{verb}NetworkInterface" for verb in ("Create", "Delete")),
-    *(f"ec2:{verb}PrivateIpAddresses" for verb in ("Assign", "Unassign")),
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSubnets",
-)
-_DATA = (
-    *(f"dynamodb:{verb}Item" for verb in ("Get", "BatchGet", "Put", "Update", "Delete", "BatchWrite")),
-    "dynamodb:PartiQL*",
-    "dynamodb:Query",
-    "dynamodb:Scan",
-    "lambda:Invoke*",
-    *(f"logs:{verb}LogEvents" for verb in ("Filter", "Get", "Put")),
-    "logs:StartQuery",
-    "sns:Publish",
-    *(f"sqs:{verb}Message" for verb in ("Delete", "Receive", "Send")),
-)
-_MAKES_APIS = ("apigateway:AddCertificateToDomain", "apigateway:POST", "apigateway:UpdateRestApiPolicy")
-_IN_BOUNDARY = (
-    "iam:CreateRole",
-    "iam:DeleteRole",
-    "iam:DeleteRolePolicy",
-    "iam:PutRolePermissionsBoundary",
-    "iam:PutRolePolicy",
-    "iam:UpdateAssumeRolePolicy",
-    "iam:UpdateRole",
-    "iam:UpdateRoleDescription",
-)
-_READS_ROLES = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
-_SERVICES = ("lambda.amazonaws.com", "scheduler.amazonaws.com")
-_PACKAGES = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject")
-# What the boundary is for: at most, and at least.
-_USED = ("dynamodb:{region}:{account}:table/", "lambda:{region}:{account}:function:", "sqs:{region}:{account}:")
-_USES = ("dynamodb:*Item", "dynamodb:Query", "lambda:InvokeFunction", "sqs:*Message", "sqs:GetQueueAttributes")
-_USES_AT_LEAST = (
-    "dynamodb:GetItem",
-    "dynamodb:PutItem",
-    "lambda:InvokeFunction",
-    "sqs:SendMessage",
-    "sqs:ReceiveMessage",
-)
-_WRITES_AT_LEAST = ("logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments")
-_WRITES = ("logs:CreateLogGroup", "logs:DescribeLogGroups", "logs:DescribeLogStreams", *_WRITES_AT_LEAST)
+_POLICIES = {f"{role} {kind}" for role in ("DeployRole", "SmokeTestRole") for kind in ("trust", "identity")} | {
+    "Boundary identity",
+    "PackagesBucket resource",
+}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The template, deployed with some parameters; statements by `Role trust`, `Role identity` or policy."""
+    """The template, deployed with some parameters; statements by `Role trust`, `Role identity` and so on."""
 
     values: Mapping[str, Any]  # of parameters and references
     policies: Mapping[str, list[Statement]]
-    providers: Mapping[str, Any]  # whom each role's trust policy names
     others: tuple[str, ...]  # what could grant something and is not among them, in words
 
     def arns(self, *suffixes: str) -> list[str]:
@@ -153,7 +70,7 @@ class Setting:
     @property
     def named(self) -> list[str]:
         """The stack's own resources whose ARN holds their name."""
-        return self.arns(*(f"{resource}{self.values['StackName']}-*" for resource in _NAMED))
+        return self.arns(*(f"{resource}{self.values['StackName']}-*" for resource in _LISTS["named"]))
 
     @property
     def roles(self) -> str:
@@ -182,35 +99,23 @@ def setting(template: Mapping[str, Any], **given: Any) -> Setting:
         "OidcProvider": f"arn:aws:iam::{values['AWS::AccountId']}:{_PROVIDER}",
         "PackagesBucket.Arn": f"arn:aws:s3:::{own}-packagesbucket-1a2b3c",
     }
+    for name in template["Resources"]:
+        values.setdefault(f"{name}.Arn", f"arn:aws:iam::{values['AWS::AccountId']}:role/{name}")
+    own_names = {name: str(value) for name, value in values.items() if name.partition(".")[0] in template["Resources"]}
+    known = Template(template, values, values["AWS::AccountId"], REGION, physical=own_names)
     policies: dict[str, list[Statement]] = {}
-    providers: dict[str, Any] = {}
     others: list[str] = []
-    for name, resource in resolve_template(template, values)["Resources"].items():
-        properties = resource.get("Properties", {})
-        match resource["Type"]:
-            case "AWS::IAM::Role" if name in {"DeployRole", "SmokeTestRole"}:
-                trust = properties["AssumeRolePolicyDocument"]["Statement"]
-                policies[f"{name} trust"] = [
-                    {key: value for key, value in item.items() if key != "Principal"} for item in trust
-                ]
-                providers[name] = [item.get("Principal") for item in trust]
-                found = policies.setdefault(f"{name} identity", [])
-                for policy in properties.get("Policies", []):
-                    found += policy["PolicyDocument"]["Statement"]
-                others += [f"{name} has the policy {arn}" for arn in properties.get("ManagedPolicyArns", [])]
-            case "AWS::IAM::Policy" if not {"Users", "Groups"} & set(properties):
-                for role in properties["Roles"]:
-                    policies.setdefault(f"{role} identity", []).extend(properties["PolicyDocument"]["Statement"])
-            case "AWS::IAM::ManagedPolicy" if name == "Boundary":
-                policies[name] = properties["PolicyDocument"]["Statement"]
-                others += [f"{name} has {key}" for key in ("Users", "Groups", "Roles") if key in properties]
-            case kind if kind not in _KINDS - {"AWS::IAM::Role", "AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"}:
-                others.append(f"{name} ({kind}) is not known here")
-    known = {f"{role} {kind}" for role in ("DeployRole", "SmokeTestRole") for kind in ("trust", "identity")} | {
-        "Boundary"
-    }
-    others += [f"a policy for {name.removesuffix(' identity')}" for name in policies if name not in known]
-    return Setting(values, policies, providers, tuple(others))
+    for name, resource in known.resources.items():
+        if resource["Type"] not in _KINDS:
+            others.append(f"{name} ({resource['Type']}) is not known here")
+        if "ManagedPolicyArns" in resource.get("Properties", {}):
+            others.append(f"{name} has managed policies")
+    try:
+        policies = {name: found["Statement"] for name, found in of_template(known)[0].items()}
+    except UnknownPolicyError as error:
+        others.append(str(error))
+    others += [f"a policy for {name}" for name in sorted(policies.keys() - _POLICIES)]
+    return Setting(values, policies, tuple(others))
 
 
 # --- Who may become them ----------------------------------------------------------------------------------------------
@@ -227,32 +132,20 @@ def trust_claims(deployed: Setting) -> Iterator[Claim]:
         ("DeployRole", deployed.listed("Subjects"), testers),
         ("SmokeTestRole", testers, []),
     ):
-        if f"{role} trust" in deployed.policies:
-            # AssumeRoleWithWebIdentity is not signed; the keys come from the token.
-            request = Request(Kind.WEB, {})
+        # AssumeRoleWithWebIdentity is not signed; the keys come from the token.
+        for kind in Kind if f"{role} trust" in deployed.policies else ():
+            request, account = Request(kind, {}), str(deployed.values["AWS::AccountId"])
             audience = request.key("token.actions.githubusercontent.com:aud")
             subject = request.key("token.actions.githubusercontent.com:sub")
             may = all_of(
+                request.is_from(deployed.values["OidcProviderArn"] or deployed.values["OidcProvider"]),
                 request.action.like("sts:assumerolewithwebidentity"),
                 _is(audience, ["sts.amazonaws.com"]),
                 _is(subject, subjects),
                 z3.Not(_is(subject, refused)),
             )
-            yield Claim(request, TRUE, _trusts(request, deployed.policies[f"{role} trust"]), may, may)
-
-
-def _trusts(request: Request, statements: list[Statement]) -> Any:
-    matched: dict[str, list[Any]] = {"Allow": [], "Deny": []}
-    for statement in statements:
-        matched[statement["Effect"]].append(all_of(*parts(statement, request, trust=True).values()))
-    return all_of(any_of(*matched["Allow"]), z3.Not(any_of(*matched["Deny"])))
-
-
-def _structure(deployed: Setting) -> Iterator[str]:
-    yield from deployed.others
-    provider = {"Federated": deployed.values["OidcProviderArn"] or deployed.values["OidcProvider"]}
-    for role, named in deployed.providers.items():
-        yield from (f"{role} trusts {principal}" for principal in named if principal != provider)
+            trusted = allowed(request, deployed.policies[f"{role} trust"], owner=account, trust=True)
+            yield Claim(request, TRUE, trusted, may, may)
 
 
 # --- How far a deployment reaches -------------------------------------------------------------------------------------
@@ -272,7 +165,7 @@ def _identity(
         yield Claim(request, about, decision, intended(request), FALSE)
 
 
-def _does(request: Request, actions: tuple[str, ...], *resources: str) -> Any:
+def _does(request: Request, actions: Iterable[str], *resources: str) -> Any:
     return all_of(request.action.like(*map(str.lower, actions)), request.resource.like(*resources))
 
 
@@ -284,7 +177,8 @@ def reach_claims(deployed: Setting) -> Iterator[Claim]:
         "cloudformation:{region}:aws:transform/Serverless-2016-10-31",
         *(f"apigateway:{{region}}::/{kind}" for kind in ("apikeys", "domainnames", "restapis", "usageplans")),
     )
-    wider = (*_WIDER, (_NETWORKS, "*")) if deployed.values["FunctionInVpc"] == "true" else _WIDER
+    networks = [(_LISTS["networks"], "*")] if deployed.values["FunctionInVpc"] == "true" else []
+    wider = [*_LISTS["wider"], *networks]
     bucket = deployed.values["PackagesBucket.Arn"]
 
     def intended(request: Request) -> Any:
@@ -294,12 +188,12 @@ def reach_claims(deployed: Setting) -> Iterator[Claim]:
         )
         function, tag = request.key("lambda:FunctionArn"), request.key("aws:ResourceTag/aws:cloudformation:stack-name")
         return any_of(
-            all_of(request.resource.like(*deployed.named), z3.Not(request.action.like(*map(str.lower, _DATA)))),
+            all_of(request.resource.like(*deployed.named), z3.Not(_does(request, _LISTS["data"], "*"))),
             all_of(_does(request, ("cloudformation:*",), stack), z3.Not(imports)),
             all_of(_does(request, ("cloudformation:CreateChangeSet",), transform), z3.Not(imports)),
-            _does(request, _MAKES_APIS, *apis),
+            _does(request, _LISTS["makes APIs"], *apis),
             all_of(_does(request, ("apigateway:*",), *(f"{api}/*" for api in apis)), _is(tag, [name])),
-            _does(request, _PACKAGES, f"{bucket}/*"),
+            _does(request, _LISTS["packages"], f"{bucket}/*"),
             _does(request, ("s3:ListBucket",), bucket),
             all_of(
                 request.action.like("lambda:*eventsourcemapping"),
@@ -324,10 +218,10 @@ def rights_claims(deployed: Setting) -> Iterator[Claim]:
             z3.Not(request.resource.like(deployed.values["DeployRole.Arn"], deployed.values["SmokeTestRole.Arn"])),
         )
         within = all_of(
-            request.action.like(*map(str.lower, _IN_BOUNDARY)), _is(boundary, [deployed.values["Boundary"]])
+            request.action.like(*map(str.lower, _LISTS["in boundary"])), _is(boundary, [deployed.values["Boundary"]])
         )
-        passes = all_of(request.action.like("iam:passrole"), _is(service, list(_SERVICES)))
-        harmless = request.action.like(*map(str.lower, _READS_ROLES), "iam:tagrole", "iam:untagrole")
+        passes = all_of(request.action.like("iam:passrole"), _is(service, list(_LISTS["services"])))
+        harmless = request.action.like(*map(str.lower, _LISTS["reads roles"]), "iam:tagrole", "iam:untagrole")
         return all_of(own, any_of(within, passes, harmless))
 
     def grants(request: Request) -> Any:
@@ -339,16 +233,17 @@ def rights_claims(deployed: Setting) -> Iterator[Claim]:
 def boundary_claims(deployed: Setting) -> Iterator[Claim]:
     """Claim that a role of the stack may do what the boundary is for, whatever policies it gets, and nothing else."""
     request = Request(Kind.ROLE, {})
-    named = deployed.arns(*(f"{kind}{deployed.values['StackName']}-*" for kind in _USED))
+    named = deployed.arns(*(f"{kind}{deployed.values['StackName']}-*" for kind in _LISTS["used"]))
     apis, executor = deployed.listed("ApiArns"), deployed.values["ExecutorRoleArn"]
     calls = any_of(
         _does(request, ("execute-api:Invoke",), *apis) if apis else FALSE,
         _does(request, ("sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"), executor) if executor else FALSE,
     )
-    network = _does(request, _INTERFACES, "*") if deployed.values["FunctionInVpc"] == "true" else FALSE
-    may = any_of(calls, network, _does(request, _WRITES, "*"), _does(request, _USES, *named))
-    must = any_of(calls, network, _does(request, _WRITES_AT_LEAST, "*"), _does(request, _USES_AT_LEAST, *named))
-    yield Claim(request, TRUE, identity_allows(request, deployed.policies["Boundary"]), may, must)
+    network = _does(request, _LISTS["interfaces"], "*") if deployed.values["FunctionInVpc"] == "true" else FALSE
+    may = any_of(calls, network, _does(request, _LISTS["writes"], "*"), _does(request, _LISTS["uses"], *named))
+    writes, uses = _LISTS["writes at least"], _LISTS["uses at least"]
+    must = any_of(calls, network, _does(request, writes, "*"), _does(request, uses, *named))
+    yield Claim(request, TRUE, identity_allows(request, deployed.policies.get("Boundary identity", [])), may, must)
 
 
 def smoke_test_claims(deployed: Setting) -> Iterator[Claim]:
@@ -368,16 +263,20 @@ def smoke_test_claims(deployed: Setting) -> Iterator[Claim]:
         yield Claim(request, request.is_session_of(arn), decision, may, may)
 
 
+@cache
+def _settings(text: str) -> list[Setting]:
+    template = load(text, FILE).template
+    return [setting(template, **values) for values in SETTINGS.values()]
+
+
 def _property(
     sentence: str,
     claims: Callable[[Setting], Iterator[Claim]],
-    structure: Callable[[Setting], Iterator[str]] = lambda _: iter(()),
 ) -> Property:
     @cache
     def refutations(text: str) -> tuple[str, ...]:
-        template = yaml_parse(text)
-        settings = [setting(template, **values) for values in SETTINGS.values()]
-        words = [found for deployed in settings for found in structure(deployed)]
+        settings = _settings(text)
+        words = [found for deployed in settings for found in deployed.others]
         return (*words, *(found for deployed in settings for claim in claims(deployed) if (found := refutation(claim))))
 
     # The same for each model, which differ in other templates' parameters.
@@ -392,7 +291,6 @@ PROPERTIES = (
         "Deploy role: only GitHub's tokens of the environments in Subjects can assume it, and none of those that run"
         " the smoke test, whose role they alone can assume",
         trust_claims,
-        _structure,
     ),
     _property(
         "Deploy role: it changes and reads nothing but its stack, without the data, and its packages, except for new"

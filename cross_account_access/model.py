@@ -15,18 +15,17 @@ from cross_account_access import contract
 from cross_account_access.contract import Example
 from cross_account_access.documents import Document, listed
 from cross_account_access.engine import patterns
+from cross_account_access.engine.transform import pairs, references
 from cross_account_access.stack import (
     ModelError,
     Stack,
     from_template,
     named_by_output,
     of_type,
-    references,
     routes_of_template,
-    values_at,
     without,
 )
-from cross_account_access.templates import ACCOUNTS, FILES, PROJECT, REGION, Side, transformed
+from cross_account_access.templates import ACCOUNTS, FILES, PROJECT, REGION, Side
 
 _ROLE_KEYS = {"Role", "RoleArn", "CloudWatchRoleArn"}
 # Services that assume the role named by a resource.
@@ -245,11 +244,11 @@ class Model:
     def publishers(self, topic: str) -> set[str]:
         """Return the services that publish to a topic, by its ARN: CloudWatch, if an alarm refers to it."""
         found = set()
-        for side, stack in self.stacks.items():
-            template = transformed(side, self.folder)["Resources"]
+        for stack in self.stacks.values():
+            template = stack.template.resources
             for kind, service in _PUBLISHERS.items():
                 for name in of_type(stack.resources, kind):
-                    used = {reference.partition(".")[0] for reference in references(template[name]["Properties"])}
+                    used = references(template[name]["Properties"])
                     if topic in {stack.physical.get(f"{logical_id}.Arn") for logical_id in used}:
                         found.add(service)
         return found
@@ -264,14 +263,14 @@ class Model:
 
     def _roles(self, side: Side) -> Iterator[Role]:
         stack = self.stacks[side]
-        template = transformed(side, self.folder)["Resources"]
+        template = stack.template.resources
         roles = {name: (set[str](), set[Use]()) for name in of_type(stack.resources, "AWS::IAM::Role")}
         for user, resource in stack.resources.items():
             if resource["Type"] not in _ASSUMED_BY:
                 continue
             properties = template[user]["Properties"]
-            for reference in references(values_at(properties, _ROLE_KEYS)):
-                services, uses = roles.get(reference.partition(".")[0], (set(), set()))
+            for reference in references([value for key, value in pairs(properties) if key in _ROLE_KEYS]):
+                services, uses = roles.get(reference, (set(), set()))
                 services.add(_ASSUMED_BY[resource["Type"]])
                 uses.update(self._uses(stack, user, properties, template))
         for logical_id, (services, uses) in roles.items():
@@ -285,8 +284,7 @@ class Model:
             )
 
     def _uses(self, stack: Stack, user: str, properties: Any, template: Mapping[str, Any]) -> Iterator[Use]:
-        for reference in references(without(properties, _ROLE_KEYS)):
-            used = reference.partition(".")[0]
+        for used in references(without(properties, _ROLE_KEYS)):
             if used in stack.resources:
                 kind = stack.resources[used]["Type"]
                 if f"{used}.Arn" in stack.physical and kind != "AWS::IAM::Role":
@@ -299,8 +297,8 @@ class Model:
             yield Use("AWS::EC2::NetworkInterface", f"arn:aws:lambda:{stack.region}:{stack.account}:function:*")
         for source in of_type(stack.resources, "AWS::Lambda::EventSourceMapping"):
             mapping = template[source]["Properties"]
-            if user in {name.partition(".")[0] for name in references(mapping["FunctionName"])}:
-                for used in (name.partition(".")[0] for name in references(mapping["EventSourceArn"])):
+            if user in references(mapping["FunctionName"]):
+                for used in references(mapping["EventSourceArn"]):
                     yield Use(stack.resources[used]["Type"], stack.physical[f"{used}.Arn"], event_source=True)
 
 
@@ -315,7 +313,7 @@ def load(
 ) -> Model:
     """Make the model of the templates; account ids are made up unless given, and physical names always.
 
-    `a`, `b` and `access` are the parameters that differ from the defaults and from `REQUIRED_PARAMETERS`. Account B's
+    `a`, `b` and `access` are the parameters that differ from the defaults and from what is required. Account B's
     default to the outputs of account A's stack. Without `access`, the model has no access stack.
 
     Raises:

@@ -1,7 +1,6 @@
 """One account's stack: its resources with physical names, its policy documents and its routes."""
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,14 +8,14 @@ from typing import Any
 
 from cross_account_access import documents
 from cross_account_access.documents import Document
-from cross_account_access.engine.intrinsics import ARNS, REF_IS_ARN
+from cross_account_access.engine.intrinsics import RESOURCES, Template
 from cross_account_access.engine.policies import Fact
-from cross_account_access.templates import Side, of_parameters, parameters_of, resolve
+from cross_account_access.templates import Side, of_parameters, parameters_of, present
 
 _API_ID = "a1b2c3d4e5"
 _METHOD_KEYS = ("get", "post", "put", "patch", "delete", "head", "options", "x-amazon-apigateway-any-method")
 
-NAMED_TYPES = set(ARNS)
+NAMED_TYPES = {kind for kind, known in RESOURCES.items() if "arn" in known}
 
 
 class ModelError(Exception):
@@ -31,6 +30,7 @@ class Stack:
     account: str
     region: str
     parameters: Mapping[str, Any]
+    template: Template = field(repr=False)  # with physical names; its own resources are as they are written
     resources: Mapping[str, Any]
     outputs: Mapping[str, Any]
     physical: Mapping[str, str]  # by `LogicalId` and `LogicalId.Attribute`
@@ -51,7 +51,7 @@ def from_template(
     physical: Mapping[str, str] | None = None,
 ) -> Stack:
     """Resolve a stack from its template; physical names are made up unless given."""
-    plain = resolve(side, parameters, folder=template_dir, account=account, region=region)
+    plain = present(of_parameters(side, parameters, folder=template_dir, account=account, region=region))
     # Its role would otherwise have the same name as account A's, in the same account.
     prefix = "Access" if side == "access" else ""
     names = dict(physical or {}) or {
@@ -69,6 +69,7 @@ def from_template(
         account=account,
         region=region,
         parameters=parameters_of(side, template_dir, **parameters),
+        template=template,
         resources=plain["Resources"],
         outputs=plain["Outputs"],
         physical=names,
@@ -81,15 +82,15 @@ def physical_names(
     logical_id: str, kind: str, physical_id: str, account: str, region: str
 ) -> Iterator[tuple[str, str]]:
     """Iterate over what `LogicalId` and `LogicalId.Arn` refer to."""
-    if kind not in ARNS:
+    if kind not in NAMED_TYPES:
         return
     if kind == "AWS::ApiGateway::RestApi" and physical_id == logical_id:
         physical_id = _API_ID
     # Some physical ids are ARNs, and that of a queue is its URL.
     name = physical_id.rpartition("/")[2] if kind == "AWS::SQS::Queue" else physical_id
-    arn = name if name.startswith("arn:") else ARNS[kind].format(region=region, account=account, id=name)
+    arn = name if name.startswith("arn:") else RESOURCES[kind]["arn"].format(region=region, account=account, id=name)
     yield f"{logical_id}.Arn", arn
-    yield logical_id, arn if kind in REF_IS_ARN else physical_id
+    yield logical_id, arn if "ref" in RESOURCES[kind] else physical_id
 
 
 def of_type(resources: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -130,35 +131,6 @@ def routes_of_template(api: Mapping[str, Any], resources: Mapping[str, Any]) -> 
 
 def _is_api_key(scheme: Mapping[str, Any]) -> bool:
     return scheme.get("type") == "apiKey" and "x-amazon-apigateway-authtype" not in scheme
-
-
-def references(value: Any) -> Iterator[str]:
-    """Find what intrinsic functions refer to: `LogicalId`, `LogicalId.Attribute` or the name of a parameter."""
-    if isinstance(value, list):
-        for item in value:
-            yield from references(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key == "Ref":
-                yield item
-            elif key == "Fn::GetAtt":
-                yield item if isinstance(item, str) else ".".join(item)
-            elif key == "Fn::Sub":
-                text, extra = (item, {}) if isinstance(item, str) else item
-                yield from (name for name in re.findall(r"\$\{([\w.:]+)\}", text) if name not in extra)
-                yield from references(extra)
-            else:
-                yield from references(item)
-
-
-def values_at(value: Any, keys: set[str]) -> list[Any]:
-    """Return the values of the keys, at any depth."""
-    if isinstance(value, list):
-        return [found for item in value for found in values_at(item, keys)]
-    if not isinstance(value, dict):
-        return []
-    own = [item for key, item in value.items() if key in keys]
-    return own + [found for key, item in value.items() if key not in keys for found in values_at(item, keys)]
 
 
 def without(value: Any, keys: set[str]) -> Any:

@@ -7,33 +7,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cross_account_access import project
-from cross_account_access.engine import sources, transform
+from cross_account_access.engine import data, sources, transform
 from cross_account_access.engine.intrinsics import ALWAYS, NEVER, Template
+
+Side = Literal["a", "b", "access"]
 
 PROJECT = project.PROJECT
 ACCOUNTS = {"a": "111111111111", "b": "222222222222", "access": "111111111111"}
 REGION = "eu-west-1"
 
-# Parameters without a default.
-REQUIRED_PARAMETERS: dict[str, dict[str, Any]] = {
-    "a": {"ConsumerAccountIds": [ACCOUNTS["b"]], "ExternalId": "external-id"},
-    "b": {
-        "ApiUrl": f"https://a1b2c3d4e5.execute-api.{REGION}.amazonaws.com/v1",
-        "ExecutorRoleArn": f"arn:aws:iam::{ACCOUNTS['a']}:role/executor",
-        "ExternalId": "external-id",
-        "CallPath": "/path",
-    },
-    "access": {
-        "GrantedMethodArns": [
-            f"arn:aws:execute-api:{REGION}:{ACCOUNTS['a']}:e5d4c3b2a1/prod/{call}"
-            for call in ("GET/path", "POST/path/*")
-        ],
-        "ConsumerAccountIds": [ACCOUNTS["b"]],
-        "ExternalId": "external-id",
-    },
-}
+# Values of parameters: `required` for those without a default, and then the deployments that are proven.
+DEPLOYMENTS: dict[str, dict[Side, dict[str, Any]]] = data.read(__file__, "deployments.json")
 
-Side = Literal["a", "b", "access"]
 FILES = {"a": "template-account-a.yaml", "b": "template-account-b.yaml", "access": "template-access.yaml"}
 
 
@@ -56,10 +41,10 @@ def transformed(side: Side, folder: Path = PROJECT, require_api_keys: str = "") 
 
 
 def parameters_of(side: Side, folder: Path = PROJECT, **given: Any) -> dict[str, Any]:
-    """Return the value of each parameter: as given, from `REQUIRED_PARAMETERS`, or the default."""
+    """Return the value of each parameter: as given, from what is required, or the default."""
     values: dict[str, Any] = {}
     for name, parameter in source(side, folder)["Parameters"].items():
-        value = given.pop(name, REQUIRED_PARAMETERS[side].get(name, parameter.get("Default")))
+        value = given.pop(name, DEPLOYMENTS["required"][side].get(name, parameter.get("Default")))
         if parameter["Type"] == "CommaDelimitedList" and isinstance(value, str):
             value = value.split(",")
         values[name] = value
@@ -85,30 +70,13 @@ def resolved(side: Side, **parameters: Any) -> dict[str, Any]:
 
     A reference to a resource becomes its logical id, and an attribute of one `LogicalId.Attribute`, so that tests can
     name both. Resources whose condition is false are left out. The parameters are those that differ from the defaults
-    and from `REQUIRED_PARAMETERS`.
+    and from what is required.
     """
-    return resolve(side, parameters)
+    return present(of_parameters(side, parameters))
 
 
-def resolve(
-    side: Side,
-    parameters: Mapping[str, Any],
-    *,
-    folder: Path = PROJECT,
-    account: str = "",
-    region: str = REGION,
-    physical: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """Like `resolved`, for any folder, account and region; `physical` maps `LogicalId` and `LogicalId.Attribute`."""
-    return _present(of_parameters(side, parameters, folder=folder, account=account, region=region, physical=physical))
-
-
-def resolve_template(template: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Resolve any template without transform, given the values of parameters and references."""
-    return _present(Template(template, values, str(values["AWS::AccountId"]), REGION, physical=values))
-
-
-def _present(template: Template) -> dict[str, Any]:
+def present(template: Template) -> dict[str, Any]:
+    """Return the resources and outputs that there are, resolved."""
     sections = {"Resources": template.resources, "Outputs": template.outputs}
     there = {
         section: {
@@ -131,7 +99,10 @@ def of_parameters(
     region: str = REGION,
     physical: Mapping[str, str] | None = None,
 ) -> Template:
-    """Return a template with every parameter given."""
+    """Return a template with every parameter given.
+
+    `physical` maps `LogicalId` and `LogicalId.Attribute` to what they mean; otherwise they stay as they are written.
+    """
     account = account or ACCOUNTS[side]
     values = {
         "AWS::AccountId": account,

@@ -5,38 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cross_account_access.model import Model, load
-from cross_account_access.templates import ACCOUNTS, FILES, PROJECT, REGION, Side, source
-
-_A, _B = ACCOUNTS["a"], ACCOUNTS["b"]
-_VARIANTS: dict[str, dict[Side, Mapping[str, Any]]] = {
-    "defaults": {"a": {}, "b": {}},
-    "narrowed": {
-        "a": {
-            "ConsumerAccountIds": [_B, "444444444444", "555555555555"],
-            "ExternalId": "new-id",
-            "PreviousExternalId": "old-id",
-            "CallerPrincipalArns": [f"arn:aws:iam::{_B}:role/job-*", "arn:aws:iam::*:user/ann"],
-            "AllowIdentityCenterUsers": "false",
-            "SuspendedConsumerIds": ["555555555555"],
-            "MoreExecutorRoleIds": ["AROAMOREMOREMOREMORE1"],
-            "AlarmEmail": "alarms@example.com",
-        },
-        "b": {"AlarmEmail": "alarms@example.com"},
-    },
-    "relaxed": {
-        "a": {"RequireMfaForUsers": "false", "StageName": "v2", "SetApiGatewayLogsRole": "true"},
-        "b": {
-            "ExecutorRoleArn": "",
-            "GrantedMethodArns": [f"arn:aws:execute-api:{REGION}:{_A}:a1b2c3d4e5/prod/GET/*"],
-        },
-        "access": {
-            "ConsumerAccountIds": [""],
-            "ConsumerOrganizationId": "o-a1b2c3d4e5",
-            "ConsumerOrganizationPaths": ["o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/*"],
-            "RequireMfaForUsers": "false",
-        },
-    },
-}
+from cross_account_access.templates import DEPLOYMENTS, FILES, PROJECT, Side, source
 
 
 def variants(template_dir: Path = PROJECT) -> dict[str, Model]:
@@ -48,7 +17,9 @@ def variants(template_dir: Path = PROJECT) -> dict[str, Model]:
         return {name: value for name, value in parameters.items() if name in declared}
 
     models = {}
-    for name, parameters in _VARIANTS.items():
+    for name, parameters in DEPLOYMENTS.items():
+        if name == "required":
+            continue
         a, b = known("a", parameters["a"]), known("b", parameters["b"])
         # Without a role, account B's stack needs the methods.
         if "GrantedMethodArns" not in b:

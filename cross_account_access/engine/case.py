@@ -29,13 +29,6 @@ class Principal:
             keys |= {"aws:PrincipalArn": self.arn, "aws:PrincipalAccount": self.account}
         return {name: value for name, value in keys.items() if value}
 
-    @property
-    def session_arn(self) -> str:
-        """ARN with which it sends requests: that of the session, for a role."""
-        if self.type != "AssumedRole":
-            return self.arn
-        return f"arn:aws:sts::{self.account}:assumed-role/{self.arn.rsplit('/', 1)[-1]}/{self.session}"
-
     def __str__(self) -> str:
         match self.type:
             case "AssumedRole":

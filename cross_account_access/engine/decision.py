@@ -53,8 +53,11 @@ def decide(case: Case, documents: Mapping[str, Document]) -> Decision:
     if solver.check() != z3.sat:
         raise AssertionError(f"no such request: {case}")
 
+    model = solver.model()
+
     def holds(formula: Any) -> bool:
-        return bool(solver.check(z3.Not(formula)) == z3.unsat)
+        # What is not so in one model does not follow.
+        return z3.is_true(model.eval(formula, True)) and bool(solver.check(z3.Not(formula)) == z3.unsat)
 
     applying = {label: statement for label, (statement, found) in matches.items() if all(map(holds, found.values()))}
     denying = {label: statement for label, statement in applying.items() if statement["Effect"] == "Deny"}

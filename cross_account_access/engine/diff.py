@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
@@ -23,14 +23,14 @@ from cross_account_access.engine.intrinsics import (
     TooManyCasesError,
     literal_name,
     plain,
-    text_of,
 )
+from cross_account_access.engine.languages import text_of
 from cross_account_access.engine.patterns import TooManyCombinationsError
-from cross_account_access.engine.policies import ADMINISTRATOR, Entry, Fact, Governed, Holder, Policies, at_path, parsed
+from cross_account_access.engine.policies import ADMINISTRATOR, Entry, Fact, Governed, Holder, Policies, parsed
 from cross_account_access.engine.request import TOKENS, Kind, Request
 from cross_account_access.engine.solver import UndecidedError, satisfied, solve
 from cross_account_access.engine.sources import INCLUDED, EngineError, Source, digest, empty
-from cross_account_access.engine.transform import StructureError, references, transformed
+from cross_account_access.engine.transform import StructureError, pairs, references, transformed
 
 _MOST = 12
 _ANYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -169,10 +169,9 @@ class _Asked:
     """A question in formulas."""
 
     request: Request
-    before: Any
-    after: Any
+    decisions: Sequence[Any]  # before and after
     domain: Any
-    entries: tuple[Sequence[Entry], Sequence[Entry]]  # that decide, in each revision
+    entries: Sequence[Sequence[Entry]]  # that decide, in each revision
     who: str = ""  # in words; by default derived from the witness
     what: str = ""  # in words; by default action and resource
     by_action: bool = True
@@ -209,11 +208,11 @@ class _Pair:
         if not values:
             self._refuse(parameter, f"SAM makes another template for another value of {parameter}")
             return
-        pairs = [(value, value) for value in values]
-        defaults = [item.get("Default") for item in declared]
-        if None not in defaults and defaults[0] != defaults[1]:
-            pairs.append((str(text_of(defaults[0])), str(text_of(defaults[1]))))
-        for before, after in pairs:
+        cases = [(value, value) for value in values]
+        before, after = map(_default, declared)
+        if before is not None and after is not None and before != after:
+            cases.append((before, after))
+        for before, after in cases:
             sources = (
                 replace(source, parameters={**source.parameters, parameter: value})
                 for source, value in zip(self._sources, (before, after), strict=True)
@@ -232,7 +231,7 @@ class _Pair:
         if base.template == head.template and base.parameters == head.parameters and same_files:
             self.counts["resources"] = len(head.template["Resources"])
             self.counts["parameters"] = len(head.template.get("Parameters") or {})
-            self.counts["statements"] = _statements(head.template)
+            self.counts["statements"] = sum(key == "Effect" for key, _ in pairs(head.template))
             return
         try:
             self._raw = tuple(map(transformed, self._sources))
@@ -267,6 +266,10 @@ class _Pair:
     def _declared(self, side: int) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._raw[side].get("Parameters") or {}
         return found
+
+    @cached_property
+    def _parameters_of_both(self) -> Mapping[str, Any]:
+        return {**self._declared(0), **self._declared(1)}
 
     def _sides(self, base: Mapping[str, str], head: Mapping[str, str]) -> _Sides:
         key = json.dumps([base, head], sort_keys=True)
@@ -391,7 +394,6 @@ class _Pair:
             self._refuse(name, f"{name} is defined by what cannot be read here: {text[:200]}")
         try:
             self.changes += self._facts(sides)
-            self.changes += self._managed(sides)
         except _UNDECIDABLE as error:
             self._refuse("", str(error))
 
@@ -469,9 +471,7 @@ class _Pair:
         tags = request.action.like("sts:tagsession", "sts:setsourceidentity", "sts:setcontext")
         domain = all_of(request.resource.equals(arn), any_of(assumes, tags))
         entries = [role.statements if role else [] for role in roles]
-        return _Asked(
-            request, decisions[0], decisions[1], domain, (entries[0], entries[1]), trust=True, resources=[arn]
-        )
+        return _Asked(request, decisions, domain, entries, trust=True, resources=[arn])
 
     def _identity(self, sides: _Sides, question: _Question, request: Request) -> _Asked:
         holders = [side.holders.get(question.name) for side in sides.both]
@@ -481,16 +481,8 @@ class _Pair:
         )
         limits = [_limit(request, holder) if holder else FALSE for holder in holders]
         if question.topic == "boundary":
-            return _Asked(
-                request,
-                limits[0],
-                limits[1],
-                is_it,
-                ([], []),
-                some.who,
-                "go beyond the permissions boundary",
-                by_action=False,
-            )
+            what = "go beyond the permissions boundary"
+            return _Asked(request, limits, is_it, ([], []), some.who, what, by_action=False)
         entries = [list(holder.statements) if holder else [] for holder in holders]
         more_or_less = [*holders]
         if question.topic == "denial":
@@ -506,9 +498,7 @@ class _Pair:
         # A Deny more takes something away from those only who have something that is not here.
         elsewhere = some.managed or question.name not in sides.head.template.resources
         directions = (True, False) if elsewhere or question.topic != "denial" else (True,)
-        return _Asked(
-            request, decisions[0], decisions[1], is_it, (entries[0], entries[1]), some.who, directions=directions
-        )
+        return _Asked(request, decisions, is_it, entries, some.who, directions=directions)
 
     def _resource_policy(self, sides: _Sides, question: _Question, request: Request) -> _Asked:
         found = [side.governed.get(question.name) for side in sides.both]
@@ -542,14 +532,7 @@ class _Pair:
         resources = (
             [some.arn, f"{some.arn}/stage/GET/path"] if some.service == "execute-api" else [some.arn, f"{some.arn}/key"]
         )
-        return _Asked(
-            request,
-            decisions[0],
-            decisions[1],
-            domain,
-            (entries[0], entries[1]),
-            resources=resources if some.arn else (),
-        )
+        return _Asked(request, decisions, domain, entries, resources=resources if some.arn else ())
 
     def _route(self, sides: _Sides, question: _Question, request: Request) -> _Asked:
         """Ask who may call routes that are new: own roles by their own policies, others by the API's."""
@@ -580,7 +563,7 @@ class _Pair:
             any_of(*on_route),
             any_of(outside, *map(request.is_session_of, sides.roles)),
         )
-        return _Asked(request, FALSE, decision, domain, ([], policy), resources=examples)
+        return _Asked(request, [FALSE, decision], domain, ([], policy), resources=examples)
 
     def _output(self, sides: _Sides, question: _Question, request: Request) -> _Asked:
         identity = z3.Bool("its own account allows it")
@@ -594,38 +577,48 @@ class _Pair:
         # A new one takes nothing away.
         if not entries[0]:
             decisions[0] = all_of(*decisions)
-        return _Asked(
-            request,
-            decisions[0],
-            decisions[1],
-            TRUE,
-            (entries[0], entries[1]),
-            what=f"{{action}} on what has the policy in the output {question.name}",
-        )
+        what = f"{{action}} on what has the policy in the output {question.name}"
+        return _Asked(request, decisions, TRUE, entries, what=what)
 
     # --- Answers ------------------------------------------------------------------------------------------------------
 
-    def _witnesses(self, sides: _Sides, question: _Question) -> Iterator[Change]:
-        """Compare for all values of all parameters at once; where there is a difference, find values that show it."""
+    def _witnesses(
+        self, sides: _Sides, question: _Question, default: tuple[str, str, str] | None = None
+    ) -> Iterator[Change]:
+        """Compare for all values of all parameters at once; where there is a difference, find values that show it.
+
+        A default that has changed is a parameter with its value in each revision.
+        """
         asked = self._asked(sides, question)
         for gained in asked.directions:
-            difference = _difference(asked, gained=gained)
-            found = solve(asked.request, difference, _TIMEOUT_MS)
+            found = solve(asked.request, _difference(asked, gained=gained), _TIMEOUT_MS)
             if found is None:
                 continue
             for values in self._values(sides, found):
-                shown = self._with_values(question, values, values, gained=gained, where=self._where(values))
-                if shown:
-                    few = self._few(question, values, gained=gained)
-                    if few != values:
-                        shown = self._with_values(question, few, few, gained=gained, where=self._where(few)) or shown
+                if shown := self._example(question, values, default, gained=gained):
                     yield from shown
                     break
             else:
-                if gained:
-                    texts = sorted({text for _, text in (*asked.request.texts, *asked.request.unread)})
-                    named = f"{', '.join(texts[:3])}{' and more' if len(texts) > 3 else ''}" or "parameters"
-                    self._refuse(question.name, f"{question.topic} of {question.name}: it depends on {named}")
+                about = f"{question.topic} of {question.name}"
+                texts = sorted({text for _, text in (*asked.request.texts, *asked.request.unread)})
+                named = f"{', '.join(texts[:3])}{' and more' if len(texts) > 3 else ''}" or "parameters"
+                if gained and default:
+                    self._refuse(default[0], f"the default of {default[0]} has changed, and {about} depends on it")
+                elif gained:
+                    self._refuse(question.name, f"{about}: it depends on {named}")
+
+    def _example(
+        self, question: _Question, values: dict[str, str], default: tuple[str, str, str] | None, *, gained: bool
+    ) -> list[Change]:
+        if default:
+            name, before, after = default
+            given = {**values, name: before}, {**values, name: after}
+            return self._with_values(question, *given, gained=gained, where="")
+        shown = self._with_values(question, values, values, gained=gained, where=self._where(values))
+        few = self._few(question, values, gained=gained) if shown else values
+        if few != values:
+            shown = self._with_values(question, few, few, gained=gained, where=self._where(few)) or shown
+        return shown
 
     def _with_values(
         self, question: _Question, base: Mapping[str, str], head: Mapping[str, str], *, gained: bool, where: str
@@ -771,7 +764,7 @@ class _Pair:
 
     def _values(self, sides: _Sides, found: Any) -> Iterator[dict[str, str]]:
         """Choose values of the parameters: the defaults, then those that a difference asks for."""
-        declared = {**self._declared(0), **self._declared(1)}
+        declared = self._parameters_of_both
         fixed = {**self._sources[0].parameters, **self._sources[1].parameters}
         tried = []
         for asked_for, sampled in ((False, False), (True, False), (True, True), (False, True), (True, None)):
@@ -781,8 +774,7 @@ class _Pair:
                 truths = {literal: holds(found, atom) for literal, atom in atoms.items()}
                 is_it = next((literal for literal, truth in truths.items() if truth), None)
                 but = frozenset(literal for literal, truth in truths.items() if not truth)
-                default = declaration.get("Default")
-                default = None if default is None else str(text_of(default))
+                default = _default(declaration)
                 if name in fixed or str(declaration.get("Type", "")).startswith("AWS::SSM::"):
                     continue
                 if is_it is not None:
@@ -811,9 +803,9 @@ class _Pair:
         """Put back to their defaults the values of parameters that need no other one."""
         found = dict(values)
         for name, value in values.items():
-            default = {**self._declared(0), **self._declared(1)}.get(name, {}).get("Default")
-            if default is not None and str(text_of(default)) != value:
-                fewer = {**found, name: str(text_of(default))}
+            default = _default(self._parameters_of_both.get(name, {}))
+            if default is not None and default != value:
+                fewer = {**found, name: default}
                 try:
                     asked = self._asked(self._sides(fewer, fewer), question)
                     matched = (*asked.request.texts.values(), *asked.request.unread.values())
@@ -824,13 +816,10 @@ class _Pair:
         return found
 
     def _where(self, values: Mapping[str, str]) -> str:
-        declared = {**self._declared(0), **self._declared(1)}
         shown = []
         for name, value in values.items():
-            default = declared.get(name, {}).get("Default")
-            if (default is not None and str(text_of(default)) != value) or (
-                name == "AWS::Region" and value != self._region
-            ):
+            usual = self._region if name == "AWS::Region" else _default(self._parameters_of_both.get(name, {}))
+            if usual is not None and usual != value:
                 shown.append(f"{name} = {value!r}" if value == "" else f"{name} = {value}")
         return ", ".join(shown)
 
@@ -867,22 +856,6 @@ class _Pair:
                 if model is not None:
                     yield Change(gained, self._name, fact.who, fact.what, where=_atoms(sides.conditions, model, there))
 
-    def _managed(self, sides: _Sides) -> Iterator[Change]:
-        """Compare policies that are attached and whose content is elsewhere, by their name."""
-        for gained, (older, newer) in ((True, sides.both), (False, sides.both[::-1])):
-            for name, holder in newer.holders.items():
-                had = older.holders[name].managed if name in older.holders else []
-                for arn in dict.fromkeys(arn for _, arn in holder.managed):
-                    formulas = [
-                        any_of(*(sides.conditions.formula(guard) for guard, other in listed if other == arn))
-                        for listed in (holder.managed, had)
-                    ]
-                    there = all_of(formulas[0], no(formulas[1]))
-                    model = satisfied(there, sides.conditions.laws, timeout_ms=_TIMEOUT_MS)
-                    if model is not None:
-                        what = f"whatever the policy {arn} allows"
-                        yield Change(gained, self._name, holder.who, what, where=_atoms(sides.conditions, model, there))
-
     # --- Parameters, rules and outputs --------------------------------------------------------------------------------
 
     def _parameters(self, sides: _Sides) -> None:
@@ -892,9 +865,7 @@ class _Pair:
             old, new = self._declared(0)[name], self._declared(1)[name]
             if name in modelled:
                 self._admitted(name, old, new)
-            before, after = (
-                None if (value := item.get("Default")) is None else str(text_of(value)) for item in (old, new)
-            )
+            before, after = _default(old), _default(new)
             if before == after or after is None or name in self._sources[1].parameters:
                 continue
             if name in unjudged or (name in modelled and str(new.get("Type", "")).startswith("AWS::SSM::")):
@@ -947,27 +918,8 @@ class _Pair:
         known = {(change.gained, change.who, change.what) for change in self.changes}
         where = f"{name} = {after} instead of {before or repr(before)}, the defaults"
 
-        def answer(_: _Sides, question: _Question) -> Iterator[Change]:
-            asked = self._asked(sides, question)
-            for gained in asked.directions:
-                found = solve(asked.request, _difference(asked, gained=gained), _TIMEOUT_MS)
-                if found is None:
-                    continue
-                for values in self._values(sides, found):
-                    given = ({**values, name: before}, {**values, name: after})
-                    shown = self._with_values(question, *given, gained=gained, where=where)
-                    if shown:
-                        yield from (change for change in shown if (change.gained, change.who, change.what) not in known)
-                        break
-                else:
-                    if gained:
-                        self._refuse(
-                            name,
-                            f"the default of {name} has changed, and {question.topic} of {question.name} depends on it",
-                        )
-
         start = len(self.changes)
-        self._ask_all(sides, answer)
+        self._ask_all(sides, partial(self._witnesses, default=(name, before, after)))
         fresh = [replace(change, where=where) for change in self.changes[start:]]
         self.changes[start:] = [change for change in fresh if (change.gained, change.who, change.what) not in known]
 
@@ -1016,15 +968,20 @@ class _Pair:
         for path in self._sources[side].watched:
             of, _, inside = path.partition(".")
             for resource in raw["Resources"].values():
-                watched = at_path(resource.get("Properties") or {}, inside.split("."))
-                if resource["Type"] == of and watched is not None:
-                    found[0].update(self._definitions(watched, side))
+                if resource["Type"] == of:
+                    found[0].update(self._definitions(list(types.at(resource.get("Properties") or {}, inside)), side))
         declared = set(self._declared(side))
         return found[0] & declared, found[1] & declared
 
 
+def _default(declaration: Mapping[str, Any]) -> str | None:
+    """Return the default of a parameter as text."""
+    value = declaration.get("Default")
+    return None if value is None else str(text_of(value))
+
+
 def _difference(asked: _Asked, *, gained: bool) -> Any:
-    more, less = (asked.after, asked.before) if gained else (asked.before, asked.after)
+    less, more = asked.decisions if gained else reversed(asked.decisions)
     return all_of(asked.domain, more, no(less))
 
 
@@ -1129,26 +1086,9 @@ def _texts(value: Any) -> list[str]:
     return [item for item in (shown if isinstance(shown, list) else [shown]) if isinstance(item, str)]
 
 
-def _statements(value: Any) -> int:
-    """Count the statements in a template as it is written."""
-    if isinstance(value, list):
-        return sum(map(_statements, value))
-    if isinstance(value, Mapping):
-        return ("Effect" in value) + sum(map(_statements, value.values()))
-    return 0
-
-
-def _local(value: Any) -> Iterator[str]:
-    """Find what may be the name of a file beside the template."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _local(item)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            if INCLUDED.fullmatch(key) and isinstance(item, str):
-                yield item
-            else:
-                yield from _local(item)
+def _local(template: Any) -> list[str]:
+    """Return what may be the names of files beside the template."""
+    return [item for key, item in pairs(template) if INCLUDED.fullmatch(key) and isinstance(item, str)]
 
 
 def _grouped(changes: Iterable[Change]) -> Iterator[Change]:

@@ -17,7 +17,8 @@ import z3
 
 from cross_account_access.engine import patterns
 from cross_account_access.engine.fields import FALSE, TRUE, NotModelledError, all_of, any_of, no
-from cross_account_access.engine.intrinsics import NOTHING, Guard, Opaque, alternatives, items, plain, text_of
+from cross_account_access.engine.intrinsics import NOTHING, Guard, Opaque, alternatives, items, plain
+from cross_account_access.engine.languages import text_of
 from cross_account_access.engine.request import TOKENS, Key, Kind, Request
 
 type Statement = Mapping[str, Any]
@@ -215,54 +216,40 @@ def parts(statement: Statement, request: Request, *, trust: bool = False) -> dic
             raise NotModelledError("a statement without resource")
         matched = any_item(request, statement.get("Resource", statement.get("NotResource")), concerns)
         found["Resource"] = matched if "Resource" in statement else no(matched)
-    blocks = list(alternatives(statement.get("Condition", {})))
-    if len(blocks) > 1:
-        found["Condition"] = any_of(
-            *(
-                all_of(request.conditions.formula(guard), *(formula for _, formula in _conditions(block, request)))
-                for guard, block in blocks
-            )
-        )
-        return found
-    return found | dict(_conditions(blocks[0][1], request))
+    return found | dict(_conditions(statement.get("Condition", {}), request))
 
 
-def _conditions(block: Any, request: Request) -> Iterator[tuple[str, Any]]:
-    if block is NOTHING:
-        return
-    if not isinstance(block, Mapping):
-        raise NotModelledError(f"condition {plain(block)}")
-    for operator, value in block.items():
+def _conditions(conditions: Any, request: Request) -> Iterator[tuple[str, Any]]:
+    """Whether each condition matches, by operator and key; what has cases is one part."""
+
+    def each(label: str, value: Any, inside: Callable[[str, Any], Iterable[tuple[str, Any]]]) -> Iterator[Any]:
+        formula = request.conditions.formula
         choices = list(alternatives(value))
-        if len(choices) == 1:
-            yield from _keys(operator, choices[0][1], request)
-        else:
-            each = (
-                all_of(request.conditions.formula(guard), *(formula for _, formula in _keys(operator, case, request)))
-                for guard, case in choices
+        if len(choices) > 1:
+            cases = (
+                all_of(formula(guard), *(part for _, part in each(label, case, inside))) for guard, case in choices
             )
-            yield operator, any_of(*each)
+            yield label, any_of(*cases)
+        elif choices[0][1] is not NOTHING:
+            if not isinstance(choices[0][1], Mapping):
+                raise NotModelledError(f"condition {label}: {plain(choices[0][1])}")
+            for name, item in choices[0][1].items():
+                yield from inside(name, item)
 
-
-def _keys(operator: str, block: Any, request: Request) -> Iterator[tuple[str, Any]]:
-    if block is NOTHING:
-        return
-    if not isinstance(block, Mapping):
-        raise NotModelledError(f"condition {operator}: {plain(block)}")
-    for name, values in block.items():
-        choices = alternatives(values)
-        yield (
-            f"{operator} {name}",
-            any_of(
-                *(
-                    all_of(
-                        request.conditions.formula(guard),
-                        TRUE if case is NOTHING else _condition(operator, name, case, request),
-                    )
-                    for guard, case in choices
-                )
-            ),
+    def key(operator: str, name: str, values: Any) -> tuple[str, Any]:
+        matches = (
+            all_of(
+                request.conditions.formula(guard),
+                TRUE if case is NOTHING else _condition(operator, name, case, request),
+            )
+            for guard, case in alternatives(values)
         )
+        return f"{operator} {name}", any_of(*matches)
+
+    def keys(operator: str, block: Any) -> Iterator[tuple[str, Any]]:
+        return each(operator, block, lambda name, values: [key(operator, name, values)])
+
+    return each("Condition", conditions, keys)
 
 
 def _applies(statement: Statement, request: Request, *, trust: bool = False) -> Any:

@@ -14,66 +14,15 @@ from typing import Any
 
 import z3
 
+from cross_account_access.engine import data
 from cross_account_access.engine.fields import FALSE, all_of, any_of, no
-from cross_account_access.engine.languages import admits, within
+from cross_account_access.engine.languages import admits, text_of, within
 from cross_account_access.engine.transform import references
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
-# ARNs by type, from the physical id.
-ARNS = {
-    "AWS::ApiGateway::RestApi": "arn:aws:execute-api:{region}:{account}:{id}",
-    "AWS::ApiGatewayV2::Api": "arn:aws:execute-api:{region}:{account}:{id}",
-    "AWS::Backup::BackupVault": "arn:aws:backup:{region}:{account}:backup-vault:{id}",
-    "AWS::DynamoDB::GlobalTable": "arn:aws:dynamodb:{region}:{account}:table/{id}",
-    "AWS::DynamoDB::Table": "arn:aws:dynamodb:{region}:{account}:table/{id}",
-    "AWS::ECR::Repository": "arn:aws:ecr:{region}:{account}:repository/{id}",
-    "AWS::EFS::FileSystem": "arn:aws:elasticfilesystem:{region}:{account}:file-system/{id}",
-    "AWS::Events::EventBus": "arn:aws:events:{region}:{account}:event-bus/{id}",
-    "AWS::Events::Rule": "arn:aws:events:{region}:{account}:rule/{id}",
-    "AWS::IAM::Group": "arn:aws:iam::{account}:group/{id}",
-    "AWS::IAM::ManagedPolicy": "arn:aws:iam::{account}:policy/{id}",
-    "AWS::IAM::OIDCProvider": "arn:aws:iam::{account}:oidc-provider/{id}",
-    "AWS::IAM::Role": "arn:aws:iam::{account}:role/{id}",
-    "AWS::IAM::SAMLProvider": "arn:aws:iam::{account}:saml-provider/{id}",
-    "AWS::IAM::User": "arn:aws:iam::{account}:user/{id}",
-    "AWS::KMS::Key": "arn:aws:kms:{region}:{account}:key/{id}",
-    "AWS::Kinesis::Stream": "arn:aws:kinesis:{region}:{account}:stream/{id}",
-    "AWS::Lambda::Function": "arn:aws:lambda:{region}:{account}:function:{id}",
-    "AWS::Logs::LogGroup": "arn:aws:logs:{region}:{account}:log-group:{id}:*",
-    "AWS::S3::Bucket": "arn:aws:s3:::{id}",
-    "AWS::SNS::Topic": "arn:aws:sns:{region}:{account}:{id}",
-    "AWS::SQS::Queue": "arn:aws:sqs:{region}:{account}:{id}",
-    "AWS::Scheduler::ScheduleGroup": "arn:aws:scheduler:{region}:{account}:schedule-group/{id}",
-    "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:{region}:{account}:secret:{id}",
-    "AWS::StepFunctions::StateMachine": "arn:aws:states:{region}:{account}:stateMachine:{id}",
-}
-REF_IS_ARN = {
-    "AWS::IAM::ManagedPolicy",
-    "AWS::IAM::OIDCProvider",
-    "AWS::IAM::SAMLProvider",
-    "AWS::SNS::Topic",
-    "AWS::SecretsManager::Secret",
-    "AWS::StepFunctions::StateMachine",
-}
-# What names a resource.
-_NAMES = {
-    "AWS::DynamoDB::Table": "TableName",
-    "AWS::ECR::Repository": "RepositoryName",
-    "AWS::Events::EventBus": "Name",
-    "AWS::Events::Rule": "Name",
-    "AWS::IAM::Group": "GroupName",
-    "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
-    "AWS::IAM::Role": "RoleName",
-    "AWS::IAM::User": "UserName",
-    "AWS::Kinesis::Stream": "Name",
-    "AWS::Lambda::Function": "FunctionName",
-    "AWS::Logs::LogGroup": "LogGroupName",
-    "AWS::S3::Bucket": "BucketName",
-    "AWS::SNS::Topic": "TopicName",
-    "AWS::SQS::Queue": "QueueName",
-    "AWS::SecretsManager::Secret": "Name",  # pragma: allowlist secret
-    "AWS::StepFunctions::StateMachine": "StateMachineName",
-}
+# By type: the ARN made of the physical id, whether `Ref` means it, the property that names the resource, and what else
+# is known of a policy that governs it or that it is.
+RESOURCES: Mapping[str, Mapping[str, str]] = data.read(__file__, "resources.json")
 # Resources whose attributes somebody else's code decides.
 _FOREIGN = ("AWS::CloudFormation::", "Custom::", "AWS::Serverless::Application")
 
@@ -243,6 +192,22 @@ def plain(value: Any) -> Any:
             return None if value is NOTHING else value
 
 
+def mapped(value: Any, change: Callable[[str], Any]) -> Any:
+    """Return a value with each literal text in it changed, in every case, and each literal piece of its other texts."""
+    match value:
+        case str():
+            return change(value)
+        case Opaque():
+            return Opaque(tuple(change(p) if isinstance(p, str) else p for p in value.pieces), value.separator)
+        case Choice():
+            return Choice(tuple((guard, mapped(case, change)) for guard, case in value.cases))
+        case list():
+            return [mapped(item, change) for item in value]
+        case dict():
+            return {key: mapped(item, change) for key, item in value.items()}
+    return value
+
+
 def opaques(value: Any) -> Iterator[Opaque]:
     """Find the opaque texts in a value."""
     match value:
@@ -259,16 +224,9 @@ def opaques(value: Any) -> Iterator[Opaque]:
                 yield from opaques(item)
 
 
-def text_of(value: Any) -> Any:
-    """Return a scalar as IAM reads it: bools in lower case, numbers as texts."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, int | float) else value
-
-
 def literal_name(resource: Mapping[str, Any]) -> str:
     """Return the name that a resource has by its properties; empty if it has none, or none that the template knows."""
-    named = (resource.get("Properties") or {}).get(_NAMES.get(resource["Type"], ""))
+    named = (resource.get("Properties") or {}).get(RESOURCES.get(resource["Type"], {}).get("name", ""))
     return named if isinstance(named, str) and "{{resolve:" not in named else ""
 
 
@@ -338,13 +296,13 @@ class Template:
             if kind in {"AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api"}:
                 physical = logical_id.lower()
             found[logical_id] = physical
-            if kind in ARNS:
+            if made := RESOURCES.get(kind, {}).get("arn"):
                 # Without its path: a role that moves is the same role.
-                arn = ARNS[kind].format(region=self.region, account=self.account, id=physical)
+                arn = made.format(region=self.region, account=self.account, id=physical)
                 found[f"{logical_id}.Arn"] = arn
                 for attribute in ("TopicArn", "RepositoryArn"):
                     found[f"{logical_id}.{attribute}"] = arn
-                if kind in REF_IS_ARN:
+                if "ref" in RESOURCES[kind]:
                     found[logical_id] = arn
             if kind == "AWS::IAM::Role":
                 unique = hashlib.sha256(logical_id.encode()).hexdigest()[:17].upper()

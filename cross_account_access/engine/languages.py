@@ -4,8 +4,8 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import cache
-from re import _constants as constants
-from re import _parser as parser
+from re import _constants as constants  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 _LIMIT = 20_000  # states
@@ -16,11 +16,18 @@ class UnsupportedError(Exception):
     """A pattern uses what no automaton has: lookahead, references, word boundaries."""
 
 
+def text_of(value: Any) -> Any:
+    """Return a scalar as IAM reads it: bools in lower case, numbers as texts."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
 def admits(declaration: Mapping[str, Any], value: str) -> bool:
     """Return whether a parameter may have a value; True if that is not known."""
     allowed = declaration.get("AllowedValues")
     if allowed:
-        return value in {str(item).lower() if isinstance(item, bool) else str(item) for item in allowed}
+        return value in {str(text_of(item)) for item in allowed}
     pattern = declaration.get("AllowedPattern")
     members = value.split(",") if declaration.get("Type") == "CommaDelimitedList" else [value]
     try:
@@ -39,10 +46,10 @@ def added(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
     if [old.get(key) for key in relevant] == [new.get(key) for key in relevant]:
         return None
     if values := new.get("AllowedValues"):
-        texts = [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
+        texts = [str(text_of(value)) for value in values]
         return next((text for text in texts if not admits(old, text) or not _fits(old, text)), None)
     if old.get("AllowedValues"):
-        listed = [str(value).lower() if isinstance(value, bool) else str(value) for value in old["AllowedValues"]]
+        listed = [str(text_of(value)) for value in old["AllowedValues"]]
         return next((text for text in _samples(new) if text not in listed), None)
     low, high = (_number(old, new, key, sign) for key, sign in (("MinValue", -1), ("MaxValue", 1)))
     if low is not None or high is not None:
@@ -53,7 +60,7 @@ def added(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
 def sample(declaration: Mapping[str, Any], but: frozenset[str] = frozenset(), *, account: bool = False) -> str | None:
     """Return a short value that a parameter admits, an account id if possible; None if there is no other."""
     if values := declaration.get("AllowedValues"):
-        texts = (str(value).lower() if isinstance(value, bool) else str(value) for value in values)
+        texts = (str(text_of(value)) for value in values)
         return next((text for text in texts if text not in but), None)
     if declaration.get("Type") == "Number":
         return next((text for text in (str(declaration.get("MinValue", 1)), "7", "11") if text not in but), None)

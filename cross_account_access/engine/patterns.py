@@ -8,7 +8,7 @@ is. z3 decides over these combinations: exactly, and in milliseconds where its o
 import re
 import string
 from collections import deque
-from functools import cache
+from functools import cache, cached_property
 
 # Alphabets, most readable characters first: those that no pattern names are interchangeable.
 PRINTABLE = (
@@ -22,6 +22,8 @@ NAME = string.ascii_letters + string.digits + "+=,.@/_-"
 UNIQUE_ID = string.ascii_uppercase + string.digits
 
 _ANY, _ANY_IN_PART, _ANY_IN_SEGMENT, _DIGIT = "any", "any in part", "any in segment", "digit"
+# The characters that a class of them tells apart from the others.
+_TOLD = {_ANY: "", _ANY_IN_PART: ":", _ANY_IN_SEGMENT: "/", _DIGIT: string.digits}
 
 
 type Pattern = tuple[tuple[str, bool], ...]
@@ -32,6 +34,7 @@ SEGMENT: Pattern = ((_ANY_IN_SEGMENT, False), (_ANY_IN_SEGMENT, True))
 """A part between slashes, which is not empty."""
 
 
+@cache
 def glob(pattern: str) -> Pattern:
     """Compile an IAM pattern, in which `*` matches any characters and `?` one, but not in `${*}` and `${?}`."""
     return tuple(
@@ -40,6 +43,7 @@ def glob(pattern: str) -> Pattern:
     )
 
 
+@cache
 def arn(pattern: str) -> Pattern:
     """Compile the pattern of an ARN, whose wildcards match a colon only in the last of the six parts."""
     *parts, last = pattern.split(":", 5)
@@ -50,6 +54,7 @@ def arn(pattern: str) -> Pattern:
     return (*pieces, *glob(last))
 
 
+@cache
 def literal(text: str) -> Pattern:
     """Compile a string that matches only itself."""
     return tuple((character, False) for character in text)
@@ -99,15 +104,26 @@ def combinations(patterns: tuple[Pattern, ...], alphabet: str) -> dict[tuple[boo
         for end in range(len(text)):
             following.setdefault(text[:end], set()).add(text[end])
     automata = [_automaton(pattern) for pattern in others]
-    start = ((0,) * len(automata), "")
+    order = {character: place for place, character in reversed([*enumerate(alphabet)])}
+    start = (tuple(automaton.start for automaton in automata), "")
     found: dict[tuple[bool, ...], str] = {}
-    seen: set[tuple[tuple[int, ...], str | None]] = {start}
-    todo: deque[tuple[tuple[int, ...], str | None, str]] = deque([(*start, "")])
+    seen: set[tuple[tuple[_State, ...], str | None]] = {start}
+    todo: deque[tuple[tuple[_State, ...], str | None, str]] = deque([(*start, "")])
     while todo:
         states, prefix, text = todo.popleft()
         branches = following.get(prefix, set()) if prefix is not None else set()
-        for character in _telling(states, automata, alphabet, branches):
-            after = tuple([automaton.step(state, character) for state, automaton in zip(states, automata, strict=True)])
+        telling: dict[str, list[int]] = {":": [], "/": [], **{key: [] for key in branches}}
+        for place, state in enumerate(states):
+            for character in state.after:
+                telling[character] = [*telling.get(character, ()), place]
+        # The characters that the patterns distinguish here, and before them one that represents all others.
+        other = next((character for character in alphabet if character not in telling), None)
+        usual = [state.otherwise for state in states]
+        for character in ([other] if other else []) + sorted(telling.keys() & order.keys(), key=order.__getitem__):
+            reached = usual.copy()
+            for place in telling.get(character, ()):
+                reached[place] = states[place].after[character]
+            after = tuple(reached)
             longer = text + character
             step = (after, longer if character in branches else None)
             if step in seen:
@@ -117,40 +133,47 @@ def combinations(patterns: tuple[Pattern, ...], alphabet: str) -> dict[tuple[boo
             if len(seen) > _MOST_STATES:
                 raise TooManyCombinationsError(f"{len(patterns)} patterns overlap in too many ways")
             matched = [False] * len(patterns)
-            for place, automaton, state in zip(places, automata, after, strict=True):
-                matched[place] = automaton.accepts[state]
+            for place, state in zip(places, after, strict=True):
+                matched[place] = state.accepts
             if longer in texts:
                 matched[texts[longer]] = True
             found.setdefault(tuple(matched), longer)
     return found
 
 
+class _State:
+    """A state of a pattern's automaton, with the states that follow it; they are found as they are reached."""
+
+    def __init__(self, automaton: "_Automaton", places: frozenset[int]) -> None:
+        self._automaton = automaton
+        self._places = places
+        self.accepts = len(automaton.pattern) in places
+
+    @cached_property
+    def after(self) -> dict[str, "_State"]:
+        """The states after the characters that are told apart."""
+        pattern = self._automaton.pattern
+        pieces = {pattern[place][0] for place in self._places if place < len(pattern)}
+        told = {character for piece in pieces for character in _TOLD.get(piece, piece)}
+        return {character: self._automaton.step(self._places, character) for character in told}
+
+    @cached_property
+    def otherwise(self) -> "_State":
+        """The state after any other character."""
+        return self._automaton.step(self._places, "")
+
+
 class _Automaton:
-    """The states that a pattern can be in, by number, found as they are reached."""
-
     def __init__(self, pattern: Pattern) -> None:
-        self._pattern = pattern
-        self._numbers: dict[frozenset[int], int] = {}
-        self._states: list[frozenset[int]] = []
-        self._steps: list[dict[str, int]] = []
-        self.accepts: list[bool] = []
-        self.named: list[frozenset[str]] = []  # what is told apart in a state
-        self._number(_closed({0}, pattern))
+        self.pattern = pattern
+        self._states: dict[frozenset[int], _State] = {}
+        self.start = self._state(_closed({0}, pattern))
 
-    def _number(self, state: frozenset[int]) -> int:
-        if state not in self._numbers:
-            self._numbers[state] = len(self._states)
-            self._states.append(state)
-            self._steps.append({})
-            self.accepts.append(len(self._pattern) in state)
-            self.named.append(frozenset(self._pattern[index][0] for index in state if index < len(self._pattern)))
-        return self._numbers[state]
+    def _state(self, places: frozenset[int]) -> _State:
+        return self._states.setdefault(places, _State(self, places))
 
-    def step(self, state: int, character: str) -> int:
-        known = self._steps[state]
-        if character not in known:
-            known[character] = self._number(_step(self._states[state], self._pattern, character))
-        return known[character]
+    def step(self, places: frozenset[int], character: str) -> _State:
+        return self._state(_step(places, self.pattern, character))
 
 
 _automaton = cache(_Automaton)
@@ -165,18 +188,6 @@ def _is_one_text(pattern: Pattern) -> bool:
     return all(len(piece) == 1 and not repeated for piece, repeated in pattern)
 
 
-def _telling(states: tuple[int, ...], automata: list[_Automaton], alphabet: str, branches: set[str]) -> list[str]:
-    """Return the characters that the patterns distinguish here, and one that represents all others."""
-    named = {":", "/"}.union(
-        branches, *(automaton.named[state] for state, automaton in zip(states, automata, strict=True))
-    )
-    if _DIGIT in named:
-        named |= {string.digits[0]} if named.isdisjoint(string.digits) else set(string.digits)
-    other = next((character for character in alphabet if character not in named), None)
-    # Classes of characters are longer than one.
-    return [*([other] if other else []), *sorted(named.intersection(alphabet), key=alphabet.index)]
-
-
 def _step(states: frozenset[int], pattern: Pattern, character: str) -> frozenset[int]:
     if not states:
         return states
@@ -189,7 +200,7 @@ def _step(states: frozenset[int], pattern: Pattern, character: str) -> frozenset
             piece in {_ANY, character}
             or (piece == _ANY_IN_PART and character != ":")
             or (piece == _ANY_IN_SEGMENT and character != "/")
-            or (piece == _DIGIT and character in string.digits)
+            or (piece == _DIGIT and character and character in string.digits)
         ):
             after.add(index if repeated else index + 1)
     return _closed(after, pattern)

@@ -11,6 +11,7 @@ from cross_account_access.engine.intrinsics import (
     ALWAYS,
     NEVER,
     NOTHING,
+    RESOURCES,
     Choice,
     Guard,
     Opaque,
@@ -21,35 +22,16 @@ from cross_account_access.engine.intrinsics import (
     cases,
     items,
     literal_name,
+    mapped,
     plain,
-    text_of,
 )
+from cross_account_access.engine.languages import text_of
 from cross_account_access.engine.request import Kind
 
 type Entry = tuple[Guard, Mapping[str, Any], str]
 """A statement: when it is there, its elements, and its name `document: Sid`."""
 
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
-# Policies that are resources or properties: the property that holds the document, what names the governed resource
-# (itself, if empty), and the service of its actions.
-_RESOURCE_POLICIES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
-    "AWS::Backup::BackupVault": (("AccessPolicy", "", "backup"),),
-    "AWS::DynamoDB::Table": (("ResourcePolicy.PolicyDocument", "", "dynamodb"),),
-    "AWS::ECR::Repository": (("RepositoryPolicyText", "", "ecr"),),
-    "AWS::EFS::FileSystem": (("FileSystemPolicy", "", "elasticfilesystem"),),
-    "AWS::Events::EventBus": (("Policy", "", "events"),),
-    "AWS::KMS::Key": (("KeyPolicy", "", "kms"),),
-    "AWS::Kinesis::ResourcePolicy": (("ResourcePolicy", "ResourceArn", "kinesis"),),
-    "AWS::Logs::LogGroup": (("ResourcePolicyDocument", "", "logs"),),
-    "AWS::Logs::ResourcePolicy": (("PolicyDocument", "PolicyName", "logs"),),
-    "AWS::S3::AccessPoint": (("Policy", "", "s3"),),
-    "AWS::S3::BucketPolicy": (("PolicyDocument", "Bucket", "s3"),),
-    "AWS::SNS::TopicInlinePolicy": (("PolicyDocument", "TopicArn", "sns"),),
-    "AWS::SNS::TopicPolicy": (("PolicyDocument", "Topics", "sns"),),
-    "AWS::SQS::QueueInlinePolicy": (("PolicyDocument", "Queue", "sqs"),),
-    "AWS::SQS::QueuePolicy": (("PolicyDocument", "Queues", "sqs"),),
-    "AWS::SecretsManager::ResourcePolicy": (("ResourcePolicy", "SecretId", "secretsmanager"),),
-}
 _HOLDERS = {
     "AWS::IAM::Role": ("Roles", "role", Kind.ROLE, "sessions of {}"),
     "AWS::IAM::User": ("Users", "user", Kind.USER, "the user {}"),
@@ -61,9 +43,8 @@ _INLINE = {
     "AWS::IAM::UserPolicy": ("UserName", "AWS::IAM::User"),
 }
 _METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace", "x-amazon-apigateway-any-method")
-_KEY = "an API key"
+_KEY = "an API key"  # pragma: allowlist secret
 _AS_CALLER = " as arn:aws:iam::*:user/*"
-_API_KEY = "an API key"  # pragma: allowlist secret
 _APIS = ("AWS::ApiGateway::RestApi", "AWS::ApiGatewayV2::Api")
 
 
@@ -132,15 +113,14 @@ class Policies:
                 self._named_policies[name] = list(self.entries_of(properties.get("PolicyDocument"), ALWAYS, name))
         for name, resource in template.resources.items():
             kind = resource["Type"]
-            if types.known(kind) or kind in self._watched_types:
+            if types.known(kind) or any(path.startswith(f"{kind}.") for path in self._watched):
                 there = template.exists(name)
                 if there != NEVER:
                     self._read(name, kind, template.properties(name), there)
         self._members()
-
-    @property
-    def _watched_types(self) -> set[str]:
-        return {"::".join(path.split(".")[0].split("::")) for path in self._watched}
+        for name, holder in self.holders.items():
+            for guard, arn in holder.managed:
+                self._fact(holder.who, f"whatever the policy {arn} allows", guard, ("managed", name, arn))
 
     @property
     def tables(self) -> tuple[Mapping[str, Any], ...]:
@@ -178,18 +158,12 @@ class Policies:
             for guard, who in items(properties.get(named)):
                 holder = self._holder_named(who, of)
                 holder.statements += self.entries_of(properties.get("PolicyDocument"), both(there, guard), name)
-        for property_, governing, service in _RESOURCE_POLICIES.get(kind, ()):
-            self._resource_policy(name, kind, properties, there, (property_, governing, service))
+        if "policy" in RESOURCES.get(kind, {}):
+            self._resource_policy(name, kind, properties, there)
         self._other_facts(name, kind, properties, there)
 
     def _layer_permission(self, name: str, properties: Mapping[str, Any], there: Guard) -> None:
-        statement = {
-            "Effect": "Allow",
-            "Principal": _lambda_principal(properties.get("Principal")),
-            "Action": properties.get("Action"),
-            "Resource": "*",
-            "Condition": _equal("aws:PrincipalOrgID", properties.get("OrganizationId")),
-        }
+        statement = _permission(properties, _equal("aws:PrincipalOrgID", properties.get("OrganizationId")))
         governed = self._govern(f"layer version {plain(properties.get('LayerVersionArn'))}", "lambda")
         governed.statements.append((there, statement, name))
 
@@ -303,11 +277,10 @@ class Policies:
             self.governed[name] = Governed(name, service, arn, needed=service == "kms", there=there)
         return self.governed[name]
 
-    def _resource_policy(
-        self, name: str, kind: str, properties: Mapping[str, Any], there: Guard, how: tuple[str, str, str]
-    ) -> None:
-        path, governing, service = how
-        for inner, found in _inside(properties, path.split(".")):
+    def _resource_policy(self, name: str, kind: str, properties: Mapping[str, Any], there: Guard) -> None:
+        """Read a policy that is a resource or a property; it governs what `of` names, or else the resource itself."""
+        governing, service = RESOURCES[kind].get("of", ""), RESOURCES[kind]["service"]
+        for inner, found in _inside(properties, RESOURCES[kind]["policy"].split(".")):
             value = self._key_policy if found is None and kind == "AWS::KMS::Key" else found
             for guard, of in items(properties.get(governing)) if governing else [(ALWAYS, None)]:
                 if value is not None:
@@ -352,14 +325,8 @@ class Policies:
                 condition["StringEquals"] = given
             if "InvokedViaFunctionUrl" in properties:
                 condition["Bool"] = {"lambda:InvokedViaFunctionUrl": properties["InvokedViaFunctionUrl"]}
-            statement = {
-                "Sid": name,
-                "Effect": "Allow",
-                "Principal": _lambda_principal(properties.get("Principal")),
-                "Action": properties.get("Action"),
-                "Resource": f"{governed.arn}{suffix}" if governed.arn else "*",
-                "Condition": condition,
-            }
+            resource = f"{governed.arn}{suffix}" if governed.arn else "*"
+            statement = {"Sid": name, **_permission(properties, condition, resource)}
             if not self._is_own_api(statement["Principal"], source):
                 governed.statements.append((both(there, guard), statement, f"{governed.name} resource: {name}"))
 
@@ -383,13 +350,11 @@ class Policies:
                 {"Version": "2012-10-17", "Statement": properties["Statement"]}, there, f"{governed.name} resource"
             )
             return
-        statement = {
-            "Effect": "Allow",
-            "Principal": _lambda_principal(properties.get("Principal")),
-            "Action": properties.get("Action"),
-            "Resource": "*",
-            "Condition": _as_condition(properties.get("Condition")),
-        }
+        given = properties.get("Condition")
+        condition = (
+            {given["Type"]: {given["Key"]: given["Value"]}} if isinstance(given, Mapping) and "Key" in given else {}
+        )
+        statement = _permission(properties, condition)
         governed.statements.append((there, statement, f"{governed.name} resource: {name}"))
 
     # --- Documents ----------------------------------------------------------------------------------------------------
@@ -412,7 +377,8 @@ class Policies:
                     unreadable = {"unreadable statement": plain(written), "Version": plain(version)}
                     yield both(given, inner), unreadable, label
                     continue
-                statement = written if version == "2012-10-17" else _without_variables(written)
+                # What older policies mean as text is escaped.
+                statement = written if version == "2012-10-17" else mapped(written, _escaped)
                 head = {key: statement[key] for key in ("Effect", "Sid") if key in statement}
                 for case_guard, fixed in cases(head):
                     when = both(given, inner, case_guard)
@@ -438,7 +404,8 @@ class Policies:
         if len(policies) > 1 and policies[0] != policies[1]:
             governed.statements.append((there, {"two policies": "Policy and x-amazon-apigateway-policy"}, name))
         elif policies:
-            expanded = _expanded(policies[0], f"{governed.arn}/")
+            # `execute-api:/…` is expanded, as API Gateway does when it stores a policy.
+            expanded = mapped(policies[0], lambda text: re.sub("^execute-api:/", f"{governed.arn}/", text))
             governed.statements += self.entries_of(expanded, there, f"{name} resource")
         else:
             # Without a policy, whoever sends a request is judged by the route alone.
@@ -555,7 +522,10 @@ class Policies:
                     self._fact(name, f"works as the role {shown}", given, ("role", name, shown), needs=own)
         for path in self._watched:
             of, _, inside = path.partition(".")
-            for given, value in cases(at_path(properties, inside.split(".")), there) if of == kind else ():
+            found = _inside(properties, inside.split(".")) if of == kind else ()
+            for given, value in (
+                (when, case) for guard, item in found for when, case in cases(item, both(there, guard))
+            ):
                 if value is not None and value is not NOTHING:
                     shown = json.dumps(plain(value), sort_keys=True)
                     who = f"whoever {inside.rpartition('.')[2]} of {name} names"
@@ -586,12 +556,14 @@ def _lambda_principal(value: Any) -> Any:
     return {"Service" if is_service else "AWS": text_of(value)}
 
 
+def _permission(properties: Mapping[str, Any], condition: Mapping[str, Any], resource: str = "*") -> dict[str, Any]:
+    """Return the statement that a permission makes."""
+    principal, action = _lambda_principal(properties.get("Principal")), properties.get("Action")
+    return {"Effect": "Allow", "Principal": principal, "Action": action, "Resource": resource, "Condition": condition}
+
+
 def _equal(key: str, value: Any) -> dict[str, Any]:
     return {"StringEquals": {key: value}} if value is not None else {}
-
-
-def _as_condition(value: Any) -> dict[str, Any]:
-    return {value["Type"]: {value["Key"]: value["Value"]}} if isinstance(value, Mapping) and "Key" in value else {}
 
 
 def _authorization(security: Any, schemes: Any) -> str:
@@ -673,73 +645,26 @@ def _inside(value: Any, path: list[str]) -> Iterator[tuple[Guard, Any]]:
             yield from ((both(guard, inner), found) for inner, found in _inside(case[path[0]], path[1:]))
 
 
-def at_path(value: Any, path: list[str]) -> Any:
-    """Return what is at a path of keys; None if there is nothing."""
-    for part in path:
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def _expanded(value: Any, prefix: str) -> Any:
-    """Expand `execute-api:/…`, as API Gateway does when it stores a policy."""
-    match value:
-        case str():
-            return prefix + value.removeprefix("execute-api:/") if value.startswith("execute-api:/") else value
-        case Opaque():
-            first = value.pieces[0]
-            if isinstance(first, str) and first.startswith("execute-api:/"):
-                return Opaque((_expanded(first, prefix), *value.pieces[1:]), value.separator)
-            return value
-        case Choice():
-            return Choice(tuple((guard, _expanded(case, prefix)) for guard, case in value.cases))
-        case list():
-            return [_expanded(item, prefix) for item in value]
-        case dict():
-            return {key: _expanded(item, prefix) for key, item in value.items()}
-    return value
-
-
-def _without_variables(value: Any) -> Any:
-    """Escape what older policies mean as text."""
-    match value:
-        case str():
-            return value.replace("${", "${$}{")
-        case Opaque():
-            pieces = (_without_variables(piece) if isinstance(piece, str) else piece for piece in value.pieces)
-            return Opaque(tuple(pieces), value.separator)
-        case Choice():
-            return Choice(tuple((guard, _without_variables(case)) for guard, case in value.cases))
-        case list():
-            return [_without_variables(item) for item in value]
-        case dict():
-            return {key: _without_variables(item) for key, item in value.items()}
-    return value
+def _escaped(text: str) -> str:
+    return text.replace("${", "${$}{")
 
 
 def parsed(document: Any) -> Any:
     """Read a policy that is given as JSON text, its unknown pieces included."""
+    terms: list[Term] = []
     if isinstance(document, Opaque) and any(isinstance(piece, str) and "{" in piece for piece in document.pieces):
-        terms = [piece for piece in document.pieces if isinstance(piece, Term)]
-        marks = iter(range(len(terms)))
-        text = "".join(piece if isinstance(piece, str) else f"\ue000{next(marks)}\ue001" for piece in document.pieces)
-        try:
-            return _with_terms(json.loads(text), terms)
-        except json.JSONDecodeError:
-            return None
+        terms, pieces = document.terms, iter(range(len(document.terms)))
+        document = "".join(p if isinstance(p, str) else f"\ue000{next(pieces)}\ue001" for p in document.pieces)
+
+    def with_terms(text: str) -> Any:
+        found = re.split("\ue000([0-9]+)\ue001", text)
+        return (
+            Opaque(tuple(terms[int(p)] if i % 2 else p for i, p in enumerate(found) if p)) if len(found) > 1 else text
+        )
+
     if isinstance(document, str):
         try:
-            return json.loads(document)
+            return mapped(json.loads(document), with_terms)
         except json.JSONDecodeError:
             return None
     return document
-
-
-def _with_terms(value: Any, terms: list[Term]) -> Any:
-    if isinstance(value, list):
-        return [_with_terms(item, terms) for item in value]
-    if isinstance(value, dict):
-        return {key: _with_terms(item, terms) for key, item in value.items()}
-    if isinstance(value, str) and "\ue000" in value:
-        pieces = re.split("\ue000([0-9]+)\ue001", value)
-        return Opaque(tuple(terms[int(p)] if i % 2 else p for i, p in enumerate(pieces) if p))
-    return value

@@ -15,32 +15,14 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator import translator
 from samtranslator.utils.py27hash_fix import to_py27_compatible_template, undo_mark_unicode_str_in_template
 
+from cross_account_access.engine import data
 from cross_account_access.engine.sources import INCLUDED, EngineError, Files, Source, digest
 
 SAM = "AWS::Serverless-2016-10-31"
 # Without a macro's service, what these do is known: functions that only SAM's and CloudFormation's own logic uses.
 _HARMLESS = {SAM, "AWS::LanguageExtensions"}
 _BUCKET, _REGION = "s3://bucket/", "eu-west-1"
-# Packages and definitions, by type and property, for which SAM demands an address in S3.
-_ADDRESSES = {
-    "AWS::Serverless::Function": ("CodeUri",),
-    "AWS::Serverless::LayerVersion": ("ContentUri",),
-    "AWS::Serverless::Application": (),
-    "AWS::Serverless::GraphQLApi": ("CodeUri", "SchemaUri"),
-    "AWS::Serverless::StateMachine": ("DefinitionUri",),
-    "AWS::Serverless::Api": ("DefinitionUri",),
-    "AWS::Serverless::HttpApi": ("DefinitionUri",),
-}
 _HASHED = re.compile(r"^(.*(?:Deployment|Version\w*|Layer\w*|[A-Za-z]))([0-9a-f]{10})$")
-_HASHED_TYPES = {
-    "AWS::ApiGateway::Deployment",
-    "AWS::ApiGateway::DomainName",
-    "AWS::ApiGateway::DomainNameV2",
-    "AWS::ApiGatewayV2::DomainName",
-    "AWS::Lambda::LayerVersion",
-    "AWS::Lambda::Version",
-}
-
 # It reads and validates the same policy templates for every translation.
 translator.make_policy_template_for_function_plugin = functools.cache(
     translator.make_policy_template_for_function_plugin
@@ -48,35 +30,9 @@ translator.make_policy_template_for_function_plugin = functools.cache(
 logging.getLogger("samtranslator").setLevel(logging.CRITICAL)
 
 
-_FUNCTIONS = {
-    *(
-        "And",
-        "Base64",
-        "Cidr",
-        "Contains",
-        "EachMemberEquals",
-        "EachMemberIn",
-        "Equals",
-        "FindInMap",
-        "GetAZs",
-        "GetAtt",
-    ),
-    *("If", "ImportValue", "Join", "Length", "Not", "Or", "RefAll", "Select", "Split", "Sub", "ToJsonString"),
-    *("Transform", "ValueOf", "ValueOfAll", "GetStackOutput"),
-}
-_ATTRIBUTES = {
-    *(
-        "Condition",
-        "Connectors",
-        "CreationPolicy",
-        "DeletionPolicy",
-        "DependsOn",
-        "IgnoreGlobals",
-        "Metadata",
-        "Properties",
-    ),
-    *("Type", "UpdatePolicy", "UpdateReplacePolicy"),
-}
+# What templates may have: attributes of resources, functions, types whose name changes with their content, and the
+# properties, by type, with packages and definitions for which SAM demands an address in S3.
+_KNOWN = data.read(__file__, "template.json")
 
 
 class NotTransformedError(EngineError):
@@ -119,25 +75,14 @@ def transformed(source: Source) -> dict[str, Any]:
 def _check(template: Mapping[str, Any]) -> None:
     conditions = template.get("Conditions") or {}
     for name, resource in template["Resources"].items():
-        if odd := set(resource) - _ATTRIBUTES:
+        if odd := set(resource) - set(_KNOWN["attributes"]):
             raise NotTransformedError(f"{name} has {min(odd)}, which no resource has")
     for name in references(template["Resources"]):
         if name.startswith("?") and name[1:] not in conditions:
             raise NotTransformedError(f"the condition {name[1:]} is not there")
-    for function in _functions(template["Resources"]):
-        if function.removeprefix("Fn::") not in _FUNCTIONS:
+    for function, _ in pairs(template["Resources"]):
+        if function.startswith("Fn::") and function.removeprefix("Fn::") not in _KNOWN["functions"]:
             raise NotTransformedError(f"{function} is not known here")
-
-
-def _functions(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _functions(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key.startswith("Fn::"):
-                yield key
-            yield from _functions(item)
 
 
 def _by_sam(template: dict[str, Any], source: Source) -> dict[str, Any]:
@@ -257,7 +202,7 @@ def _addressed(template: dict[str, Any], files: Files) -> None:
     is_image = (globals_.get("Function") or {}).get("PackageType") == "Image"
     for resource in template["Resources"].values():
         kind, properties = resource["Type"], resource["Properties"]
-        for name in _ADDRESSES.get(kind, ()):
+        for name in _KNOWN["addresses"].get(kind, ()):
             value = properties.get(name)
             if kind == "AWS::Serverless::Function":
                 image = properties.get("PackageType") == "Image" or (is_image and "PackageType" not in properties)
@@ -308,7 +253,7 @@ def _without_hashes(template: dict[str, Any]) -> dict[str, Any]:
     renamed = {
         name: match[1]
         for name, resource in resources.items()
-        if resource["Type"] in _HASHED_TYPES and (match := _HASHED.match(name))
+        if resource["Type"] in _KNOWN["hashed"] and (match := _HASHED.match(name))
     }
     names = {old: new for old, new in renamed.items() if new not in resources and [*renamed.values()].count(new) == 1}
     if not names:
@@ -316,6 +261,14 @@ def _without_hashes(template: dict[str, Any]) -> dict[str, Any]:
     pattern = re.compile("|".join(rf"\b{re.escape(name)}\b" for name in sorted(names, key=len, reverse=True)))
     found: dict[str, Any] = json.loads(pattern.sub(lambda match: names[match[0]], json.dumps(template)))
     return found
+
+
+def pairs(value: Any) -> Iterator[tuple[str, Any]]:
+    """Iterate over all keys and their values, at any depth."""
+    for item in value if isinstance(value, list) else value.values() if isinstance(value, Mapping) else ():
+        yield from pairs(item)
+    if isinstance(value, Mapping):
+        yield from value.items()
 
 
 def references(value: Any) -> Iterator[str]:

@@ -7,13 +7,13 @@ written with `=`, with that value) gives nothing to anybody where the resource i
 name with dots is a part of a property and goes before the property itself. A type that is not listed may do anything.
 """
 
-import json
 import re
 from collections.abc import Container, Iterator, Mapping
 from enum import StrEnum
 from functools import cache
-from importlib.resources import files
 from typing import Any
+
+from cross_account_access.engine import data
 
 _ALWAYS_NEUTRAL = {"Tags", "Description"}
 _REFERENCE = re.compile(r"\$\{(!?)([^}]*)\}")
@@ -41,7 +41,7 @@ class Change(StrEnum):
 @cache
 def table() -> Mapping[str, Mapping[str, Any]]:
     """Return the list by resource type."""
-    loaded: dict[str, Mapping[str, Any]] = json.loads(files(__package__).joinpath("types.json").read_text("utf-8"))
+    loaded: dict[str, Mapping[str, Any]] = data.read(__file__, "types.json")
     return loaded
 
 
@@ -53,7 +53,7 @@ def known(kind: str) -> bool:
 def roles(kind: str, properties: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the roles with which a resource does its work, by path."""
     for path in table().get(kind, {}).get("runs as", ()):
-        for value in _at(properties, path):
+        for value in at(properties, path):
             yield path, value
 
 
@@ -177,17 +177,17 @@ def _is_below(path: str, name: str) -> bool:
 def _part(value: Any, path: str) -> list[Any]:
     """Return what a property's value has at a path that begins with the property's name."""
     _, _, rest = path.partition(".")
-    return ([] if value is None else [value]) if not rest else list(_at(value, rest))
+    return ([] if value is None else [value]) if not rest else list(at(value, rest))
 
 
-def _at(value: Any, path: str) -> Iterator[Any]:
+def at(value: Any, path: str) -> Iterator[Any]:
     """Yield what is at a path, in every element of lists and in both branches of conditions."""
     if isinstance(value, list):
         for item in value:
-            yield from _at(item, path)
+            yield from at(item, path)
     elif isinstance(value, Mapping) and "Fn::If" in value:
-        yield from _at(value["Fn::If"][1:], path)
+        yield from at(value["Fn::If"][1:], path)
     elif isinstance(value, Mapping):
         name, _, rest = path.partition(".")
         if name in value:
-            yield from _at(value[name], rest) if rest else [value[name]]
+            yield from at(value[name], rest) if rest else [value[name]]

@@ -26,6 +26,9 @@ AUTHORIZATION = re.compile(
     r"(?P<terminator>[^/,]+), *SignedHeaders=(?P<signed_headers>[^,]+), *Signature=(?P<signature>[^,]+)"
 )
 MISMATCH = "The signature does not match."
+INVALID, INCOMPLETE = "InvalidSignatureException", "IncompleteSignatureException"
+MISSING, UNKNOWN = "MissingAuthenticationTokenException", "UnrecognizedClientException"
+EXPIRED = "ExpiredTokenException"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -179,25 +182,23 @@ def find_faults(
     yield from _date_faults(date, now)
     for name, is_, ought in zip(("date", "region", "service", "end"), given, expected, strict=True):
         if is_ != ought:
-            yield _invalid(f"The {name} in the credential scope is {is_}; it must be {ought}.")
+            yield RefusedError(INVALID, f"The {name} in the credential scope is {is_}; it must be {ought}.")
     tokens = request.values("x-amz-security-token")
     if credentials is None:
-        yield _unknown(f"The access key {access_key} does not exist here.")
+        yield RefusedError(UNKNOWN, f"The access key {access_key} does not exist here.")
     elif not tokens and credentials.token:
-        yield _unknown("X-Amz-Security-Token is missing: the access key belongs to a session.")
+        yield RefusedError(UNKNOWN, "X-Amz-Security-Token is missing: the access key belongs to a session.")
     elif tokens != [credentials.token] * bool(credentials.token):
-        yield _unknown("X-Amz-Security-Token is not the token of this access key.")
+        yield RefusedError(UNKNOWN, "X-Amz-Security-Token is not the token of this access key.")
     yield from _body_faults(request, service)
     if credentials:
         # In the request's own scope, so that a wrong region does not hide what else is wrong.
         scope = "/".join(given)
         right = signature(credentials.secret_key, scope, string_to_sign(canonical_request(request, names), date, scope))
         if not hmac.compare_digest(right.encode(), authorization["signature"].encode("latin-1")):
-            yield _invalid(MISMATCH)
+            yield RefusedError(INVALID, MISMATCH)
         if credentials.expires is not None and credentials.expires <= now:
-            yield RefusedError(
-                "ExpiredTokenException", "The session has expired: get a new one, and sign the request with it."
-            )
+            yield RefusedError(EXPIRED, "The session has expired: get a new one, and sign the request with it.")
 
 
 def digest(request: Request) -> str:
@@ -231,56 +232,45 @@ def _headers(stream: BinaryIO) -> tuple[tuple[str, str], ...]:
     return tuple(headers)
 
 
-def _invalid(reason: str) -> RefusedError:
-    return RefusedError("InvalidSignatureException", reason)
-
-
-def _incomplete(reason: str) -> RefusedError:
-    return RefusedError("IncompleteSignatureException", reason)
-
-
-def _unknown(reason: str) -> RefusedError:
-    return RefusedError("UnrecognizedClientException", reason)
-
-
 def _no_authorization(request: Request) -> RefusedError:
     match len(request.values("authorization")):
         case 0 if "X-Amz-Signature=" in request.target:
             reason = "The signature is in the query (a presigned URL), which is not checked here"
-            return RefusedError("MissingAuthenticationTokenException", f"{reason}: use the Authorization header.")
+            return RefusedError(MISSING, f"{reason}: use the Authorization header.")
         case 0:
             reason = "There is no Authorization header: the request is not signed."
-            return RefusedError("MissingAuthenticationTokenException", reason)
+            return RefusedError(MISSING, reason)
         case 1:
             form = "Credential=KEY/DATE/REGION/SERVICE/aws4_request, SignedHeaders=NAME;NAME, Signature=HEX"
-            return _incomplete(f"The Authorization header is malformed: AWS4-HMAC-SHA256 {form}")
+            return RefusedError(INCOMPLETE, f"The Authorization header is malformed: AWS4-HMAC-SHA256 {form}")
         case number:
-            return _incomplete(f"There are {number} Authorization headers instead of one.")
+            return RefusedError(INCOMPLETE, f"There are {number} Authorization headers instead of one.")
 
 
 def _header_faults(request: Request, names: list[str]) -> Iterator[RefusedError]:
     if names != sorted(set(names)):
-        yield _invalid("SignedHeaders are not sorted, or a name is repeated.")
+        yield RefusedError(INVALID, "SignedHeaders are not sorted, or a name is repeated.")
     if missing := [name for name in names if not request.values(name)]:
-        yield _invalid(f"SignedHeaders name headers that did not arrive: {', '.join(missing)}.")
+        yield RefusedError(INVALID, f"SignedHeaders name headers that did not arrive: {', '.join(missing)}.")
     required = {"host"} | {name for name, _ in request.headers if name.startswith("x-amz-")}
     # awscurl and others leave this one unsigned. It is compared with the body, whose hash is signed.
     required -= {"x-amz-content-sha256"}
     if unsigned := sorted(required - set(names)):
-        yield _invalid(f"Headers that must be signed are not in SignedHeaders: {', '.join(unsigned)}.")
+        yield RefusedError(INVALID, f"Headers that must be signed are not in SignedHeaders: {', '.join(unsigned)}.")
     if len(request.values("host")) != 1:
-        yield _incomplete(f"There are {len(request.values('host'))} Host headers instead of one.")
+        yield RefusedError(INCOMPLETE, f"There are {len(request.values('host'))} Host headers instead of one.")
 
 
 def _date_faults(date: str, now: datetime) -> Iterator[RefusedError]:
     moment = parse_date(date)
     if moment is None:
-        yield _incomplete("There must be one X-Amz-Date header, such as 20261129T120000Z.")
+        yield RefusedError(INCOMPLETE, "There must be one X-Amz-Date header, such as 20261129T120000Z.")
     elif abs(moment - now) > CLOCK_SKEW:
         seconds = (moment - now).total_seconds()
         side = "ahead of" if seconds > 0 else "behind"
-        yield _invalid(
-            f"X-Amz-Date is {abs(seconds):.0f} s {side} the clock here ({now:%Y%m%dT%H%M%SZ}); 300 are allowed."
+        yield RefusedError(
+            INVALID,
+            f"X-Amz-Date is {abs(seconds):.0f} s {side} the clock here ({now:%Y%m%dT%H%M%SZ}); 300 are allowed.",
         )
 
 
@@ -288,9 +278,11 @@ def _body_faults(request: Request, service: str) -> Iterator[RefusedError]:
     hashes = request.values("x-amz-content-sha256")
     if service == "vpc-lattice-svcs":
         if hashes != [UNSIGNED]:
-            yield _invalid(f"X-Amz-Content-Sha256 must be {UNSIGNED}.")
+            yield RefusedError(INVALID, f"X-Amz-Content-Sha256 must be {UNSIGNED}.")
     elif not {digest(request)}.issuperset(hashes):
-        yield _invalid(f"X-Amz-Content-Sha256 is not the hash of the body that arrived, {digest(request)}.")
+        yield RefusedError(
+            INVALID, f"X-Amz-Content-Sha256 is not the hash of the body that arrived, {digest(request)}."
+        )
 
 
 def parse_date(date: str) -> datetime | None:

@@ -227,6 +227,7 @@ def call(
         client = Client(
             api_url,
             region=region,
+            service=settings.service,
             api_key=settings.api_key or None,
             credentials=settings.find_credentials(own),
             transport=transport,

@@ -32,31 +32,41 @@ def find_causes(caller: Caller, request: RoleRequest) -> tuple[Cause, ...]:
 
     See https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_roles.html
     """
-    principal = caller.find_principal()
-    causes = [
-        _mfa(caller, request),
-        _external_id(request),
-        _identity_policy(caller, principal, request.role_arn),
-        Cause(
-            "role ARN",
-            Likelihood.POSSIBLE,
-            "a role that does not exist is refused in the same way",
-            "Account B: compare role_arn with account A's output ExecutorRoleArn.",
-        ),
-        Cause(
-            "trusted account",
-            Likelihood.POSSIBLE,
-            f"the caller is of account {caller.account}",
-            f"Account A: ConsumerAccountIds must have {caller.account}.",
-        ),
-        Cause(
-            "principal pattern",
-            Likelihood.POSSIBLE,
-            f"the caller is {principal}",
-            f"Account A: one of CallerPrincipalArns must match {principal}.",
-        ),
-        _session_name(caller, request),
-    ]
+    account, principal = caller.account, caller.find_principal()
+    # Those of this project's roles are known to be asked for.
+    found, possible = Likelihood.FOUND if request.is_ours else Likelihood.POSSIBLE, Likelihood.POSSIBLE
+    if not caller.is_user or request.mfa_serial:
+        observed = f"given with {request.mfa_serial}" if caller.is_user else "only IAM users are asked for it"
+        mfa = Cause("MFA", Likelihood.RULED_OUT, observed)
+    else:
+        remedy = (
+            "Account B: unless account A's RequireMfaForUsers is false, set mfa_serial to a virtual (TOTP) device; "
+            "passkeys and security keys give no codes."
+        )
+        mfa = Cause("MFA", possible, "the profile has no mfa_serial", remedy)
+    if length := len(request.external_id):
+        remedy = "Account B: compare external_id with account A's output ExternalId."
+        external_id = Cause("ExternalId", possible, f"one of {length} characters is sent", remedy)
+    else:
+        remedy = "Account B: external_id must be account A's output ExternalId (call-api configure)."
+        external_id = Cause("ExternalId", found, "none is sent", remedy)
+    name = request.session_name
+    if name.startswith(f"{account}-"):
+        remedy = f"Account A: if ConsumerSessionName is narrower than its default, it must match {name}."
+        session_name = Cause("session name", possible, f"{name!r} fits <account id>-*", remedy)
+    else:
+        remedy = f"Account B: role_session_name must start with {account}- (call-api configure)."
+        observed = repr(name) if name else "the profile has no role_session_name"
+        session_name = Cause("session name", found, observed, remedy)
+    observed = "a role that does not exist is refused in the same way"
+    remedy = "Account B: compare role_arn with account A's output ExecutorRoleArn."
+    role_arn = Cause("role ARN", possible, observed, remedy)
+    remedy = f"Account A: ConsumerAccountIds must have {account}."
+    trusted_account = Cause("trusted account", possible, f"the caller is of account {account}", remedy)
+    remedy = f"Account A: one of CallerPrincipalArns must match {principal}."
+    pattern = Cause("principal pattern", possible, f"the caller is {principal}", remedy)
+    policy = _identity_policy(caller, principal, request.role_arn)
+    causes = (mfa, external_id, policy, role_arn, trusted_account, pattern, session_name)
     return tuple(sorted(causes, key=lambda cause: list(Likelihood).index(cause.likelihood)))
 
 
@@ -89,39 +99,3 @@ def _identity_policy(caller: Caller, principal: str, role_arn: str) -> Cause:
     if missing := result.get("MissingContextValues"):
         return Cause(name, Likelihood.POSSIBLE, f"it depends on {', '.join(missing)}", remedy)
     return Cause(name, Likelihood.FOUND, f"account B's policies give {decision}", remedy)
-
-
-def _mfa(caller: Caller, request: RoleRequest) -> Cause:
-    if not caller.is_user:
-        return Cause("MFA", Likelihood.RULED_OUT, "only IAM users are asked for it")
-    if request.mfa_serial:
-        return Cause("MFA", Likelihood.RULED_OUT, f"given with {request.mfa_serial}")
-    return Cause(
-        "MFA",
-        Likelihood.POSSIBLE,
-        "the profile has no mfa_serial",
-        "Account B: unless account A's RequireMfaForUsers is false, set mfa_serial to a virtual (TOTP) device; "
-        "passkeys and security keys give no codes.",
-    )
-
-
-def _external_id(request: RoleRequest) -> Cause:
-    if request.external_id:
-        observed = f"one of {len(request.external_id)} characters is sent"
-        remedy = "Account B: compare external_id with account A's output ExternalId."
-        return Cause("ExternalId", Likelihood.POSSIBLE, observed, remedy)
-    remedy = "Account B: external_id must be account A's output ExternalId (call-api configure)."
-    return Cause("ExternalId", Likelihood.FOUND if request.is_ours else Likelihood.POSSIBLE, "none is sent", remedy)
-
-
-def _session_name(caller: Caller, request: RoleRequest) -> Cause:
-    name = request.session_name
-    if name.startswith(f"{caller.account}-"):
-        remedy = f"Account A: if ConsumerSessionName is narrower than its default, it must match {name}."
-        return Cause("session name", Likelihood.POSSIBLE, f"{name!r} fits <account id>-*", remedy)
-    return Cause(
-        "session name",
-        Likelihood.FOUND if request.is_ours else Likelihood.POSSIBLE,
-        repr(name) if name else "the profile has no role_session_name",
-        f"Account B: role_session_name must start with {caller.account}- (call-api configure).",
-    )

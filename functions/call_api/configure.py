@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,26 +14,12 @@ from botocore.exceptions import BotoCoreError
 
 from call_api.aws import CREDENTIAL_SOURCES, Caller, identify
 from call_api.config_file import edit_profile, read_file, write_file
-from call_api.settings import check_path, complete_profile, find_remedy, plain_settings
+from call_api.settings import RoleRequest, check_path, complete_profile, find_remedy, plain_settings
+from cross_account_api import endpoint
 from cross_account_api.call import Call
 from cross_account_api.credentials import assume_role_errors, default_session_name, open_session
-from cross_account_api.endpoint import (
-    EXTERNAL_ID,
-    EXTERNAL_ID_FORM,
-    REGION,
-    ROLE_ARN,
-    ROLE_ARN_FORM,
-    SESSION_NAME,
-    SESSION_NAME_FORM,
-    find_api_region,
-    parse_api_url,
-)
 from cross_account_api.errors import AssumeRoleError, CallError, SettingsError
 
-_PROFILE = re.compile(r"[\w.@:/+=,-]+(?: [\w.@:/+=,-]+)*", re.ASCII)
-_PROFILE_FORM = "letters, digits or _.@:/+=,- and single spaces"
-_MFA_SERIAL = re.compile(r"|[\w+=/:,.@-]{9,256}", re.ASCII)
-_MFA_FORM = "arn:aws:iam::<account id>:mfa/<device>, a serial number, or nothing"
 _SECRET = re.compile(
     r"(.\s*(?:aws_access_key_id|aws_secret_access_key|aws_session_token|aws_security_token)\s*[=:]\s*).+", re.IGNORECASE
 )
@@ -46,6 +32,26 @@ _RIVALS = (
     "sso_role_name",
 )
 """Other ways to credentials; a profile with one of these beside its role means something else, or misleads."""
+_QUESTIONS = {
+    "role_arn": "Role ARN (account A's output ExecutorRoleArn)",
+    "source_profile": "Profile with your own credentials",
+    "external_id": "External id (account A's output ExternalId)",
+    "role_session_name": "Session name (<account id>-<name>)",
+    "mfa_serial": "ARN of your virtual (TOTP) MFA device (empty for none; passkeys and security keys give no codes)",
+    "api_url": "API URL (account A's output ApiUrl)",
+    "region": "Region of the API",
+}
+_PROFILE = re.compile(r"[\w.@:/+=,-]+(?: [\w.@:/+=,-]+)*", re.ASCII)
+_MFA_SERIAL = re.compile(r"|[\w+=/:,.@-]{9,256}", re.ASCII)
+_FORMS = {
+    "profile": (_PROFILE, "letters, digits or _.@:/+=,- and single spaces"),
+    "source_profile": (_PROFILE, "letters, digits or _.@:/+=,- and single spaces"),
+    "role_arn": (endpoint.ROLE_ARN, endpoint.ROLE_ARN_FORM),
+    "external_id": (endpoint.EXTERNAL_ID, endpoint.EXTERNAL_ID_FORM),
+    "role_session_name": (endpoint.SESSION_NAME, endpoint.SESSION_NAME_FORM),
+    "mfa_serial": (_MFA_SERIAL, "arn:aws:iam::<account id>:mfa/<device>, a serial number, or nothing"),
+    "region": (endpoint.REGION, "a region such as eu-west-1"),
+}
 
 
 @click.command
@@ -75,63 +81,39 @@ def configure(
 
     Asks for what is not given. Everything else in the configuration file stays as it is, and a copy of it is kept.
     """
-    _match(_PROFILE, _PROFILE_FORM, profile)
-    try:
-        with assume_role_errors("the AWS configuration"):
-            session = open_session()
-            profiles = {name: plain_settings(found) for name, found in session.full_config.get("profiles", {}).items()}
-    except AssumeRoleError as error:
-        raise click.ClickException(f"{error.problem}\n{find_remedy(error)}") from error
-    path = _home_file(session.get_config_variable("config_file"))
-    credentials_path = _home_file(session.get_config_variable("credentials_file"))
-    if os.environ.get("AWS_PROFILE") not in profiles:
-        os.environ.pop("AWS_PROFILE", None)  # often the profile that is about to be written
-    old = profiles.get(profile, {})
-    ask = partial(_ask, given, old, quiet=yes or only_print)
-    role_arn = ask(
-        "role_arn", "Role ARN (account A's output ExecutorRoleArn)", partial(_match, ROLE_ARN, ROLE_ARN_FORM)
-    )
-    settings = {"role_arn": role_arn, "source_profile": "", "credential_source": ""}
+    _check("profile", profile)
+    path, credentials_path, profiles = _read_configuration()
     if sso_session:
         given["source_profile"] = _find_sso_profile(profiles, sso_session, given["source_profile"])
     if credential_source and given["source_profile"]:
         raise click.UsageError("--credential-source excludes --source-profile and --sso-session.")
-    if not given["source_profile"] and (credential_source := credential_source or old.get("credential_source")):
-        settings["credential_source"] = credential_source
-    else:
-        question = "Profile with your own credentials"
-        settings["source_profile"] = ask(
-            "source_profile", question, partial(_match, _PROFILE, _PROFILE_FORM), "default"
-        )
-    question = "External id (account A's output ExternalId)"
-    settings["external_id"] = ask("external_id", question, partial(_match, EXTERNAL_ID, EXTERNAL_ID_FORM))
-    caller = _identify(profile, settings, old)
-    settings["role_session_name"] = ask(
-        "role_session_name",
-        "Session name (<account id>-<name>)",
-        partial(_match_session_name, caller, "ExecutorRole" in role_arn),
-        default_session_name(caller.account, caller.arn) if caller and not caller.is_root else "",
-    )
-    in_source = profiles.get(settings["source_profile"], {})
-    may_be_user = caller.is_user if caller else in_source and not any(name.startswith("sso_") for name in in_source)
-    settings["mfa_serial"] = ""
-    if given["mfa_serial"] is not None or may_be_user:
-        question = "ARN of your virtual (TOTP) MFA device (empty for none; passkeys and security keys give no codes)"
-        settings["mfa_serial"] = ask("mfa_serial", question, partial(_match, _MFA_SERIAL, _MFA_FORM), may_be_empty=True)
-    settings["api_url"] = ask("api_url", "API URL (account A's output ApiUrl)", partial(_parse, parse_api_url))
-    region = ""
-    with suppress(SettingsError):
-        region = find_api_region(settings["api_url"], "", os.environ.get("AWS_REGION", ""))
-    settings["region"] = ask(
-        "region", "Region of the API", partial(_match, REGION, "a region such as eu-west-1"), region
-    )
-    settings["api_path"] = old.get("api_path", "")
-    if given["api_path"]:
-        check_path(given["api_path"])
-        settings["api_path"] = _parse(lambda path: Call.parse({"path": path}).path, given["api_path"])
-    if settings["source_profile"] != profile:
-        settings |= dict.fromkeys(_RIVALS, "")
+    old = profiles.get(profile, {})
+    ask = partial(_ask, given, old, quiet=yes or only_print)
 
+    role_arn = ask("role_arn")
+    source = "" if given["source_profile"] else credential_source or old.get("credential_source", "")
+    signs = {"source_profile": "" if source else ask("source_profile", "default"), "credential_source": source}
+    external_id = ask("external_id")
+    caller = _identify(profile, {"role_arn": role_arn, **signs}, old)
+    default_name = default_session_name(caller.account, caller.arn) if caller and not caller.is_root else ""
+    account = (caller.account if caller else "[0-9]{12}") if RoleRequest(role_arn).is_ours else ""
+    session_name = ask("role_session_name", default_name, account=account)
+    has_mfa = given["mfa_serial"] is not None or _may_be_user(caller, profiles.get(signs["source_profile"], {}))
+    mfa_serial = ask("mfa_serial", may_be_empty=True) if has_mfa else ""
+    api_url = ask("api_url")
+    region = ask("region", _find_region(api_url))
+    check_path(given["api_path"] or "")
+    settings = {
+        "role_arn": role_arn,
+        **signs,
+        "external_id": external_id,
+        "role_session_name": session_name,
+        "mfa_serial": mfa_serial,
+        "api_url": api_url,
+        "region": region,
+        "api_path": _check("api_path", given["api_path"]) if given["api_path"] else old.get("api_path", ""),
+        **({} if signs["source_profile"] == profile else dict.fromkeys(_RIVALS, "")),
+    }
     if only_print:
         click.echo(edit_profile("", profile, settings), nl=False)
         return
@@ -143,19 +125,19 @@ def _ask(
     given: Mapping[str, str | None],
     old: Mapping[str, str],
     name: str,
-    question: str,
-    check: Callable[[str], str],
     default: str = "",
     *,
     quiet: bool,
     may_be_empty: bool = False,
+    account: str = "",
 ) -> str:
     """Return what was given, else what the profile has or a person answers."""
+    check, default = partial(_check, name, account=account), old.get(name, default)
     if (value := given[name]) is not None:
         return check(value)
-    default = old.get(name, default)
     if not quiet:
         shown = default if default or may_be_empty else None
+        question = _QUESTIONS[name]
         answer: str = click.prompt(question, default=shown, show_default=bool(shown), value_proc=check, err=True)
         return answer
     if not default and not may_be_empty:
@@ -163,38 +145,54 @@ def _ask(
     return check(default)
 
 
-def _match(pattern: re.Pattern[str], allowed: str, value: str) -> str:
-    if not pattern.fullmatch(value):
-        raise click.BadParameter(f"{value[:100]!r} is not {allowed}.")
-    return value
-
-
-def _parse(parse: Callable[[str], str], value: str) -> str:
+def _check(name: str, value: str, *, account: str = "") -> str:
+    """Return a setting in the form in which it is written; `account` is a pattern that a session name begins with."""
     try:
-        return parse(value)
+        if name == "api_url":
+            return endpoint.parse_api_url(value)
+        if name == "api_path":
+            return Call.parse({"path": value}).path
     except CallError as error:
         raise click.BadParameter(error.problem) from error
-
-
-def _match_session_name(caller: Caller | None, is_ours: bool, value: str) -> str:
-    account = caller.account if caller else "<account id>"
-    start = f"{account}-." if caller else "[0-9]{12}-."
-    _match(SESSION_NAME, SESSION_NAME_FORM, value)
-    if is_ours and not re.match(start, value):
-        raise click.BadParameter(f"{value!r} is not {account}-<name>: account A's trust policy binds it.")
+    pattern, allowed = _FORMS[name]
+    if not pattern.fullmatch(value):
+        raise click.BadParameter(f"{value[:100]!r} is not {allowed}.")
+    if account and not re.match(f"{account}-.", value):
+        shown = account if account.isdecimal() else "<account id>"
+        raise click.BadParameter(f"{value!r} is not {shown}-<name>: account A's trust policy binds it.")
     return value
+
+
+# --- What is known ----------------------------------------------------------------------------------------------------
+
+
+def _read_configuration() -> tuple[Path, Path, dict[str, dict[str, str]]]:
+    """Return where the configuration and credentials files are, and what the profiles say."""
+    try:
+        with assume_role_errors("the AWS configuration"):
+            session = open_session()
+            profiles = {name: plain_settings(found) for name, found in session.full_config.get("profiles", {}).items()}
+    except AssumeRoleError as error:
+        raise click.ClickException(f"{error.problem}\n{find_remedy(error)}") from error
+    if os.environ.get("AWS_PROFILE") not in profiles:
+        os.environ.pop("AWS_PROFILE", None)  # often the profile that is about to be written
+    names = (session.get_config_variable(name) for name in ("config_file", "credentials_file"))
+    try:
+        path, credentials_path = (Path(os.path.expandvars(name)).expanduser() for name in names)
+    except RuntimeError as error:
+        raise click.ClickException("There is no home directory. Set HOME or AWS_CONFIG_FILE.") from error
+    return path, credentials_path, profiles
 
 
 def _find_sso_profile(profiles: Mapping[str, Mapping[str, str]], sso_session: str, source_profile: str | None) -> str:
     """Return the profile that signs in by an Identity Center session."""
     found = [name for name, settings in profiles.items() if settings.get("sso_session") == sso_session]
-    if source_profile in found:
-        return source_profile or ""
-    if len(found) == 1 and not source_profile:
-        return found[0]
-    if found:
+    if not found:
+        raise click.UsageError(f"No profile has sso_session = {sso_session}; aws configure sso writes one.")
+    chosen = source_profile or found[0]
+    if chosen not in found or (len(found) > 1 and not source_profile):
         raise click.UsageError(f"Name one of the session's profiles with --source-profile: {', '.join(found)}.")
-    raise click.UsageError(f"No profile has sso_session = {sso_session}; aws configure sso writes one.")
+    return chosen
 
 
 def _identify(profile: str, settings: Mapping[str, str], old: Mapping[str, str]) -> Caller | None:
@@ -209,11 +207,18 @@ def _identify(profile: str, settings: Mapping[str, str], old: Mapping[str, str])
         return None
 
 
-def _home_file(name: str) -> Path:
-    try:
-        return Path(os.path.expandvars(name)).expanduser()
-    except RuntimeError as error:
-        raise click.ClickException("There is no home directory. Set HOME or AWS_CONFIG_FILE.") from error
+def _may_be_user(caller: Caller | None, in_source: Mapping[str, str]) -> bool:
+    """Whether it may be an IAM user, who may have to give an MFA code."""
+    return caller.is_user if caller else bool(in_source) and not any(name.startswith("sso_") for name in in_source)
+
+
+def _find_region(api_url: str) -> str:
+    with suppress(SettingsError):
+        return endpoint.find_api_region(api_url, "", os.environ.get("AWS_REGION", ""))
+    return ""
+
+
+# --- What is done with it ---------------------------------------------------------------------------------------------
 
 
 def _warn_of_credentials_file(path: Path, profile: str, settings: Mapping[str, str]) -> None:

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from call_api.checks import CheckResult, Status, failed
-from call_api.diagnosis import NOT_REACHED, Diagnosis
+from call_api.facts import collect
 from call_api.settings import ApiSettings, api_options, check_path
+from call_api.steps import CheckResult, Status, judge
 from cross_account_api.call import Call
-from cross_account_api.errors import AssumeRoleError, InvalidCallError, SettingsError
+from cross_account_api.errors import AssumeRoleError, CallError, InvalidCallError, SettingsError
 from cross_account_api.version import __version__
 
 _SIGNS = {
@@ -38,19 +38,18 @@ def doctor(*, path: str, profile: str | None, as_json: bool, **options: str) -> 
     Checks every step from the profile to the backend, and changes nothing. PATH is api_path in the profile unless
     given; without both, GET / is sent and any response of the backend is fine. Exit code 0 if nothing failed, else 1.
     """
-    settings = None
+    settings: ApiSettings | CallError
     try:
         settings = ApiSettings.resolve(profile, **options)
         path = path or settings.in_profile.get("api_path", "")
     except (AssumeRoleError, SettingsError) as error:
-        results = NOT_REACHED | {"profile": failed(error, "a profile that leads to the API")}
+        settings = error
     try:
         check_path(path)
         call = Call.parse({"path": path or "/"})
     except InvalidCallError as error:
         raise click.BadArgumentUsage(str(error)) from error
-    if settings:
-        results = Diagnosis(settings, call, is_chosen=bool(path)).run()
+    results = judge(settings if isinstance(settings, CallError) else collect(settings, call, is_chosen=bool(path)))
     failures = [result for result in results.values() if result.status is Status.FAILED]
     warnings = [result for result in results.values() if result.status is Status.WARNING]
     next_step = (failures or warnings)[0].remedy if failures or warnings else ""

@@ -38,6 +38,7 @@ WORDS = TEMPLATES | {
 _FIXES = {
     "--api-url": "Set --api-url or $API_URL, or write a profile with call-api configure.",
     "--region": "Set --region or $API_REGION, or api_region in the profile.",
+    "--service": "Set --service or $API_SERVICE, or api_service in the profile.",
     "--role-arn": "Set --role-arn or $EXECUTOR_ROLE_ARN, or write a profile with call-api configure.",
     "--external-id": "Set --external-id or $EXTERNAL_ID.",
     "--session-name": "Set --session-name or $SESSION_NAME.",
@@ -75,6 +76,7 @@ def api_options(command: Callable[..., None]) -> Callable[..., None]:
     options = (
         setting("--api-url", envvar="API_URL", help="Account A's output ApiUrl."),
         setting("--region", envvar="API_REGION", help="The API's region, if not in its URL."),
+        setting("--service", envvar="API_SERVICE", help="The service to sign for; execute-api by default."),
         click.option(
             "--profile", shell_complete=complete_profile, help="AWS profile to sign with; by default the default chain."
         ),
@@ -98,8 +100,8 @@ class RoleRequest:
     """What is asked of STS; empty without a role."""
 
     role_arn: str
-    external_id: str = field(repr=False)
-    session_name: str
+    external_id: str = field(default="", repr=False)
+    session_name: str = ""
     mfa_serial: str = ""
 
     @property
@@ -114,24 +116,15 @@ class ApiSettings:
 
     profile: str | None  # None for the default chain
     in_profile: Mapping[str, str] = field(repr=False)
-    api_url: str
-    given_region: str
     role: RoleRequest
     is_own_role: bool  # the profile's own, which botocore assumes
+    api_url: str
+    region: str
+    service: str
     api_key: str = field(repr=False)
 
     @classmethod
-    def resolve(
-        cls,
-        profile: str | None,
-        *,
-        api_url: str,
-        region: str,
-        role_arn: str,
-        external_id: str,
-        session_name: str,
-        api_key: str,
-    ) -> Self:
+    def resolve(cls, profile: str | None, *, role_arn: str, external_id: str, session_name: str, **given: str) -> Self:
         """Read the profile for what neither options nor environment variables give.
 
         Raises AssumeRoleError if the profile cannot be read, and SettingsError if an option is malformed.
@@ -145,17 +138,28 @@ class ApiSettings:
             options = ("--role-arn", "--external-id", "--session-name")
             endpoint.check_role(role_arn, external_id or None, session_name or None, names=options)
             role = RoleRequest(role_arn, external_id, session_name)
-        api_url = api_url or in_profile.get("api_url", "")
-        region = region or in_profile.get("api_region", "")
-        return cls(profile, in_profile, api_url, region, role, is_own_role, api_key or in_profile.get("api_key", ""))
+        settings = {
+            name: value or in_profile.get(f"api_{name.removeprefix('api_')}", "") for name, value in given.items()
+        }
+        settings["service"] = settings["service"] or "execute-api"
+        return cls(profile, in_profile, role, is_own_role, **settings)
 
     def parse_url(self) -> str:
-        """Return the API's URL in canonical form, or raise SettingsError."""
-        return endpoint.parse_api_url(self.api_url, name="--api-url")
+        """Return the API's URL in canonical form, or raise SettingsError for it or for the service."""
+        api_url = endpoint.parse_api_url(self.api_url, name="--api-url")
+        endpoint.require_service(self.service, api_url, name="--service")
+        return api_url
 
-    def find_region(self, own_region: str) -> str:
+    def find_region(self, default: str) -> str:
         """Return the region to sign for, or raise SettingsError."""
-        return endpoint.find_api_region(self.parse_url(), self.given_region, own_region, name="--region")
+        name, service = "--region", self.service
+        return endpoint.find_api_region(self.parse_url(), self.region, default, name=name, service=service)
+
+    def find_region_of_url(self) -> str:
+        """Return the region in the API's host name; empty if it names none."""
+        with suppress(SettingsError):
+            return endpoint.find_api_region(self.parse_url(), "", "", service=self.service)
+        return ""
 
     def find_credentials(self, own: ProfileCredentials) -> Credentials:
         """Return what signs: what the profile gives, or a session of another role."""

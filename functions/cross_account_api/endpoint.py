@@ -50,13 +50,13 @@ def parse_api_url(value: str, *, name: str = "api_url") -> str:
     raise SettingsError(name, shown(value), _URL_ALLOWED)
 
 
-def require_service(service: str, api_url: str) -> str:
+def require_service(service: str, api_url: str, *, name: str = "service") -> str:
     """Return the service to sign for, or raise SettingsError if it is not known, or the host is another's."""
     host = _host(api_url)
-    allowed = [name for name, pattern in _REGIONAL.items() if pattern.fullmatch(host)] or list(_HOSTS)
+    allowed = [known for known, pattern in _REGIONAL.items() if pattern.fullmatch(host)] or list(_HOSTS)
     if service not in allowed:
         by_host = f" for {host}" if len(allowed) == 1 else ""
-        raise SettingsError("service", shown(service), " or ".join(allowed) + by_host)
+        raise SettingsError(name, shown(service), " or ".join(allowed) + by_host)
     return service
 
 

@@ -26,10 +26,7 @@ class Problem(Enum):
     INVALID_IDEMPOTENCY_KEY = 400, "header Idempotency-Key must be given once, as 1 to 255 printable ASCII characters"
     INVALID_QUERY = 400, "query parameters are status, limit and cursor, each given at most once"
     FORBIDDEN = 403, "only consumers may call this API"
-    ROUTE_NOT_FOUND = (
-        404,
-        "no such route; there are GET /whoami, GET and POST /orders, GET and DELETE /orders/{order_id}",
-    )
+    ROUTE_NOT_FOUND = 404, "no such route"
     ORDER_NOT_FOUND = 404, "no such order"
     ORDER_IN_PROGRESS = 409, "a request with this Idempotency-Key is still in progress", 1
     IDEMPOTENCY_KEY_REUSED = 422, "this Idempotency-Key was used for an order with another sku or quantity"

@@ -1,7 +1,5 @@
 """An API, an STS and a clock in memory, each with the behaviour that the client depends on."""
 
-from __future__ import annotations
-
 import io
 import json
 import threading
@@ -115,6 +113,31 @@ class FakeApi:
 
 
 @dataclass
+class FakeSqs:
+    """SQS: takes messages, unless it is down."""
+
+    is_down: bool = False
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    def send(self, request: Any) -> AWSResponse:
+        message = json.loads(request.body)
+        if self.is_down:
+            raise ConnectTimeoutError(endpoint_url=message["QueueUrl"])
+        self.messages.append(message)
+        return aws_response(message["QueueUrl"], json_response(200, {"MessageId": "1"}))
+
+    def parked(self) -> list[tuple[str, str, str]]:
+        """Return body, error code and uncertainty of each message."""
+        found = []
+        for message in self.messages:
+            assert message["QueueUrl"] == FAILED_CALL_QUEUE_URL
+            values = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+            assert values.keys() == {"ErrorCode", "ErrorMessage", "Uncertain"}
+            found.append((message["MessageBody"], values["ErrorCode"], values["Uncertain"]))
+        return found
+
+
+@dataclass
 class FakeSts:
     """STS: issues sessions that the API then accepts, and records requests."""
 
@@ -123,12 +146,11 @@ class FakeSts:
     failure: tuple[int, str, str] | Exception | None = None
     requests: list[dict[str, str]] = field(default_factory=list)
     delay: float = 0
-    parked: list[dict[str, Any]] = field(default_factory=list)
-    queue_is_down: bool = False
+    sqs: FakeSqs = field(default_factory=FakeSqs)  # at the same connection of botocore's
 
     def send(self, request: Any) -> AWSResponse:
         if "sqs." in request.url:
-            return self._receive_message(json.loads(request.body))
+            return self.sqs.send(request)
         time.sleep(self.delay)
         form = {name: values[0] for name, values in parse_qs(request.body).items()}
         assert request.url == STS_URL
@@ -137,20 +159,14 @@ class FakeSts:
             raise self.failure
         if self.failure:
             status, code, message = self.failure
-            return _response(STS_URL, sts_error(status, code, message))
+            return aws_response(STS_URL, sts_error(status, code, message))
         if form["Action"] == "GetCallerIdentity":
-            return _response(STS_URL, caller_identity_response("222222222222", "user/my-user"))
+            return aws_response(STS_URL, caller_identity_response("222222222222", "user/my-user"))
         number = len(self.requests)
         key, issued = f"ASIAEXAMPLE{number}", sigv4.Credentials(f"secret-key-{number}", f"session-token/{number}+==")
         self.api.sessions[issued.token] = ReadOnlyCredentials(key, issued.secret_key, issued.token)
         expires = datetime.now(UTC) + timedelta(seconds=self.seconds)
-        return _response(STS_URL, assume_role_response(key, issued, form.get("RoleSessionName", ""), expires))
-
-    def _receive_message(self, message: dict[str, Any]) -> AWSResponse:
-        if self.queue_is_down:
-            raise ConnectTimeoutError(endpoint_url=message["QueueUrl"])
-        self.parked.append(message)
-        return _response(message["QueueUrl"], json_response(200, {"MessageId": "1"}))
+        return aws_response(STS_URL, assume_role_response(key, issued, form.get("RoleSessionName", ""), expires))
 
     def down(self) -> None:
         self.failure = ConnectTimeoutError(endpoint_url=STS_URL)
@@ -161,7 +177,8 @@ class _Raw(io.BytesIO):
         yield self.read()
 
 
-def _response(url: str, response: Response) -> AWSResponse:
+def aws_response(url: str, response: Response) -> AWSResponse:
+    """Return a response of AWS as botocore gets it from its connection."""
     return AWSResponse(url, response.status, HTTPHeaders.from_pairs(response.headers.items()), _Raw(response.body))
 
 

@@ -1,7 +1,5 @@
 """Fixtures of the unit tests: a client with an API, an STS and a clock in memory."""
 
-from __future__ import annotations
-
 import itertools
 import sys
 from importlib import import_module
@@ -17,6 +15,7 @@ from tests.support.fakes import (
     FAILED_CALL_QUEUE_URL,
     FakeApi,
     FakeCredentials,
+    FakeSqs,
     FakeSts,
     FakeTime,
 )
@@ -32,6 +31,11 @@ def sts(fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> FakeSts:
     sts = FakeSts(fake_api)
     monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", sts.send)
     return sts
+
+
+@pytest.fixture
+def sqs(sts: FakeSts) -> FakeSqs:
+    return sts.sqs
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Host names of a test, which lead to loopback."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

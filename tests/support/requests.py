@@ -1,7 +1,5 @@
 """Requests as API Gateway sends them to a function."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Waiting for something that happens soon."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from time import monotonic, sleep
 

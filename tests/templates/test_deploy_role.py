@@ -116,7 +116,7 @@ def test_the_boundary_leaves_the_stacks_roles_what_they_need(side: Side) -> None
         for action in listed(statement["Action"])
     }
     assert len(granted) >= 4
-    assert {action for action in granted if not matches(action, allowed(side, "Boundary"))} == set()
+    assert {action for action in granted if not matches(action, allowed(side, "Boundary identity"))} == set()
 
 
 def test_packages_are_kept_and_travel_by_tls_only() -> None:

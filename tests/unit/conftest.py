@@ -1,15 +1,13 @@
 """Unit tests open no socket and see the environment that Lambda gives a function."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest
 from pytest_socket import disable_socket, enable_socket
 
-from tests.support.fixtures import client, clock, credentials, environment, fake_api, function, sts
+from tests.support.fixtures import client, clock, credentials, environment, fake_api, function, sqs, sts
 
-__all__ = ["client", "clock", "credentials", "environment", "fake_api", "function", "sts"]
+__all__ = ["client", "clock", "credentials", "environment", "fake_api", "function", "sqs", "sts"]
 
 
 @pytest.fixture(autouse=True)

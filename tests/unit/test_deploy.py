@@ -1,10 +1,6 @@
 """The request for a change set that `.github/deploy.py` lets SAM CLI make."""
 
-from __future__ import annotations
-
-import io
 import runpy
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,18 +8,14 @@ import boto3
 import botocore
 import pytest
 from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
 from samcli.lib.deploy.deployer import Deployer
 
 from cross_account_access.templates import PROJECT
+from cross_account_lab.judge.loopback import Response
+from tests.support.fakes import aws_response
 
 DEPLOY = runpy.run_path(str(PROJECT / ".github/deploy.py"))
 TRIGGER = {"Arn": "arn:aws:cloudwatch:eu-west-1:111111111111:alarm:orders-api-x", "Type": "AWS::CloudWatch::Alarm"}
-
-
-class Raw(io.BytesIO):
-    def stream(self, *_: object) -> Iterator[bytes]:
-        yield self.read()
 
 
 class CloudFormation:
@@ -43,7 +35,7 @@ class CloudFormation:
             "CreateChangeSet": "<Id>id</Id><StackId>stack</StackId>",
         }[action]
         body = f"<{action}Response><{action}Result>{result}</{action}Result></{action}Response>"
-        return AWSResponse(request.url, 200, HTTPHeaders(), Raw(body.encode()))
+        return aws_response(request.url, Response(200, {}, body.encode()))
 
 
 @pytest.fixture

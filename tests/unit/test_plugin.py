@@ -1,7 +1,5 @@
 """A skip fails in CI."""
 
-from __future__ import annotations
-
 import pytest
 
 TESTS = """

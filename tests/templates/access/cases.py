@@ -1,7 +1,5 @@
 """Requests by the thousand: everybody, in every state, on every route; with what the policies' owner means to allow."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """What the access tests share: a second API, and the program that not every machine has."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -12,6 +10,8 @@ import cfnlint
 import pytest
 
 from cross_account_access.model import Model, load
+from cross_account_access.report import Report, examine
+from cross_account_access.variants import variants
 from tests.templates.access import second_api
 
 _DATA = json.loads((Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json").read_text())
@@ -27,6 +27,12 @@ def model() -> Model:
 def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with another API in the same templates."""
     return second_api.write(tmp_path_factory.mktemp("second"))
+
+
+@pytest.fixture(scope="session")
+def good() -> Report:
+    """The report on the templates."""
+    return examine(variants(), {"Revision": "abc1234"})
 
 
 @pytest.fixture(scope="session")

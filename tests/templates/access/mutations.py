@@ -1,7 +1,5 @@
 """Faults, seeded one at a time into the policies: what a slip, a merge or a hurried fix makes of them."""
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Iterator
@@ -39,49 +37,11 @@ def faults(model: Model) -> Iterator[Fault]:
             if shape in seen:
                 continue
             seen.append(shape)
-            for what, wrong in _changes(statement, model):
+            for what, wrong in changes(statement, model.accounts()[0]):
                 statements = [*right["Statement"][:index], *wrong, *right["Statement"][index + 1 :]]
                 yield _fault(model, document, f"{statement.get('Sid', index)}: {what}", statements)
         for what, statement in _additions(document, model):
             yield _fault(model, document, what, [*right["Statement"], {"Sid": "Added", **statement}])
-
-
-def rewrites(model: Model) -> Iterator[Fault]:
-    """Write every policy differently without changing what it means."""
-    for document in model.documents:
-        right = model[document]["Statement"]
-        if not right:
-            continue
-        renamed = [{**statement, "Sid": f"Renamed{number}"} for number, statement in enumerate(right)]
-        yield _fault(model, document, "Sids renamed", renamed)
-        yield _fault(model, document, "a statement twice", [*right, {**right[0], "Sid": "Again"}])
-        yield _fault(model, document, "statements in another order", right[::-1])
-        yield _fault(model, document, "lists for values", [_listed(statement) for statement in right])
-        yield _fault(model, document, "actions in another case", [_shouted(statement) for statement in right])
-        yield _fault(model, document, "one statement for each action", [one for each in right for one in _apart(each)])
-
-
-def _listed(statement: Document) -> Document:
-    def listed(value: Any) -> Any:
-        return value if isinstance(value, list) else [value]
-
-    return {key: listed(value) if key in {"Action", "Resource"} else value for key, value in statement.items()} | {
-        "Condition": {
-            operator: {key: listed(values) for key, values in block.items()}
-            for operator, block in statement.get("Condition", {}).items()
-        }
-    }
-
-
-def _shouted(statement: Document) -> Document:
-    actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-    return {**statement, "Action": [action.upper() for action in actions]}
-
-
-def _apart(statement: Document) -> Iterator[Document]:
-    actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-    for number, action in enumerate(actions):
-        yield {**statement, "Sid": f"{statement.get('Sid', '')}{number}", "Action": action}
 
 
 def _fault(model: Model, document: str, what: str, statements: list[Any]) -> Fault:
@@ -89,14 +49,17 @@ def _fault(model: Model, document: str, what: str, statements: list[Any]) -> Fau
     return Fault(f"{document}: {what}", document, wrong)
 
 
-def _changes(statement: Document, model: Model) -> Iterator[tuple[str, list[Document]]]:
-    """Yield what can be wrong with a statement: what happened, and the statements that replace it."""
+def changes(statement: Document, own: str) -> Iterator[tuple[str, list[Document]]]:
+    """Yield what can be wrong with a statement: what happened, and the statements that replace it.
+
+    `own` is the account of the role or resource.
+    """
     yield "left out", []
     yield "effect turned round", [{**statement, "Effect": {"Allow": "Deny", "Deny": "Allow"}[statement["Effect"]]}]
-    for what, wrong in _principals(statement, model.accounts()[0]):
+    for what, wrong in _principals(statement, own):
         yield what, [wrong]
-    for changes in (_conditions, _actions, _resources):
-        for what, wrong in changes(statement):
+    for wrongs in (_conditions, _actions, _resources):
+        for what, wrong in wrongs(statement):
             yield what, [wrong]
 
 
@@ -112,12 +75,18 @@ def _conditions(statement: Document) -> Iterator[tuple[str, Document]]:
                 return wrong
 
             yield f"{operator} {key} dropped", with_condition(None, None)
-            yield f"{operator} {key} with {operator}IfExists", with_condition(f"{operator}IfExists", values)
+            if operator == "Null":
+                yield f"{key} turned round", with_condition(operator, "false" if values == "true" else "true")
+                continue
+            if not operator.endswith("IfExists"):
+                yield f"{operator} {key} with {operator}IfExists", with_condition(f"{operator}IfExists", values)
             yield f"{operator} {key} with ForAllValues:{operator}", with_condition(f"ForAllValues:{operator}", values)
             yield f"{operator} {key} with Null false", with_condition("Null", "false")
             # YAML's true is no text.
             yield f"{operator} {key} with Null true", with_condition("Null", True)
-            if operator == "Bool":
+            if isinstance(values, list) and len(values) > 1:
+                yield f"{operator} {key} with one value less", with_condition(operator, values[1:])
+            if operator.startswith("Bool"):
                 yield (
                     f"{operator} {key} turned round",
                     with_condition(operator, {"true": "false", "false": "true"}[values]),
@@ -160,8 +129,8 @@ def _principals(statement: Document, own: str) -> Iterator[tuple[str, Document]]
             yield f"principal {account} added", {**others, "Principal": {"AWS": accounts}}
         yield "principal apigateway", {**others, "Principal": {"Service": "apigateway.amazonaws.com"}}
     else:
-        services = [principal["Service"], "ec2.amazonaws.com"]
-        yield "principal ec2 added", {**others, "Principal": {"Service": services}}
+        services = [*filter(None, [principal.get("Service")]), "ec2.amazonaws.com"]
+        yield "principal ec2 added", {**others, "Principal": {**principal, "Service": services}}
         yield "principal account added", {**others, "Principal": {**principal, "AWS": STRANGER}}
 
 
@@ -171,23 +140,28 @@ def _actions(statement: Document) -> Iterator[tuple[str, Document]]:
     service = actions[0].split(":")[0]
     others = {key: value for key, value in statement.items() if key != "Action"}
     yield "NotAction", {**others, "NotAction": action}
+    if isinstance(action, list):
+        yield "one action less", {**others, "Action": action[:-1]}
     if statement["Effect"] == "Deny":
         yield "action narrowed", {**others, "Action": f"{service}:Get*"}
         return
-    yield "every action of the service", {**others, "Action": f"{service}:*"}
+    for each in sorted({action.split(":")[0] for action in actions}):
+        yield f"every action of {each}", {**others, "Action": [*actions, f"{each}:*"]}
     yield "every action", {**others, "Action": "*"}
     yield "one action more", {**others, "Action": [*actions, f"{service}:TagResource"]}
-    if isinstance(action, list):
-        yield "one action less", {**others, "Action": action[:-1]}
 
 
 def _resources(statement: Document) -> Iterator[tuple[str, Document]]:
-    if "Resource" not in statement or statement["Resource"] == "*":
+    if "NotResource" in statement:
+        yield "no resource", {**statement, "NotResource": "*"}
+    if statement.get("Resource", "*") == "*":
         return
     resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
     others = {key: value for key, value in statement.items() if key != "Resource"}
     yield "NotResource", {**others, "NotResource": resources}
     if statement["Effect"] == "Deny":
+        for resource in resources if len(resources) > 1 else ():
+            yield f"without {resource}", {**others, "Resource": [one for one in resources if one != resource]}
         yield "resource narrowed", {**others, "Resource": f"{resources[0].rstrip('/*')}/other/*"}
         return
     yield "every resource", {**others, "Resource": "*"}

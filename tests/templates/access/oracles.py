@@ -3,8 +3,6 @@
 It is under the AGPL: tests use it, and nothing of it is part of what is deployed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 from reach.engine import Principal as ReachPrincipal

@@ -1,7 +1,5 @@
 """Another API in the same templates: other names and routes, a parameter in the middle, PUT, a second function."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

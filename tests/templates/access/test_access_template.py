@@ -1,26 +1,17 @@
 """What template-access.yaml grants and whom it trusts, beyond what the properties of the report say."""
 
-from __future__ import annotations
-
-import itertools
 import json
-import random
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from cross_account_access.access_stack import guard_claim
 from cross_account_access.documents import Document, document, expand
-from cross_account_access.engine.case import Case, Principal
-from cross_account_access.engine.decision import decide
 from cross_account_access.engine.languages import added
 from cross_account_access.engine.request import Kind, Request
 from cross_account_access.model import load
 from cross_account_access.proof import Claim, Property, find, prove
-from cross_account_access.templates import ACCOUNTS, resolve, resolved, source
-from tests.templates.access.oracles import reach
+from cross_account_access.templates import ACCOUNTS, of_parameters, present, source
 
 PROVIDER, CONSUMER = ACCOUNTS["a"], ACCOUNTS["b"]
 ARN_PATTERN = source("access")["Parameters"]["GrantedMethodArns"]["AllowedPattern"]
@@ -73,7 +64,7 @@ API = f"arn:aws:execute-api:eu-west-1:{PROVIDER}:a1b2c3d4e5/"
 
 def guards() -> list[Document]:
     """The output GuardStatement of two stacks."""
-    stacks = [resolve("access", {}, physical={"ExecutorRole.RoleId": role_id}) for role_id in ROLE_IDS]
+    stacks = [present(of_parameters("access", {}, physical={"ExecutorRole.RoleId": role_id})) for role_id in ROLE_IDS]
     return [json.loads(stack["Outputs"]["GuardStatement"]["Value"]) for stack in stacks]
 
 
@@ -92,92 +83,3 @@ def test_guards_of_several_roles_admit_their_sessions_and_nobody_else_if_the_ids
 
     assert right.proven, right.counterexample
     assert not any(find(claim, claim.allowed) for claim in apart), "two statements shut out both roles"
-
-
-# --- Another judge ----------------------------------------------------------------------------------------------------
-
-
-def cases() -> Iterator[tuple[Case, dict[str, Document]]]:
-    """Requests to assume the role, and calls with its session, for concrete parameters."""
-    organization, path = "o-a1b2c3d4e5", "o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/"
-    arns = [f"{API}v1/GET/orders", f"{API}v1/GET/orders/*", f"{API}$default/POST/customers/*/orders"]
-    common = {"GrantedMethodArns": arns, "ExternalId": "external-id", "SuspendedConsumerIds": ["444444444444"]}
-    each: tuple[dict[str, Any], ...] = (
-        {"ConsumerAccountIds": [CONSUMER]},
-        {"ConsumerAccountIds": [""], "ConsumerOrganizationId": organization},
-        {
-            "ConsumerAccountIds": [""],
-            "ConsumerOrganizationId": organization,
-            "ConsumerOrganizationPaths": [f"{path}*"],
-            "AllowIdentityCenterUsers": "false",
-        },
-    )
-    for parameters in each:
-        role = resolved("access", **common, **parameters)["Resources"]["ExecutorRole"]["Properties"]
-        (policy,) = role["Policies"]
-        own = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}
-        documents = {
-            "role trust": role["AssumeRolePolicyDocument"],
-            "role identity": policy["PolicyDocument"],
-            "api resource": document([]),
-            "may assume": document([own]),
-            "may nothing": document([{**own, "Action": "s3:GetObject"}]),
-        }
-        for case in (*random.Random(1).sample(list(_assumptions(path)), 250), *_calls()):  # noqa: S311
-            yield case, documents
-
-
-def _assumptions(path: str) -> Iterator[Case]:
-    center = "aws-reserved/sso.amazonaws.com/AWSReservedSSO_Dev_1"
-    memberships = [
-        {"aws:PrincipalOrgID": "o-a1b2c3d4e5", "aws:PrincipalOrgPaths": path},
-        {"aws:PrincipalOrgID": "o-a1b2c3d4e5", "aws:PrincipalOrgPaths": f"{path}ou-ab12-22222222/"},
-        {"aws:PrincipalOrgID": "o-a1b2c3d4e5", "aws:PrincipalOrgPaths": "o-a1b2c3d4e5/r-ab12/"},
-        {"aws:PrincipalOrgID": "o-zzzzzzzzzz", "aws:PrincipalOrgPaths": "o-zzzzzzzzzz/r-ab12/"},
-        {},
-    ]
-    given = itertools.product(
-        (CONSUMER, "333333333333", PROVIDER),
-        ("user", "role", center),
-        memberships,
-        ("external-id", "external-ie", ""),
-        ("own", "222222222222-job", "job"),
-        ("true", ""),
-        ("may assume", "may nothing"),
-    )
-    for account, who, membership, external_id, session, mfa, identity in given:
-        name = f"{account}-job" if session == "own" else session
-        principal = (
-            Principal("user", f"arn:aws:iam::{account}:user/ann", "User", "AIDAEXAMPLEEXAMPLE001")
-            if who == "user"
-            else Principal(who, f"arn:aws:iam::{account}:role/{who}", "AssumedRole", "AROAEXAMPLEEXAMPLE01:x", "x")
-        )
-        context = {"sts:ExternalId": external_id, "aws:MultiFactorAuthPresent": mfa, "sts:RoleSessionName": name}
-        context = {key: value for key, value in context.items() if value} | membership
-        role = f"arn:aws:iam::{PROVIDER}:role/executor"
-        yield Case(principal, "sts:AssumeRole", role, (identity,), "role trust", context)
-
-
-def _calls() -> Iterator[Case]:
-    read = ("GET/orders", "GET/orders/7", "GET/orders/7/lines", "GET/orders2")
-    written = ("POST/orders", "DELETE/orders/7", "POST/customers/7/orders", "POST/customers/7/lines")
-    for session, stage, method in itertools.product(
-        (f"{CONSUMER}-job", "444444444444-job"), ("v1", "v2", "$default"), (*read, *written)
-    ):
-        role = f"arn:aws:iam::{PROVIDER}:role/executor"
-        principal = Principal("session", role, "AssumedRole", f"{ROLE_IDS[0]}:{session}", session)
-        yield Case(principal, "execute-api:Invoke", f"{API}{stage}/{method}", ("role identity",), "api resource")
-
-
-@pytest.mark.slow
-def test_an_oracle_agrees_on_every_case() -> None:
-    by_documents: dict[str, tuple[dict[str, Document], list[Case]]] = {}
-    for case, documents in cases():
-        by_documents.setdefault(json.dumps(documents), (documents, []))[1].append(case)
-    allowed_at_all = 0
-    for documents, some in by_documents.values():
-        ours = [decide(case, documents).allowed for case in some]
-        theirs = reach(some, documents)
-        assert [(case, us) for case, us, them in zip(some, ours, theirs, strict=True) if us is not them] == []
-        allowed_at_all += sum(ours)
-    assert allowed_at_all > 30

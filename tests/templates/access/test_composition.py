@@ -13,7 +13,7 @@ from cross_account_access.engine.sources import UnreadableError, load
 from tests.templates.access import concrete
 from tests.templates.access.edits import HERE, Edit, base, edits
 from tests.templates.access.edits.rewrites import REWRITES, read, write
-from tests.templates.access.test_edits import RIGHT, verdict
+from tests.templates.access.test_edits import RIGHT, report, verdict
 
 pytestmark = pytest.mark.slow
 BASES = sorted(path.stem for path in (HERE / "bases").glob("*.yaml"))
@@ -98,7 +98,7 @@ CALLED_NONE = [edit for edit in edits() if edit.base in {base(name) for name in 
 
 @pytest.mark.parametrize("edit", CALLED_NONE, ids=str)
 def test_another_judge_agrees_with_no_change(edit: Edit) -> None:
-    found = judge(edit.base, edit.head)
+    found = verdict(report(edit))
     assert found in RIGHT["none"]
     if found == "none":
         assert disagreement(edit.base, edit.head, str(edit)) is None

@@ -1,7 +1,5 @@
 """The command compares the templates of two revisions, says what it compared, and fails as it promises."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
@@ -13,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from cross_account_access.__main__ import main
+from cross_account_access.engine.diff import diff
+from cross_account_access.engine.sources import load
+from cross_account_access.revisions import WATCHED as WATCHED_PATHS
 from cross_account_access.revisions import configured, files_of
 from cross_account_access.templates import PROJECT
 
@@ -109,6 +110,24 @@ def test_another_list_of_roles_that_the_backend_serves_is_access(
 ) -> None:
     edit(repository, r"EXECUTOR_ROLE_IDS: !If", 'EXECUTOR_ROLE_IDS: "*"\n          OTHER: !If')
     assert any("EXECUTOR_ROLE_IDS" in line for line in lines(capsys))
+
+
+WATCHED = """
+Parameters: {Mode: {Type: String, AllowedValues: [one, two]}}
+Conditions: {One: !Equals [!Ref Mode, one]}
+Resources:
+  Function:
+    Type: AWS::Lambda::Function
+    Properties:
+      Environment: !If [One, {Variables: {EXECUTOR_ROLE_IDS: AROAONE}}, !Ref AWS::NoValue]
+"""
+
+
+def test_what_is_watched_is_found_in_every_case() -> None:
+    base, head = (load(text, "one.yaml", watched=WATCHED_PATHS) for text in (WATCHED, WATCHED.replace("ONE}", "TWO}")))
+    assert [change.who for change in diff([base], [head]).changes if change.gained] == [
+        "whoever EXECUTOR_ROLE_IDS of Function names"
+    ]
 
 
 def test_a_template_that_is_new_gives_access(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,5 @@
 """The model of the templates, and of another API in them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

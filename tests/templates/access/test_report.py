@@ -1,7 +1,5 @@
 """The access report says what the oracles say, fails when something is wrong, and works for people."""
 
-from __future__ import annotations
-
 import io
 import subprocess
 import sys
@@ -20,16 +18,10 @@ from cross_account_access.model import Model, load
 from cross_account_access.properties import PROPERTIES
 from cross_account_access.report import Report, examine, html, properties_of, terminal
 from cross_account_access.templates import PROJECT
-from cross_account_access.variants import variants
 from tests.templates.access import oracles
 from tests.templates.access.test_properties import change_a, copied, grant
 
 CELL = "✕ no: A workload of account B, posing as account 333333333333, Assume the role"
-
-
-@pytest.fixture(scope="module")
-def good() -> Report:
-    return examine(variants(), {"Revision": "abc1234"})
 
 
 @pytest.fixture(scope="module")

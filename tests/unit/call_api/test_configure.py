@@ -1,206 +1,27 @@
 """`call-api configure`: what it asks, what it refuses, and what it changes."""
 
-from __future__ import annotations
-
-import io
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
 from botocore.configloader import load_config
-from botocore.exceptions import ConnectTimeoutError
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from call_api.__main__ import main
 from tests.support.fakes import API_URL, EXECUTOR_ROLE_ARN
+from tests.unit.call_api.support import ME, MFA_SERIAL, SESSION, FakeAws, run
 
-MFA_SERIAL = "arn:aws:iam::222222222222:mfa/my-user"
-SESSION = "arn:aws:sts::222222222222:assumed-role"
 GIVEN = {
-    "--role-arn": EXECUTOR_ROLE_ARN,
-    "--source-profile": "me",
-    "--external-id": "orders-7f3c9a51",
-    "--role-session-name": "222222222222-my-user",
-    "--mfa-serial": MFA_SERIAL,
-    "--api-url": API_URL,
-    "--region": "eu-west-1",
+    "role_arn": EXECUTOR_ROLE_ARN,
+    "source_profile": "me",
+    "external_id": "orders-7f3c9a51",
+    "role_session_name": "222222222222-my-user",
+    "mfa_serial": MFA_SERIAL,
+    "api_url": API_URL,
+    "region": "eu-west-1",
 }
-OWN = "[profile me]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret\nregion = eu-west-1\n"
-PROFILE = f"""\
-[profile orders]
-role_arn = {EXECUTOR_ROLE_ARN}
-source_profile = me
-external_id = orders-7f3c9a51
-role_session_name = 222222222222-my-user
-mfa_serial = {MFA_SERIAL}
-api_url = {API_URL}
-region = eu-west-1
-"""
-
-
-class Raw(io.BytesIO):
-    def stream(self) -> Iterator[bytes]:
-        yield self.read()
-
-
-class Sts:
-    """Responds with who asks, or not at all."""
-
-    def __init__(self) -> None:
-        self.arn = "arn:aws:iam::222222222222:user/staff/my-user"
-        self.is_there = True
-
-    def send(self, request: Any) -> AWSResponse:
-        assert "Action=GetCallerIdentity" in request.body
-        if not self.is_there:
-            raise ConnectTimeoutError(endpoint_url=request.url)
-        body = (
-            f"<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>{self.arn}</Arn><Account>222222222222</Account>"
-            "</GetCallerIdentityResult></GetCallerIdentityResponse>"
-        )
-        return AWSResponse(request.url, 200, HTTPHeaders(), Raw(body.encode()))
-
-
-@pytest.fixture(autouse=True)
-def sts(monkeypatch: pytest.MonkeyPatch) -> Sts:
-    sts = Sts()
-    monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", lambda _, request: sts.send(request))
-    return sts
-
-
-@pytest.fixture(autouse=True)
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "config"
-    path.write_text(OWN)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return path
-
-
-def configure(*arguments: str, text: str = "", without: Collection[str] = (), **changes: str | None) -> Result:
-    changes |= dict.fromkeys(without)
-    given = GIVEN | {f"--{name.replace('_', '-')}": value for name, value in changes.items()}
-    options = [word for name, value in given.items() if value is not None for word in (name, value)]
-    return CliRunner(mix_stderr=False).invoke(main, ["configure", *options, *arguments], input=text)
-
-
-def test_what_is_given_is_not_asked_for_and_the_change_is_shown_first(config: Path) -> None:
-    result = configure(text="y\n")
-
-    assert result.exit_code == 0
-    assert config.read_text() == f"{OWN}\n{PROFILE}"
-    assert [line[1:] for line in result.stdout.splitlines() if re.match(r"\+[^+]", line)] == PROFILE.splitlines()
-    assert result.stderr.startswith(f"Change {config}? [y/N]:")
-
-
-@pytest.mark.parametrize("answer", ["n\n", "\n", ""])
-def test_without_a_yes_nothing_is_changed(config: Path, answer: str) -> None:
-    result = configure(text=answer)
-
-    assert result.exit_code == 1
-    assert config.read_text() == OWN
-    assert list(config.parent.iterdir()) == [config]
-
-
-def test_yes_in_advance(config: Path) -> None:
-    result = configure("--yes")
-
-    assert result.exit_code == 0
-    assert config.read_text() == f"{OWN}\n{PROFILE}"
-    backup = config.with_name("config.call-api.bak")
-    assert backup.read_text() == OWN
-    assert result.stdout.splitlines()[-1] == (f"Wrote {config}, kept {backup}. Next: call-api doctor --profile orders")
-
-
-def test_the_second_time_there_is_nothing_to_change(config: Path) -> None:
-    configure("--yes")
-
-    assert configure().stdout == f"{config} says so already.\n"
-
-
-def test_print_changes_no_file(config: Path) -> None:
-    result = configure("--print")
-
-    assert (result.exit_code, result.stdout, result.stderr) == (0, PROFILE, "")
-    assert config.read_text() == OWN
-
-
-def test_an_empty_answer_takes_mfa_away(config: Path) -> None:
-    configure("--yes")
-    configure("--yes", mfa_serial="")
-
-    assert "mfa_serial" not in config.read_text()
-
-
-def test_what_the_profile_has_is_proposed(config: Path) -> None:
-    configure("--yes")
-
-    result = configure(text="\n" * 7, without=NOTHING)
-
-    assert result.stdout.endswith(f"{config} says so already.\n")
-    assert f"[{EXECUTOR_ROLE_ARN}]" in result.stderr
-
-
-NOTHING = [name.removeprefix("--").replace("-", "_") for name in GIVEN]
-
-
-@pytest.mark.parametrize("option", ["--yes", "--print"])
-def test_nothing_is_asked_that_has_an_answer(config: Path, option: str) -> None:
-    config.write_text(OWN.replace("profile me", "default"))
-
-    result = configure(option, without=["role_session_name", "mfa_serial", "region", "source_profile"])
-
-    assert (result.exit_code, result.stderr) == (0, "")
-    text = result.stdout if option == "--print" else config.read_text()
-    assert text.endswith(
-        PROFILE.replace("source_profile = me", "source_profile = default").replace(f"mfa_serial = {MFA_SERIAL}\n", "")
-    )
-
-
-@pytest.mark.parametrize("name", ["role_arn", "external_id", "api_url"])
-def test_in_silence_a_missing_option_is_an_error(config: Path, name: str) -> None:
-    result = configure("--yes", without=[name])
-
-    assert result.exit_code == 2
-    assert f"Missing option '--{name.replace('_', '-')}'." in result.stderr
-    assert config.read_text() == OWN
-
-
-def test_session_name_and_region_are_found_out() -> None:
-    result = configure(text="\n\nn\n", role_session_name=None, region=None)
-
-    assert "[222222222222-my-user]" in result.stderr
-    assert "Region of the API [eu-west-1]" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("arn", "name", "asks_for_mfa"),
-    [
-        ("arn:aws:iam::222222222222:user/staff/my-user", "222222222222-my-user", True),
-        (f"{SESSION}/AWSReservedSSO_Dev_0123456789abcdef/jane@example.org", "222222222222-jane@example.org", False),
-        (f"{SESSION}/ecs-task/0123456789abcdef0123456789abcdef", "222222222222-ecs-task", False),
-    ],
-)
-def test_the_session_is_named_after_the_person_or_the_role(sts: Sts, arn: str, name: str, asks_for_mfa: bool) -> None:
-    sts.arn = arn
-
-    result = configure(text="\n\nn\n", role_session_name=None, mfa_serial=None)
-
-    assert f"Session name (<account id>-<name>) [{name}]:" in result.stderr
-    assert ("TOTP" in result.stderr) is asks_for_mfa
-
-
-def test_no_name_is_proposed_for_the_root_user(sts: Sts) -> None:
-    sts.arn = "arn:aws:iam::222222222222:root"
-
-    assert "Missing option '--role-session-name'" in configure("--print", role_session_name=None).stderr
-    assert "Session name (<account id>-<name>):" in configure(text="222222222222-x\nn\n", role_session_name=None).stderr
-
-
+PROFILE = "[profile orders]\n" + "".join(f"{name} = {value}\n" for name, value in GIVEN.items())
+KEYS = ME.partition("\n")[2]
 SSO = """
 [sso-session company]
 sso_region = eu-west-1
@@ -211,12 +32,121 @@ sso_session = company
 sso_account_id = 222222222222
 sso_role_name = Dev
 """
+OTHERS_ROLE = "arn:aws:iam::111111111111:role/partner-api"
+
+
+@pytest.fixture(autouse=True)
+def only_me(config: Path) -> None:
+    config.write_text(ME)
+
+
+def configure(*arguments: str, text: str = "", without: Collection[str] = (), **changes: str | None) -> Result:
+    given = GIVEN | changes | dict.fromkeys(without)
+    options = [(f"--{name.replace('_', '-')}", value) for name, value in given.items() if value is not None]
+    return run("configure", *(word for option in options for word in option), *arguments, text=text)
+
+
+def test_what_is_given_is_not_asked_for_and_the_change_is_shown_first(config: Path) -> None:
+    result = configure(text="y\n")
+
+    assert result.exit_code == 0
+    assert config.read_text() == f"{ME}\n{PROFILE}"
+    assert [line[1:] for line in result.stdout.splitlines() if re.match(r"\+[^+]", line)] == PROFILE.splitlines()
+    assert result.stderr.startswith(f"Change {config}? [y/N]:")
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", ""])
+def test_without_a_yes_nothing_is_changed(config: Path, answer: str) -> None:
+    assert configure(text=answer).exit_code == 1
+    assert config.read_text() == ME
+    assert list(config.parent.glob("config*")) == [config]
+
+
+def test_yes_in_advance_keeps_a_copy_and_the_second_time_there_is_nothing_to_change(config: Path) -> None:
+    result = configure("--yes")
+
+    assert (result.exit_code, config.read_text()) == (0, f"{ME}\n{PROFILE}")
+    backup = config.with_name("config.call-api.bak")
+    assert backup.read_text() == ME
+    assert result.stdout.endswith(f"Wrote {config}, kept {backup}. Next: call-api doctor --profile orders\n")
+    assert configure().stdout == f"{config} says so already.\n"
+
+    proposed = configure(text="\n" * 7, without=GIVEN)
+    assert proposed.stdout.endswith(f"{config} says so already.\n")
+    assert f"[{EXECUTOR_ROLE_ARN}]" in proposed.stderr
+
+    configure("--yes", mfa_serial="")
+    assert "mfa_serial" not in config.read_text(), "an empty answer takes it away"
+
+
+def test_print_changes_no_file(config: Path) -> None:
+    result = configure("--print")
+
+    assert (result.exit_code, result.stdout, result.stderr) == (0, PROFILE, "")
+    assert config.read_text() == ME
+
+
+@pytest.mark.parametrize("option", ["--yes", "--print"])
+def test_nothing_is_asked_that_has_an_answer(config: Path, option: str) -> None:
+    config.write_text(ME.replace("profile me", "default"))
+
+    result = configure(option, without=["role_session_name", "mfa_serial", "region", "source_profile"])
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    text = result.stdout if option == "--print" else config.read_text()
+    expected = PROFILE.replace("source_profile = me", "source_profile = default")
+    assert text.endswith(expected.replace(f"mfa_serial = {MFA_SERIAL}\n", ""))
+
+
+@pytest.mark.parametrize(
+    ("arn", "answers", "words"),
+    [
+        ("user/staff/my-user", "\n\nn\n", "Session name (<account id>-<name>) [222222222222-my-user]:"),
+        ("user/staff/my-user", "\n\nn\n", "Region of the API [eu-west-1]"),
+        (
+            "user/staff/my-user",
+            "\n\nn\n",
+            "ARN of your virtual (TOTP) MFA device (empty for none; passkeys and security",
+        ),
+        (f"assumed-role/AWSReservedSSO_Dev_0/{'jane'}", "\n\nn\n", "[222222222222-jane]:"),
+        ("assumed-role/ecs-task/0123456789abcdef", "\n\nn\n", "[222222222222-ecs-task]:"),
+        ("root", "222222222222-x\n\nn\n", "Session name (<account id>-<name>):"),
+        (f"user/{'x' * 64}", "\n\nn\n", f"[222222222222-{'x' * 51}]:"),
+    ],
+)
+def test_session_name_and_region_are_found_out(aws: FakeAws, arn: str, answers: str, words: str) -> None:
+    aws.arn = f"arn:aws:{'sts' if arn.startswith('assumed') else 'iam'}::222222222222:{arn}"
+
+    result = configure(text=answers, without=["role_session_name", "region", "mfa_serial"])
+
+    assert words in result.stderr
+    assert ("TOTP" in result.stderr) is (":user/" in aws.arn)
+
+
+def test_a_role_of_others_may_have_any_session_name() -> None:
+    result = configure("--yes", role_arn=OTHERS_ROLE, role_session_name="jane")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_without_a_response_of_sts_the_session_name_is_asked_for(aws: FakeAws) -> None:
+    aws.is_down = True
+
+    result = configure(text="my-user\n222222222222-my-user\n\ny\n", without=["role_session_name", "mfa_serial"])
+
+    assert result.exit_code == 0
+    assert "Warning: the caller could not be identified. No credentials from profile me: Connect" in result.stderr
+    assert "'my-user' is not <account id>-<name>: account A's trust policy binds it." in result.stderr
+    assert "TOTP" in result.stderr, "the profile may be a user's"
+
+
+# --- Where the first credentials come from ----------------------------------------------------------------------------
 
 
 def test_a_person_of_identity_center(config: Path) -> None:
     config.write_text(SSO)
 
-    result = configure("--yes", "--sso-session", "company", source_profile=None, mfa_serial=None)
+    result = configure("--yes", "--sso-session", "company", without=["source_profile", "mfa_serial"])
 
     assert result.exit_code == 0, result.stderr
     assert "source_profile = sso-jane\n" in config.read_text()
@@ -224,46 +154,85 @@ def test_a_person_of_identity_center(config: Path) -> None:
     assert "aws sso login --profile sso-jane" in result.stderr, "the session name was given, so that this is no error"
 
 
+@pytest.mark.parametrize("chosen", ["sso-jane", "sso-b"])
+def test_one_of_several_profiles_of_identity_center(config: Path, chosen: str) -> None:
+    config.write_text(f"{SSO}[profile sso-b]\nsso_session = company\n")
+
+    assert configure("--yes", "--sso-session", "company", source_profile=chosen).exit_code == 0
+    assert f"source_profile = {chosen}\n" in config.read_text()
+
+
 @pytest.mark.parametrize(
-    ("more", "options", "words"),
+    ("options", "source", "words"),
     [
-        ("", ["--sso-session", "other"], "No profile has sso_session = other; aws configure sso writes one."),
-        ("[profile sso-b]\nsso_session = company\n", ["--sso-session", "company"], "sso-jane, sso-b"),
-        ("", ["--sso-session", "company", "--credential-source", "Environment"], "excludes"),
+        (["--sso-session", "other"], None, "No profile has sso_session = other; aws configure sso writes one."),
+        (
+            ["--sso-session", "company"],
+            None,
+            "Name one of the session's profiles with --source-profile: sso-jane, sso-b.",
+        ),
+        (
+            ["--sso-session", "company"],
+            "me",
+            "Name one of the session's profiles with --source-profile: sso-jane, sso-b.",
+        ),
+        (
+            ["--credential-source", "Environment"],
+            "me",
+            "--credential-source excludes --source-profile and --sso-session.",
+        ),
     ],
 )
-def test_an_ambiguous_source_is_refused(config: Path, more: str, options: list[str], words: str) -> None:
-    config.write_text(SSO + more)
+def test_an_ambiguous_source_is_refused(config: Path, options: list[str], source: str | None, words: str) -> None:
+    config.write_text(f"{ME}{SSO}[profile sso-b]\nsso_session = company\n")
 
-    result = configure("--yes", *options, source_profile=None)
+    result = configure("--yes", *options, source_profile=source)
 
     assert result.exit_code == 2
-    assert words in result.stderr
+    assert words in " ".join(result.stderr.split())
 
 
-def test_a_machine_takes_the_credentials_that_it_has(config: Path, sts: Sts) -> None:
-    sts.arn = f"{SESSION}/ci/run-1"
+def test_a_machine_takes_the_credentials_that_it_has(
+    config: Path, aws: FakeAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.arn = f"{SESSION}/ci/run-1"
+    for name, value in {"ACCESS_KEY_ID": "AKIAX", "SECRET_ACCESS_KEY": "x", "PROFILE": "orders"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)  # of a profile that is not there yet
 
-    result = configure(
-        "--yes", "--credential-source", "Environment", source_profile=None, role_session_name=None, mfa_serial=None
-    )
+    options = ["source_profile", "role_session_name", "mfa_serial"]
+    result = configure("--yes", "--credential-source", "Environment", without=options)
 
     assert (result.exit_code, result.stderr) == (0, "")
     assert "credential_source = Environment\n" in config.read_text()
     assert "source_profile" not in config.read_text()
     assert "role_session_name = 222222222222-ci\n" in config.read_text()
+    assert configure("--yes", without=options).stdout == f"{config} says so already.\n", "the source is known"
 
 
-def test_rival_settings_are_removed_and_shown(config: Path) -> None:
+def test_a_profile_may_have_its_own_keys_as_source(config: Path) -> None:
+    config.write_text(f"[profile orders]\n{KEYS}")
+
+    result = configure("--yes", source_profile="orders", role_session_name=None)
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "role_session_name = 222222222222-my-user" in config.read_text()
+    assert "aws_secret_access_key = secret" in config.read_text()
+
+
+# --- What becomes of the files ----------------------------------------------------------------------------------------
+
+
+def test_rival_settings_are_removed_and_secrets_not_shown(config: Path) -> None:
     rivals = [
         "credential_source = Environment",
         "web_identity_token_file = /token",
         "credential_process = /opt/creds",
         "sso_session = company",
+        "sso_start_url = https://company.awsapps.com/start",
         "sso_account_id = 222222222222",
         "sso_role_name = Dev",
     ]
-    config.write_text("\n".join([OWN, "[profile orders]", *rivals, "output = text", ""]))
+    config.write_text("\n".join([ME, "[profile orders]", *rivals, "output = text", "aws_session_token: s3cret", ""]))
 
     result = configure("--yes")
 
@@ -271,16 +240,8 @@ def test_rival_settings_are_removed_and_shown(config: Path) -> None:
     assert {f"-{line}" for line in rivals} <= set(result.stdout.splitlines())
     assert not any(line in config.read_text() for line in rivals)
     assert "output = text" in config.read_text()
-
-
-def test_a_profile_may_have_its_own_keys_as_source(config: Path) -> None:
-    config.write_text(OWN.replace("profile me", "profile orders"))
-
-    result = configure("--yes", source_profile="orders", role_session_name=None)
-
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert "role_session_name = 222222222222-my-user" in config.read_text()
-    assert "aws_secret_access_key = secret" in config.read_text()
+    assert "aws_session_token: (not shown)" in result.stdout
+    assert "s3cret" not in result.stdout
 
 
 def test_it_warns_of_the_credentials_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +255,7 @@ def test_it_warns_of_the_credentials_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_names_with_spaces_are_quoted(config: Path) -> None:
-    config.write_text(OWN.replace("profile me", 'profile "my user"'))
+    config.write_text(f'[profile "my user"]\n{KEYS}')
 
     result = configure("--yes", profile="my orders", source_profile="my user", role_session_name=None)
 
@@ -305,79 +266,57 @@ def test_names_with_spaces_are_quoted(config: Path) -> None:
     assert result.stdout.endswith('call-api doctor --profile "my orders"\n')
 
 
-def test_a_path_for_doctor(config: Path) -> None:
+def test_a_path_for_doctor_stays(config: Path) -> None:
     configure("--yes", api_path="/whoami")
     configure("--yes")
 
     assert "api_path = /whoami\n" in config.read_text()
 
 
-def test_a_role_of_others_may_have_any_session_name(config: Path) -> None:
-    result = configure("--yes", role_arn="arn:aws:iam::111111111111:role/partner-api", role_session_name="jane")
-
-    assert (result.exit_code, result.stderr) == (0, "")
-
-
-def test_a_profile_that_the_environment_names_need_not_exist_yet(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "orders")
-
-    result = configure("--yes", "--credential-source", "Environment", source_profile=None, role_session_name=None)
-
-    assert (result.exit_code, result.stderr) == (0, "")
-
-
-def test_a_long_name_is_cut_at_what_sts_allows(sts: Sts) -> None:
-    sts.arn = f"arn:aws:iam::222222222222:user/{'x' * 64}"
-
-    result = configure("--print", role_session_name=None)
-
-    assert f"role_session_name = 222222222222-{'x' * 51}\n" in result.stdout
-
-
-def test_without_a_response_of_sts_the_session_name_is_asked_for(sts: Sts) -> None:
-    sts.is_there = False
-
-    result = configure(text="my-user\n222222222222-my-user\ny\n", role_session_name=None)
-
-    assert result.exit_code == 0
-    assert "Warning: the caller could not be identified. No credentials from profile me: Connect" in result.stderr
-    assert "'my-user' is not <account id>-<name>" in result.stderr
-
-
 def test_a_wrong_answer_is_asked_for_again(config: Path) -> None:
     result = configure(text=f"orders\n{EXECUTOR_ROLE_ARN}\ny\n", role_arn=None)
 
-    assert result.exit_code == 0
-    assert config.read_text() == f"{OWN}\n{PROFILE}"
+    assert (result.exit_code, config.read_text()) == (0, f"{ME}\n{PROFILE}")
     assert "Error: 'orders' is not a role's ARN: arn:aws:iam::<account A>:role/<name>." in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("name", "value", "message"),
     [
+        ("role_arn", None, "Missing option '--role-arn'."),
+        ("external_id", None, "Missing option '--external-id'."),
+        ("api_url", None, "Missing option '--api-url'."),
         (
-            {"role_arn": "arn:aws:sts::111111111111:assumed-role/a/b"},
-            "is not a role's ARN: arn:aws:iam::<account A>:role/<name>",
+            "role_arn",
+            "arn:aws:sts::111111111111:assumed-role/a/b",
+            "is not a role's ARN: arn:aws:iam::<account A>:role/<na",
         ),
-        ({"external_id": "a b"}, "'a b' is not 2 to 1224 letters"),
-        ({"source_profile": "a]\nb"}, "is not letters, digits or"),
-        ({"profile": "x]\n[default"}, "is not letters, digits or"),
-        ({"role_session_name": "my-user"}, "account A's trust policy binds it"),
-        ({"role_session_name": "333333333333-my-user"}, "'333333333333-my-user' is not 222222222222-<name>"),
-        ({"role_session_name": "222222222222-"}, "account A's trust policy binds it"),
-        ({"mfa_serial": "a b c d e f"}, "is not arn:aws:iam::<account id>:mfa/<device>"),
-        ({"api_url": "http://example.com"}, "api_url is 'http://example.com'"),
-        ({"region": "here"}, "'here' is not a region"),
-        ({"api_path": "whoami"}, "path is 'whoami'"),
-        ({"api_path": "C:/Git/whoami"}, "Git Bash makes a Windows path"),
+        ("external_id", "a b", "'a b' is not 2 to 1224 letters"),
+        ("source_profile", "a]\nb", "is not letters, digits or"),
+        ("profile", "x]\n[default", "is not letters, digits or _.@:/+=,- and single spaces."),
+        ("role_session_name", "my user", "is not 2 to 64 letters, digits or"),
+        ("role_session_name", "my-user", "account A's trust policy binds it"),
+        ("role_session_name", "333333333333-my-user", "'333333333333-my-user' is not 222222222222-<name>"),
+        ("role_session_name", "222222222222-", "account A's trust policy binds it"),
+        ("mfa_serial", "a b c d e f", "is not arn:aws:iam::<account id>:mfa/<device>, a serial number, or nothing."),
+        ("api_url", "http://example.com", "api_url is 'http://example.com'"),
+        ("region", "here", "'here' is not a region such as eu-west-1."),
+        ("api_path", "whoami", "path is 'whoami'"),
+        ("api_path", "C:/Git/whoami", "Git Bash makes a Windows path"),
     ],
 )
-def test_a_wrong_option_is_refused(config: Path, changes: dict[str, str], message: str) -> None:
-    result = configure("--yes", **changes)
+def test_a_wrong_option_is_refused(config: Path, name: str, value: str | None, message: str) -> None:
+    result = configure("--yes", **{name: value})
 
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
-    assert config.read_text() == OWN
+    assert config.read_text() == ME
+
+
+def test_no_name_is_made_up_for_the_root_user(aws: FakeAws) -> None:
+    aws.arn = "arn:aws:iam::222222222222:root"
+
+    assert "Missing option '--role-session-name'." in configure("--print", role_session_name=None).stderr
 
 
 def test_a_configuration_that_is_broken_is_left_alone(config: Path) -> None:
@@ -391,10 +330,16 @@ def test_a_configuration_that_is_broken_is_left_alone(config: Path) -> None:
     assert config.read_text() == "[profile a]\n[profile a]\n"
 
 
-def test_a_folder_that_cannot_be_written_to(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_or_written(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as now:
+        now.setattr("pathlib.Path.replace", fail)
+        full = configure("--yes")
     monkeypatch.setenv("AWS_CONFIG_FILE", f"{config}/config")
+    missing = configure("--yes")
 
-    result = configure("--yes")
-
-    assert result.exit_code == 1
-    assert f"Cannot read {config}/config: Not a directory." in result.stderr
+    assert (full.exit_code, missing.exit_code) == (1, 1)
+    assert f"Cannot write {config}: No space left on device." in full.stderr
+    assert f"Cannot read {config}/config: Not a directory." in missing.stderr

@@ -1,26 +1,23 @@
 """The Lambda function as its triggers, its log and its metrics see it."""
 
-from __future__ import annotations
-
 import json
 import sys
 import threading
-import time
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
-from unittest.mock import ANY
 
 import pytest
 
 from cross_account_access.templates import source
-from cross_account_api import Client
 from cross_account_api.errors import (
     AssumeRoleError,
     CallError,
     DeadlineError,
+    ForbiddenError,
     InvalidCallError,
     InvalidResponseError,
     NotFoundError,
@@ -34,6 +31,7 @@ from tests.support.fakes import (
     EXTERNAL_ID,
     REQUEST_ID,
     FakeApi,
+    FakeSqs,
     FakeSts,
     FakeTime,
     Reply,
@@ -45,6 +43,8 @@ from tests.support.lambda_context import LambdaContext
 
 EVENTS = Path(__file__).parents[3] / "events"
 CONTEXT = LambdaContext(seconds=3600, function_name="orders-caller-CallerFunction")
+WAF = {"x-amzn-waf-action": "challenge"}
+SCHEDULED = {"method": "POST", "path": "/payments", "body": {"a": 1}}
 
 type Output = Callable[[], tuple[list[dict[str, Any]], dict[str, Any]]]
 
@@ -61,21 +61,32 @@ def output(function: ModuleType, capsys: pytest.CaptureFixture[str]) -> Output:
                 assert directive["Namespace"] == "CrossAccountApi"
                 assert directive["Dimensions"] == [["service"]]
                 assert line["service"] == function.metrics.service
-                metrics |= {metric["Name"]: line[metric["Name"]] for metric in directive["Metrics"]}
+                for metric in directive["Metrics"]:
+                    metrics.setdefault(metric["Name"], []).extend(line[metric["Name"]])
         return [line for line in lines if "_aws" not in line], metrics
 
     return read
 
 
-@pytest.fixture
-def fake_time(function: ModuleType, clock: FakeTime, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = function.create_client(clock=clock)
-    monkeypatch.setattr(function, "client", lambda: client)
+@pytest.fixture(autouse=True)
+def no_waiting(function: ModuleType, clock: FakeTime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client pauses on a clock that only pauses advance, and the SDK not at all."""
+    monkeypatch.setattr(function, "client", cache(lambda: function.create_client(clock=clock)))
     monkeypatch.setattr(function, "monotonic", clock.monotonic)
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
 
 
-def message(identifier: str, body: str) -> dict[str, Any]:
-    return {"messageId": identifier, "body": body, "eventSource": "aws:sqs"}
+def batch(*bodies: str) -> dict[str, Any]:
+    """Return the event for messages 1, 2 and so on."""
+    records = [{"messageId": str(n), "body": body, "eventSource": "aws:sqs"} for n, body in enumerate(bodies, 1)]
+    return {"Records": records}
+
+
+def failures(*identifiers: str) -> dict[str, Any]:
+    return {"batchItemFailures": [{"itemIdentifier": identifier} for identifier in identifiers]}
+
+
+# --- One call ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_call_and_what_is_written_about_it(function: ModuleType, fake_api: FakeApi, output: Output) -> None:
@@ -114,26 +125,54 @@ def test_a_call_and_what_is_written_about_it(function: ModuleType, fake_api: Fak
     assert metrics == {"CallSucceeded": [1], "CallAttempts": [1]}
 
 
-def test_a_failed_call_raises_its_error_and_is_told(function: ModuleType, fake_api: FakeApi, output: Output) -> None:
-    fake_api.rest = Reply(404)
+NOT_FOUND = f"The API answered 404 (request id {REQUEST_ID}). Account B: check the path and the ids in it."
+NO_CALLS = [None, "text", [], {}, {"Records": []}, {"Records": [{"eventSource": "aws:sns"}]}]
+NO_RECORDS = [None, "text", [], {}, {"messageId": "2"}, {"body": "{}"}, {"messageId": 2, "body": "{}"}]
+NO_BATCHES = [{"Records": [*batch('{"path": "/"}')["Records"], record]} for record in NO_RECORDS]
 
-    with pytest.raises(NotFoundError):
-        function.handler({"path": "/orders/1"}, CONTEXT)
+
+@pytest.mark.parametrize(
+    ("event", "api_url", "reply", "attempts", "error", "shown"),
+    [
+        ({"path": "/1"}, API_URL, Reply(404), 1, NotFoundError, {"status": 404, "reason": NOT_FOUND}),
+        (
+            {"path": "/"},
+            API_URL,
+            Reply(202, b"", WAF),
+            1,
+            ForbiddenError,
+            {"status": 202, "api_request_id": REQUEST_ID},
+        ),
+        ({"path": "/"}, "ftp://example.com", Reply(), 0, SettingsError, {}),
+        *((event, API_URL, Reply(), 0, InvalidCallError, {}) for event in [*NO_CALLS, *NO_BATCHES]),
+    ],
+)
+def test_a_failed_call_raises_its_error_and_is_told(
+    function: ModuleType,
+    fake_api: FakeApi,
+    sts: FakeSts,
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+    event: object,
+    api_url: str,
+    reply: Reply,
+    attempts: int,
+    error: type[CallError],
+    shown: dict[str, Any],
+) -> None:
+    fake_api.rest = reply
+    monkeypatch.setenv("API_URL", api_url)
+
+    with pytest.raises(error):
+        function.handler(event, CONTEXT)
 
     [line], metrics = output()
-    assert (line["level"], line["message"], line["error"], line["status"], line["api_request_id"]) == (
-        "ERROR",
-        "call failed",
-        "NotFoundError",
-        404,
-        REQUEST_ID,
-    )
-    assert line["reason"] == (
-        f"The API answered 404 (request id {REQUEST_ID}). Account B: check the path and the ids in it."
-    )
-    assert "exception" not in line
-    assert set(metrics) == {"CallFailed", "CallAttempts", "CallDuration"}
-    assert metrics["CallFailed"] == [1]
+    assert (line["level"], line["message"], "exception" in line) == ("ERROR", "call failed", False)
+    assert line | {"error": error.__name__, "attempts": attempts, **shown} == line
+    assert metrics.pop("CallDuration")[0] >= 0
+    assert metrics == {"CallFailed": [1], "CallAttempts": [attempts]}
+    assert len(fake_api.requests) == len(sts.requests) == attempts
+    assert sts.sqs.messages == []
 
 
 def test_a_body_is_no_larger_than_lambda_takes(function: ModuleType, fake_api: FakeApi) -> None:
@@ -143,51 +182,18 @@ def test_a_body_is_no_larger_than_lambda_takes(function: ModuleType, fake_api: F
     assert fake_api.requests == []
 
 
-@pytest.mark.parametrize("event", [None, "text", [], {}, {"Records": []}, {"Records": [{"eventSource": "aws:sns"}]}])
-def test_a_bad_call_is_told_before_anything_is_sent(
-    function: ModuleType, fake_api: FakeApi, sts: FakeSts, output: Output, event: object
-) -> None:
-    with pytest.raises(InvalidCallError):
-        function.handler(event, CONTEXT)
-
-    [line], metrics = output()
-    assert line["error"] == "InvalidCallError"
-    assert line["attempts"] == 0
-    assert metrics["CallFailed"] == [1]
-    assert fake_api.requests == []
-    assert sts.requests == []
-
-
-def test_retries_and_throttles_are_counted(
-    function: ModuleType,
-    client: Client,
-    fake_api: FakeApi,
-    clock: FakeTime,
-    output: Output,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(function, "client", lambda: client)
-    monkeypatch.setattr(function, "monotonic", clock.monotonic)
+def test_retries_and_throttles_are_counted(function: ModuleType, fake_api: FakeApi, output: Output) -> None:
     fake_api.script = [Reply(429), Reply(500), Reply(429)]
 
     assert function.handler({"path": "/"}, CONTEXT)["attempts"] == 4
 
     _, metrics = output()
-    assert metrics["CallAttempts"] == [4]
-    assert metrics["CallRetried"] == [3]
-    assert metrics["CallThrottled"] == [2]
+    assert metrics | {"CallAttempts": [4], "CallRetried": [3], "CallThrottled": [2]} == metrics
 
 
 def test_the_error_comes_before_lambda_ends_the_function(
-    function: ModuleType,
-    client: Client,
-    fake_api: FakeApi,
-    clock: FakeTime,
-    output: Output,
-    monkeypatch: pytest.MonkeyPatch,
+    function: ModuleType, fake_api: FakeApi, clock: FakeTime, output: Output
 ) -> None:
-    monkeypatch.setattr(function, "client", lambda: client)
-    monkeypatch.setattr(function, "monotonic", clock.monotonic)
     fake_api.rest = Reply(429, headers={"Retry-After": "5"})
     start = clock.now
 
@@ -195,6 +201,7 @@ def test_the_error_comes_before_lambda_ends_the_function(
         function.handler({"path": "/"}, LambdaContext(seconds=20))
 
     assert isinstance(caught.value.__cause__, ThrottledError)
+    assert "of a batch: make it smaller" in str(caught.value), "in the function's words"
     assert clock.now - start <= 17
     _, metrics = output()
     assert metrics["CallThrottled"] == metrics["CallAttempts"]
@@ -215,28 +222,10 @@ def test_one_session_serves_all_invocations_until_it_is_refused(
 def test_a_role_that_cannot_be_assumed_is_counted_once(function: ModuleType, sts: FakeSts, output: Output) -> None:
     sts.failure = (403, "AccessDenied", "no")
 
-    with pytest.raises(AssumeRoleError):
-        function.handler({"path": "/"}, CONTEXT)
-    _, metrics = output()
-    assert metrics["AssumeRoleFailed"] == [1]
-
-    with pytest.raises(InvalidCallError):
-        function.handler({}, CONTEXT)
-    _, metrics = output()
-    assert "AssumeRoleFailed" not in metrics
-
-
-def test_wrong_settings_are_told_by_the_call(
-    function: ModuleType, output: Output, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("API_URL", "ftp://example.com")
-
-    with pytest.raises(SettingsError, match="API_URL"):
-        function.handler({"path": "/"}, CONTEXT)
-
-    [line], metrics = output()
-    assert line["error"] == "SettingsError"
-    assert metrics["CallFailed"] == [1]
+    for event, error, counted in (({"path": "/"}, AssumeRoleError, [1]), ({}, InvalidCallError, None)):
+        with pytest.raises(error):
+            function.handler(event, CONTEXT)
+        assert output()[1].get("AssumeRoleFailed") == counted
 
 
 def test_an_error_of_our_own_has_its_traceback_in_the_log(
@@ -251,180 +240,7 @@ def test_an_error_of_our_own_has_its_traceback_in_the_log(
     assert line["error"] == line["exception_name"] == "AttributeError"
     assert "send" in line["exception"]
     assert metrics["CallFailed"] == [1]
-
-
-def test_only_messages_that_another_delivery_may_help_are_delivered_again(
-    function: ModuleType,
-    client: Client,
-    fake_api: FakeApi,
-    sts: FakeSts,
-    output: Output,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    statuses = {"/missing": 404, "/down": 503}
-    fake_api.answer = lambda request: Reply(statuses.get(request.url.removeprefix(API_URL), 200))
-    monkeypatch.setattr(function, "client", lambda: client)
-    event = {
-        "Records": [
-            message("good-1", '{"path": "/1"}'),
-            message("not-json", "tea, please"),
-            message("missing", '{"path": "/missing"}'),
-            message("down", '{"path": "/down"}'),
-            message("unknown-field", '{"path": "/2", "retries": 5}'),
-            message("good-2", '{"requestPayload": {"path": "/3"}}'),
-        ]
-    }
-
-    answer = function.handler(event, CONTEXT)
-
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "down"}]}
-    assert [
-        (parked["MessageBody"], {name: value["StringValue"] for name, value in parked["MessageAttributes"].items()})
-        for parked in sts.parked
-    ] == [
-        ("tea, please", {"ErrorCode": "InvalidCallError", "ErrorMessage": ANY, "Uncertain": "false"}),
-        ('{"path": "/missing"}', {"ErrorCode": "NotFoundError", "ErrorMessage": ANY, "Uncertain": "false"}),
-        ('{"path": "/2", "retries": 5}', {"ErrorCode": "InvalidCallError", "ErrorMessage": ANY, "Uncertain": "false"}),
-    ]
-    lines, metrics = output()
-    assert [(line["correlation_id"], line.get("path"), line.get("error")) for line in lines] == [
-        ("good-1", "/1", None),
-        ("not-json", None, "InvalidCallError"),
-        ("missing", "/missing", "NotFoundError"),
-        ("down", "/down", "ServerError"),
-        ("unknown-field", None, "InvalidCallError"),
-        ("good-2", "/3", None),
-    ]
-    assert metrics["CallSucceeded"] == [1, 1]
-    assert metrics["CallFailed"] == [1, 1, 1, 1]
-    assert {str(request.url)[-2:]: request.headers["X-Correlation-Id"] for request in fake_api.requests}[
-        "/3"
-    ] == "good-2"
-
-
-def test_a_message_that_cannot_be_moved_is_delivered_again(
-    function: ModuleType, fake_api: FakeApi, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(time, "sleep", lambda _: None)
-    sts.queue_is_down = True
-    fake_api.rest = Reply(404)
-    event = {"Records": [message("1", '{"path": "/1"}'), message("2", '{"path": "/2"}')]}
-
-    assert function.handler(event, CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "2"}]}
-
-
-@pytest.mark.parametrize(
-    ("reply", "is_parked"), [(Reply(503), True), (unreachable(), True), (unreachable(may_have_arrived=False), False)]
-)
-def test_without_keys_a_queued_call_that_may_have_arrived_is_parked_as_uncertain(
-    function: ModuleType,
-    environment: dict[str, str],
-    fake_api: FakeApi,
-    sts: FakeSts,
-    monkeypatch: pytest.MonkeyPatch,
-    reply: Reply | Exception,
-    is_parked: bool,
-) -> None:
-    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", "true")
-    monkeypatch.setattr(time, "sleep", lambda _: None)
-    fake_api.rest = reply
-    body = '{"method": "POST", "path": "/payments", "body": {}}'
-
-    answer = function.handler({"Records": [message("1", body)]}, CONTEXT)
-
-    assert answer == {"batchItemFailures": [] if is_parked else [{"itemIdentifier": "1"}]}
-    assert [
-        (parked["MessageBody"], parked["MessageAttributes"]["Uncertain"]["StringValue"]) for parked in sts.parked
-    ] == ([(body, "true")] if is_parked else [])
-    assert len(fake_api.requests) == 1 or not is_parked
-
-
-SCHEDULED = {"method": "POST", "path": "/payments", "body": {"a": 1}}
-
-
-@pytest.mark.parametrize(
-    ("reply", "keys_ignored", "is_parked"),
-    [
-        (Reply(503), True, True),
-        (unreachable(), True, True),
-        (unreachable(), False, False),
-        (unreachable(may_have_arrived=False), True, False),
-        (Reply(404), True, False),
-    ],
-)
-def test_a_scheduled_call_that_may_have_arrived_is_parked_as_uncertain(
-    function: ModuleType,
-    fake_api: FakeApi,
-    sts: FakeSts,
-    output: Output,
-    monkeypatch: pytest.MonkeyPatch,
-    reply: Reply | Exception,
-    keys_ignored: bool,
-    is_parked: bool,
-) -> None:
-    """Lambda itself would keep it without saying so."""
-    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", str(keys_ignored).lower())
-    monkeypatch.setattr(time, "sleep", lambda _: None)
-    fake_api.rest = reply
-    call = SCHEDULED | {"idempotency_key": f"eu-west-1/{function.metrics.service}/2026-01-15T08:00:00Z"}
-
-    if is_parked:
-        assert function.handler(call, CONTEXT) == {}
-    else:
-        with pytest.raises(CallError):
-            function.handler(call, CONTEXT)
-
-    assert [
-        (json.loads(parked["MessageBody"]), parked["MessageAttributes"]["Uncertain"]["StringValue"])
-        for parked in sts.parked
-    ] == ([(call, "true")] if is_parked else [])
-    [line], metrics = output()
-    assert (line["message"], metrics["CallFailed"]) == ("call failed", [1])
-
-
-def test_a_direct_call_that_may_have_arrived_is_told_to_who_waits_for_it(
-    function: ModuleType, fake_api: FakeApi, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", "true")
-    fake_api.rest = Reply(503)
-
-    for call in (SCHEDULED, SCHEDULED | {"idempotency_key": "eu-west-1/another-stack/7"}):
-        with pytest.raises(CallError):
-            function.handler(call, CONTEXT)
-
-    assert sts.parked == []
-
-
-def test_a_scheduled_call_that_cannot_be_parked_is_kept_by_lambda(
-    function: ModuleType, fake_api: FakeApi, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", "true")
-    monkeypatch.setattr(time, "sleep", lambda _: None)
-    sts.queue_is_down = True
-    fake_api.rest = Reply(503)
-
-    with pytest.raises(CallError):
-        function.handler(SCHEDULED | {"idempotency_key": f"eu-west-1/{function.metrics.service}/1"}, CONTEXT)
-
-
-def test_the_schedule_marks_its_calls_by_their_key() -> None:
-    properties = source("b")["Resources"]["CallerFunction"]["Properties"]
-
-    assert '"idempotency_key":"${AWS::Region}/${AWS::StackName}/' in str(properties["Events"]["Schedule"])
-    assert properties["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
-
-
-def test_a_message_that_the_web_acl_stopped_is_parked(
-    function: ModuleType, fake_api: FakeApi, sts: FakeSts, output: Output
-) -> None:
-    fake_api.rest = Reply(202, b"", {"x-amzn-waf-action": "challenge"})
-
-    assert function.handler({"Records": [message("1", '{"path": "/1"}')]}, CONTEXT) == {"batchItemFailures": []}
-
-    assert [parked["MessageAttributes"]["ErrorCode"]["StringValue"] for parked in sts.parked] == ["ForbiddenError"]
-    [line], _ = output()
-    assert (line["message"], line["status"]) == ("call failed", 202)
-    assert "web ACL" in line["reason"]
+    assert function.handler(batch('{"path": "/"}'), CONTEXT) == failures("1")
 
 
 @pytest.mark.parametrize(
@@ -440,7 +256,6 @@ def test_a_message_that_the_web_acl_stopped_is_parked(
         ),
     ],
 )
-@pytest.mark.usefixtures("fake_time")
 def test_a_response_that_lambda_cannot_return_is_no_success(
     function: ModuleType, fake_api: FakeApi, output: Output, reply: Reply, error: type[CallError]
 ) -> None:
@@ -452,6 +267,123 @@ def test_a_response_that_lambda_cannot_return_is_no_success(
     assert error in (type(caught.value), type(caught.value.__cause__))
     _, metrics = output()
     assert "CallSucceeded" not in metrics
+    assert metrics["CallAttempts"][0] >= 1
+
+
+# --- Calls from the queue ---------------------------------------------------------------------------------------------
+
+
+def test_only_messages_that_another_delivery_may_help_are_delivered_again(
+    function: ModuleType, fake_api: FakeApi, sqs: FakeSqs, output: Output
+) -> None:
+    replies = {"/missing": Reply(404), "/down": Reply(503), "/challenged": Reply(202, b"", WAF)}
+    fake_api.answer = lambda request: replies.get(request.url.removeprefix(API_URL), Reply(200))
+    bodies = {
+        '{"path": "/1"}': ("/1", None),
+        "tea, please": (None, "InvalidCallError"),
+        '{"path": "/missing"}': ("/missing", "NotFoundError"),
+        '{"path": "/down"}': ("/down", "ServerError"),
+        '{"path": "/2", "retries": 5}': (None, "InvalidCallError"),
+        '{"path": "/challenged"}': ("/challenged", "ForbiddenError"),
+        '{"requestPayload": {"path": "/3"}}': ("/3", None),
+    }
+
+    assert function.handler(batch(*bodies), CONTEXT) == failures("4")
+
+    assert sqs.parked() == [
+        (body, error, "false") for body, (path, error) in bodies.items() if error and path != "/down"
+    ]
+    lines, metrics = output()
+    assert [(line["correlation_id"], line.get("path"), line.get("error")) for line in lines] == [
+        (str(number), *seen) for number, seen in enumerate(bodies.values(), 1)
+    ]
+    assert (metrics["CallSucceeded"], metrics["CallFailed"]) == ([1] * 2, [1] * 5)
+    sent = {str(request.url)[-2:]: request.headers["X-Correlation-Id"] for request in fake_api.requests}
+    assert sent["/3"] == "7"
+
+
+@pytest.mark.parametrize(
+    "environment_variable", [None, ("API_URL", "ftp://example.com"), ("FAILED_CALL_QUEUE_URL", "")]
+)
+def test_a_message_that_cannot_be_moved_is_delivered_again(
+    function: ModuleType,
+    fake_api: FakeApi,
+    sqs: FakeSqs,
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+    environment_variable: tuple[str, str] | None,
+) -> None:
+    sqs.is_down = True
+    fake_api.rest = Reply(404)
+    if environment_variable:
+        monkeypatch.setenv(*environment_variable)
+
+    assert function.handler(batch('{"path": "/1"}', "tea, please"), CONTEXT) == failures("1", "2")
+    assert ("call not moved" in str(output())) is (environment_variable is None)
+
+
+@pytest.mark.parametrize("how", ["message", "scheduled", "direct", "of another stack"])
+@pytest.mark.parametrize(
+    ("reply", "keys_ignored", "may_have_arrived"),
+    [
+        (Reply(503), True, True),
+        (unreachable(), True, True),
+        (unreachable(), False, False),
+        (unreachable(may_have_arrived=False), True, False),
+        (Reply(404), True, False),
+    ],
+)
+def test_without_keys_a_call_that_may_have_arrived_is_parked_as_uncertain_unless_somebody_waits(
+    function: ModuleType,
+    fake_api: FakeApi,
+    sqs: FakeSqs,
+    output: Output,
+    monkeypatch: pytest.MonkeyPatch,
+    reply: Reply | Exception,
+    keys_ignored: bool,
+    may_have_arrived: bool,
+    how: str,
+) -> None:
+    """Lambda itself would keep a scheduled call without saying so."""
+    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", str(keys_ignored).lower())
+    fake_api.rest = reply
+    stack = "another-stack" if how == "of another stack" else function.metrics.service
+    call = SCHEDULED | {"idempotency_key": "key" if how == "direct" else f"eu-west-1/{stack}/2026-01-15T08:00:00Z"}
+    event = batch(json.dumps(call)) if how == "message" else call
+    is_refused = how == "message" and reply == Reply(404)
+    is_uncertain = may_have_arrived and how in ("message", "scheduled")
+
+    if how == "message":
+        assert function.handler(event, CONTEXT) == (failures() if is_uncertain or is_refused else failures("1"))
+    elif is_uncertain:
+        assert function.handler(event, CONTEXT) == {}
+    else:
+        with pytest.raises(CallError):
+            function.handler(event, CONTEXT)
+
+    parked = [(json.loads(body), uncertain) for body, _, uncertain in sqs.parked()]
+    assert parked == [(call, str(is_uncertain).lower())] * (is_uncertain or is_refused)
+    assert len(fake_api.requests) == 1 or not is_uncertain
+    [line], metrics = output()
+    assert (line["message"], metrics["CallFailed"]) == ("call failed", [1])
+
+
+def test_a_scheduled_call_that_cannot_be_parked_is_kept_by_lambda(
+    function: ModuleType, fake_api: FakeApi, sqs: FakeSqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", "true")
+    sqs.is_down = True
+    fake_api.rest = Reply(503)
+
+    with pytest.raises(CallError):
+        function.handler(SCHEDULED | {"idempotency_key": f"eu-west-1/{function.metrics.service}/1"}, CONTEXT)
+
+
+def test_the_schedule_marks_its_calls_by_their_key() -> None:
+    properties = source("b")["Resources"]["CallerFunction"]["Properties"]
+
+    assert '"idempotency_key":"${AWS::Region}/${AWS::StackName}/' in str(properties["Events"]["Schedule"])
+    assert properties["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
 def test_the_calls_of_a_batch_are_made_side_by_side_with_one_session(
@@ -466,86 +398,54 @@ def test_the_calls_of_a_batch_are_made_side_by_side_with_one_session(
 
     fake_api.send = wait_for_all  # type: ignore[method-assign]
     sts.delay = 0.05
-    event = {"Records": [message(str(number), '{"path": "/"}') for number in range(10)]}
 
-    assert function.handler(event, CONTEXT) == {"batchItemFailures": []}
+    assert function.handler(batch(*['{"path": "/"}'] * 10), CONTEXT) == failures()
     assert len(sts.requests) == 1
 
 
 def test_more_than_a_hundred_calls_are_all_counted(
-    function: ModuleType, fake_api: FakeApi, capsys: pytest.CaptureFixture[str]
+    function: ModuleType, fake_api: FakeApi, output: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    event = {"Records": [message(str(number), '{"path": "/"}') for number in range(150)]}
+    event = batch(*['{"path": "/"}'] * 150)
 
     function.handler(event, CONTEXT)
+    assert sum(output()[1]["CallSucceeded"]) == 150
 
-    blobs = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
-    assert sum(len(blob.get("CallSucceeded", [])) for blob in blobs) == 150
-
-
-def test_no_metrics_are_written_when_they_are_off(
-    function: ModuleType, fake_api: FakeApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
-    event = {"Records": [message(str(number), '{"path": "/"}') for number in range(150)]}
-
     function.handler(event, CONTEXT)
-
-    assert "_aws" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "record", [None, "text", [], {}, {"messageId": "2"}, {"body": "{}"}, {"messageId": 2, "body": "{}"}]
-)
-def test_a_malformed_record_is_told_before_anything_is_sent(
-    function: ModuleType, fake_api: FakeApi, sts: FakeSts, record: object
-) -> None:
-    with pytest.raises(InvalidCallError):
-        function.handler({"Records": [message("1", '{"path": "/"}'), record]}, CONTEXT)
-
-    assert fake_api.requests == []
-    assert sts.parked == []
-
-
-def test_wrong_settings_lose_no_message(function: ModuleType, sts: FakeSts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("API_URL", "ftp://example.com")
-    event = {"Records": [message("1", '{"path": "/"}'), message("2", "tea, please")]}
-
-    assert function.handler(event, CONTEXT) == {"batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "2"}]}
-    assert sts.parked == []
+    assert output()[1] == {}, "nor are any written when they are off"
 
 
 @pytest.mark.parametrize("identifier", ["a\r\nX-Evil: 1", "☕", ""])
 def test_an_odd_message_id_is_no_header(function: ModuleType, fake_api: FakeApi, identifier: str) -> None:
-    function.handler({"Records": [message(identifier, '{"path": "/"}')]}, CONTEXT)
+    event = batch('{"path": "/"}')
+    event["Records"][0]["messageId"] = identifier
+
+    function.handler(event, CONTEXT)
 
     [request] = fake_api.requests
     assert "X-Correlation-Id" not in request.headers
 
 
 def test_one_deadline_holds_for_a_whole_batch(function: ModuleType, fake_api: FakeApi) -> None:
-    event = {"Records": [message(str(number), '{"path": "/"}') for number in range(3)]}
-
-    answer = function.handler(event, LambdaContext(seconds=2.5))
-
-    assert len(answer["batchItemFailures"]) == 3
+    assert function.handler(batch(*['{"path": "/"}'] * 3), LambdaContext(seconds=2.5)) == failures("1", "2", "3")
     assert fake_api.requests == []
+
+
+# --- The environment, secrets, and the events of the README -----------------------------------------------------------
 
 
 def test_an_environment_is_prepared_while_lambda_starts_it(
     function: ModuleType, sts: FakeSts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", CONTEXT.function_name)
-    sys.modules.pop("cross_account_caller.handler")
-    assert import_module("cross_account_caller.handler").client.cache_info().currsize == 1
+    for api_url, prepared in ((API_URL, 1), ("", 0)):
+        monkeypatch.setenv("API_URL", api_url)
+        sys.modules.pop("cross_account_caller.handler")
+        assert import_module("cross_account_caller.handler").client.cache_info().currsize == prepared
     assert sts.requests == []
 
-    monkeypatch.setenv("API_URL", "")
-    sys.modules.pop("cross_account_caller.handler")
-    assert import_module("cross_account_caller.handler").client.cache_info().currsize == 0
 
-
-@pytest.mark.usefixtures("fake_time")
 def test_no_secret_is_written(
     function: ModuleType,
     fake_api: FakeApi,
@@ -568,7 +468,7 @@ def test_no_secret_is_written(
         {**call, "headers": {"Authorization": secret}},
         {**call, "query": {"token": [secret, None]}},
         {**call, "body": {"password": [secret, float("nan")]}},
-        {"Records": [message("1", json.dumps(call)), message("2", secret)]},
+        batch(json.dumps(call), secret),
     ]
     replies: list[Reply | Exception] = [
         json_reply(200, {"password": secret}),

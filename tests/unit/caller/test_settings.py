@@ -1,4 +1,4 @@
-from __future__ import annotations
+"""Settings of the function: each variable is checked, and no secret shown."""
 
 import pytest
 
@@ -37,55 +37,45 @@ def test_a_long_session_name_is_shortened_and_stays_unique(environment: dict[str
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
+    ("variable", "value", "shown"),
     [
-        ("API_URL", ""),
-        ("API_URL", "http://api.example.com"),
-        ("API_REGION", "somewhere"),
-        ("EXECUTOR_ROLE_ARN", "arn:aws:iam::111111111111:user/my-user"),
-        ("EXTERNAL_ID", ""),
-        ("EXTERNAL_ID", "x"),
-        ("EXTERNAL_ID", "a secret with spaces"),
-        ("SESSION_NAME", ""),
-        ("SESSION_NAME", "two words"),
-        ("API_IGNORES_IDEMPOTENCY_KEYS", "yes"),
-        ("API_TIMEOUT", "0"),
-        ("API_TIMEOUT", "30s"),
+        ("API_URL", "", "empty"),
+        ("API_URL", "http://api.example.com", "'http://api.example.com'"),
+        ("API_REGION", "somewhere", "'somewhere'"),
+        ("EXECUTOR_ROLE_ARN", "arn:aws:iam::111111111111:user/my-user", "'arn:aws:iam::111111111111:user/my-user'"),
+        ("EXTERNAL_ID", "", "empty"),
+        ("EXTERNAL_ID", "x", "1 characters"),
+        ("EXTERNAL_ID", "a secret with spaces", "20 characters"),
+        ("API_KEY", "short", "5 characters"),
+        ("SESSION_NAME", "", "empty"),
+        ("SESSION_NAME", "two words", "'two words'"),
+        ("API_IGNORES_IDEMPOTENCY_KEYS", "yes", "'yes'"),
+        ("API_TIMEOUT", "0", "'0'"),
+        ("API_TIMEOUT", "901", "'901'"),
+        ("API_TIMEOUT", "30s", "'30s'"),
     ],
 )
 def test_the_error_names_the_variable_its_value_and_what_is_allowed(
-    environment: dict[str, str], variable: str, value: str
+    environment: dict[str, str], variable: str, value: str, shown: str
 ) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment(environment | {variable: value})
 
     assert caught.value.setting == variable
-    assert str(caught.value).startswith(f"{variable} is ")
-    assert caught.value.allowed in str(caught.value)
-    assert variable == "EXTERNAL_ID" or (repr(value) if value else "empty") in str(caught.value)
-
-
-def test_a_wrong_external_id_is_not_shown(environment: dict[str, str]) -> None:
-    with pytest.raises(SettingsError) as caught:
-        Settings.from_environment(environment | {"EXTERNAL_ID": "secret words"})
-
-    assert "secret" not in str(caught.value)
-    assert "12 characters" in str(caught.value)
+    assert str(caught.value).startswith(f"{variable} is {shown}. It must be {caught.value.allowed}")
 
 
 def test_an_api_key_is_not_shown(environment: dict[str, str]) -> None:
     key = "a1b2c3d4e5f6g7h8i9j0"
     settings = Settings.from_environment(environment | {"API_KEY": key})
+
     assert settings.api_key == key
     assert key not in repr(settings)
-    with pytest.raises(SettingsError, match="API_KEY is 5 characters"):
-        Settings.from_environment(environment | {"API_KEY": "short"})
 
 
 def test_without_a_role_the_function_signs_as_itself(environment: dict[str, str]) -> None:
     settings = Settings.from_environment(
-        environment | {"EXECUTOR_ROLE_ARN": "", "EXTERNAL_ID": "", "SESSION_NAME": "", "API_TIMEOUT": "60"}
+        environment | {"EXECUTOR_ROLE_ARN": "", "EXTERNAL_ID": "", "SESSION_NAME": "", "API_TIMEOUT": "900"}
     )
 
-    assert settings.executor_role_arn == ""
-    assert settings.api_timeout == 60.0
+    assert (settings.executor_role_arn, settings.api_timeout) == ("", 900.0)

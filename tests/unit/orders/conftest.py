@@ -1,25 +1,19 @@
 """The handler as Lambda loads it, with the tables of the template."""
 
-from __future__ import annotations
-
 import importlib
 import io
 import json
+from collections.abc import Callable, Iterator
 from threading import Lock
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from moto import mock_aws
 from moto.core.models import botocore_stubber
+from mypy_boto3_dynamodb import DynamoDBClient
 
 from tests.unit.orders.support import ENVIRONMENT, Api, Faults, create_tables
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import ModuleType
-
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 @pytest.fixture(scope="session")

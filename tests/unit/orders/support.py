@@ -1,28 +1,26 @@
 """API Gateway, Lambda and DynamoDB as the handler sees them."""
 
-from __future__ import annotations
-
 import copy
 import functools
-import io
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
 from moto.core.models import botocore_stubber
+from mypy_boto3_dynamodb import DynamoDBClient
 
 from cross_account_access.templates import resolved
+from cross_account_lab.judge.loopback import Response as HttpResponse
+from tests.support.fakes import aws_response
 from tests.support.lambda_context import LambdaContext
 from tests.support.signers import OTHER_ROLE_ID, ROLE_ID
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from mypy_boto3_dynamodb import DynamoDBClient
+type Logged = Callable[[], list[dict[str, Any]]]
+type Counted = Callable[[], dict[str, float]]
 
 EVENTS = Path(__file__).parents[3] / "events"
 B, C = "222222222222", "333333333333"
@@ -171,7 +169,7 @@ class Faults:
             nonlocal times
             if times is not None and (times := times - 1) < 0:
                 return None
-            return AWSResponse("https://dynamodb.example", status, HTTPHeaders(), _Raw(body.encode()))
+            return aws_response("https://dynamodb.example", HttpResponse(status, {}, body.encode()))
 
         self.hook(operation, act, table)
 
@@ -200,8 +198,3 @@ class Faults:
 
 def _is_to(table: str, request: Any) -> bool:
     return bool(json.loads(request.body)["TableName"] == table)
-
-
-class _Raw(io.BytesIO):
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self.read()

@@ -1,7 +1,5 @@
 """The OpenAPI document agrees with code and template."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

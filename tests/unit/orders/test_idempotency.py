@@ -1,29 +1,19 @@
 """One idempotency key, one order, even if requests repeat or coincide, functions die or records get lost."""
 
-from __future__ import annotations
-
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from threading import Barrier
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 import pytest
-from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
 from botocore.exceptions import ReadTimeoutError
+from mypy_boto3_dynamodb import DynamoDBClient
 
 from orders.model import Order, OrderRequest
 from orders.store import OrderStore
 from tests.support.lambda_context import LambdaContext
-from tests.unit.orders.support import Api, B, C
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import ModuleType
-
-    from mypy_boto3_dynamodb import DynamoDBClient
-
-    from tests.unit.orders.support import Faults
+from tests.unit.orders.support import Api, B, C, Counted, Faults
 
 REQUEST = OrderRequest(account_id=B, idempotency_key="key", sku="ABC-1", quantity=1)
 
@@ -50,10 +40,13 @@ def let_time_pass(dynamodb: DynamoDBClient) -> None:
         dynamodb.put_item(TableName="idempotency", Item=record | {"in_progress_expiration": {"N": "1"}})
 
 
+@pytest.mark.parametrize("record_lost", [False, True])
 def test_the_same_request_gets_the_same_order(
-    api: Api, dynamodb: DynamoDBClient, counted: Callable[[], dict[str, float]]
+    api: Api, dynamodb: DynamoDBClient, counted: Counted, record_lost: bool
 ) -> None:
     first = api.order("key")
+    if record_lost:
+        forget(dynamodb)
     for response in (api.order("key"), api.order("key", quantity=1)):
         assert (response.status, response.body) == (201, first.body)
     assert stored(dynamodb) == 1
@@ -79,17 +72,6 @@ def test_other_keys_and_consumers_get_other_orders(api: Api, dynamodb: DynamoDBC
     assert len({response.body["order_id"] for response in responses}) == stored(dynamodb) == 4
 
 
-def test_a_lost_record_makes_no_second_order(
-    api: Api, dynamodb: DynamoDBClient, counted: Callable[[], dict[str, float]]
-) -> None:
-    first = api.order("key")
-    forget(dynamodb)
-    again = api.order("key")
-    assert (again.status, again.body) == (201, first.body)
-    assert stored(dynamodb) == 1
-    assert counted() == {"OrderAccepted": 1, "OrderReplayed": 1, "RequestServed": 2}
-
-
 def test_a_record_outlives_every_queue(api: Api, dynamodb: DynamoDBClient) -> None:
     api.order("key")
     (record,) = dynamodb.scan(TableName="idempotency")["Items"]
@@ -112,25 +94,6 @@ def test_a_simultaneous_request_is_asked_to_wait(api: Api, dynamodb: DynamoDBCli
     assert during[0].headers["Retry-After"] == ["1"]
     assert api.order("key").status == 201
     assert stored(dynamodb) == 1
-
-
-def test_threads_place_one_order(orders: ModuleType, dynamodb: DynamoDBClient) -> None:
-    orders.idempotency.register_lambda_context(LambdaContext(seconds=15))
-    # The first call configures Powertools' persistence, which is not made for threads.
-    orders.place_order(request=replace(REQUEST, idempotency_key="first"))
-    start = Barrier(8)
-
-    def place(_: int) -> Any:
-        start.wait()
-        try:
-            return orders.place_order(request=REQUEST)
-        except IdempotencyAlreadyInProgressError:
-            return None
-
-    with ThreadPoolExecutor(8) as threads:
-        outcomes = list(threads.map(place, range(8)))
-    assert len({tuple(sorted(order.items())) for order in outcomes if order}) == 1
-    assert stored(dynamodb) == 2
 
 
 def test_threads_store_one_order_without_any_record(dynamodb: DynamoDBClient) -> None:
@@ -166,7 +129,7 @@ def test_a_killed_function_leaves_one_order_in_the_end(
 
 
 def test_a_lost_response_makes_no_second_order(
-    api: Api, dynamodb: DynamoDBClient, faults: Faults, counted: Callable[[], dict[str, float]]
+    api: Api, dynamodb: DynamoDBClient, faults: Faults, counted: Counted
 ) -> None:
     forget(dynamodb)
     faults.lose_response("PutItem", ReadTimeoutError(endpoint_url="https://dynamodb.example"), table="orders")

@@ -1,16 +1,10 @@
 """The API serves consumers only, each its own orders."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
+from mypy_boto3_dynamodb import DynamoDBClient
 
 from tests.support.signers import ARN, FORGED, OTHER_ROLE_ID
 from tests.unit.orders.support import Api, B, C
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())

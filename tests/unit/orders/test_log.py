@@ -1,22 +1,14 @@
 """Every line names the consumer and the request, and no line contains a secret."""
 
-from __future__ import annotations
-
 import importlib.util
 import io
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 import pytest
+from mypy_boto3_dynamodb import DynamoDBClient
 
-from tests.unit.orders.support import ENVIRONMENT, Api, load_event
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import ModuleType
-
-    from mypy_boto3_dynamodb import DynamoDBClient
-
-    from tests.unit.orders.support import Faults
+from tests.unit.orders.support import ENVIRONMENT, Api, Faults, Logged, load_event
 
 SECRETS = ("EXAMPLE-SESSION-TOKEN", "EXAMPLE-SIGNATURE", "ASIAEXAMPLECONSUMERB", "SECRET-SKU")
 
@@ -30,7 +22,7 @@ def event_with_secrets() -> dict[str, Any]:
     return event
 
 
-def test_one_line_describes_a_request(api: Api, logged: Callable[[], list[dict[str, Any]]]) -> None:
+def test_one_line_describes_a_request(api: Api, logged: Logged) -> None:
     event = load_event("get-order")
     api.send(event)
     (line,) = logged()
@@ -55,29 +47,22 @@ def test_one_line_describes_a_request(api: Api, logged: Callable[[], list[dict[s
     )
 
 
-def test_every_line_names_consumer_and_request(
-    api: Api, faults: Faults, logged: Callable[[], list[dict[str, Any]]]
-) -> None:
+def test_every_line_names_consumer_and_request(api: Api, faults: Faults, logged: Logged) -> None:
     faults.fail("GetItem", RuntimeError())
-    event = load_event("get-order")
-    api.send(event)
-    lines = logged()
-    assert len(lines) == 2
-    for line in lines:
-        assert line["consumer_account"] == "222222222222"
-        assert line["session_name"] == "222222222222-orders-caller"
-        assert line["request_id"] == event["requestContext"]["requestId"]
-        assert line["correlation_id"] == "nightly-orders-3"
+    api.send(load_event("get-order"))
+    failure, request = logged()
+    names = ("consumer_account", "session_name", "request_id", "correlation_id", "function_name")
+    assert {name: failure[name] for name in names} == {name: request[name] for name in names}
 
 
-def test_a_refused_caller_is_named(api: Api, logged: Callable[[], list[dict[str, Any]]]) -> None:
+def test_a_refused_caller_is_named(api: Api, logged: Logged) -> None:
     arn = "arn:aws:iam::111111111111:user/admin"
     api("GET", "/whoami", identity={"caller": "AIDAEXAMPLEUSERID1234", "userArn": arn})
     (line,) = logged()
     assert (line["status"], line["error_code"], line["user_arn"]) == (403, "forbidden", arn)
 
 
-def test_nothing_stays_from_one_request_to_the_next(api: Api, logged: Callable[[], list[dict[str, Any]]]) -> None:
+def test_nothing_stays_from_one_request_to_the_next(api: Api, logged: Logged) -> None:
     api.send(load_event("other-consumer"))
     api("GET", "/whoami", identity={"caller": None})
     api("GET", "/whoami")
@@ -86,21 +71,11 @@ def test_nothing_stays_from_one_request_to_the_next(api: Api, logged: Callable[[
     assert "error_code" not in served
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (["job-1"], "job-1"),
-        (["x" * 128], "x" * 128),
-        (["x" * 129], None),
-        ([""], None),
-        (["a\nb"], None),
-        (["é"], None),
-    ],
-)
+@pytest.mark.parametrize(("given", "expected"), [("job-1", "job-1"), ("a\nb", None)])
 def test_the_correlation_id_is_the_consumers_or_the_request_id(
-    api: Api, logged: Callable[[], list[dict[str, Any]]], given: list[str], expected: str | None
+    api: Api, logged: Logged, given: str, expected: str | None
 ) -> None:
-    response = api("GET", "/whoami", headers={"X-Correlation-Id": given})
+    response = api("GET", "/whoami", headers={"X-Correlation-Id": [given]})
     assert logged()[0]["correlation_id"] == (expected or response.body["request_id"])
 
 

@@ -1,18 +1,12 @@
 """What consumers get, and that they get only their own data."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from mypy_boto3_dynamodb import DynamoDBClient
 
-from tests.unit.orders.support import Api, B, C
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from mypy_boto3_dynamodb import DynamoDBClient
+from tests.unit.orders.support import Api, B, C, Counted
 
 UNKNOWN = "00000000-0000-5000-8000-000000000000"
 
@@ -27,7 +21,7 @@ def all_pages(api: Api, account: str = B, **query: str) -> list[list[dict[str, A
             return pages
 
 
-def test_an_order_is_created_read_listed_and_cancelled(api: Api, counted: Callable[[], dict[str, float]]) -> None:
+def test_an_order_is_created_read_listed_and_cancelled(api: Api, counted: Counted) -> None:
     created = api.order("key", "ABC-1", quantity=3)
     order = created.body
     assert created.status == 201
@@ -58,9 +52,7 @@ def test_an_unknown_order_is_not_found(api: Api, dynamodb: DynamoDBClient, metho
     ("method", "path"),
     [("GET", "/"), ("GET", "/nowhere"), ("PUT", "/orders"), ("POST", "/whoami"), ("GET", "/orders/a/b")],
 )
-def test_an_unknown_route_is_not_found(
-    api: Api, counted: Callable[[], dict[str, float]], method: str, path: str
-) -> None:
+def test_an_unknown_route_is_not_found(api: Api, counted: Counted, method: str, path: str) -> None:
     response = api(method, path)
     assert (response.status, response.code) == (404, "route_not_found")
     assert counted() == {"RequestRefused": 1}
@@ -86,7 +78,7 @@ def test_a_foreign_cursor_discloses_nothing(api: Api, status: str | None) -> Non
     assert api.orders(B, cursor=cursor, **query).body["orders"] == mine[::-1]
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 7, 8])
+@pytest.mark.parametrize("limit", [2, 7, 8])
 @pytest.mark.parametrize("query", [{}, {"status": "accepted"}])
 def test_pages_hold_every_order_once_newest_first(api: Api, query: dict[str, str], limit: int) -> None:
     orders = [api.order(f"key {i}", f"sku-{i}").body for i in range(7)]

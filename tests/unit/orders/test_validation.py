@@ -1,21 +1,17 @@
 """Which requests are refused before anything is done, and which are not."""
 
-from __future__ import annotations
-
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from mypy_boto3_dynamodb import DynamoDBClient
 
 from orders.errors import ApiError
 from orders.store import OrderStore
 from tests.unit.orders.support import Api, B
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 KEY = {"Idempotency-Key": ["key"]}
 IN_TEST = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
@@ -25,18 +21,24 @@ def cursor_of(position: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
 
 
+NO_OBJECTS = [
+    None,
+    "",
+    "no JSON",
+    '{"sku": "a"',
+    '\ufeff{"sku": "a"}',
+    '["a"]',
+    '"a"',
+    "null",
+    "[" * 100_000,
+    f'{{"sku": "a", "quantity": {"9" * 5000}}}',
+]
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (None, "the body must be a JSON object such as"),
-        ("", "the body must be a JSON object such as"),
-        ("no JSON", "the body must be a JSON object such as"),
-        ('{"sku": "a"', "the body must be a JSON object such as"),
-        ('\ufeff{"sku": "a"}', "the body must be a JSON object such as"),
-        ('["a"]', "the body must be a JSON object such as"),
-        ('"a"', "the body must be a JSON object such as"),
-        ("null", "the body must be a JSON object such as"),
-        ("[" * 100_000, "the body must be a JSON object such as"),
+        *((body, "the body must be a JSON object such as") for body in NO_OBJECTS),
         ("{}", "field sku is missing"),
         ('{"quantity": 1}', "field sku is missing"),
         ('{"sku": "a", "price": 1}', 'field "price" is unknown; allowed are sku and quantity'),
@@ -61,7 +63,6 @@ def cursor_of(position: Any) -> str:
         ('{"sku": "a", "quantity": true}', "to 1000, not true"),
         ('{"sku": "a", "quantity": "1"}', 'to 1000, not "1"'),
         ('{"sku": "a", "quantity": null}', "to 1000, not null"),
-        (f'{{"sku": "a", "quantity": {"9" * 5000}}}', "the body must be a JSON object such as"),
     ],
 )
 def test_a_bad_body_is_refused(api: Api, dynamodb: DynamoDBClient, body: str | None, message: str) -> None:
@@ -76,11 +77,6 @@ def test_a_bad_body_is_refused(api: Api, dynamodb: DynamoDBClient, body: str | N
 def test_a_bad_binary_body_is_refused(api: Api, body: str) -> None:
     response = api("POST", "/orders", body, headers=KEY, base64=True)
     assert (response.status, response.code) == (400, "invalid_body")
-
-
-def test_a_binary_body_is_decoded(api: Api) -> None:
-    response = api("POST", "/orders", base64.b64encode(b'{"sku": "ABC-1"}').decode(), headers=KEY, base64=True)
-    assert (response.status, response.body["sku"]) == (201, "ABC-1")
 
 
 def test_a_whole_number_is_one_in_either_spelling(api: Api) -> None:

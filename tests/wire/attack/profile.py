@@ -1,6 +1,4 @@
-"""How long the attacks last: seconds in the suite, more with `ATTACK_EXAMPLES` or `python -m tests.wire.attack`."""
-
-from __future__ import annotations
+"""How long the attacks last: seconds in the suite, hours with `ATTACK_EXAMPLES=20000`."""
 
 import os
 

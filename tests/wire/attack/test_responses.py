@@ -1,16 +1,13 @@
 """No response, however odd, is taken for a success that it is not."""
 
-from __future__ import annotations
-
 import gzip
 import itertools
 import json
 import socket
 import string
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from time import process_time, sleep
 
 import pytest
@@ -18,17 +15,15 @@ import urllib3
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cross_account_api import Call, Client, Response, Timing
+from cross_account_api import Response
 from cross_account_api.errors import CallError, ConnectionFailedError, InvalidResponseError
 from cross_account_api.response import read_response
 from cross_account_api.transport import Connections, HttpResponse, Request, Timeout
-from cross_account_lab.judge.loopback import Exchange, RequestFault, Server, always
+from cross_account_lab.judge.loopback import HOST, ConnectionFault, Exchange, RequestFault, Server, always
 from cross_account_lab.judge.loopback import Response as Canned
 from tests.support.certificates import Authority
-from tests.support.fakes import FakeApi, FakeCredentials, FakeTime
 from tests.wire.attack.profile import attack
 
-URL = "http://127.0.0.1:4566/v1"
 TIMEOUT = Timeout(connect=120, read=120, total=120)
 type Parts = list[bytes]
 
@@ -36,35 +31,38 @@ JSON = b'{"order_id": "1", "quantity": 12}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 BOMB = gzip.compress(bytes(100_000_000), 6)
 ZIPPED = gzip.compress(b"tea " * 100)
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+TWO = b"Content-Length: 2\r\n\r\nhi"
 RESPONSES = {
-    "json": b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nx-amzn-RequestId: 1\r\n"
-    b"Content-Length: %d\r\n\r\n" % len(JSON) + JSON,
-    "text": HEAD + b"Content-Length: 012\r\n\r\nHTTP/1.1 200",
-    "empty": HEAD + b"Content-Length: 0\r\nX-Last: 1\r\n\r\n",
-    "chunked": HEAD
-    + b"Transfer-Encoding: chunked\r\n\r\n3\r\ntea\r\n000a;x=y\r\n0123456789\r\n00\r\nX-Trailer: 1\r\n\r\n",
-    "gzip": HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(ZIPPED) + ZIPPED,
-    "interim": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
-    + HEAD
-    + b"Content-Length: 2\r\n\r\nhi",
-    "no content": b"HTTP/1.1 204 No Content\r\nX-Last: 1\r\n\r\n",
-    "error": b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nno!",
+    "json": (
+        b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nx-amzn-RequestId: 1\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(JSON) + JSON,
+        (201, JSON),
+    ),
+    "text": (HEAD + b"Content-Length: 012\r\n\r\nHTTP/1.1 200", (200, b"HTTP/1.1 200")),
+    "empty": (HEAD + b"Content-Length: 0\r\nX-Last: 1\r\n\r\n", (200, b"")),
+    "chunked": (
+        CHUNKED + b"3\r\ntea\r\n000a;x=y\r\n0123456789\r\n00\r\nX-Trailer: 1\r\n\r\n",
+        (200, b"tea0123456789"),
+    ),
+    "gzip": (
+        HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(ZIPPED) + ZIPPED,
+        (200, b"tea " * 100),
+    ),
+    "interim": (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + HEAD + TWO,
+        (200, b"hi"),
+    ),
+    "no content": (b"HTTP/1.1 204 No Content\r\nX-Last: 1\r\n\r\n", (204, b"")),
+    "error": (
+        b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nno!",
+        (404, b"no!"),
+    ),
 }
-BODIES = {
-    "json": JSON,
-    "text": b"HTTP/1.1 200",
-    "empty": b"",
-    "chunked": b"tea0123456789",
-    "gzip": b"tea " * 100,
-    "interim": b"hi",
-    "no content": b"",
-    "error": b"no!",
-}
-STATUSES = {"json": 201, "no content": 204, "error": 404}
 ODD = {
-    "status with underscores": b"HTTP/1.1 2_00 OK\r\nContent-Length: 2\r\n\r\nhi",
-    "status of four digits": b"HTTP/1.1 0200 OK\r\nContent-Length: 2\r\n\r\nhi",
-    "status 0": b"HTTP/1.1 000 OK\r\nContent-Length: 2\r\n\r\nhi",
+    "status with underscores": b"HTTP/1.1 2_00 OK\r\n" + TWO,
+    "status of four digits": b"HTTP/1.1 0200 OK\r\n" + TWO,
+    "status 0": b"HTTP/1.1 000 OK\r\n" + TWO,
     "HTTP/0.9": b"hi",
     "HTTP/2 preface": b"\0\0\x12\4\0\0\0\0\0",
     "TLS alert": b"\x15\3\1\0\2\2\x16",
@@ -78,140 +76,98 @@ ODD = {
     "no length": HEAD + b"\r\nhi",
     "no length, HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\nhi",
     "coding that is unknown": HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
-    "negative chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n-2\r\nhi\r\n0\r\n\r\n",
-    "endless chunk size": HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 70_000 + b"2\r\nhi\r\n0\r\n\r\n",
-    "header without colon": HEAD + b"tea\r\nContent-Length: 2\r\n\r\nhi",
-    "many headers": HEAD + b"X-A: 1\r\n" * 9000 + b"Content-Length: 2\r\n\r\nhi",
-    "huge header": HEAD + b"X-A: " + b"x" * 70_000 + b"\r\nContent-Length: 2\r\n\r\nhi",
-    "gzip that is none": HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi",
-    "gzip bomb": HEAD
-    + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
-    + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BOMB), BOMB),
+    "negative chunk": CHUNKED + b"-2\r\nhi\r\n0\r\n\r\n",
+    "endless chunk size": CHUNKED + b"0" * 70_000 + b"2\r\nhi\r\n0\r\n\r\n",
+    "header without colon": HEAD + b"tea\r\n" + TWO,
+    "many headers": HEAD + b"X-A: 1\r\n" * 9000 + TWO,
+    "huge header": HEAD + b"X-A: " + b"x" * 70_000 + b"\r\n" + TWO,
+    "gzip that is none": HEAD + b"Content-Encoding: gzip\r\n" + TWO,
+    "gzip bomb": HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB,
     "too large": HEAD + b"Content-Length: 10485761\r\n\r\n" + bytes(10485761),
     "too large by its own account": HEAD + b"Content-Length: 999999999999\r\n\r\n" + bytes(11_000_000),
 }
 
 
-class RawServer:
-    """Sends bytes as they are, one list of parts for each request, then half-closes or waits for the next request."""
-
-    def __init__(self) -> None:
-        self.answers: list[Parts] = []
-        self.keeps = False
-        self.has_answered = threading.Event()
-        self._sockets: list[socket.socket] = []
-
-    def connect(self, timeout: float) -> socket.socket:
-        ours, theirs = socket.socketpair()
-        self._sockets.append(ours)
-        theirs.settimeout(timeout)
-        threading.Thread(target=self._serve, args=[ours], daemon=True).start()
-        return theirs
-
-    def _serve(self, ours: socket.socket) -> None:
-        with suppress(OSError), ours:
-            while ours.recv(65536):
-                answered = self.has_answered
-                try:
-                    for part in self.answers.pop(0) if self.answers else []:
-                        ours.sendall(part)
-                        sleep(0.001)
-                    if not self.keeps:
-                        ours.shutdown(socket.SHUT_WR)
-                finally:
-                    answered.set()
-
-    def reset(self, *answers: Parts, keeps: bool = False) -> None:
-        self.close()
-        self.answers, self.keeps = list(answers), keeps
-        self.has_answered = threading.Event()
-
-    def close(self) -> None:
-        while self._sockets:
-            with suppress(OSError):
-                self._sockets.pop().shutdown(socket.SHUT_RDWR)
+@pytest.fixture
+def api() -> Iterator[Server]:
+    with Server(lambda _: Canned(500)) as api:
+        yield api
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RawServer]:
-    server = RawServer()
-    monkeypatch.setattr(urllib3.connection.HTTPConnection, "_new_conn", lambda new: server.connect(new.timeout))
-    yield server
-    server.close()
+def connections(api: Server) -> Iterator[Connections]:
+    with closing(Connections(api.url, 1)) as connections:
+        yield connections
 
 
-@pytest.fixture
-def connections() -> Iterator[Connections]:
-    connections = Connections(URL, 1)
-    yield connections
-    connections.close()
+def answer(api: Server, *answers: Parts, keeps: bool = False) -> threading.Event:
+    """Let the API send bytes as they are, one list of parts for each request, and close or keep the connection."""
+    script, has_answered = iter(answers), threading.Event()
+
+    def speak(exchange: Exchange) -> None:
+        try:
+            for part in next(script, []):
+                exchange.send(part)
+        finally:
+            has_answered.set()
+        if not keeps:
+            exchange.close()
+
+    api.inject(always(RequestFault(speak)))
+    return has_answered
 
 
-def send(connections: Connections, method: str = "GET", path: str = "/") -> HttpResponse:
-    return connections.send(Request(method, URL + path), TIMEOUT)
+def send(api: Server, connections: Connections, method: str = "GET", path: str = "/") -> HttpResponse:
+    return connections.send(Request(method, api.url + path), TIMEOUT)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("name", RESPONSES)
 def test_a_response_that_is_cut_off_anywhere_is_none(
-    server: RawServer, connections: Connections, name: str, method: str
+    api: Server, connections: Connections, name: str, method: str
 ) -> None:
-    whole = RESPONSES[name]
+    whole, (status, body) = RESPONSES[name]
     end = len(whole) if method == "GET" else len(whole.rpartition(b"\r\n\r\n")[0]) + 4
     if name == "chunked" and method == "HEAD":
         end = whole.index(b"\r\n\r\n") + 4
 
     for length in range(end):
-        server.reset([whole[:length]])
+        answer(api, [whole[:length]])
         with suppress(ConnectionFailedError):
-            response = send(connections, method)
+            response = send(api, connections, method)
             assert not 200 <= response.status < 300, f"{length} of {end} bytes: {response}"
 
-    server.reset([whole])
-    response = send(connections, method)
-    assert response.status == STATUSES.get(name, 200)
-    assert response.body == (BODIES[name] if method == "GET" else b"")
+    answer(api, [whole])
+    response = send(api, connections, method)
+    assert (response.status, response.body) == (status, body if method == "GET" else b"")
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_an_odd_response_is_no_success(server: RawServer, connections: Connections, name: str) -> None:
-    server.reset([ODD[name]])
+def test_an_odd_response_is_no_success(api: Server, connections: Connections, name: str) -> None:
+    answer(api, [ODD[name]])
 
     with pytest.raises(CallError):
-        read_response(send(connections))
-
-
-@pytest.mark.parametrize("run", [b" " * 60_000, b"\r\n " * 20_000, b"a:" * 30_000, b"\r\na:" * 15_000])
-def test_a_long_head_is_read_in_linear_time(server: RawServer, connections: Connections, run: bytes) -> None:
-    started = process_time()
-    for end in (b"\0", b"x"):
-        server.reset([HEAD + b"X-A: 1" + run + end + b"\r\nContent-Length: 2\r\n\r\nhi"])
-        with suppress(CallError):
-            send(connections)
-
-    assert process_time() - started < 30  # milliseconds; minutes if a pattern backtracks
+        read_response(send(api, connections))
 
 
 @pytest.mark.parametrize(
     ("raw", "body"),
     [
         (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", "hi"),
-        (HEAD + b"X-A: 1\r\n  2\r\nContent-Length: 2\r\n\r\nhi", "hi"),
-        (HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", "hi"),
+        (HEAD + b"X-A: 1\r\n  2\r\n" + TWO, "hi"),
+        (HEAD + b"Content-Length: 2\r\n" + TWO, "hi"),
         (HEAD + b"Content-Encoding: GZIP\t\r\nContent-Length: %d\r\n\r\n" % len(ZIPPED) + ZIPPED, "tea " * 100),
         (b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", None),
         (b"HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n\r\n", None),
         (b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n", None),
-        (HEAD + b"X-A: \xff\xfe\r\nContent-Length: 2\r\n\r\nhi", "hi"),
-        (HEAD + b"Content-Encoding: br\r\nContent-Length: 2\r\n\r\nhi", "aGk="),
+        (HEAD + b"X-A: \xff\xfe\r\n" + TWO, "hi"),
+        (HEAD + b"Content-Encoding: br\r\n" + TWO, "aGk="),
     ],
 )
-def test_what_is_only_unusual_is_a_success(
-    server: RawServer, connections: Connections, raw: bytes, body: str | None
-) -> None:
-    server.reset([raw], keeps=True)
+def test_what_is_only_unusual_is_a_success(api: Server, connections: Connections, raw: bytes, body: str | None) -> None:
+    answer(api, [raw], keeps=True)
 
-    assert read_response(send(connections)).body == body
+    assert read_response(send(api, connections)).body == body
 
 
 garbage = st.sampled_from(
@@ -230,63 +186,52 @@ garbage = st.sampled_from(
 @attack
 @given(st.sampled_from(sorted(RESPONSES)), garbage, st.sampled_from(["GET", "HEAD", "PUT"]), st.booleans())
 def test_a_kept_connection_has_nothing_for_the_next_call(
-    server: RawServer, name: str, extra: bytes, method: str, in_one: bool
+    api: Server, name: str, extra: bytes, method: str, in_one: bool
 ) -> None:
-    first = RESPONSES[name] + extra if in_one else RESPONSES[name]
+    first = RESPONSES[name][0] + extra * in_one
     fresh = HEAD + b"X-Fresh: 1\r\nContent-Length: 5\r\n\r\nfresh"
-    connections = Connections(URL, 1)
-    server.reset([first] if in_one else [first, extra], [fresh], keeps=True)
+    connections = Connections(api.url, 1)
+    has_answered = answer(api, [first] if in_one else [first, extra], [fresh], keeps=True)
     with suppress(CallError):
-        send(connections, method, "/first")
-    assert server.has_answered.wait(120)  # what arrives after the next request, nobody could tell from its response
+        send(api, connections, method, "/first")
+    assert has_answered.wait(120)  # what arrives after the next request, nobody could tell from its response
 
-    try:
-        response = send(connections, "GET", "/second")
-    except ConnectionFailedError:
-        return
-
-    finally:
-        connections.close()
-
-    assert response.headers.get("x-fresh") == "1"
-    assert response.body == b"fresh"
+    with closing(connections), suppress(ConnectionFailedError):
+        response = send(api, connections, "GET", "/second")
+        assert (response.headers.get("x-fresh"), response.body) == ("1", b"fresh")
 
 
-def test_a_kept_tls_connection_has_nothing_for_the_next_call(tmp_path: Path) -> None:
-    authority = Authority(tmp_path / "ca.pem")
+def test_a_kept_tls_connection_has_nothing_for_the_next_call(authority: Authority) -> None:
     stale = HEAD + b"Content-Length: 5\r\n\r\nstale"
     head = HEAD + b"Content-Length: %d\r\n\r\n"
     size = 8192 - len(head % 8000)  # the first response fills the buffer of whoever reads it; the other stays in TLS
 
     def speak(exchange: Exchange) -> None:
-        if exchange.request.target == "/first":
-            exchange.send(head % size + b"x" * size + stale)
-        else:
-            exchange.send(head % 5 + b"fresh")
+        is_first = exchange.request.target == "/first"
+        exchange.send(head % size + b"x" * size + stale if is_first else head % 5 + b"fresh")
 
-    with Server(lambda _: Canned(500), authority.tls("localhost", "127.0.0.1")) as api:
+    with Server(lambda _: Canned(500), authority.tls(HOST)) as api:
         api.inject(always(RequestFault(speak)))
-        connections = Connections(api.url, 1, str(authority.bundle))
-        for path, body in (("/first", b"x" * size), ("/second", b"fresh"), ("/third", b"fresh")):
-            assert connections.send(Request("GET", api.url + path), TIMEOUT).body == body
-        connections.close()
+        with closing(Connections(api.url, 1, str(authority.bundle))) as connections:
+            for path, body in (("/first", b"x" * size), ("/second", b"fresh"), ("/third", b"fresh")):
+                assert connections.send(Request("GET", api.url + path), TIMEOUT).body == body
 
 
 @pytest.mark.parametrize(
     ("pieces", "rest"),
     [
         pytest.param([HEAD, *[b"X-A: 1\r\n"] * 40], b"Content-Length: 0\r\n\r\n", id="headers"),
-        pytest.param([b"HTTP/1.1 100 Continue\r\n\r\n"] * 40, RESPONSES["empty"], id="interim responses"),
+        pytest.param([b"HTTP/1.1 100 Continue\r\n\r\n"] * 40, RESPONSES["empty"][0], id="interim responses"),
         pytest.param(
             [bytes([byte]) for byte in b"HTTP/1.1 200 OK and so on and on and"],
             b"\r\nContent-Length: 0\r\n\r\n",
             id="status",
         ),
-        pytest.param([HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", *[b"X: 1\r\n"] * 40], b"\r\n", id="trailers"),
+        pytest.param([CHUNKED + b"0\r\n", *[b"X: 1\r\n"] * 40], b"\r\n", id="trailers"),
     ],
 )
 def test_a_head_that_drips_ends_in_time(
-    connections: Connections, pieces: Parts, rest: bytes, monkeypatch: pytest.MonkeyPatch
+    api: Server, connections: Connections, pieces: Parts, rest: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, theirs = socket.socketpair()
     theirs.settimeout(120)
@@ -301,23 +246,24 @@ def test_a_head_that_drips_ends_in_time(
     monkeypatch.setattr("time.monotonic", tick)
 
     with ours, theirs, pytest.raises(ConnectionFailedError, match="longer than 9 s") as caught:
-        connections.send(Request("GET", URL), Timeout(connect=3, read=9, total=90))
+        connections.send(Request("GET", f"{api.url}/"), Timeout(connect=3, read=9, total=90))
 
     assert "if the API needs longer, allow it" in caught.value.remedy
 
 
-def test_a_body_may_take_longer_to_send_than_to_connect(server: RawServer, connections: Connections) -> None:
-    def slow(ours: socket.socket) -> None:
-        with suppress(OSError), ours:
-            sleep(0.6)
-            left = 4_000_000
-            while left > 0:
-                left -= len(ours.recv(1 << 20))
-            ours.sendall(RESPONSES["json"])
+def test_a_body_may_take_longer_to_send_than_to_connect(api: Server, connections: Connections) -> None:
+    def read_slowly(connection: socket.socket) -> None:
+        sleep(0.6)
+        left = 4_000_000
+        while left > 0:
+            left -= len(connection.recv(1 << 20))
+        connection.sendall(RESPONSES["json"][0])
 
-    server._serve = slow  # type: ignore[method-assign]
+    api.inject(always(ConnectionFault(read_slowly)))
 
-    response = connections.send(Request("PUT", URL, bytes(4_000_000)), Timeout(connect=0.2, read=120, total=120))
+    response = connections.send(
+        Request("PUT", f"{api.url}/", bytes(4_000_000)), Timeout(connect=0.2, read=120, total=120)
+    )
 
     assert response.status == 201
 
@@ -327,34 +273,10 @@ bodies = (
     | st.text(max_size=20).map(lambda text: json.dumps(text).encode())
     | st.sampled_from(
         [
-            *(
-                b'"\\ud83d"',
-                b'"\\udc00"',
-                b'"\xed\xa0\xbd"',
-                b'{"\\ud800": 1}',
-                b"NaN",
-                b"[1e999]",
-                b"-Infinity",
-                b"[" * 9_000,
-            ),
-            *(
-                '"\\ud83d"'.encode("utf-16-le"),
-                '"☕"'.encode("utf-16"),
-                "1".encode("utf-32"),
-                b"1" * 5_000,
-                b"\xff\xfe",
-            ),
-            *(
-                b"+2AA-",
-                b"\\ud800",
-                b"",
-                b"null",
-                b"\xef\xbb\xbf{}",
-                b"\0",
-                b"xn--a",
-                b'{"a":1,"a":2}',
-                b"1e-999999999999",
-            ),
+            *(b'"\\ud83d"', b'"\\udc00"', b'"\xed\xa0\xbd"', b'{"\\ud800": 1}', b"NaN", b"[1e999]", b"-Infinity"),
+            *('"\\ud83d"'.encode("utf-16-le"), '"☕"'.encode("utf-16"), "1".encode("utf-32"), b"\xff\xfe"),
+            *(b"+2AA-", b"\\ud800", b"", b"null", b"\xef\xbb\xbf{}", b"\0", b"xn--a", b'{"a":1,"a":2}', b"[" * 9_000),
+            *(b"1e-999999999999", b"1" * 5_000),
         ]
     )
 )
@@ -366,17 +288,11 @@ charsets = st.sampled_from(
 )
 types = st.sampled_from(
     [
-        "application/json",
-        "text/plain",
-        "text/plain; charset",
-        "application/x+json",
-        "image/png",
-        "",
-        "a",
-        "text/",
-        "a/b/c",
+        *("application/json", "application/x+json", "text/plain", "text/plain; charset", "text/", "image/png"),
+        *("a", "a/b/c", ""),
     ]
 )
+latin = st.characters(codec="latin-1")
 content_types = (
     types
     | st.builds("{}; charset={}".format, types, charsets)
@@ -392,11 +308,9 @@ http_responses = st.builds(
         optional={
             "content-type": content_types,
             "content-encoding": st.sampled_from(["", "br", "identity", "gzip, br"]),
-            "x-amzn-requestid": st.text(st.characters(codec="latin-1"), max_size=10) | st.just("x" * 60_000),
-            "x-amzn-errortype": st.text(st.characters(codec="latin-1"), max_size=10)
-            | st.just("AccessDeniedException:"),
-            "retry-after": st.text(st.characters(codec="latin-1"), max_size=5)
-            | st.sampled_from(["9" * 9_000, "-1", "0"]),
+            "x-amzn-requestid": st.text(latin, max_size=10) | st.just("x" * 60_000),
+            "x-amzn-errortype": st.text(latin, max_size=10) | st.just("AccessDeniedException:"),
+            "retry-after": st.text(latin, max_size=5) | st.sampled_from(["9" * 9_000, "-1", "0"]),
         },
     ),
     bodies,
@@ -414,59 +328,19 @@ http_responses = st.builds(
 @example(HttpResponse(500, {"x-amzn-requestid": "a\nb" * 9_000}, b""))
 def test_any_response_is_one_that_can_be_handed_on_or_an_error(http: HttpResponse) -> None:
     start = process_time()
-    result = result_of(lambda: read_response(http))
+    result: Response | CallError
+    try:
+        result = read_response(http)
+    except CallError as error:
+        result = error
     assert process_time() - start < 30  # milliseconds; minutes if a pattern backtracks
 
     if isinstance(result, CallError):
         assert isinstance(result, InvalidResponseError) or not 200 <= http.status < 300
-        assert len(str(result)) < 3_000
-        assert str(result).isprintable()
+        assert (len(str(result)) < 3_000, str(result).isprintable()) == (True, True)
         return
-    response = result
     assert 200 <= http.status < 300
-    assert response.content == http.body
-    parsed = json.loads(json.dumps(response.as_json(), ensure_ascii=False, allow_nan=False).encode())
+    assert result.content == http.body
+    parsed = json.loads(json.dumps(result.as_json(), ensure_ascii=False, allow_nan=False).encode())
     assert parsed["status"] == http.status
-    assert (response.body is None) <= (http.body in (b"", b"null") or b"null" in http.body.replace(b"\0", b""))
-
-
-@attack
-@given(st.lists(http_responses, min_size=1, max_size=7), st.sampled_from(["GET", "PUT", "POST"]), st.booleans())
-def test_a_call_ends_with_a_success_of_the_api_or_a_call_error(
-    responses: list[HttpResponse], method: str, keys_ignored: bool
-) -> None:
-    api = ScriptedApi(responses)
-    client = Client(
-        "https://api.example.com/v1",
-        region="eu-west-1",
-        credentials=FakeCredentials(FakeApi()),
-        transport=api,
-        timing=Timing(),
-        clock=FakeTime(),
-        api_ignores_idempotency_keys=keys_ignored,
-    )
-    call = Call.parse({"method": method, "path": "/", "idempotency_key": "key-1"})
-
-    result = result_of(lambda: client.send(call))
-
-    assert result.attempts == api.sent
-    assert isinstance(result, CallError) or 200 <= api.responses[api.sent - 1].status < 300
-
-
-def result_of(call: Callable[[], Response]) -> Response | CallError:
-    try:
-        return call()
-    except CallError as error:
-        return error
-
-
-class ScriptedApi:
-    """Gives one response after another, the last one for ever."""
-
-    def __init__(self, responses: list[HttpResponse]) -> None:
-        self.responses = responses + responses[-1:] * 10
-        self.sent = 0
-
-    def send(self, request: Request, timeout: Timeout) -> HttpResponse:
-        self.sent += 1
-        return self.responses[self.sent - 1]
+    assert (result.body is None) <= (http.body in (b"", b"null") or b"null" in http.body.replace(b"\0", b""))

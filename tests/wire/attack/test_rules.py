@@ -1,9 +1,8 @@
 """Template B and the function hold the same rules: a wrong parameter fails the deployment, not the first call."""
 
-from __future__ import annotations
-
 import re
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -77,23 +76,22 @@ def test_an_api_url_is_one_for_both(value: str) -> None:
         assert accepts("ApiUrl", value) is is_api_url(value)
 
 
+FORMS = {
+    "ExecutorRoleArn": (
+        ROLE_ARN,
+        st.from_regex(
+            r"arn:(aws|aws-cn|aws-us-gov|aws-iso-b|foo|)[a-z-]*:iam::[0-9]{11,13}:(role|user)/[\w+=,.@/ -]{0,9}\n?"
+        ),
+    ),
+    "ExternalId": (EXTERNAL_ID, st.from_regex(r"[\w+=,.@:/ é-]{0,5}") | st.integers(1220, 1230).map("x".__mul__)),
+    "ApiRegion": (REGION, st.from_regex(r"[a-zA-Z]{0,4}(-[a-z0-9]*){0,4}\n?")),
+}
+
+
+@pytest.mark.parametrize("parameter", FORMS)
 @attack
-@given(
-    st.from_regex(
-        r"arn:(aws|aws-cn|aws-us-gov|aws-iso-b|foo|)[a-z-]*:iam::[0-9]{11,13}:(role|user)/[\w+=,.@/ -]{0,9}\n?"
-    )
-)
-def test_a_role_arn_is_one_for_both(value: str) -> None:
-    assert accepts("ExecutorRoleArn", value) is (value == "" or ROLE_ARN.fullmatch(value) is not None)
-
-
-@attack
-@given(st.from_regex(r"[\w+=,.@:/ é-]{0,5}") | st.integers(1220, 1230).map(lambda size: "x" * size))
-def test_an_external_id_is_one_for_both(value: str) -> None:
-    assert accepts("ExternalId", value) is (value == "" or EXTERNAL_ID.fullmatch(value) is not None)
-
-
-@attack
-@given(st.from_regex(r"[a-zA-Z]{0,4}(-[a-z0-9]*){0,4}\n?"))
-def test_a_region_is_one_for_both(value: str) -> None:
-    assert accepts("ApiRegion", value) is (value == "" or REGION.fullmatch(value) is not None)
+@given(st.data())
+def test_a_form_is_one_for_both(parameter: str, data: st.DataObject) -> None:
+    form, values = FORMS[parameter]
+    value = data.draw(values)
+    assert accepts(parameter, value) is (value == "" or form.fullmatch(value) is not None)

@@ -6,11 +6,13 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import Any
+
+import pytest
 
 from cross_account_api import Client
 from tests.support.fixtures import CurrentStdout
@@ -47,14 +49,6 @@ class Invocation:
         return line
 
 
-@dataclass(frozen=True)
-class Context(LambdaContext):
-    """A context in virtual time."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int(1000 * (self.started + self.seconds - CLOCK.monotonic()))
-
-
 class Environment:
     """Serves one invocation after another; a new client follows one that was killed.
 
@@ -78,8 +72,12 @@ class Environment:
         CLOCK.start_invocation(self._later)
         self._later = 0.0
         result, error, message, printed = None, "", "", io.StringIO()
-        with _variables(self.variables), redirect_stdout(printed):
-            context = Context(self._timeout, "CallerFunction", started=CLOCK.monotonic())
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+            for name in os.environ.keys() - self.variables.keys():
+                patch.delenv(name)
+            for name, value in self.variables.items():
+                patch.setenv(name, value)
+            context = LambdaContext(self._timeout, "CallerFunction")
             function = _function()
             if self._client is None:
                 function._sqs.cache_clear()
@@ -110,27 +108,12 @@ class Environment:
         return self._client
 
 
-@contextmanager
-def _variables(variables: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 @cache
 def _function() -> Any:
     """Return the function's module, loaded in the environment of the first that needs it, and in virtual time."""
-    before = sys.modules.pop("cross_account_caller.handler", None)
-    function: Any = import_module("cross_account_caller.handler")
-    with suppress(KeyError):
-        del sys.modules["cross_account_caller.handler"]
-    if before:
-        sys.modules["cross_account_caller.handler"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "cross_account_caller.handler", raising=False)
+        function: Any = import_module("cross_account_caller.handler")
     function.logger.logger_handler.setStream(CurrentStdout())
     function.monotonic = CLOCK.monotonic
     return function

@@ -140,9 +140,5 @@ def test_the_api_really_ignores_keys(new_bed: Callable[..., TestBed]) -> None:
     assert bed.ordered() == {"same": 2}
 
 
-def test_case_names_are_unique() -> None:
-    assert len({case.fault for case in CASES}) == len(CASES)
-
-
 def test_the_fault_table_is_that_of_the_suite() -> None:
     assert table.written() == table.render(), "run python -m tests.wire.faults.table"

@@ -1,7 +1,5 @@
 """Changes of the example's routes and grants."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
