@@ -1,11 +1,10 @@
-"""`make bench`: measure, print the table, and after a complete run write it to docs/benchmarks.md."""
+"""`make bench`: measure, and print a table in Markdown."""
 
 import importlib
 import os
 import platform
 import tempfile
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,36 +19,27 @@ from benchmarks.server import Server, running
 # The backend is deleted along with the example.
 _GROUPS = ("start", "warm", "bulk", "queue", *(["backend"] if find_spec("benchmarks.orders") else []))
 _LIBRARIES = ("boto3", "requests", "requests-aws4auth", "urllib3", "httpx", "aws-lambda-powertools")
-_TEXT = """# Benchmarks
-
-`make bench` measured these on {cores} cores with Python {python} on {day}: {libraries}.
+_TEXT = """\
+On {cores} cores with Python {python}: {libraries}.
 The API is a process on the same machine that responds at once. All take turns; times are medians, a ratio is the median
 of those within each turn, and the spread is their middle half. Less is better.
 
 | what | here | against | there | ratio | spread | target |
-|---|---|---|---|---|---|---|
-{rows}
-"""
+|---|---|---|---|---|---|---|"""
 
 
 @click.command()
 @click.argument("groups", nargs=-1, type=click.Choice(_GROUPS))
 def main(groups: Sequence[str]) -> None:
-    """Run the benchmarks, or some groups of them; only a complete run writes the file."""
+    """Run the benchmarks, or some groups of them."""
     folder = PROJECT / "build/benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as certificates, running(Path(certificates)) as server:
         rows = [row for group in groups or _GROUPS for row in _measure(group, server, folder)]
-    text = _TEXT.format(
-        cores=os.process_cpu_count(),
-        python=platform.python_version(),
-        day=datetime.now(UTC).date(),
-        libraries=", ".join(f"{name} {version(name)}" for name in _LIBRARIES),
-        rows="\n".join(map(str, rows)),
-    )
-    click.echo(text, nl=False)
-    if not groups:
-        (PROJECT / "docs/benchmarks.md").write_text(text, encoding="utf-8")
+    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    click.echo(_TEXT.format(cores=os.process_cpu_count(), python=platform.python_version(), libraries=libraries))
+    for row in rows:
+        click.echo(row)
     missed = [row for row in rows if row.reached is False]
     click.echo(f"{len(missed)} of {sum(row.target is not None for row in rows)} targets missed")
 
