@@ -44,7 +44,7 @@ def prove(property_: Property, model: Model) -> Verdict:
     """Look for a request that is allowed but not intended, or needed but not allowed; there must be some to look at.
 
     Raises:
-        UndecidedError: z3 did not decide within a minute.
+        UndecidedError: z3 did not decide within its limit.
         NotModelledError: The policies use something that the logic does not support.
     """
     started = time.perf_counter()

@@ -34,7 +34,6 @@ from cross_account_access.engine.transform import StructureError, pairs, referen
 
 _MOST = 12
 _ANYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-_TIMEOUT_MS = 4_000
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html: who can assume a role.
 _MAY_ASSUME = (Kind.SERVICE, Kind.WEB, Kind.SAML, Kind.ROLE, Kind.USER)
 _HOLDING: tuple[Kind, ...] = (Kind.ROLE, Kind.USER)
@@ -591,7 +590,7 @@ class _Pair:
         """
         asked = self._asked(sides, question)
         for gained in asked.directions:
-            found = solve(asked.request, _difference(asked, gained=gained), _TIMEOUT_MS)
+            found = solve(asked.request, _difference(asked, gained=gained))
             if found is None:
                 continue
             for values in self._values(sides, found):
@@ -648,9 +647,7 @@ class _Pair:
         for uniform in (none, every):
             while count < 3 * _MOST:
                 limited = all_of(remaining, uniform)
-                found = solve(request, all_of(limited, self._preferred(asked)), _TIMEOUT_MS) or solve(
-                    request, limited, _TIMEOUT_MS
-                )
+                found = solve(request, all_of(limited, self._preferred(asked))) or solve(request, limited)
                 if found is None:
                     break
                 count += 1
@@ -810,7 +807,7 @@ class _Pair:
                     asked = self._asked(self._sides(fewer, fewer), question)
                     matched = (*asked.request.texts.values(), *asked.request.unread.values())
                     limited = all_of(_difference(asked, gained=gained), *map(no, matched))
-                    found = found if solve(asked.request, limited, _TIMEOUT_MS) is None else fewer
+                    found = found if solve(asked.request, limited) is None else fewer
                 except (KeyError, StopIteration, *_UNDECIDABLE):
                     continue
         return found
@@ -852,7 +849,7 @@ class _Pair:
                     same = (other.there for other in older.facts if other.key in {fact.key, fact.implied_by})
                     before = any_of(*map(sides.conditions.formula, same))
                 there = all_of(sides.conditions.formula(fact.there), no(before))
-                model = satisfied(there, sides.conditions.laws, timeout_ms=_TIMEOUT_MS)
+                model = satisfied(there, sides.conditions.laws)
                 if model is not None:
                     yield Change(gained, self._name, fact.who, fact.what, where=_atoms(sides.conditions, model, there))
 
@@ -933,10 +930,7 @@ class _Pair:
                 for side in sides.both
             )
             names = {name for side in (older, newer) for name in references(side)}
-            if (
-                names & set(modelled)
-                and satisfied(after, no(before), sides.conditions.laws, timeout_ms=_TIMEOUT_MS) is not None
-            ):
+            if names & set(modelled) and satisfied(after, no(before), sides.conditions.laws) is not None:
                 changed = [name for name in sorted(older) if older.get(name) != newer.get(name)]
                 what = f"parameters that the rule {' or '.join(changed)} refused"
                 self.changes.append(Change(True, self._name, "whoever the parameters admit", what))
