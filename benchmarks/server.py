@@ -98,7 +98,7 @@ _GATEWAY = {
 def _respond(request: Request, headers: dict[str, str]) -> Response:
     now = datetime.now(UTC)
     if "x-amz-target" in headers:
-        return json_response(200, {"Item": _STORED, "Attributes": _STORED})
+        return json_response(200, {"Item": _STORED, "Attributes": _STORED, "Items": [_STORED]})
     if request.target == "/":
         assert b"Action=AssumeRole" in request.body, request.body
         assert f"ExternalId={EXTERNAL_ID}".encode() in request.body, request.body

@@ -4,8 +4,8 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import cache
-from re import _constants as constants  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as constants
+from re import _parser as parser
 from typing import Any
 
 _LIMIT = 20_000  # states

@@ -221,7 +221,7 @@ MORE = {
 
 def find(sentences: Mapping[str, str], code: str, message: str, default: str) -> str:
     """Return the first sentence that fits."""
-    said = f"{code[:100]}: {' '.join(message.split())[:2000]}"
+    said = f"{code[:100]}: {' '.join(message.split())}"
     return next((text for pattern, text in sentences.items() if re.match(pattern, said, re.IGNORECASE)), default)
 
 

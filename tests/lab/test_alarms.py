@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from cross_account_lab.accounts import ACCOUNT_B
-from cross_account_lab.lab import Lab
+from cross_account_lab.lab import STACK_NAMES, Lab
 from tests.support.waiting import eventually
 
 
@@ -37,7 +37,8 @@ def publish_metrics(lab: Lab) -> None:
 def in_alarm(lab: Lab) -> set[str]:
     """The logical ids of the alarms that have gone off."""
     alarms = lab.session(ACCOUNT_B).client("cloudwatch").describe_alarms(StateValue="ALARM")["MetricAlarms"]
-    return {alarm["AlarmName"].split("-")[2] for alarm in alarms}
+    names = (alarm["AlarmName"] for alarm in alarms)
+    return {name.split("-")[2] for name in names if name.startswith(STACK_NAMES[ACCOUNT_B])}
 
 
 def test_a_call_that_fails_sets_off_the_alarm_for_it(own_lab: Lab) -> None:

@@ -61,7 +61,7 @@ def test_nothing_secret_is_logged(own_lab: Lab) -> None:
 
 def test_the_schedule_makes_the_call_of_the_parameters(own_lab: Lab) -> None:
     scheduler = own_lab.session(ACCOUNT_B).client("scheduler")
-    [entry] = scheduler.list_schedules(NamePrefix=STACK_NAMES[ACCOUNT_B])["Schedules"]
+    [entry] = (found for found in scheduler.list_schedules()["Schedules"] if STACK_NAMES[ACCOUNT_B] in str(found))
     schedule = scheduler.get_schedule(Name=entry["Name"], GroupName=entry["GroupName"])
     target = schedule["Target"]
 

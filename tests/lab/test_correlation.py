@@ -39,7 +39,7 @@ def test_a_call_is_found_from_the_callers_line_to_the_backends(own_lab: Lab) -> 
 
 def test_a_scheduled_call_is_found_in_both_accounts(own_lab: Lab) -> None:
     scheduler = own_lab.session(ACCOUNT_B).client("scheduler")
-    (listed,) = scheduler.list_schedules(NamePrefix=STACK_NAMES[ACCOUNT_B])["Schedules"]
+    (listed,) = (found for found in scheduler.list_schedules()["Schedules"] if STACK_NAMES[ACCOUNT_B] in str(found))
     schedule = scheduler.get_schedule(Name=listed["Name"], GroupName=listed["GroupName"])
     key = f"correlation/{uuid4()}"
     call = json.loads(schedule["Target"]["Input"]) | {"idempotency_key": key}

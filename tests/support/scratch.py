@@ -25,7 +25,11 @@ def commit(folder: Path, files: Mapping[str, str] = {}) -> str:
 
 
 def make(
-    folder: Path, *arguments: str, path: str = "", without: tuple[str, ...] = (), **environment: str
+    folder: Path,
+    *arguments: str,
+    environment: Mapping[str, str] = {},
+    path: str = "",
+    without: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run make with these tools, and without git's folder, another make and other variables that begin so."""
     others = ("GIT_", "MAKE", "MFLAGS", *without)
@@ -33,7 +37,7 @@ def make(
     return subprocess.run(
         ["make", "--no-print-directory", *arguments],
         cwd=folder,
-        env=own | {"PATH": path or f"{Path(sys.executable).parent}:{own['PATH']}"} | environment,
+        env=own | {"PATH": path or f"{Path(sys.executable).parent}:{own['PATH']}"} | dict(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

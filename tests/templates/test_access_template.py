@@ -56,8 +56,13 @@ def test_there_is_one_role_and_nothing_else() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{}, {"SuspendedConsumerIds": ["222222222222", "333333333333"]}, ORGANIZATION | {"ConsumerAccountIds": [""]}],
-    ids=["accounts", "suspended", "organization"],
+    [
+        {},
+        {"SuspendedConsumerIds": ["222222222222", "333333333333"]},
+        ORGANIZATION | {"ConsumerAccountIds": [""]},
+        {"AllowIdentityCenterUsers": "false"},
+    ],
+    ids=["accounts", "suspended", "organization", "no Identity Center"],
 )
 def test_what_is_proven_holds_for_accounts_and_for_an_organization(given: dict[str, Any]) -> None:
     model = load(access=given)

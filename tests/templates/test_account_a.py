@@ -68,10 +68,17 @@ def test_api_and_backend_admit_the_same_roles(more: str) -> None:
         assert [f"{role}:*" for role in admitted.split(",")] == guard["Condition"]["StringNotLike"]["aws:userid"]
 
 
-def test_each_of_several_suspended_consumers_is_refused() -> None:
-    model = load(a={"SuspendedConsumerIds": ["222222222222", "333333333333"]})
-    (answers,) = (item for item in PROPERTIES if item.sentence.startswith("Whatever anybody's own policies say"))
-    assert prove(answers, model).proven
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"SuspendedConsumerIds": ["222222222222", "333333333333"]}, "Whatever anybody's own policies say"),
+        ({"AllowIdentityCenterUsers": "false"}, "The executor role can be assumed by"),
+    ],
+    ids=["two suspended", "no Identity Center"],
+)
+def test_what_is_proven_holds_for_other_parameters(given: dict[str, Any], sentence: str) -> None:
+    (item,) = (item for item in PROPERTIES if item.sentence.startswith(sentence))
+    assert prove(item, load(a=given)).proven
 
 
 def test_a_session_lasts_an_hour_and_may_have_tags_or_a_source_identity() -> None:

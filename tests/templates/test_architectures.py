@@ -53,7 +53,8 @@ class Functions:
         package.mkdir()
         if architecture is not None:
             settings["ARCHITECTURE"] = architecture
-        made = make(self._folder, "build-MineFunction", "PACKAGES=mine", ARTIFACTS_DIR=str(package), **settings)
+        environment = {"ARTIFACTS_DIR": str(package), **settings}
+        made = make(self._folder, "build-MineFunction", "PACKAGES=mine", environment=environment)
         if made.returncode:
             raise RuntimeError(made.stdout)
         return package, made.stdout

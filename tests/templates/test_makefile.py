@@ -42,9 +42,10 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def run(project: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def run(project: Path, *arguments: str, path: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
     """Run make without a package index and where no git repository is."""
-    return make(project, *arguments, without=("UV_", "PIP_"), GIT_CEILING_DIRECTORIES=str(project.parent), **settings)
+    environment = {"GIT_CEILING_DIRECTORIES": str(project.parent), **settings}
+    return make(project, *arguments, environment=environment, path=path, without=("UV_", "PIP_"))
 
 
 def edit(path: Path, pattern: str, replacement: str) -> None:

@@ -18,7 +18,8 @@ def _no_sockets() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _lambda_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _lambda_environment(_no_sockets: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In this order, what a test replaces in `socket` is there again before sockets are allowed again.
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     for name, value in {
         "AWS_REGION": "eu-west-1",

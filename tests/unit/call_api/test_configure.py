@@ -1,7 +1,7 @@
 """`call-api configure`: what it asks, what it refuses, and what it changes."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,11 @@ def only_me(config: Path) -> None:
 
 
 def configure(*arguments: str, text: str = "", without: Collection[str] = (), **changes: str | None) -> Result:
-    given = GIVEN | changes | dict.fromkeys(without)
+    return configure_with({**changes, **dict.fromkeys(without)}, *arguments, text=text)
+
+
+def configure_with(changes: Mapping[str, str | None], *arguments: str, text: str = "") -> Result:
+    given = {**GIVEN, **changes}
     options = [(f"--{name.replace('_', '-')}", value) for name, value in given.items() if value is not None]
     return run("configure", *(word for option in options for word in option), *arguments, text=text)
 
@@ -306,7 +310,7 @@ def test_a_wrong_answer_is_asked_for_again(config: Path) -> None:
     ],
 )
 def test_a_wrong_option_is_refused(config: Path, name: str, value: str | None, message: str) -> None:
-    result = configure("--yes", **{name: value})
+    result = configure_with({name: value}, "--yes")
 
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())

@@ -126,8 +126,8 @@ def test_a_call_and_what_is_written_about_it(function: ModuleType, fake_api: Fak
 
 
 NOT_FOUND = f"The API answered 404 (request id {REQUEST_ID}). Account B: check the path and the ids in it."
-NO_CALLS = [None, "text", [], {}, {"Records": []}, {"Records": [{"eventSource": "aws:sns"}]}]
-NO_RECORDS = [None, "text", [], {}, {"messageId": "2"}, {"body": "{}"}, {"messageId": 2, "body": "{}"}]
+NO_CALLS: list[object] = [None, "text", [], {}, {"Records": []}, {"Records": [{"eventSource": "aws:sns"}]}]
+NO_RECORDS: list[object] = [None, "text", [], {}, {"messageId": "2"}, {"body": "{}"}, {"messageId": 2, "body": "{}"}]
 NO_BATCHES = [{"Records": [*batch('{"path": "/"}')["Records"], record]} for record in NO_RECORDS]
 
 

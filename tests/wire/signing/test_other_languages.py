@@ -143,7 +143,7 @@ def test_the_load_of_the_throttling_check_is_signed_or_not(
     before = len(api.judge.verdicts)
     done = subprocess.run(
         [sys.executable, str(PROJECT / script), api.url, kind, "1", "/whoami", "/orders"],
-        env={**os.environ, **api.environment, "AWS_CONFIG_FILE": str(tmp_path / "config")},
+        env={**os.environ, **api.environment, "AWS_CONFIG_FILE": str(tmp_path / "config"), "HOME": str(tmp_path)},
         check=True,
         capture_output=True,
         text=True,
