@@ -75,7 +75,8 @@ def botocore_urllib3(path: str, at_once: int) -> Send:
 def httpx_asyncio(path: str, at_once: int) -> Send:
     auth = AwsSigV4Auth(AwsCredentials(ACCESS_KEY, SECRET_KEY, TOKEN), REGION)
     trusted = ssl.create_default_context(cafile=os.environ["AWS_CA_BUNDLE"])
-    client = httpx.AsyncClient(auth=auth, verify=trusted, timeout=_SECONDS)
+    limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
+    client = httpx.AsyncClient(auth=auth, verify=trusted, timeout=_SECONDS, limits=limits)
     free = asyncio.Semaphore(at_once)  # httpx's own limit reads the list of all that wait, each time
 
     async def send() -> int:
