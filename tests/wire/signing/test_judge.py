@@ -314,7 +314,7 @@ def test_a_caller_can_be_tested_with_the_fixture(signed_api: SignedApi) -> None:
 
 
 def test_the_sts_says_what_is_missing(signed_api: SignedApi) -> None:
-    client = boto3.client("sts")
+    client = boto3.Session().client("sts")
     assert client.get_caller_identity()["Account"] == "222222222222"
     role: Any = {"RoleArn": signed_api.environment["EXECUTOR_ROLE_ARN"], "RoleSessionName": "222222222222-x"}
     with pytest.raises(ClientError, match="AccessDenied"):
