@@ -148,7 +148,7 @@ def install(venv: Path, version: str, wheel: str, *options: str, requirements: S
         commands.insert(1, [*into, *requirements])
     for command in commands:
         done = subprocess.run([*uv, *command], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 # The newest dependencies, and the oldest that pyproject.toml allows.
@@ -189,7 +189,7 @@ def test_the_proofs_alone_run_in_a_clean_environment(wheel: Path, tmp_path: Path
     [development] = wheel.parent.glob("cross_account_api_dev-*.whl")
     requirements = ("--resolution", end, "--requirement", PROJECT / "pyproject.toml", "--extra", "access")
     install(tmp_path / "venv", "3.13", str(development), "--no-deps", requirements=requirements)
-    for path in (*PROJECT.glob("template-*.yaml"), PROJECT / CONTRACT):
+    for path in (*PROJECT.glob("template-*.yaml"), PROJECT / CONTRACT, PROJECT / "samconfig.toml"):
         copy = tmp_path / path.relative_to(PROJECT)
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(path, copy)
@@ -197,7 +197,7 @@ def test_the_proofs_alone_run_in_a_clean_environment(wheel: Path, tmp_path: Path
     command: list[str | Path] = [tmp_path / "venv/bin/python", "-W", "error", "-m", "cross_account_access"]
     done = run(command, {"HOME": str(tmp_path)}, tmp_path)
 
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "Access is as the contract says" in done.stdout
 
 
@@ -210,7 +210,7 @@ def test_the_installed_command_makes_a_project_with_the_same_wheels(wheel: Path,
 
     done = run([tmp_path / "venv/bin/cross-account-api", "init", project, "shop"], {"HOME": str(tmp_path)})
 
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     for original in (wheel, development):
         ours, theirs = zipfile.ZipFile(original), zipfile.ZipFile(project / "wheels" / original.name)
         record = next(name for name in ours.namelist() if name.endswith("RECORD"))
@@ -263,7 +263,7 @@ def test_a_profile_of_aws_login_works_with_the_extra_and_says_so_without(
             environment | more | {"AWS_PROFILE": profile},
         )
         if extra:
-            assert done.returncode == 0, done.stderr
+            assert done.returncode == 0, done.stdout + done.stderr
             assert json.loads(done.stdout)["status"] == 200
         else:
             assert done.returncode == 3

@@ -63,3 +63,17 @@ def test_a_base_path_changes_no_response(api: Api, name: str, base_path: str) ->
         return [api.send(on_custom_domain(name, base_path)), api.send(on_custom_domain("list-orders", base_path))]
 
     assert responses(base_path) == responses("")
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+def test_event_is_complete(name: str) -> None:
+    event = load_event(name)
+    context, identity = event["requestContext"], event["requestContext"]["identity"]
+    assert event["multiValueHeaders"] == {header: [value] for header, value in event["headers"].items()}
+    assert "Authorization" not in event["headers"]
+    assert (event["resource"], event["httpMethod"]) == (context["resourcePath"], context["httpMethod"])
+    assert event["resource"].format(**event["pathParameters"] or {}) == event["path"]
+    assert context["path"] == f"/{context['stage']}{event['path']}"
+    assert context["accountId"] == identity["accountId"] == "111111111111"
+    assert identity["caller"] == identity["user"]
+    assert identity["userArn"].endswith("/" + identity["caller"].partition(":")[2])
