@@ -54,7 +54,7 @@ class Copy:
         self.environment = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("PYTEST", "COV", "GIT_", "PYTHON", "VIRTUAL_ENV", "CI", "MAKE", "MFLAGS"))
+            if not name.startswith(("PYTEST", "COV", "GIT_", "PYTHON", "VIRTUAL_ENV", "CI", "MAKE", "MFLAGS", "ARGS"))
         }
         self.environment["PATH"] = os.pathsep.join(
             entry for entry in os.environ["PATH"].split(os.pathsep) if not entry.startswith(str(PROJECT))
