@@ -23,7 +23,6 @@ from cross_account_access.stack import (
     named_by_output,
     of_type,
     routes_of_template,
-    without,
 )
 from cross_account_access.templates import ACCOUNTS, FILES, PROJECT, REGION, Side
 
@@ -284,7 +283,7 @@ class Model:
             )
 
     def _uses(self, stack: Stack, user: str, properties: Any, template: Mapping[str, Any]) -> Iterator[Use]:
-        for used in references(without(properties, _ROLE_KEYS)):
+        for used in references(properties):
             if used in stack.resources:
                 kind = stack.resources[used]["Type"]
                 if f"{used}.Arn" in stack.physical and kind != "AWS::IAM::Role":

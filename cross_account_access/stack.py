@@ -131,12 +131,3 @@ def routes_of_template(api: Mapping[str, Any], resources: Mapping[str, Any]) -> 
 
 def _is_api_key(scheme: Mapping[str, Any]) -> bool:
     return scheme.get("type") == "apiKey" and "x-amazon-apigateway-authtype" not in scheme
-
-
-def without(value: Any, keys: set[str]) -> Any:
-    """Return a value without the keys, at any depth."""
-    if isinstance(value, list):
-        return [without(item, keys) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {key: without(item, keys) for key, item in value.items() if key not in keys}

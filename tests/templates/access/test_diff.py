@@ -12,6 +12,8 @@ import pytest
 
 from cross_account_access.__main__ import main
 from cross_account_access.engine.diff import diff
+from cross_account_access.engine.fields import Account, Field
+from cross_account_access.engine.solver import satisfied
 from cross_account_access.engine.sources import load
 from cross_account_access.revisions import WATCHED as WATCHED_PATHS
 from cross_account_access.revisions import configured, files_of
@@ -128,6 +130,13 @@ def test_what_is_watched_is_found_in_every_case() -> None:
     assert [change.who for change in diff([base], [head]).changes if change.gained] == [
         "whoever EXECUTOR_ROLE_IDS of Function names"
     ]
+
+
+def test_a_witness_is_of_the_account_that_its_session_is_named_after() -> None:
+    account, session = Account("account"), Field("name of the session")
+    named_after = account.begins(session, "-")
+    model = satisfied(account.guarantees, session.guarantees, named_after)
+    assert session.value(model).startswith(f"{account.value(model)}-")
 
 
 def test_a_template_that_is_new_gives_access(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
