@@ -8,7 +8,7 @@ from cross_account_access.engine.fields import FALSE
 from cross_account_access.engine.request import Request
 
 _LIMIT = 2_000_000
-"""In z3's units of work, some seconds, so that no verdict depends on how fast a machine is; templates need a hundredth."""
+"""In z3's units of work, some seconds: no verdict depends on a machine's speed. Templates need a hundredth of it."""
 
 
 class UndecidedError(Exception):
