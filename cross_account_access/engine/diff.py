@@ -590,10 +590,11 @@ class _Pair:
         """
         asked = self._asked(sides, question)
         for gained in asked.directions:
-            found = solve(asked.request, _difference(asked, gained=gained))
+            difference = _difference(asked, gained=gained)
+            found = solve(asked.request, difference)
             if found is None:
                 continue
-            for values in self._values(sides, found):
+            for values in self._values(sides, asked, difference, found):
                 if shown := self._example(question, values, default, gained=gained):
                     yield from shown
                     break
@@ -605,6 +606,18 @@ class _Pair:
                     self._refuse(default[0], f"the default of {default[0]} has changed, and {about} depends on it")
                 elif gained:
                     self._refuse(question.name, f"{about}: it depends on {named}")
+
+    def _values(self, sides: _Sides, asked: _Asked, difference: Any, found: Any) -> Iterator[dict[str, str]]:
+        """Choose values of the parameters with which there may be a difference."""
+        yield from self._values_of(sides, found)
+        # Which model the solver finds is chance. If it shows nothing, take the one that is nearest to the defaults.
+        for name, atoms in sorted(sides.conditions.atoms.items()):
+            default = self._region if name == "AWS::Region" else _default(self._parameters_of_both.get(name, {}))
+            for literal, atom in sorted(atoms.items()):
+                usual = all_of(difference, atom if literal == default else no(atom))
+                if (nearer := solve(asked.request, usual)) is not None:
+                    difference, found = usual, nearer
+        yield from self._values_of(sides, found)
 
     def _example(
         self, question: _Question, values: dict[str, str], default: tuple[str, str, str] | None, *, gained: bool
@@ -759,7 +772,7 @@ class _Pair:
 
     # --- Values of parameters -----------------------------------------------------------------------------------------
 
-    def _values(self, sides: _Sides, found: Any) -> Iterator[dict[str, str]]:
+    def _values_of(self, sides: _Sides, found: Any) -> Iterator[dict[str, str]]:
         """Choose values of the parameters: the defaults, then those that a difference asks for."""
         declared = self._parameters_of_both
         fixed = {**self._sources[0].parameters, **self._sources[1].parameters}
