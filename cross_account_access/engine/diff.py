@@ -612,11 +612,11 @@ class _Pair:
         yield from self._values_of(sides, found)
         # Which model the solver finds is chance. If it shows nothing, take the one that is nearest to the defaults.
         for name, atoms in sorted(sides.conditions.atoms.items()):
-            default = self._region if name == "AWS::Region" else _default(self._parameters_of_both.get(name, {}))
+            default = self._usual(name)
             for literal, atom in sorted(atoms.items()):
-                usual = all_of(difference, atom if literal == default else no(atom))
-                if (nearer := solve(asked.request, usual)) is not None:
-                    difference, found = usual, nearer
+                narrowed = all_of(difference, atom if literal == default else no(atom))
+                if (nearer := solve(asked.request, narrowed)) is not None:
+                    difference, found = narrowed, nearer
         yield from self._values_of(sides, found)
 
     def _example(
@@ -825,10 +825,14 @@ class _Pair:
                     continue
         return found
 
+    def _usual(self, name: str) -> str | None:
+        """Return the default of a parameter, or the region where the comparison takes place."""
+        return self._region if name == "AWS::Region" else _default(self._parameters_of_both.get(name, {}))
+
     def _where(self, values: Mapping[str, str]) -> str:
         shown = []
         for name, value in values.items():
-            usual = self._region if name == "AWS::Region" else _default(self._parameters_of_both.get(name, {}))
+            usual = self._usual(name)
             if usual is not None and usual != value:
                 shown.append(f"{name} = {value!r}" if value == "" else f"{name} = {value}")
         return ", ".join(shown)
