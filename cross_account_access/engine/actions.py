@@ -1,30 +1,26 @@
 """Names of actions that exist, for witnesses.
 
-`actions.json` has, by service and by the ARN patterns of what they act on (`*` for those without a resource), the
-actions of the AWS Service Authorization Reference, for the services that templates use most.
+`actions.json` has, by service, the actions of the AWS Service Authorization Reference, for the services that templates
+use most; under `first`, those that everybody knows, which come first where several would do.
 """
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import Any
 
 from cross_account_access.engine import data
-
-_LISTS = data.read(__file__, "actions.json")
-# Actions that everybody knows come first where several would do.
-_FIRST = _LISTS["first"]
 
 
 def names(service: str = "") -> Iterator[str]:
     """Yield the actions of a service, or of all, in their usual spelling; the best known first."""
-    yield from (action for action in _FIRST if service in {"", action.split(":")[0]})
-    for name in [service] if service else _table():
-        yield from (action for action in _table().get(name, ()) if action not in _FIRST)
+    lists = _lists()
+    yield from (action for action in lists["first"] if service in {"", action.split(":")[0]})
+    for name in [service] if service else lists["services"]:
+        known = (f"{name}:{action}" for action in lists["services"].get(name, ()))
+        yield from (action for action in known if action not in lists["first"])
 
 
 @cache
-def _table() -> Mapping[str, list[str]]:
-    return {
-        service: [f"{service}:{name}" for names in groups.values() for name in names]
-        for service, groups in _LISTS.items()
-        if service != "first"
-    }
+def _lists() -> Mapping[str, Any]:
+    lists: dict[str, Any] = data.read(__file__, "actions.json")
+    return lists
