@@ -1,7 +1,7 @@
-"""What helps against an error: whole sentences, each of which says which account can do it.
+"""How to fix an error, as whole sentences that name the account that can do it.
 
-The library knows no template, parameter or command. An application that does says some of the sentences in its own
-words, by `CallError.reword`; what stands in braces is filled in either way.
+They mention no template, parameter or command. An application that has these replaces sentences through
+`CallError.reword`; names in braces are filled in either way.
 """
 
 import re

@@ -128,7 +128,7 @@ class Attacked:
         return self.bed.world.api.requests
 
     def invoke(self, event: object) -> Invocation:
-        """Return the outcome; whatever was raised that is no `CallError` is a finding."""
+        """Return the outcome; raising anything but a `CallError` is a finding."""
         self.requests.clear()
         self.bed.queues.failed.clear()
         self.bed.world.gateway.verdicts.clear()
