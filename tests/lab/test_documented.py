@@ -98,21 +98,6 @@ def filled(blocks: list[str], values: dict[str, str]) -> list[str]:
     return commands
 
 
-def test_a_consumer_is_suspended_and_let_in_again(shell: Shell) -> None:
-    _, suspend, readmit, *_ = documented("operate.md", "Add, suspend, remove a consumer")
-    call = f"call-api GET {TARGET}"
-    before = shell.assume(shell.lab.user_key, ACCOUNT_B, shell.outputs(ACCOUNT_A, STACK_NAMES[ACCOUNT_A]))
-    assert shell.status("GET", TARGET, before) == 200
-
-    shell.run(suspend)
-    assert shell.status("GET", TARGET, before) == 403
-    assert "403" in shell.run(call, succeeds=False)
-
-    shell.run(readmit)
-    assert shell.status("GET", TARGET, before) == 200
-    shell.run(call)
-
-
 def test_the_external_id_is_rotated_without_a_failed_call(shell: Shell) -> None:
     old = shell.outputs(ACCOUNT_A, STACK_NAMES[ACCOUNT_A])["ExternalId"]
     new = f"{old}-new"
