@@ -15,14 +15,19 @@ from samtranslator.yaml_helper import yaml_parse
 
 from cross_account_access.project import PROJECT
 from cross_account_api import __version__
-from cross_account_project import wheels
 from cross_account_project.__main__ import main
 from cross_account_project.derive import project_files
-from tests.support.scratch import commit, git, make
+from tests.support.scratch import commit, git
 
 EXAMPLE_ONLY = {"OrdersTable", "IdempotencyTable", "StoreThrottledAlarm"}
 MOST_FILES = 25
 REFUSED = ["", "3d", "my_shop", "my shop", "-x", "x-", "a--b", "x" * 41, "Über", "whoami", "access", "../shop"]
+
+
+def edit(path: Path, change: Callable[[str], str]) -> None:
+    before = path.read_text()
+    assert change(before) != before
+    path.write_text(change(before))
 
 
 class Release:
@@ -30,26 +35,13 @@ class Release:
 
     def __init__(self, folder: Path, version: str, *changes: tuple[str, str, str]) -> None:
         self.version = version
-        paths = (
-            "cross_account_*",
-            "functions",
-            ".github",
-            "*.toml",
-            "template-*",
-            "README.md",
-            "LICENSE",
-            ".python-version",
-            "action.yml",
-        )
-        listed = ["git", "ls-files", "-z", *paths]
-        sources = subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split("\0")
-        for name in filter(None, sources):
+        paths = "cross_account_* functions .github *.toml template-* README.md LICENSE .python-version action.yml"
+        for name in git(PROJECT, "ls-files", *paths.split()).splitlines():
             (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / "source" / name)
         versions = ("pyproject.toml", "functions/pyproject.toml", "functions/cross_account_api/version.py")
         for path, old, new in [*((path, f'"{__version__}"', f'"{version}"') for path in versions), *changes]:
-            file = folder / "source" / path
-            file.write_text(_replaced(file.read_text(), old, new))
+            edit(folder / "source" / path, lambda text, old=old, new=new: text.replace(old, new))
         self.wheels = folder / "wheels"
         for source in (folder / "source/functions", folder / "source"):
             subprocess.run(
@@ -62,22 +54,15 @@ class Release:
     def upgrade(self, project: Path) -> subprocess.CompletedProcess[str]:
         """Run this version's own command, from its wheel."""
         [wheel] = self.wheels.glob("cross_account_api_dev-*.whl")
-        command: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "cross_account_project",
-            "upgrade",
-            project,
-            "--wheels",
-            self.wheels,
-        ]
-        environment = {**os.environ, "PYTHONPATH": str(wheel)}
-        return subprocess.run(command, env=environment, cwd=wheel.parent, capture_output=True, text=True, check=False)
-
-
-def _replaced(text: str, old: str, new: str) -> str:
-    assert old in text
-    return text.replace(old, new)
+        program = [sys.executable, "-m", "cross_account_project"]
+        return subprocess.run(
+            [*program, "upgrade", project, "--wheels", self.wheels],
+            env={**os.environ, "PYTHONPATH": str(wheel)},
+            cwd=wheel.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +86,6 @@ def project(tmp_path: Path, first: Release) -> Path:
     folder = tmp_path / "shop"
     assert main(["init", str(folder), "my-shop", "--wheels", str(first.wheels)]) == 0
     return folder
-
-
-def edit(path: Path, change: Callable[[str], str]) -> None:
-    before = path.read_text()
-    assert change(before) != before
-    path.write_text(change(before))
 
 
 # --- init ---
@@ -187,23 +166,6 @@ def test_wheels_of_two_versions_are_refused(
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.slow
-def test_the_caller_s_package_is_ours_and_the_wheel_s_metadata(project: Path, tmp_path: Path) -> None:
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    for folder, target in ((PROJECT, ours), (project, theirs)):
-        target.mkdir()
-        done = make(folder / "functions", "build-CallerFunction", f"ARTIFACTS_DIR={target}")
-        assert done.returncode == 0, done.stdout
-    built = [{str(path.relative_to(target)): path for path in target.rglob("*.py")} for target in (ours, theirs)]
-
-    # The backend's check is in the same wheel.
-    assert {name for name in built[1] if not name.startswith("cross_account_backend/")} == set(built[0])
-    for name, path in built[0].items():
-        if name != "cross_account_api/version.py":
-            assert path.read_bytes() == built[1][name].read_bytes(), name
-    assert len(list(theirs.rglob("*.pyc"))) == len(built[1])
-
-
 # --- upgrade ---
 
 
@@ -280,12 +242,3 @@ def test_a_folder_that_init_did_not_make_is_left_alone(tmp_path: Path, second: R
     done = second.upgrade(tmp_path)
     assert done.returncode == 2
     assert "no project of" in done.stderr
-
-
-# --- wheels ---
-
-
-def test_the_repository_builds_one_version_of_both() -> None:
-    built = wheels.find_wheels(None)
-
-    assert [name.split("-")[0] for name in built] == ["cross_account_api", "cross_account_api_dev"]
