@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from cross_account_access.templates import PROJECT
 from cross_account_lab.access import routes
-from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS, REGION
+from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS
 from cross_account_lab.iam import credentials
 from cross_account_lab.lab import ACCESS, STACK_NAMES, Lab
 from cross_account_lab.sam import stack_outputs
@@ -65,12 +63,6 @@ class Shell:
                 ExternalId=external_id or outputs["ExternalId"],
             )
         )
-
-    def status(self, method: str, path: str, who: Credentials) -> int:
-        """Call a route of the API and return the status."""
-        request = AWSRequest(method, self.outputs(ACCOUNT_A, STACK_NAMES[ACCOUNT_A])["ApiUrl"] + path, {}, None)
-        SigV4Auth(who, "execute-api", REGION).add_auth(request)
-        return self.lab.send(request).status_code
 
 
 @pytest.fixture(scope="module")
@@ -141,12 +133,12 @@ def test_another_consumer_gets_fewer_rights(shell: Shell) -> None:
     user_c = shell.lab.user(ACCOUNT_C, "carl", may)
     session = shell.assume(user_c, ACCOUNT_C, of_access)
     # The API's guard does not know the role yet.
-    assert shell.status("GET", ONLY, session) == 403
+    assert shell.lab.request("GET", ONLY, session).status_code == 403
 
     shell.run(fill(admit, of_access))
     of_b = shell.assume(shell.lab.user_key, ACCOUNT_B, shell.outputs(ACCOUNT_A, STACK_NAMES[ACCOUNT_A]))
     may_b, may_c = (
-        [str(route) for route in GRANTED if shell.status("GET", route.example.target, who) == 200]
+        [str(route) for route in GRANTED if shell.lab.request("GET", route.example.target, who).ok]
         for who in (of_b, session)
     )
     assert may_b == [str(route) for route in GRANTED]

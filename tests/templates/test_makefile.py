@@ -90,21 +90,6 @@ def test_upgrade_takes_the_newest(project: Path, index: Path) -> None:
         assert not OLD.items() & found[name].items()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OLD)
-def test_no_upgrade_goes_back_to_what_does_not_know_the_templates(project: Path, name: str, tmp_path: Path) -> None:
-    """As the resolver would, if a newer package fits only an old one of these."""
-    (tmp_path / "index").mkdir()
-    index = wheels.write(tmp_path / "index", OLD, without=OLD)
-    before = contents(project)
-    for other in OLD.keys() - {name}:
-        edit(project / "pyproject.toml", rf'"{other}>=[^"]+"', f'"{other}"')
-    done = lock(project, "upgrade", index)
-    assert done.returncode == 2
-    assert f"{name}>=" in done.stdout
-    assert contents(project) == before
-
-
 # --- uv where there is none -------------------------------------------------------------------------------------------
 
 

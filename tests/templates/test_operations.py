@@ -269,18 +269,3 @@ def test_the_dashboard_shows_every_alarm(side: Side, state: str) -> None:
     assert sorted(shown) == sorted(f"{name}.Arn" for name in alarms(side, **parameters))
     # Dashboards of stacks and regions have different names.
     assert properties("Dashboard", side, **parameters)["DashboardName"] == f"stack-{side}-eu-west-1"
-
-
-def test_the_dashboard_shows_every_route() -> None:
-    (search,) = (
-        item["expression"]
-        for widget in widgets("a")
-        for metrics in widget["properties"].get("metrics", [])
-        for item in metrics
-        if isinstance(item, dict) and "expression" in item
-    )
-    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/search-expression-syntax.html
-    schema, terms = re.fullmatch(r"SEARCH\('\{(.+?)\} (.+)', 'Sum', 300\)", search).groups()  # type: ignore[union-attr]
-    # The metrics of routes, by the very dimensions that API Gateway gives them, of this stage only.
-    assert schema == "AWS/ApiGateway,ApiName,Method,Resource,Stage"
-    assert terms == f'MetricName="Count" ApiName="{TITLE}" Stage="{load().stage}"'

@@ -14,7 +14,7 @@ import yaml
 from samcli.cli.types import CfnParameterOverridesType
 
 from cross_account_access.templates import PROJECT
-from tests.support.scratch import commit, git, make
+from tests.support.scratch import commit, git
 from tests.templates.stacks import DEPLOY_ROLE, written
 
 WORKFLOWS = sorted((PROJECT / ".github/workflows").glob("*.yaml"))
@@ -192,22 +192,6 @@ def test_watching_a_change_fits_into_the_job_and_its_session() -> None:
     assert deploy["MINUTES"] + 30 <= job["timeout-minutes"] < session
     # Two periods of the alarm at least.
     assert 60 * deploy["MINUTES"] >= 2 * written("a")["Resources"]["ServerErrorsAlarm"]["Properties"]["Period"]
-
-
-def test_make_passes_its_arguments_on_as_the_shell_reads_them() -> None:
-    arguments = (
-        """--parameter-overrides 'CallBody="{\\"sku\\": \\"$5 a\\"}"' ScheduleExpression='"cron(0 6 * * ? *)"'"""
-    )
-    planned = make(PROJECT, "--dry-run", "deploy-b", f"ARGS={arguments}")
-    (command,) = [line for line in planned.stdout.splitlines() if line.startswith("sam deploy")]
-    script = f'sam() {{ printf "%s\\0" "$@"; }}; {command}'
-    run = subprocess.run(["bash", "-eu", "-c", script], capture_output=True, text=True, check=True)
-    _, _, _, option, *overrides = run.stdout.rstrip("\0").split("\0")
-    assert option == "--parameter-overrides"
-    assert read_by_sam(tuple(overrides)) == {
-        "CallBody": '{"sku": "$5 a"}',
-        "ScheduleExpression": "cron(0 6 * * ? *)",
-    }
 
 
 def test_a_pull_request_is_judged_by_the_base_s_action() -> None:
