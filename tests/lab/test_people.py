@@ -134,7 +134,7 @@ def test_a_job_needs_two_variables_and_no_file_or_a_profile_that_takes_its_crede
 ) -> None:
     job = own_lab.role(ACCOUNT_B, "ci", own_lab.may_assume_executor())
     arn = own_lab.outputs[ACCOUNT_A]["ExecutorRoleArn"]
-    task = {
+    task: dict[str, str | None] = {
         "AWS_ACCESS_KEY_ID": job.access_key,
         "AWS_SECRET_ACCESS_KEY": job.secret_key,
         "AWS_SESSION_TOKEN": job.token,
@@ -147,7 +147,7 @@ def test_a_job_needs_two_variables_and_no_file_or_a_profile_that_takes_its_crede
     words = f"--role-arn {arn} --external-id {own_lab.external_id} --credential-source Environment --api-path /echo"
 
     run("call-api", "configure", "--profile", "ci", *words.split(), "--api-url", own_lab.api_url, "--yes", **task)
-    for more, settings in ([], task | by_variables), (["--profile", "ci"], task):
+    for more, settings in ((), task | by_variables), (("--profile", "ci"), task):
         called = run("call-api", "/echo", *more, **settings)
         assert json.loads(called.stdout)["session_name"] == "222222222222-ci"
         run("call-api", "doctor", "/echo", *more, **settings)

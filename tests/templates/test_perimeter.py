@@ -50,8 +50,14 @@ def test_cfn_lint_finds_nothing_in_any_partition(tmp_path: Path) -> None:
     templates["web-acl"] = (PROJECT / "docs/policies/web-acl.yaml").read_text()
     for name, template in templates.items():
         (tmp_path / name).write_text(template)
-    program = Path(sys.executable).with_name("cfn-lint")
-    command = [program, "--regions", *REGIONS, "--template", *(tmp_path / name for name in templates)]
+    paths = (tmp_path / name for name in templates)
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("cfn-lint"),
+        "--regions",
+        *REGIONS,
+        "--template",
+        *paths,
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=600)
     assert (done.returncode, done.stdout) == (0, "")
 

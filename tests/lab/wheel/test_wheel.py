@@ -204,8 +204,7 @@ def test_the_proofs_alone_run_with_the_oldest_packages(wheel: Path, tmp_path: Pa
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(path, copy)
 
-    command = [programs / "python", "-W", "error", "-m", "cross_account_access"]
-    done = run(command, {"HOME": str(tmp_path)}, tmp_path)
+    done = run([programs / "python", "-W", "error", "-m", "cross_account_access"], {"HOME": str(tmp_path)}, tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Access is as the contract says" in done.stdout
@@ -260,7 +259,7 @@ def test_a_profile_of_aws_login_works_with_the_extra_and_says_so_without(
     )
     environment = {"HOME": str(tmp_path), "AWS_CONFIG_FILE": str(config), "API_URL": lab.api_url}
     by_option = {"EXECUTOR_ROLE_ARN": role["ExecutorRoleArn"], "EXTERNAL_ID": role["ExternalId"]}
-    call = [newest / "call-api", "GET", granted, "--output", "json"]
+    call: list[str | Path] = [newest / "call-api", "GET", granted, "--output", "json"]
 
     without = run(call, environment | by_option | {"AWS_PROFILE": "me"})
     assert without.returncode == 3
