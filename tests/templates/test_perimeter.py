@@ -45,20 +45,12 @@ def test_every_option_is_off_by_default(
 
 @pytest.mark.slow
 def test_cfn_lint_finds_nothing_in_any_partition(tmp_path: Path) -> None:
-    keys = {"a": "true", "b": "", "access": ""}
-    templates = {side: json.dumps(transformed(side, require_api_keys=keys[side])) for side in TEMPLATES}
-    templates["web-acl"] = (PROJECT / "docs/policies/web-acl.yaml").read_text()
-    for name, template in templates.items():
-        (tmp_path / name).write_text(template)
-    paths = (tmp_path / name for name in templates)
-    command: list[str | Path] = [
-        Path(sys.executable).with_name("cfn-lint"),
-        "--regions",
-        *REGIONS,
-        "--template",
-        *paths,
-    ]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=600)
+    for side in TEMPLATES:
+        template = transformed(side, require_api_keys="true" if side == "a" else "")
+        (tmp_path / side).write_text(json.dumps(template))
+    example = PROJECT / "docs/policies/web-acl.yaml"
+    lint: list[str | Path] = [Path(sys.executable).with_name("cfn-lint"), "--regions", *REGIONS, "--template", example]
+    done = subprocess.run([*lint, *tmp_path.iterdir()], stdout=subprocess.PIPE, text=True, check=False, timeout=600)
     assert (done.returncode, done.stdout) == (0, "")
 
 
