@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from botocore.credentials import Credentials
 
-from cross_account_lab.accounts import session, write_accounts
+from cross_account_lab.accounts import environment, session, write_accounts
 
 
 @pytest.fixture
@@ -39,3 +39,12 @@ def test_a_session_is_an_accounts_root_or_who_is_given_whatever_the_users_own_se
     client = made.client("sts")
     assert (client.meta.endpoint_url, client.meta.region_name) == ("https://127.0.0.1:1", "eu-west-1")
     assert client.meta.config.proxies == {}  # type: ignore[attr-defined]
+
+
+def test_the_environment_leads_to_nothing_but_the_configuration(config_file: Path) -> None:
+    assert environment(config_file, config_file.parent / "ca.pem") == {
+        "AWS_CA_BUNDLE": str(config_file.parent / "ca.pem"),
+        "AWS_CONFIG_FILE": str(config_file),
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
