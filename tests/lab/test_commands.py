@@ -1,20 +1,18 @@
 """`python -m cross_account_lab serve`, `shell` and `replay`, as a user runs them; the rehearsal runs the demo."""
 
-import io
 import os
 import re
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 
 from cross_account_access.templates import PROJECT
-from cross_account_lab.__main__ import serve
+from cross_account_lab.__main__ import main
 from cross_account_lab.functions import example_path
 from cross_account_lab.lab import Lab
 
@@ -64,11 +62,13 @@ def in_terminal(home: Path, *commands: str) -> str:
     return done.stdout
 
 
-def test_what_the_lab_prints_works_when_pasted(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    env_file, console, printed = tmp_path / "lab.env", Console(file=io.StringIO()), list[str]()
+def test_what_the_lab_prints_works_when_pasted(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env_file, printed = tmp_path / "lab.env", list[str]()
 
     def paste() -> None:
-        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        lines = capsys.readouterr().out.splitlines()
         shell, *commands = [line.partition("    #")[0].strip() for line in lines if line.startswith("  ")]
         *calls, logs, replay = [f"{command} </dev/null" for command in commands]
         opened = (shell, "set -eu", *calls, f"until {logs} | grep succeeded; do sleep 1; done", "exit")
@@ -80,14 +80,20 @@ def test_what_the_lab_prints_works_when_pasted(lab: Lab, tmp_path: Path, monkeyp
         in_terminal(tmp_path, f"source {env_file}", "set -eu", failed, replayed)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Lab, "start", lambda **_: nullcontext(lab))
+    def start(*, consumers: list[str], **_: object) -> AbstractContextManager[Lab]:
+        assert consumers == ["account-b", "account-c"]
+        return nullcontext(lab)  # in which account B is a consumer
+
+    monkeypatch.setattr(Lab, "start", start)
     events = SimpleNamespace(Event=lambda: SimpleNamespace(wait=paste))
     monkeypatch.setattr("cross_account_lab.__main__.threading", events)
-    serve(console, lab.consumers, env_file)
+    monkeypatch.setattr("cross_account_lab.__main__.drop_aws_variables", lambda _: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
 
+    assert main(["serve", "--consumers", "account-b,account-c", "--env-file", str(env_file)]) == 0
     [terminal] = printed
     assert re.search(r'"status": ?200', terminal)
     own = [f"{name}={value}" for name, value in sorted(USERS_OWN.items()) if name.startswith("AWS_")]
     assert terminal.splitlines()[-len(own) :] == own
-    assert console.file.getvalue().endswith("Stopped.\n")  # type: ignore[attr-defined]
+    assert capsys.readouterr().out == "Stopped.\n"
     assert not env_file.is_symlink()
