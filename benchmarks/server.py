@@ -110,7 +110,7 @@ def _respond(request: Request, headers: dict[str, str]) -> Response:
             return json_response(403, {"message": str(error)}, _GATEWAY)
     if request.target.startswith("/v1/size/"):
         return json_response(200, "x" * int(request.target.rpartition("/")[2]), _GATEWAY)
-    return json_response(200, {"account_id": "222222222222", "session_name": SESSION_NAME, "request_id": "r"}, _GATEWAY)
+    return json_response(200, _WHOAMI, _GATEWAY)
 
 
 async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -45,18 +45,10 @@ def installed() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not ready.exists():
             venv.create(folder, symlinks=True)
-            pip: list[str | Path] = [
-                sys.executable,
-                "-m",
-                "pip",
-                "--python",
-                folder / "bin/python",
-                "install",
-                "--quiet",
-                "--no-deps",
-            ]
+            pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "install"]
+            pinned = ("--no-deps", "--require-hashes", "--only-binary=:all:", "-r", path)
             done = subprocess.run(
-                [*pip, "--disable-pip-version-check", "--require-hashes", "--only-binary=:all:", "-r", path],
+                [*pip, "--quiet", "--disable-pip-version-check", *pinned],
                 env={**os.environ, "PIP_USER": "0"},
                 capture_output=True,
                 text=True,

@@ -67,16 +67,12 @@ class Sam:
             for env in config_envs:
                 stack.enter_context(self._running("build", env))
 
-    def run(self, command: str, config_env: str, *arguments: str) -> None:
-        """Run `sam <command> --config-env <config_env> <arguments>`."""
-        with self._running(command, config_env, *arguments):
-            pass
-
     def deploy(self, config_env: str, parameters: Mapping[str, str], *arguments: str) -> None:
         """Run `sam deploy --config-env <config_env>` with these parameters of the template."""
         self.prepare(config_env, parameters)
         overrides = [override(name, value) for name, value in parameters.items()]
-        self.run("deploy", config_env, *arguments, "--parameter-overrides", *overrides)
+        with self._running("deploy", config_env, *arguments, "--parameter-overrides", *overrides):
+            pass
 
     def prepare(self, config_env: str, given: Mapping[str, str]) -> None:
         """Prepare a built template to be deployed with these parameters."""

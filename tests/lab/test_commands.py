@@ -5,16 +5,16 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from threading import Timer
+from types import SimpleNamespace
 
 import pytest
 
 from cross_account_access.templates import PROJECT
+from cross_account_lab.__main__ import main
 from cross_account_lab.functions import example_path
+from cross_account_lab.lab import Lab
 
 USERS_OWN = {
     "AWS_PROFILE": "of-my-own",
@@ -26,106 +26,74 @@ USERS_OWN = {
 }
 
 
-@contextmanager
-def lab_command(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run `python -m cross_account_lab` with its temporary files in a folder, and check that it leaves none there."""
+def test_the_demo_can_be_stopped_while_it_builds_and_leaves_no_file(tmp_path: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", "cross_account_lab", *arguments],
+        [sys.executable, "-u", "-m", "cross_account_lab", "demo"],
         cwd=PROJECT,
-        env=os.environ | USERS_OWN | {"TMPDIR": str(folder)},
+        env=os.environ | USERS_OWN | {"TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as process:
-        watchdog = Timer(240, process.kill)
-        watchdog.start()
-        try:
-            yield process
-        finally:
-            watchdog.cancel()
-            process.kill()
-    assert list(folder.iterdir()) == []
-
-
-def read_until(process: subprocess.Popen[str], text: str) -> str:
-    assert process.stdout
-    read = ""
-    for line in process.stdout:
-        read += line
-        if text in line:
-            return read
-    raise AssertionError(f"{text!r} is missing in:\n{read}")
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as name:
-        yield Path(name)
-
-
-def test_the_demo_can_be_stopped_while_it_builds(folder: Path) -> None:
-    with lab_command(folder, "demo") as demo:
-        read_until(demo, "start the emulator")
+    ) as demo:
+        assert demo.stdout
+        assert any("start the emulator" in line for line in demo.stdout)
         demo.send_signal(signal.SIGTERM)
         output, _ = demo.communicate(timeout=600)
 
     assert demo.returncode == 130, output
+    assert list(tmp_path.iterdir()) == []
 
 
-def in_terminal(tmp_path: Path, *commands: str) -> subprocess.CompletedProcess[str]:
-    """Type commands into the shell of a user who has AWS settings of their own."""
-    return subprocess.run(
+def in_terminal(home: Path, *commands: str) -> str:
+    """Type commands into the shell of a user who has AWS settings of their own, and return what they printed."""
+    done = subprocess.run(
         ["bash"],
         input="\n".join(commands),
         cwd=PROJECT,
         env=USERS_OWN
-        | {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "SHELL": "/bin/bash"}
+        | {"PATH": os.environ["PATH"], "HOME": str(home), "SHELL": "/bin/bash"}
         | {"HTTPS_PROXY": "http://127.0.0.1:1"},
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
-def test_what_the_lab_prints_works_when_pasted(folder: Path, tmp_path: Path) -> None:
-    env_file = tmp_path / "lab.env"
-    with lab_command(folder, "serve", "--consumers", "account-b,account-c", "--env-file", str(env_file)) as lab:
-        usage = read_until(lab, "--consumer account-c")
-        shell, *commands = [line.partition("    #")[0].strip() for line in usage.splitlines() if line.startswith("  ")]
-        program = f"{os.path.relpath(sys.executable, PROJECT)} -m cross_account_lab"
-        assert shell == f"{program} shell --env-file {os.path.relpath(env_file, PROJECT)}"
-        per_consumer = ["sam remote", "sam remote", "sam logs", " ".join(program.split()[:2])]
-        assert [" ".join(line.split()[:2]) for line in commands] == ["call-api GET", *per_consumer, *per_consumer]
-        of_c = [command for command in commands if "account-b" not in command]
-        terminal = in_terminal(
-            tmp_path,
-            *(shell, "set -eu"),
-            *(f"{command} </dev/null" for command in of_c),
-            *(
-                f"until {command} </dev/null | grep succeeded; do sleep 1; done"
-                for command in of_c
-                if "logs" in command
-            ),
-            *("exit", "env | grep ^AWS_ | sort"),
-        )
+def test_what_the_lab_prints_works_when_pasted(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env_file, printed = tmp_path / "lab.env", list[str]()
+
+    def paste() -> None:
+        lines = capsys.readouterr().out.splitlines()
+        shell, *commands = [line.partition("    #")[0].strip() for line in lines if line.startswith("  ")]
+        *calls, logs, replay = [f"{command} </dev/null" for command in commands]
+        opened = (shell, "set -eu", *calls, f"until {logs} | grep succeeded; do sleep 1; done", "exit")
+        printed.append(in_terminal(tmp_path, *opened, "env | grep ^AWS_ | sort"))
         # A call that fails is replayed, from another terminal.
-        failing = next(line for line in commands if "CallerFunction" in line).replace(example_path(), "/nowhere")
-        replay = next(line for line in commands if "replay" in line)
-        replayed = in_terminal(
-            tmp_path,
-            *(f"source {env_file}", "set -eu"),
-            f"{failing} --parameter InvocationType=Event </dev/null",
-            f"until {replay} </dev/null | grep 'CallQueue: 1'; do sleep 1; done",
-        )
-        lab.send_signal(signal.SIGINT)
-        rest, _ = lab.communicate(timeout=600)
+        failing = next(call for call in calls if "CallerFunction" in call).replace(example_path(), "/nowhere")
+        replayed = f"until {replay} | grep 'CallQueue: 1'; do sleep 1; done"
+        failed = f"{failing} --parameter InvocationType=Event"
+        in_terminal(tmp_path, f"source {env_file}", "set -eu", failed, replayed)
+        raise KeyboardInterrupt
 
-    assert terminal.returncode == 0, terminal.stdout + terminal.stderr
-    assert re.search(r'"status": ?200', terminal.stdout)
+    def start(*, consumers: list[str], **_: object) -> AbstractContextManager[Lab]:
+        assert consumers == ["account-b", "account-c"]
+        return nullcontext(lab)  # in which account B is a consumer
+
+    monkeypatch.setattr(Lab, "start", start)
+    events = SimpleNamespace(Event=lambda: SimpleNamespace(wait=paste))
+    monkeypatch.setattr("cross_account_lab.__main__.threading", events)
+    monkeypatch.setattr("cross_account_lab.__main__.drop_aws_variables", lambda _: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    assert main(["serve", "--consumers", "account-b,account-c", "--env-file", str(env_file)]) == 0
+    [terminal] = printed
+    assert re.search(r'"status": ?200', terminal)
     own = [f"{name}={value}" for name, value in sorted(USERS_OWN.items()) if name.startswith("AWS_")]
-    assert terminal.stdout.splitlines()[-len(own) :] == own
-    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
-    assert lab.returncode == 0
-    assert rest.endswith("Stopped.\n")
+    assert terminal.splitlines()[-len(own) :] == own
+    assert capsys.readouterr().out == "Stopped.\n"
     assert not env_file.is_symlink()

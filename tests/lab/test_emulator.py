@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,15 +22,6 @@ with emulator(Path(sys.argv[1]), api_account="111111111111") as endpoint:
 """
 
 
-def answers(endpoint: str) -> bool:
-    address = urlsplit(endpoint)
-    try:
-        with socket.create_connection((address.hostname or "", address.port or 0), timeout=600):
-            return True
-    except ConnectionError:
-        return False
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     path = tmp_path / "lab"
@@ -39,37 +29,24 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def test_two_run_side_by_side_on_loopback_and_end_with_their_blocks(tmp_path: Path) -> None:
-    class SomethingElseError(Exception):
-        pass
-
-    (tmp_path / "one").mkdir()
-    (tmp_path / "two").mkdir()
-    with emulator(tmp_path / "one", api_account="111111111111") as one:
-        with suppress(SomethingElseError), emulator(tmp_path / "two", api_account="111111111111") as two:
-            assert one != two
-            assert answers(two)
-            raise SomethingElseError
-        assert answers(one)
-        assert not answers(two)
-        port = one.rpartition(":")[2]
-        listening = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True)
-    assert not answers(one)
-    assert [line.split()[3] for line in listening.stdout.splitlines()] == [f"127.0.0.1:{port}"]
-
-
-def test_it_ends_with_the_process_that_started_it_however_that_ends(folder: Path) -> None:
+def test_it_listens_on_loopback_and_ends_with_the_process_that_started_it_however_that_ends(folder: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", START, folder], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as starter:
         try:
             assert starter.stdout
-            endpoint = starter.stdout.readline().strip()
-            assert answers(endpoint)
+            port = urlsplit(starter.stdout.readline().strip()).port
+            command = ["ss", "-Hltn", f"sport = :{port}"]
+            listening = subprocess.run(command, capture_output=True, text=True, check=True)
         finally:
             starter.kill()
+    assert [line.split()[3] for line in listening.stdout.splitlines()] == [f"127.0.0.1:{port}"]
 
-    assert eventually(lambda: not answers(endpoint))
+    def has_ended() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) != 0
+
+    assert eventually(has_ended)
     assert eventually(lambda: not folder.exists())
 
 

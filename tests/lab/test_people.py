@@ -5,12 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import sleep
-from uuid import uuid4
 
 import pytest
 from botocore.credentials import Credentials
@@ -75,54 +73,6 @@ def test_the_policy_attached_by_hand_is_enough_and_taken_away_is_the_end(own_lab
 # --- call-api ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_body_from_standard_input(run: Run) -> None:
-    name = f"name-{uuid4()}"
-    post = ("call-api", "POST", "/echo", "--json", "@-", "--output", "json", "--idempotency-key", name)
-
-    first, again = (run(*post, text=json.dumps({"name": name})) for _ in range(2))
-    done = run(sys.executable, "-m", "call_api", "/done")
-
-    assert [json.loads(response.stdout)["status"] for response in (first, again)] == [201, 201]
-    assert json.loads(json.loads(first.stdout)["body"]["body"]) == {"name": name}
-    assert json.loads(done.stdout)["names"].count(name) == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "profile", "code", "error"),
-    [
-        ("/echo", USER_PROFILE, 0, ""),
-        ("echo", USER_PROFILE, 2, "Error: path is 'echo'."),
-        ("/echo", "no-such-profile", 3, "Error: No credentials from profile no-such-profile: ProfileNotFound"),
-        ("DELETE /echo/x", USER_PROFILE, 4, "Error: The API answered 403 AccessDeniedException"),
-        ("/echo", USER, 4, "Error: The API answered 403 AccessDeniedException"),
-        ("/echo?status=404", USER_PROFILE, 5, "Error: The API answered 404 as_asked"),
-        ("/echo --query status=400", USER_PROFILE, 6, "Error: The API answered 400 as_asked"),
-    ],
-)
-def test_the_exit_code_distinguishes_failures(run: Run, arguments: str, profile: str, code: int, error: str) -> None:
-    done = run("call-api", *arguments.split(), AWS_PROFILE=profile, code=code)
-
-    assert done.stderr.startswith(error)
-    if not code:
-        assert json.loads(done.stdout)["session_name"] == f"222222222222-{USER}"
-
-
-@contextmanager
-def revoked(lab: Lab) -> Iterator[None]:
-    """Deny every session of the executor role that was issued before now, as docs/operate.md says."""
-    iam = lab.session(ACCOUNT_A).client("iam")
-    role = lab.outputs[ACCOUNT_A]["ExecutorRoleArn"].rpartition("/")[2]
-    # The condition that account A uses is `aws:TokenIssueTime`; it has full seconds.
-    sleep(2.1)
-    condition = {"DateLessThan": {"aws:TokenIssueTime": f"{datetime.now(UTC):%FT%TZ}"}}
-    document = policy({"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": condition})
-    iam.put_role_policy(RoleName=role, PolicyName="RevokeOlderSessions", PolicyDocument=document)
-    try:
-        yield
-    finally:
-        iam.delete_role_policy(RoleName=role, PolicyName="RevokeOlderSessions")
-
-
 def test_a_cached_session_is_replaced_once_it_was_revoked(own_lab: Lab, run: Run, tmp_path: Path) -> None:
     run("call-api", "/echo")
     # The AWS CLI's own cache, in its form.
@@ -131,10 +81,19 @@ def test_a_cached_session_is_replaced_once_it_was_revoked(own_lab: Lab, run: Run
     assert before["AssumedRoleUser"]["Arn"].endswith(f"/222222222222-{USER}")
     assert file.stat().st_mode & 0o777 == 0o600
 
-    with revoked(own_lab):
+    iam = own_lab.session(ACCOUNT_A).client("iam")
+    role = own_lab.outputs[ACCOUNT_A]["ExecutorRoleArn"].rpartition("/")[2]
+    # The condition that account A uses, as docs/operate.md says; it has full seconds.
+    sleep(2.1)
+    condition = {"DateLessThan": {"aws:TokenIssueTime": f"{datetime.now(UTC):%FT%TZ}"}}
+    document = policy({"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": condition})
+    iam.put_role_policy(RoleName=role, PolicyName="RevokeOlderSessions", PolicyDocument=document)
+    try:
         doctor = run("call-api", "doctor", "/echo", "--json")
         first = run("call-api", "/echo", "--verbose")
         second = run("call-api", "/echo", "--verbose")
+    finally:
+        iam.delete_role_policy(RoleName=role, PolicyName="RevokeOlderSessions")
 
     step = next(step for step in json.loads(doctor.stdout)["steps"] if step["step"] == "AssumeRole")
     assert step["status"] == "warning"
@@ -170,47 +129,28 @@ def test_a_cached_session_serves_only_its_own_source(own_lab: Lab, run: Run, tmp
 # --- Machines ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def task(own_lab: Lab) -> dict[str, str | None]:
-    """The environment of a workload in account B, without a configuration file."""
-    role = own_lab.role(ACCOUNT_B, f"ci-{uuid4()}", own_lab.may_assume_executor())
-    return {
-        "AWS_ACCESS_KEY_ID": role.access_key,
-        "AWS_SECRET_ACCESS_KEY": role.secret_key,
-        "AWS_SESSION_TOKEN": role.token,
+def test_a_job_needs_two_variables_and_no_file_or_a_profile_that_takes_its_credentials(
+    own_lab: Lab, run: Run, tmp_path: Path
+) -> None:
+    job = own_lab.role(ACCOUNT_B, "ci", own_lab.may_assume_executor())
+    arn = own_lab.outputs[ACCOUNT_A]["ExecutorRoleArn"]
+    task: dict[str, str | None] = {
+        "AWS_ACCESS_KEY_ID": job.access_key,
+        "AWS_SECRET_ACCESS_KEY": job.secret_key,
+        "AWS_SESSION_TOKEN": job.token,
         "AWS_ENDPOINT_URL": own_lab.endpoint,
         "AWS_REGION": "eu-west-1",
-        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
         "AWS_PROFILE": None,
     }
+    by_variables = {"EXECUTOR_ROLE_ARN": arn, "EXTERNAL_ID": own_lab.external_id, "AWS_CONFIG_FILE": os.devnull}
+    words = f"--role-arn {arn} --external-id {own_lab.external_id} --credential-source Environment --api-path /echo"
 
-
-def test_a_job_needs_two_variables_and_no_file(own_lab: Lab, run: Run, task: dict[str, str | None]) -> None:
-    task |= {"EXECUTOR_ROLE_ARN": own_lab.outputs[ACCOUNT_A]["ExecutorRoleArn"], "EXTERNAL_ID": own_lab.external_id}
-
-    assert json.loads(run("call-api", "/echo", **task).stdout)["session_name"].startswith("222222222222-ci-")
-    run("call-api", "doctor", "/echo", **task)
-
-
-def test_a_profile_can_take_the_credentials_of_the_environment(
-    own_lab: Lab, run: Run, task: dict[str, str | None], tmp_path: Path
-) -> None:
-    task |= {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_PROFILE": "ci"}
-    options = {
-        "--role-arn": own_lab.outputs[ACCOUNT_A]["ExecutorRoleArn"],
-        "--external-id": own_lab.external_id,
-        "--api-url": own_lab.api_url,
-        "--credential-source": "Environment",
-        "--api-path": "/echo",
-    }
-
-    words = [word for option in options.items() for word in option]
-    run("call-api", "configure", "--profile", "ci", *words, "--yes", **task)
-    # The keys in the environment would come before a profile that only the environment names.
-    called = run("call-api", "/echo", "--profile", "ci", **task)
-    run("call-api", "doctor", "--profile", "ci", **task)
-
-    assert json.loads(called.stdout)["session_name"].startswith("222222222222-ci-")
+    run("call-api", "configure", "--profile", "ci", *words.split(), "--api-url", own_lab.api_url, "--yes", **task)
+    for more, settings in ((), task | by_variables), (("--profile", "ci"), task):
+        called = run("call-api", "/echo", *more, **settings)
+        assert json.loads(called.stdout)["session_name"] == "222222222222-ci"
+        run("call-api", "doctor", "/echo", *more, **settings)
 
 
 # --- Other tools with the same profile --------------------------------------------------------------------------------

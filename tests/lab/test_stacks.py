@@ -1,14 +1,12 @@
-"""The stacks as SAM and CloudFormation handle them: fail, change, isolate, throttle, remove, deploy again."""
+"""What a deployed stack does with other parameters: it isolates consumers, narrows principals, throttles."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from botocore.exceptions import ClientError
-from samcli.yamlhelper import yaml_dump, yaml_parse
 
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C
-from cross_account_lab.lab import STACK_NAMES, Lab
-from cross_account_lab.sam import SamError
+from cross_account_lab.lab import Lab
 from tests.support.stacks import update
 
 
@@ -66,76 +64,3 @@ def test_the_stage_throttles_and_the_caller_comes_through(own_lab: Lab) -> None:
 
     assert own_lab.invoke({"path": "/echo"})["status"] == 200
     update(own_lab, ACCOUNT_A, ThrottlingRateLimit="100", ThrottlingBurstLimit="200")
-
-
-def test_a_first_deployment_that_fails_leaves_nothing_behind(own_lab: Lab) -> None:
-    session = own_lab.session(ACCOUNT_A)
-    tables, cloudformation = session.client("dynamodb"), session.client("cloudformation")
-    before = tables.list_tables()["TableNames"]
-    built = own_lab.sam.folder / ".aws-sam/account-a/build/template.yaml"
-    template = yaml_parse(built.read_text())
-    template["Resources"]["Impossible"] = {
-        # Without the metric that an alarm needs.
-        "Type": "AWS::CloudWatch::Alarm",
-        "DependsOn": ["EchoTable"],
-        "Properties": {"ComparisonOperator": "GreaterThanThreshold", "EvaluationPeriods": 1, "Threshold": 1},
-    }
-    failing = built.with_name("failing.yaml")
-    failing.write_text(yaml_dump(template))
-
-    with pytest.raises(SamError, match="deleting stack"):
-        own_lab.sam.run(
-            "deploy",
-            ACCOUNT_A,
-            # SAM looks for its configuration next to the template.
-            "--config-file",
-            str(own_lab.sam.folder / "samconfig.toml"),
-            "--template-file",
-            str(failing),
-            "--stack-name",
-            "failing",
-            "--parameter-overrides",
-            "ConsumerAccountIds=222222222222",
-            "ExternalId=external-id",
-        )
-
-    assert tables.list_tables()["TableNames"] == before
-    with pytest.raises(ClientError, match="does not exist"):
-        cloudformation.describe_stacks(StackName="failing")
-
-
-@pytest.mark.parametrize(
-    ("account", "wrong"),
-    [
-        (ACCOUNT_A, {"ConsumerAccountIds": "22222222222"}),
-        (ACCOUNT_B, {"CallBody": "{}"}),
-        (ACCOUNT_B, {"ExternalId": ""}),
-    ],
-)
-def test_parameters_that_are_wrong_or_conflict_change_nothing(
-    own_lab: Lab, account: str, wrong: dict[str, str]
-) -> None:
-    with pytest.raises(SamError, match=rf"sam deploy --config-env {account} failed \(1\)"):
-        own_lab.deploy(account, **wrong)
-
-    assert own_lab.invoke({"path": "/echo"})["status"] == 200
-
-
-def test_both_stacks_can_be_removed_and_deployed_again(own_lab: Lab) -> None:
-    stacks = {account: own_lab.session(account).client("cloudformation") for account in STACK_NAMES}
-    tables = own_lab.session(ACCOUNT_A).client("dynamodb")
-    before = tables.list_tables()["TableNames"]
-    own_lab.session(ACCOUNT_B).client("iam").detach_user_policy(
-        UserName="my-user", PolicyArn=own_lab.outputs[ACCOUNT_B]["ApiAccessPolicyArn"]
-    )
-
-    for account in (ACCOUNT_B, ACCOUNT_A):
-        own_lab.sam.run("delete", account, "--no-prompts")
-        with pytest.raises(ClientError, match="does not exist"):
-            stacks[account].describe_stacks(StackName=STACK_NAMES[account])
-    assert before
-    assert tables.list_tables()["TableNames"] == before
-
-    for account in STACK_NAMES:
-        own_lab.deploy(account)
-    assert own_lab.invoke({"path": "/echo"})["status"] == 200

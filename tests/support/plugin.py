@@ -14,8 +14,8 @@ _LABS = {"lab", "own_lab", "foreign", "containers", "docker_engine"}
 
 _SCOPES = {
     "containers": re.compile("tests/lab/containers/"),
-    "this API": re.compile("tests/lab/(orders/|wheel/|test_(access|documented|policies|smoke)[.])"),
-    "the echo API": re.compile("tests/lab/(foreign/|test_(?!commands|emulator))"),
+    "this API": re.compile("tests/lab/(orders/|wheel/|test_(access|commands|documented|policies|smoke)[.])"),
+    "the echo API": re.compile("tests/lab/(foreign/|test_(?!emulator))"),
 }
 """Tests that share what takes long to start run in one worker; all others are distributed by module."""
 

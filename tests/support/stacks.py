@@ -1,4 +1,8 @@
-"""A deployed stack with other parameters, in a tenth of the time of `sam deploy`."""
+"""Stacks deployed by CloudFormation alone, in a tenth of the time of `sam deploy`."""
+
+from collections.abc import Mapping
+
+import boto3
 
 from cross_account_lab import workarounds
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
@@ -7,11 +11,19 @@ from cross_account_lab.sam import stack_outputs
 from tests.support.waiting import eventually
 
 
-def update(lab: Lab, account: str, **parameters: str) -> None:
-    """Change parameters of a stack, as `lab.deploy` does; those that are neither given nor the lab's own stay."""
-    name = STACK_NAMES[ACCOUNT_A if account == ACCOUNT_A else ACCOUNT_B]
-    given = lab.parameters(account) | parameters
-    session = lab.session(account)
+def create(session: boto3.Session, name: str, template: str, parameters: Mapping[str, str] = {}) -> dict[str, str]:
+    """Create a stack and return its outputs."""
+    session.client("cloudformation").create_stack(
+        StackName=name,
+        TemplateBody=template,
+        Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+    )
+    return _finished(session, name, "CREATE_COMPLETE")
+
+
+def change(session: boto3.Session, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
+    """Change parameters of a stack and return its outputs; those that are not given stay."""
     cloudformation = session.client("cloudformation")
     [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
     cloudformation.update_stack(
@@ -19,18 +31,27 @@ def update(lab: Lab, account: str, **parameters: str) -> None:
         UsePreviousTemplate=True,
         Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[
-            {"ParameterKey": key, "ParameterValue": given[key]}
-            if key in given
+            {"ParameterKey": key, "ParameterValue": parameters[key]}
+            if key in parameters
             else {"ParameterKey": key, "UsePreviousValue": True}
             for key in (parameter["ParameterKey"] for parameter in stack["Parameters"])
         ],
     )
+    return _finished(session, name, "UPDATE_COMPLETE")
 
-    def status() -> str:
-        [changed] = cloudformation.describe_stacks(StackName=name)["Stacks"]
-        return "" if changed["StackStatus"].endswith("_IN_PROGRESS") else changed["StackStatus"]
 
-    assert eventually(status) == "UPDATE_COMPLETE"
-    lab.outputs[account] = stack_outputs(session, name)
+def update(lab: Lab, account: str, **parameters: str) -> None:
+    """Change parameters of a lab's stack, as `lab.deploy` does; those that are neither given nor the lab's own stay."""
+    name, session = STACK_NAMES[ACCOUNT_A if account == ACCOUNT_A else ACCOUNT_B], lab.session(account)
+    lab.outputs[account] = change(session, name, lab.parameters(account) | parameters)
     if account != ACCOUNT_A:
         workarounds.complete_consumer(session, lab.outputs[account])
+
+
+def _finished(session: boto3.Session, name: str, status: str) -> dict[str, str]:
+    def found() -> str:
+        [stack] = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        return "" if stack["StackStatus"].endswith("_IN_PROGRESS") else stack["StackStatus"]
+
+    assert eventually(found) == status
+    return stack_outputs(session, name)

@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from cross_account_access.templates import PROJECT
@@ -25,12 +25,11 @@ def pinned(folder: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def write(folder: Path, others: Mapping[str, str], without: Container[str] = ()) -> Path:
+def write(folder: Path, others: Mapping[str, str]) -> Path:
     """Make wheels of what is pinned, and of other versions, which need nothing."""
     versions = {pin for pins in pinned(PROJECT).values() for pin in pins.items()}
     for name, version in sorted(versions):
-        if name not in without:
-            wheel(folder, name, version, _metadata(name, version))
+        wheel(folder, name, version, _metadata(name, version))
     for name, version in others.items():
         wheel(folder, name, version)
     return folder

@@ -78,13 +78,6 @@ def test_the_guard_is_the_statement_of_account_as_api() -> None:
     assert json.loads(resolved("access")["Outputs"]["GuardStatement"]["Value"]) == theirs
 
 
-def test_outputs_are_what_the_other_templates_take() -> None:
-    outputs = resolved("access")["Outputs"]
-    assert set(outputs) == {"ExecutorRoleArn", "ExecutorRoleId", "ExternalId", "GuardStatement"}
-    assert "MoreExecutorRoleIds" in written("a")["Parameters"]
-    assert outputs["ExecutorRoleId"]["Value"] == "ExecutorRole.RoleId"
-
-
 @pytest.mark.parametrize("name", ["access", "deploy-role"])
 def test_readers_other_than_cloudformation_understand_the_rules(name: str) -> None:
     """CDK's and others' YAML readers drop the short forms of functions that only rules have."""

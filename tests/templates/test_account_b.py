@@ -17,19 +17,6 @@ from cross_account_api.call import Call
 from tests.templates.stacks import VPC, properties, resources, variables, written
 
 
-def test_the_caller_gets_account_as_outputs_under_their_names() -> None:
-    assert variables("CallerFunction", "b") == {
-        "API_URL": "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/v1",
-        "API_REGION": "",
-        "EXECUTOR_ROLE_ARN": "arn:aws:iam::111111111111:role/executor",
-        "EXTERNAL_ID": "external-id",
-        "SESSION_NAME": "222222222222-eu-west-1-stack-b",
-        "API_TIMEOUT": 30,
-        "API_IGNORES_IDEMPOTENCY_KEYS": "false",
-        "FAILED_CALL_QUEUE_URL": "FailedCallQueue",
-    }
-
-
 def test_the_caller_gets_the_key_only_if_there_is_one() -> None:
     key = "a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6q7r8s9t0"
     assert variables("CallerFunction", "b", ApiKey=key)["API_KEY"] == key
@@ -77,18 +64,6 @@ def test_the_scheduled_call_is_made_of_parameters() -> None:
         (("X-Team", "billing"),),
         b'{"sku":"A-1"}',
     )
-
-
-def test_the_schedule_fires_on_time_and_loses_no_call() -> None:
-    schedule = properties("CallerFunctionSchedule", "b")
-    assert schedule["ScheduleExpression"] == "rate(1 hour)"
-    assert schedule["ScheduleExpressionTimezone"] == "UTC"
-    assert schedule["State"] == "ENABLED"
-    assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
-    target = schedule["Target"]
-    assert (target["Arn"], target["RoleArn"]) == ("CallerFunction.Arn", "ScheduleRole.Arn")
-    assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == 3600
-    assert target["DeadLetterConfig"] == {"Arn": "FailedCallQueue.Arn"}
 
 
 # --- Retries and queues -----------------------------------------------------------------------------------------------
@@ -158,11 +133,6 @@ def test_the_replay_command_is_one_that_sqs_knows() -> None:
 def test_only_named_users_and_roles_have_the_access_policy(names: str, given: list[str] | None) -> None:
     policy = properties("ApiAccessPolicy", "b", ApiUserNames=names, ApiRoleNames=names)
     assert policy.get("Users") == policy.get("Roles") == given
-
-
-@pytest.mark.parametrize("name", ["", "call-orders"])
-def test_the_access_policy_may_be_named_for_permission_sets(name: str) -> None:
-    assert properties("ApiAccessPolicy", "b", ApiAccessPolicyName=name).get("ManagedPolicyName", "") == name
 
 
 def test_the_access_policy_can_be_left_out() -> None:

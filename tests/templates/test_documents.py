@@ -10,18 +10,15 @@ import sys
 import tomllib
 from pathlib import Path
 
-import botocore.exceptions
 import botocore.session
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from cross_account_access.templates import PROJECT, Side, transformed
-from cross_account_api import errors
-from tests.templates.stacks import SIDES, of_type, written
+from tests.templates.stacks import written
 
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 TEXT = "\n".join(page.read_text() for page in PAGES)
-MESSAGES = (PROJECT / "docs/call-api.md").read_text().partition("\n## Messages\n")[2]
 SECURITY = (PROJECT / "docs/security.md").read_text()
 TEMPLATES = sorted(PROJECT.glob("template-*.yaml"))
 
@@ -73,20 +70,6 @@ def test_every_threat_names_tests_that_exist() -> None:
     assert all("::test_" in shown or shown == "the same" for _, shown in threats)
 
 
-def test_every_alarm_is_described() -> None:
-    patterns = [name.replace("…", "[A-Z][a-z]+") for name in re.findall(r"`(\w[\w…]*Alarm)`", TEXT)]
-    alarms = {name for side in SIDES for name in of_type("AWS::CloudWatch::Alarm", side)}
-    assert [name for name in alarms if not any(re.fullmatch(pattern, name) for pattern in patterns)] == []
-    assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, name) for name in alarms)] == []
-
-
-@pytest.mark.parametrize(("column", "side"), list(enumerate(SIDES)))
-def test_every_saved_query_is_named_on_its_side(column: int, side: Side) -> None:
-    rows = re.findall(r"^\| .*\? \| (`[a-z-]+`) \| (`[a-z-]+`) \|$", TEXT, flags=re.MULTILINE)
-    saved = {item["Name"].rpartition("/")[2] for item in of_type("AWS::Logs::QueryDefinition", side).values()}
-    assert {row[column].strip("`") for row in rows} == saved
-
-
 def test_commands_give_parameters_that_exist() -> None:
     parameters = {name for template in TEMPLATES for name in yaml_parse(template.read_text())["Parameters"]}
     given = set(re.findall(r"\b([A-Z][a-z]+[A-Z]\w+)=", TEXT))
@@ -104,15 +87,6 @@ def test_commands_give_parameters_that_exist() -> None:
         "SignedHeaders",
     }
     assert {"ConsumerAccountIds", "ExternalId", "PreviousExternalId"} <= given <= parameters
-
-
-def test_every_error_is_explained() -> None:
-    explained = set(re.findall(r"`(\w+Error)`", MESSAGES)) - {*vars(botocore.exceptions), "CredentialProcessError"}
-    types = {name for name in vars(errors) if name.endswith("Error")}
-    # Base classes; errors of the settings and of STS, whose own messages are explained; an expired token's 403.
-    types -= {"CallError", "ResponseError", "ApiError", "SettingsError", "AssumeRoleError", "ForbiddenError"}
-    types -= {"ThrottledError", "ExpiredSessionError"}
-    assert explained == types
 
 
 # Prints the template as the AWS CLI does, and keeps what it is called with.

@@ -50,13 +50,6 @@ CONFIG = tomllib.loads((PROJECT / "samconfig.toml").read_text())
 
 
 @pytest.mark.parametrize("side", TEMPLATES)
-def test_every_output_is_described_and_exports_nothing(side: Side) -> None:
-    for name, output in written(side)["Outputs"].items():
-        assert output["Description"].endswith("."), name
-        assert "Export" not in output, name
-
-
-@pytest.mark.parametrize("side", TEMPLATES)
 def test_no_physical_name_is_fixed(side: Side) -> None:
     for name, resource in resources(side).items():
         fixed = PHYSICAL_NAMES & set(resource.get("Properties", {}))
@@ -121,18 +114,12 @@ def test_samconfig_holds_only_options_that_sam_knows(environment: str, commands:
         assert set(section["parameters"]) <= known, f"sam {command} silently ignores unknown options"
 
 
-def test_samconfig_deploys_builds_and_separates_the_accounts() -> None:
+def test_samconfig_deploys_what_it_built_and_separates_the_accounts() -> None:
     for side in TEMPLATES:
         environment = "access" if side == "access" else f"account-{side}"
         deploy = CONFIG[environment]["deploy"]["parameters"]
-        if side == "access":
-            assert {CONFIG[side][name]["parameters"]["template_file"] for name in CONFIG[side]} == {
-                "template-access.yaml"
-            }
-        else:
-            build = CONFIG[environment]["build"]["parameters"]
-            assert build["template_file"] == f"template-account-{side}.yaml"
-            assert deploy["template_file"] == f"{build['build_dir']}/template.yaml"
+        build = CONFIG[environment].get("build", {}).get("parameters")
+        assert deploy["template_file"] == (f"{build['build_dir']}/template.yaml" if build else "template-access.yaml")
         assert deploy["profile"] == ("account-b" if side == "b" else "account-a")
         # A named policy needs more than CAPABILITY_IAM, even where a condition leaves the name out.
         named = "ManagedPolicyName" in json.dumps(written(side))

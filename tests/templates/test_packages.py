@@ -3,12 +3,11 @@
 import importlib.util
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from benchmarks.functions import BARE_PYTHON, Function, build, invoke, runtime, zipped
+from benchmarks.functions import Function, build, invoke, runtime, zipped
 from benchmarks.server import running
 from cross_account_access.templates import PROJECT
 from cross_account_lab.functions import read_functions
@@ -82,42 +81,6 @@ RESPONSES: dict[str, object] = {
     "scheduled-call": 200,
     "sqs-batch": [],
 }
-
-
-# Prints the names of modules that were not found. Other failures, such as a missing variable, are not the package's.
-IMPORT_ALL = """
-import importlib, sys
-for name in sys.argv[1:]:
-    try:
-        importlib.import_module(name)
-    except ImportError as error:
-        print(error.name)
-    except Exception:
-        pass
-"""
-
-
-def test_no_module_of_its_own_is_missing_from_the_package(built: tuple[str, Path], tmp_path: Path) -> None:
-    _, folder = built
-    modules = [
-        ".".join(module.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
-        for module in folder.rglob("*.py")
-        if module.name != "__main__.py"
-    ]
-    completed = subprocess.run(
-        [BARE_PYTHON, "-S", "-B", "-c", IMPORT_ALL, *modules],
-        env={"PYTHONPATH": f"{folder}:{runtime(tmp_path)}"},
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    missing = set(completed.stdout.split())
-    if (folder / "aws_lambda_powertools").exists():
-        assert "jsonpath_ng" in missing, (
-            "Powertools' optional dependencies are not installed, so something must be missing"
-        )
-    assert not {name for name in missing if name.partition(".")[0] in {item.stem for item in folder.iterdir()}}
 
 
 def test_the_callers_package_is_small_and_needs_only_the_runtime(packages: dict[str, Path], tmp_path: Path) -> None:

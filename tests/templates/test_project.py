@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,19 @@ from samtranslator.yaml_helper import yaml_parse
 
 from cross_account_access.project import PROJECT
 from cross_account_api import __version__
-from cross_account_project import wheels
 from cross_account_project.__main__ import main
 from cross_account_project.derive import project_files
-from tests.support.scratch import commit, git, make
+from tests.support.scratch import commit, git
 
 EXAMPLE_ONLY = {"OrdersTable", "IdempotencyTable", "StoreThrottledAlarm"}
 MOST_FILES = 25
 REFUSED = ["", "3d", "my_shop", "my shop", "-x", "x-", "a--b", "x" * 41, "Über", "whoami", "access", "../shop"]
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
 
 
 class Release:
@@ -30,26 +34,13 @@ class Release:
 
     def __init__(self, folder: Path, version: str, *changes: tuple[str, str, str]) -> None:
         self.version = version
-        paths = (
-            "cross_account_*",
-            "functions",
-            ".github",
-            "*.toml",
-            "template-*",
-            "README.md",
-            "LICENSE",
-            ".python-version",
-            "action.yml",
-        )
-        listed = ["git", "ls-files", "-z", *paths]
-        sources = subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split("\0")
-        for name in filter(None, sources):
+        paths = "cross_account_* functions .github *.toml template-* README.md LICENSE .python-version action.yml"
+        for name in git(PROJECT, "ls-files", *paths.split()).splitlines():
             (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / "source" / name)
         versions = ("pyproject.toml", "functions/pyproject.toml", "functions/cross_account_api/version.py")
         for path, old, new in [*((path, f'"{__version__}"', f'"{version}"') for path in versions), *changes]:
-            file = folder / "source" / path
-            file.write_text(_replaced(file.read_text(), old, new))
+            edit(folder / "source" / path, old, new)
         self.wheels = folder / "wheels"
         for source in (folder / "source/functions", folder / "source"):
             subprocess.run(
@@ -62,22 +53,15 @@ class Release:
     def upgrade(self, project: Path) -> subprocess.CompletedProcess[str]:
         """Run this version's own command, from its wheel."""
         [wheel] = self.wheels.glob("cross_account_api_dev-*.whl")
-        command: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "cross_account_project",
-            "upgrade",
-            project,
-            "--wheels",
-            self.wheels,
-        ]
-        environment = {**os.environ, "PYTHONPATH": str(wheel)}
-        return subprocess.run(command, env=environment, cwd=wheel.parent, capture_output=True, text=True, check=False)
-
-
-def _replaced(text: str, old: str, new: str) -> str:
-    assert old in text
-    return text.replace(old, new)
+        program = [sys.executable, "-m", "cross_account_project"]
+        return subprocess.run(
+            [*program, "upgrade", project, "--wheels", self.wheels],
+            env={**os.environ, "PYTHONPATH": str(wheel)},
+            cwd=wheel.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +85,6 @@ def project(tmp_path: Path, first: Release) -> Path:
     folder = tmp_path / "shop"
     assert main(["init", str(folder), "my-shop", "--wheels", str(first.wheels)]) == 0
     return folder
-
-
-def edit(path: Path, change: Callable[[str], str]) -> None:
-    before = path.read_text()
-    assert change(before) != before
-    path.write_text(change(before))
 
 
 # --- init ---
@@ -187,29 +165,12 @@ def test_wheels_of_two_versions_are_refused(
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.slow
-def test_the_caller_s_package_is_ours_and_the_wheel_s_metadata(project: Path, tmp_path: Path) -> None:
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    for folder, target in ((PROJECT, ours), (project, theirs)):
-        target.mkdir()
-        done = make(folder / "functions", "build-CallerFunction", f"ARTIFACTS_DIR={target}")
-        assert done.returncode == 0, done.stdout
-    built = [{str(path.relative_to(target)): path for path in target.rglob("*.py")} for target in (ours, theirs)]
-
-    # The backend's check is in the same wheel.
-    assert {name for name in built[1] if not name.startswith("cross_account_backend/")} == set(built[0])
-    for name, path in built[0].items():
-        if name != "cross_account_api/version.py":
-            assert path.read_bytes() == built[1][name].read_bytes(), name
-    assert len(list(theirs.rglob("*.pyc"))) == len(built[1])
-
-
 # --- upgrade ---
 
 
 def test_an_upgrade_keeps_what_is_the_user_s_and_brings_what_is_new(project: Path, second: Release) -> None:
-    edit(project / "template-account-a.yaml", lambda text: text.replace("Path: /my-shop", "Path: /items"))
-    edit(project / "functions/backend/handler.py", lambda text: text.replace('"/my-shop"', '"/items"'))
+    edit(project / "template-account-a.yaml", "Path: /my-shop", "Path: /items")
+    edit(project / "functions/backend/handler.py", '"/my-shop"', '"/items"')
     commit(project, {"notes.md": "mine"})
 
     assert second.upgrade(project).returncode == 0
@@ -238,7 +199,7 @@ def test_a_project_in_a_folder_of_another_repository_is_upgraded_too(
 
 
 def test_conflicts_are_git_s_and_an_abort_leaves_everything_as_it_was(project: Path, second: Release) -> None:
-    edit(project / "template-account-a.yaml", lambda text: text.replace("Timeout: 15", "Timeout: 25"))
+    edit(project / "template-account-a.yaml", "Timeout: 15", "Timeout: 25")
     commit(project)
     before = git(project, "rev-parse", "HEAD^{tree}")
 
@@ -253,12 +214,12 @@ def test_conflicts_are_git_s_and_an_abort_leaves_everything_as_it_was(project: P
 
 
 def test_changes_that_are_not_committed_are_not_at_risk(project: Path, second: Release) -> None:
-    edit(project / "README.md", lambda text: text + "mine\n")
+    (project / "README.md").write_text("mine\n")
 
     done = second.upgrade(project)
     assert done.returncode == 2
     assert "commit or stash" in done.stderr
-    assert (project / "README.md").read_text().endswith("mine\n")
+    assert (project / "README.md").read_text() == "mine\n"
 
 
 def test_an_untracked_file_in_the_way_is_not_overwritten(project: Path, second: Release) -> None:
@@ -280,12 +241,3 @@ def test_a_folder_that_init_did_not_make_is_left_alone(tmp_path: Path, second: R
     done = second.upgrade(tmp_path)
     assert done.returncode == 2
     assert "no project of" in done.stderr
-
-
-# --- wheels ---
-
-
-def test_the_repository_builds_one_version_of_both() -> None:
-    built = wheels.find_wheels(None)
-
-    assert [name.split("-")[0] for name in built] == ["cross_account_api", "cross_account_api_dev"]

@@ -14,7 +14,7 @@ import yaml
 from samcli.cli.types import CfnParameterOverridesType
 
 from cross_account_access.templates import PROJECT
-from tests.support.scratch import commit, git, make
+from tests.support.scratch import commit, git
 from tests.templates.stacks import DEPLOY_ROLE, written
 
 WORKFLOWS = sorted((PROJECT / ".github/workflows").glob("*.yaml"))
@@ -61,16 +61,12 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", ["publish", "attach"])
-def test_a_job_that_publishes_runs_nothing_of_the_repository(name: str) -> None:
-    steps = jobs("release")[name]["steps"]
+@pytest.mark.parametrize(
+    ("workflow", "name"), [("release", "publish"), ("release", "attach"), ("test", "access-comment")]
+)
+def test_a_job_that_writes_runs_nothing_of_the_repository(workflow: str, name: str) -> None:
+    steps = jobs(workflow)[name]["steps"]
     assert not [step for step in steps if "checkout" in step.get("uses", "") or "make" in step.get("run", "").split()]
-
-
-def test_the_job_that_writes_a_comment_checks_nothing_out() -> None:
-    (step,) = jobs("test")["access-comment"]["steps"]
-    assert "uses" not in step
-    assert step["run"].startswith("gh pr comment ")
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -129,16 +125,9 @@ def test_account_b_follows_account_a_and_gets_its_outputs() -> None:
     assert named == set(written("a")["Outputs"]) & set(written("b")["Parameters"])
 
 
-@pytest.mark.parametrize("name", [*ACCOUNTS, "smoke-test"])
-def test_a_token_is_for_sts_which_is_another_one_in_china(name: str) -> None:
-    _, _, credentials = deploy_steps(name)
-    assert credentials["audience"] == "${{ vars.AUDIENCE || 'sts.amazonaws.com' }}"
-
-
 def test_the_smoke_test_comes_last_with_a_role_of_its_own() -> None:
-    job, commands, _ = deploy_steps("smoke-test")
+    job, _, _ = deploy_steps("smoke-test")
     assert (job["needs"], job["environment"]) == ("account-b", "smoke-test")
-    assert "pytest tests/lab/deployed" in commands
     assert "DEPLOY_ROLE_ARN" not in str(job)
 
 
@@ -205,22 +194,6 @@ def test_watching_a_change_fits_into_the_job_and_its_session() -> None:
     assert 60 * deploy["MINUTES"] >= 2 * written("a")["Resources"]["ServerErrorsAlarm"]["Properties"]["Period"]
 
 
-def test_make_passes_its_arguments_on_as_the_shell_reads_them() -> None:
-    arguments = (
-        """--parameter-overrides 'CallBody="{\\"sku\\": \\"$5 a\\"}"' ScheduleExpression='"cron(0 6 * * ? *)"'"""
-    )
-    planned = make(PROJECT, "--dry-run", "deploy-b", f"ARGS={arguments}")
-    (command,) = [line for line in planned.stdout.splitlines() if line.startswith("sam deploy")]
-    script = f'sam() {{ printf "%s\\0" "$@"; }}; {command}'
-    run = subprocess.run(["bash", "-eu", "-c", script], capture_output=True, text=True, check=True)
-    _, _, _, option, *overrides = run.stdout.rstrip("\0").split("\0")
-    assert option == "--parameter-overrides"
-    assert read_by_sam(tuple(overrides)) == {
-        "CallBody": '{"sku": "$5 a"}',
-        "ScheduleExpression": "cron(0 6 * * ? *)",
-    }
-
-
 def test_a_pull_request_is_judged_by_the_base_s_action() -> None:
     steps = jobs("test")["access-diff"]["steps"]
     head, base, judge, changed = steps
@@ -233,7 +206,7 @@ def test_a_pull_request_is_judged_by_the_base_s_action() -> None:
     assert changed["if"] == f"!cancelled() && !{labelled}"
 
 
-@pytest.mark.parametrize("name", ["cross_account_access/fields.py", "action.yml", "Makefile", ".github/x", "README.md"])
+@pytest.mark.parametrize("name", ["cross_account_access/fields.py", "README.md"])
 def test_a_change_of_the_judge_needs_the_label(tmp_path: Path, name: str) -> None:
     git(tmp_path, "init", "--quiet")
     base = commit(tmp_path)

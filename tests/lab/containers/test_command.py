@@ -63,26 +63,22 @@ def test_without_an_event_warm_containers_follow_every_build(
 ) -> None:
     responses: list[tuple[Any, Any]] = []
     warm: list[set[str]] = []
-
     events = {CALLER.name: {"path": GET.example.path}, BACKEND.name: api_request(GET)}
 
     def ask(urls: dict[str, str]) -> None:
         with requests.Session() as http:
             http.trust_env = False
-            caller, backend = (
-                http.post(urls[function], json=events[function], timeout=600).json()
-                for function in (CALLER.name, BACKEND.name)
-            )
+            caller, backend = (http.post(urls[name], json=event, timeout=600).json() for name, event in events.items())
         responses.append((caller["status"], backend["statusCode"]))
         warm.append({str(container.id) for container in docker_engine.containers.list()})
 
+    def broken_build(_: ContainerLab) -> None:
+        raise SamError("SyntaxError: invalid syntax")
+
     def keys() -> Iterator[str]:
-        """The keys pressed between the requests: none, Enter, Enter, Ctrl-C."""
-        urls = {
-            match[2]: match[0]
-            for match in re.finditer(r"(http\S+)/functions/(\w+)/invocations", capfd.readouterr().err)
-        }
-        ask(urls)
+        """The keys pressed between the requests: Enter, Enter, Ctrl-C."""
+        printed = re.finditer(r"(http\S+)/functions/(\w+)/invocations", capfd.readouterr().err)
+        urls = {match[2]: match[0] for match in printed}
         ask(urls)
         yield "\n"
         ask(urls)
@@ -90,13 +86,9 @@ def test_without_an_event_warm_containers_follow_every_build(
         yield "\n"
         raise KeyboardInterrupt
 
-    def broken_build(_: ContainerLab) -> None:
-        raise SamError("SyntaxError: invalid syntax")
-
     monkeypatch.setattr("sys.stdin", keys())
     assert main(["local"]) == 130
     assert "SyntaxError: invalid syntax" in capfd.readouterr().err, "a syntax error does not end it"
-    assert responses == [(200, 200)] * 3
-    first, second, after_build = warm
-    assert second == first, "warm"
-    assert len(after_build - first) == 2, "the new code runs"
+    assert responses == [(200, 200)] * 2
+    before, after = warm
+    assert len(after - before) == 2, "the new code runs"

@@ -16,7 +16,7 @@ from cross_account_lab import workarounds
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_C, ACCOUNT_IDS, REGION
 from cross_account_lab.iam import credentials
 from cross_account_lab.lab import Lab
-from cross_account_lab.sam import stack_outputs
+from tests.support.stacks import change, create
 
 FOLDER = Path(__file__).parent
 NO_SESSION = "no session"
@@ -28,9 +28,7 @@ class Api:
     """An existing API.
 
     Attributes:
-        id: Its id.
         url: Its base URL in the lab, without a stage if that is `$default`.
-        stage: Its stage.
         routes: Its routes, with a value for the parameter.
     """
 
@@ -50,11 +48,7 @@ class Foreign:
     """A lab with a REST API and an HTTP API of account A's own, and an access stack for each of two consumers.
 
     Attributes:
-        lab: The lab.
-        rest: The REST API.
-        http: The HTTP API.
         access: Outputs of the access stacks, by the consumer's account.
-        admin: An administrator of account A.
         users: A user of each consumer account whose own policy allows everything.
         workload: A role session of account B with the same policy.
     """
@@ -81,26 +75,25 @@ class Foreign:
             _deploy_api(lab, "rest-api", "prod", "products"),
             _deploy_api(lab, "http-api", "$default", "items"),
         )
-        foreign.grant(ACCOUNT_B)
-        foreign.grant(ACCOUNT_C)
+        rest, http = foreign.rest, foreign.http
+        foreign._grant(ACCOUNT_B, rest.arns("GET/products", "GET/products/*") + http.arns("GET/items", "GET/items/*"))
+        foreign._grant(ACCOUNT_C, rest.arns("POST/products", "PUT/products/*") + http.arns("POST/items", "PUT/items/*"))
         foreign.guard()
         return foreign
 
-    def grant(self, account: str, *, suspended: str = "") -> None:
-        """Create or update a consumer's access stack: account B may read, account C may write."""
-        methods = {
-            ACCOUNT_B: self.rest.arns("GET/products", "GET/products/*") + self.http.arns("GET/items", "GET/items/*"),
-            ACCOUNT_C: self.rest.arns("POST/products", "PUT/products/*") + self.http.arns("POST/items", "PUT/items/*"),
+    def _grant(self, account: str, methods: Sequence[str]) -> None:
+        template = (self.lab.sam.folder / "template-access.yaml").read_text()
+        asked = {
+            "GrantedMethodArns": ",".join(methods),
+            "ConsumerAccountIds": ACCOUNT_IDS[account],
+            "ExternalId": f"external-id-of-{account}",
         }
-        self.access[account] = deploy_access(
-            self.lab,
-            f"access-{account}",
-            GrantedMethodArns=",".join(methods[account]),
-            ConsumerAccountIds=ACCOUNT_IDS[account],
-            ExternalId=f"external-id-of-{account}",
-            # Without it, SAM keeps the value that the stack has.
-            SuspendedConsumerIds=suspended,
-        )
+        session, name = self.lab.session(ACCOUNT_A), f"access-{account}"
+        self.access[account] = create(session, name, template, workarounds.completed(asked))
+
+    def suspend(self, account: str, *, ids: str) -> None:
+        """Suspend the accounts with these ids in a consumer's access stack."""
+        change(self.lab.session(ACCOUNT_A), f"access-{account}", {"SuspendedConsumerIds": ids})
 
     def guard(self) -> None:
         """Put the guard into the REST API's policy, the ids of both roles in one list, and redeploy the stage."""
@@ -115,16 +108,9 @@ class Foreign:
         client.create_deployment(restApiId=self.rest.id, stageName=self.rest.stage)
 
     def assume(self, who: Credentials, access: str, **options: Any) -> Credentials:
-        """Assume the role of an access stack.
-
-        Args:
-            who: Who assumes it.
-            access: The stack's key in `access`; for a consumer's, the session is named after that account.
-            **options: Other parameters of AssumeRole.
-        """
+        """Assume the role of an access stack; for a consumer's, in a session named after that account."""
         given = {name: self.access[access][output] for name, output in _ROLE.items()}
-        if access in ACCOUNT_IDS:
-            given["RoleSessionName"] = f"{ACCOUNT_IDS[access]}-ann"
+        given["RoleSessionName"] = f"{ACCOUNT_IDS.get(access)}-ann"
         return credentials(self.lab.session(who).client("sts").assume_role(**{**given, **options}))
 
     def call(self, api: Api, route: str, who: Credentials | None) -> requests.Response:
@@ -175,18 +161,9 @@ class Foreign:
         return [str(self.call(api, route, who).status_code) for route in api.routes]
 
 
-def deploy_access(lab: Lab, stack_name: str, **parameters: str) -> dict[str, str]:
-    """Deploy template-access.yaml and return the outputs."""
-    lab.sam.deploy("access", workarounds.completed(parameters), "--stack-name", stack_name)
-    return stack_outputs(lab.session(ACCOUNT_A), stack_name)
-
-
 def _deploy_api(lab: Lab, stack_name: str, stage: str, collection: str) -> Api:
-    # SAM looks for its configuration next to the template.
-    config = ("--config-file", str(lab.sam.folder / "samconfig.toml"))
-    template = ("--template-file", str(FOLDER / f"{stack_name}.yaml"))
-    lab.sam.run("deploy", "access", "--stack-name", stack_name, *config, *template)
-    api_id = stack_outputs(lab.session(ACCOUNT_A), stack_name)["ApiId"]
+    template = (FOLDER / f"{stack_name}.yaml").read_text()
+    api_id = create(lab.session(ACCOUNT_A), stack_name, template)["ApiId"]
     url = f"{lab.endpoint}/_aws/execute-api/{api_id}" + ("" if stage == "$default" else f"/{stage}")
     one = f"/{collection}/7"
     return Api(

@@ -75,7 +75,7 @@ def session(lab: Lab) -> Iterator[requests.Session]:
 
 
 @schema.parametrize()
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_responses_are_as_documented(case: Case[Any], lab: Lab, session: requests.Session) -> None:
     response = case.call(base_url=lab.api_url, session=session, verify=str(lab.ca_file))
     excluded: list[CheckFunction] = []

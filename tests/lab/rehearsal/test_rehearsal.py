@@ -128,8 +128,6 @@ def changed(fresh: Copy) -> Copy:
 
 def test_it_is_green_at_once(fresh: Copy) -> None:
     assert "4 passed" in fresh.run("make", "test")
-    assert "Access is as the contract says" in fresh.run("make", "access")
-    assert "No change of access" in fresh.run("make", "access-diff", "BASE=HEAD")
     fresh.run("make", "check")
 
 
@@ -163,15 +161,3 @@ def test_access_diff_says_what_was_gained(changed: Copy) -> None:
     assert json.loads(report)
     assert "sessions of ExecutorRole" in report
     assert "/GET/products/" in report
-
-
-def test_a_fault_in_the_changed_api_is_refuted_by_name(changed: Copy) -> None:
-    text = (changed.folder / TEMPLATE).read_text()
-    (changed.folder / TEMPLATE).write_text(
-        re.sub(r"/\$\{StageName\}/GET/products$", "/${StageName}/*", text, flags=re.M)
-    )
-    try:
-        report = " ".join(changed.run(".venv/bin/python", "-m", "cross_account_access", code=1).split())
-    finally:
-        (changed.folder / TEMPLATE).write_text(text)
-    assert "refuted The executor role may do nothing but call the routes that the contract grants" in report

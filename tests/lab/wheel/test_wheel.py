@@ -16,7 +16,7 @@ import pytest
 from packaging.metadata import Metadata
 
 from cross_account_access.contract import CONTRACT
-from cross_account_access.model import Model, load
+from cross_account_access.model import load
 from cross_account_access.project import PROJECT
 from cross_account_api import __version__
 from cross_account_lab.accounts import ACCOUNT_A
@@ -66,13 +66,21 @@ def wheel(wheels: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) ->
     return next(folder.glob("cross_account_api-*.whl"))
 
 
+def development_of(wheel: Path) -> Path:
+    """The development wheel beside the runtime's."""
+    return next(wheel.parent.glob("cross_account_api_dev-*.whl"))
+
+
 @pytest.fixture(scope="session")
-def model() -> Model:
-    return load()
+def granted() -> str:
+    """The path of a GET route that consumers may call."""
+    return next(
+        route.path for route in load().routes if route.granted and route.method == "GET" and "{" not in route.path
+    )
 
 
 def run(
-    command: list[str | Path], environment: Mapping[str, str], folder: Path | None = None
+    command: Sequence[str | Path], environment: Mapping[str, str], folder: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
@@ -111,16 +119,8 @@ def test_versions_metadata_and_changelog_agree(wheels: dict[str, bytes]) -> None
 @pytest.mark.parametrize("folder", ["functions", "."])
 def test_the_source_distribution_builds_the_same_wheel(folder: str, wheels: dict[str, bytes], tmp_path: Path) -> None:
     def build(target: str, source: Path) -> Path:
-        command: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "hatchling",
-            "build",
-            "--target",
-            target,
-            "--directory",
-            tmp_path / target,
-        ]
+        hatchling = [sys.executable, "-m", "hatchling", "build"]
+        command = [*hatchling, "--target", target, "--directory", str(tmp_path / target)]
         subprocess.run(command, cwd=source, check=True, capture_output=True)
         [built] = (tmp_path / target).iterdir()
         return built
@@ -139,32 +139,44 @@ def test_the_python_to_try_is_there() -> None:
     assert os.environ.get("PYTHON_VERSION", "3.13") in FOUND
 
 
-def install(venv: Path, version: str, wheel: str, *options: str, requirements: Sequence[str | Path] = ()) -> None:
-    """Make a clean environment with a wheel; with its requirements before it, if they are to be of another age."""
-    uv: list[str | Path] = [Path(sys.executable).parent / "uv", "--quiet"]
-    into: list[str | Path] = ["pip", "install", "--python", venv / "bin/python"]
-    commands: list[list[str | Path]] = [["venv", "--python", FOUND[version], venv], [*into, *options, wheel]]
-    if requirements:
-        commands.insert(1, [*into, *requirements])
-    for command in commands:
-        done = subprocess.run([*uv, *command], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-
-# The newest dependencies, and the oldest that pyproject.toml allows.
-ENDS = [*((version, "highest") for version in FOUND), (min(FOUND, key=VERSIONS.index), "lowest-direct")]
-
-
-@pytest.mark.parametrize(("version", "end"), ENDS)
-def test_a_clean_environment_calls_the_api(
-    wheel: Path, lab: Lab, model: Model, tmp_path: Path, version: str, end: str
-) -> None:
-    venv = tmp_path / "venv"
-    requirements = ("--resolution", end, "--requirement", PROJECT / "functions/pyproject.toml")
-    install(venv, version, str(wheel), "--no-deps", requirements=requirements)
-    path = next(
-        route.path for route in model.routes if route.granted and route.method == "GET" and "{" not in route.path
+def uv(*arguments: str | Path) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "uv", "--quiet", *arguments], capture_output=True, text=True, check=False
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def environment_with(folder: Path, version: str, wheels: Sequence[Path], *requirements: str | Path) -> Path:
+    """Make a clean environment with wheels, and nothing else but these requirements; return its folder of programs."""
+    uv("venv", "--python", FOUND[version], folder)
+    if requirements:
+        uv("pip", "install", "--python", folder / "bin/python", *requirements)
+    uv("pip", "install", "--python", folder / "bin/python", "--no-deps", *wheels)
+    return folder / "bin"
+
+
+OLDEST, NEWEST = min(FOUND, key=VERSIONS.index), max(FOUND, key=VERSIONS.index)
+RUNTIME = ("--requirement", PROJECT / "functions/pyproject.toml")
+
+
+@pytest.fixture(scope="session")
+def newest(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runtime with the newest Python and dependencies."""
+    return environment_with(tmp_path_factory.mktemp("newest") / "venv", NEWEST, [wheel], *RUNTIME)
+
+
+@pytest.fixture(scope="session")
+def oldest(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runtime with the oldest Python and dependencies that pyproject.toml allows."""
+    oldest = (*RUNTIME, "--resolution", "lowest-direct")
+    return environment_with(tmp_path_factory.mktemp("oldest") / "venv", OLDEST, [wheel], *oldest)
+
+
+@pytest.mark.parametrize("age", ["oldest", "newest"])
+def test_a_clean_environment_calls_the_api(
+    lab: Lab, granted: str, tmp_path: Path, age: str, request: pytest.FixtureRequest
+) -> None:
+    programs: Path = request.getfixturevalue(age)
     environment = {
         **lab.environment,
         "HOME": str(tmp_path),
@@ -172,11 +184,11 @@ def test_a_clean_environment_calls_the_api(
         "API_URL": lab.api_url,
         "EXECUTOR_ROLE_ARN": lab.outputs[ACCOUNT_A]["ExecutorRoleArn"],
         "EXTERNAL_ID": lab.outputs[ACCOUNT_A]["ExternalId"],
-        "GRANTED_PATH": path,
+        "GRANTED_PATH": granted,
     }
 
-    program = run([venv / "bin/python", "-W", "error", "-c", PROGRAM], environment)
-    by_hand = run([venv / "bin/call-api", "GET", path, "--output", "json"], {**environment, "AWS_PROFILE": "orders"})
+    program = run([programs / "python", "-W", "error", "-c", PROGRAM], environment)
+    by_hand = run([programs / "call-api", "GET", granted, "--output", "json"], {**environment, "AWS_PROFILE": "orders"})
 
     assert program.returncode == 0, program.stderr
     assert json.loads(program.stdout) == [200, 1, 403]
@@ -184,52 +196,43 @@ def test_a_clean_environment_calls_the_api(
     assert json.loads(by_hand.stdout)["status"] == 200
 
 
-@pytest.mark.parametrize("end", ["highest", "lowest-direct"])
-def test_the_proofs_alone_run_in_a_clean_environment(wheel: Path, tmp_path: Path, end: str) -> None:
-    [development] = wheel.parent.glob("cross_account_api_dev-*.whl")
-    requirements = ("--resolution", end, "--requirement", PROJECT / "pyproject.toml", "--extra", "access")
-    install(tmp_path / "venv", "3.13", str(development), "--no-deps", requirements=requirements)
+def test_the_proofs_alone_run_with_the_oldest_packages(wheel: Path, tmp_path: Path) -> None:
+    requirements = ("--resolution", "lowest-direct", "--requirement", PROJECT / "pyproject.toml", "--extra", "access")
+    programs = environment_with(tmp_path / "venv", "3.13", [development_of(wheel)], *requirements)
     for path in (*PROJECT.glob("template-*.yaml"), PROJECT / CONTRACT, PROJECT / "samconfig.toml"):
         copy = tmp_path / path.relative_to(PROJECT)
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(path, copy)
 
-    command: list[str | Path] = [tmp_path / "venv/bin/python", "-W", "error", "-m", "cross_account_access"]
-    done = run(command, {"HOME": str(tmp_path)}, tmp_path)
+    done = run([programs / "python", "-W", "error", "-m", "cross_account_access"], {"HOME": str(tmp_path)}, tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Access is as the contract says" in done.stdout
 
 
 def test_the_installed_command_makes_a_project_with_the_same_wheels(wheel: Path, tmp_path: Path) -> None:
-    install(tmp_path / "venv", "3.13", str(wheel), "--no-deps")
-    [development] = wheel.parent.glob("cross_account_api_dev-*.whl")
-    uv: list[str | Path] = [Path(sys.executable).parent / "uv", "--quiet", "pip", "install", "--no-deps"]
-    subprocess.run([*uv, "--python", tmp_path / "venv/bin/python", development], check=True)
+    originals = [wheel, development_of(wheel)]
+    programs = environment_with(tmp_path / "venv", "3.13", originals)
     project = tmp_path / "shop"
 
-    done = run([tmp_path / "venv/bin/cross-account-api", "init", project, "shop"], {"HOME": str(tmp_path)})
+    done = run([programs / "cross-account-api", "init", project, "shop"], {"HOME": str(tmp_path)})
 
     assert done.returncode == 0, done.stdout + done.stderr
-    for original in (wheel, development):
+    for original in originals:
         ours, theirs = zipfile.ZipFile(original), zipfile.ZipFile(project / "wheels" / original.name)
         record = next(name for name in ours.namelist() if name.endswith("RECORD"))
         assert set(theirs.namelist()) == set(ours.namelist())
         assert all(theirs.read(name) == ours.read(name) for name in ours.namelist() if name != record)
-    again: list[str | Path] = [*uv, "--target", tmp_path / "again", *(project / "wheels").iterdir()]
-    assert subprocess.run(again, capture_output=True, check=False).returncode == 0
+    uv("pip", "install", "--no-deps", "--target", tmp_path / "again", *(project / "wheels").iterdir())
 
 
 LOGIN = "arn:aws:iam::222222222222:user/my-user"
 
 
-@pytest.mark.parametrize("extra", ["", "[login]"])
 def test_a_profile_of_aws_login_works_with_the_extra_and_says_so_without(
-    wheel: Path, lab: Lab, model: Model, tmp_path: Path, extra: str
+    wheel: Path, newest: Path, lab: Lab, granted: str, tmp_path: Path
 ) -> None:
     """The profile and the cache as `aws login` writes them, used directly and as a role's source."""
-    version = max(FOUND, key=VERSIONS.index)
-    install(tmp_path / "venv", version, f"{wheel}{extra}")
     session = lab.session(lab.user_key).client("sts").get_session_token()["Credentials"]
     token = {
         "accessToken": {
@@ -254,20 +257,18 @@ def test_a_profile_of_aws_login_works_with_the_extra_and_says_so_without(
         f"[profile in-role]\nsource_profile = me\nrole_arn = {role['ExecutorRoleArn']}\n"
         f"external_id = {role['ExternalId']}\nrole_session_name = 222222222222-me\n{location}"
     )
-    path = next(r.path for r in model.routes if r.granted and r.method == "GET" and "{" not in r.path)
     environment = {"HOME": str(tmp_path), "AWS_CONFIG_FILE": str(config), "API_URL": lab.api_url}
     by_option = {"EXECUTOR_ROLE_ARN": role["ExecutorRoleArn"], "EXTERNAL_ID": role["ExternalId"]}
-    for profile, more in (("me", by_option), ("in-role", {})):
-        done = run(
-            [tmp_path / "venv/bin/call-api", "GET", path, "--output", "json"],
-            environment | more | {"AWS_PROFILE": profile},
-        )
-        if extra:
-            assert done.returncode == 0, done.stdout + done.stderr
-            assert json.loads(done.stdout)["status"] == 200
-        else:
-            assert done.returncode == 3
-            assert 'pip install "botocore[crt]"' in done.stderr
+    call: list[str | Path] = [newest / "call-api", "GET", granted, "--output", "json"]
+
+    without = run(call, environment | by_option | {"AWS_PROFILE": "me"})
+    assert without.returncode == 3
+    assert 'pip install "botocore[crt]"' in without.stderr
+    uv("pip", "install", "--python", newest / "python", f"{wheel}[login]")
+    for settings in (by_option | {"AWS_PROFILE": "me"}, {"AWS_PROFILE": "in-role"}):
+        done = run(call, environment | settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads(done.stdout)["status"] == 200
 
 
 if __name__ == "__main__":

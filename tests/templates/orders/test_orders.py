@@ -44,18 +44,7 @@ def test_idempotency_records_expire() -> None:
 
 def test_the_backend_is_given_its_tables_and_its_executor() -> None:
     given = variables("OrdersFunction", "a")
-    assert given == {
-        "ORDERS_TABLE": "OrdersTable",
-        "IDEMPOTENCY_TABLE": "IdempotencyTable",
-        "EXECUTOR_ROLE_IDS": "ExecutorRole.RoleId",
-    }
     assert {name.lower() for name in given} == {field.name for field in dataclasses.fields(Settings)}
-
-
-def test_the_alarm_on_throttling_is_on_the_backends_metric() -> None:
-    alarm = properties("StoreThrottledAlarm", "a")
-    assert (alarm["Namespace"], alarm["MetricName"]) == ("CrossAccountApi", "StoreThrottled")
-    assert alarm["Dimensions"] == [{"Name": "service", "Value": "stack-a"}]
 
 
 RESPONSES = {

@@ -1,5 +1,4 @@
 import os
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,15 +38,6 @@ def test_a_command_that_has_ended_is_left_alone(tmp_path: Path) -> None:
         assert it.wait() == 3
 
     assert (tmp_path / "log").read_text() == "out\nerr\n"
-
-
-def test_standard_input_stays_open_for_the_block(tmp_path: Path) -> None:
-    with running(["cat"], cwd=tmp_path, env=ENVIRONMENT, log=tmp_path / "log") as process:
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=0.2)
-        assert process.stdin
-        process.stdin.close()
-        assert process.wait(timeout=120) == 0
 
 
 def test_the_tail_is_the_end_of_the_log(tmp_path: Path) -> None:

@@ -53,9 +53,11 @@ def test_arguments_follow_the_section_and_the_users_aws_settings_stay_away(
     monkeypatch.setenv("PIP_INDEX_URL", "https://pypi.example")
     monkeypatch.setenv("NO_PROXY", "registry.example")
 
-    sam.run("deploy", "account-a", "--parameter-overrides", 'Name="a b"')
+    sam.deploy("account-a", {"Name": "a b"}, "--profile", "me")
 
-    assert (sam.folder / "calls").read_text() == 'deploy --config-env account-a --parameter-overrides Name="a b"\n'
+    assert (sam.folder / "calls").read_text() == (
+        'deploy --config-env account-a --profile me --parameter-overrides Name="a b"\n'
+    )
     environment = (sam.folder / "environment").read_text().splitlines()
     assert {"AWS_CONFIG_FILE=the lab's", "PIP_INDEX_URL=https://pypi.example"} < set(environment)
     assert "NO_PROXY=127.0.0.1,registry.example" in environment
@@ -64,7 +66,7 @@ def test_arguments_follow_the_section_and_the_users_aws_settings_stay_away(
 
 def test_a_failure_says_which_command_and_why_and_ends_the_others(sam: Sam) -> None:
     with pytest.raises(SamError, match=r"^sam deploy --config-env broken failed \(7\):\nboom$"):
-        sam.run("deploy", "broken")
+        sam.deploy("broken", {})
     with pytest.raises(SamError, match="sam build --config-env broken failed"):
         sam.build(["broken", "account-b"])
 

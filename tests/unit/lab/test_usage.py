@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 
 from cross_account_access.project import PROJECT
-from cross_account_lab.accounts import ACCOUNT_B
-from cross_account_lab.lab import STACK_NAMES
-from cross_account_lab.usage import environment_file, usage
+from cross_account_lab.usage import environment_file
 
 USERS_OWN = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
@@ -101,17 +99,3 @@ def test_the_file_ends_with_the_lab_however_that_ends(lab: Any, tmp_path: Path) 
         path.symlink_to(another := tmp_path / "another.env")
         another.touch()
     assert path.exists(), "another lab's"
-
-
-def test_the_usage_has_commands_for_each_consumer(lab: Any, env_file: Path) -> None:
-    text = usage(lab, env_file)
-
-    program = f"{os.path.relpath(sys.executable)} -m cross_account_lab"
-    option = f"--env-file {os.path.relpath(env_file)}"
-    assert f"  {program} shell {option}\n  call-api GET /" in text
-    assert f"or source {os.path.relpath(env_file)})" in text
-    for consumer in lab.consumers:
-        stack = f"--stack-name {STACK_NAMES[ACCOUNT_B]} --profile {consumer}"
-        assert f"sam remote invoke CallQueue {stack} --event" in text
-        assert f"sam logs {stack}" in text
-        assert f"{program} replay {option} --consumer {consumer}" in text
