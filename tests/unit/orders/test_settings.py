@@ -41,5 +41,7 @@ def test_settings_are_the_variables(monkeypatch: pytest.MonkeyPatch, role_ids: s
 )
 def test_a_malformed_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
+    if not value:
+        monkeypatch.delenv(name)
     with pytest.raises(ValueError, match=f"^environment variable {name} must match .*, not {re.escape(repr(value))}"):
         Settings.from_environment()
