@@ -82,6 +82,7 @@ class _CallOrCommand(click.Group):
         return super().parse_args(ctx, args if is_command else ["call", *args])
 
     def invoke(self, ctx: click.Context) -> Any:
+        ctx.color = False if os.environ.get("NO_COLOR") else None  # https://no-color.org; None: if it is a terminal
         with _output_errors():
             return super().invoke(ctx)
 
@@ -115,11 +116,7 @@ class _Call(click.Command):
         main.format_commands(ctx, formatter)
 
 
-# https://no-color.org; without a terminal, there are no colours anyway.
-_CONTEXT = {"help_option_names": ["-h", "--help"], "color": False if os.environ.get("NO_COLOR") else None}
-
-
-@click.group(cls=_CallOrCommand, commands=[configure, doctor], context_settings=_CONTEXT)
+@click.group(cls=_CallOrCommand, commands=[configure, doctor], context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:  # noqa: D103 - `call` has the help
     if sys.stdout is None:
         raise click.UsageError("Standard output is closed. Nothing was sent; > /dev/null discards the output.")

@@ -4,10 +4,11 @@ import json
 import os
 import pty
 import re
-import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from click.shell_completion import BashComplete
@@ -89,16 +90,11 @@ JSON = '{"tea": "☕", "price": 1.10, "n": 12345678901234567890.123456789}'
 def test_json_is_sent_as_it_is_in_utf_8(api: GuardedApi, tmp_path: Path, source: str, content: bytes) -> None:
     (tmp_path / "body.json").write_bytes(content)
 
-    result = call_api("PUT", "/", "--json", "@-" if source == "stdin" else f"@{tmp_path}/body.json", text=content)
+    where = "@-" if source == "stdin" else f"@{tmp_path}/body.json"
+    result = call_api("PUT", "/", "--json", where, text=content, charset="cp1252")
 
     assert result.exit_code == 0, result.stderr
     assert api.requests[0].body == JSON.encode()
-
-
-def test_json_of_standard_input_is_not_read_in_the_encoding_of_the_locale(api: GuardedApi) -> None:
-    call_api("PUT", "/", "--json", "@-", text='{"sku":"Grüße"}'.encode(), charset="cp1252")
-
-    assert api.requests[0].body == '{"sku":"Grüße"}'.encode()
 
 
 @pytest.mark.parametrize(
@@ -118,14 +114,6 @@ def test_any_body_with_its_content_type(api: GuardedApi, arguments: list[str], b
     [request] = api.requests
     assert request.body == body
     assert [value for name, value in request.headers.items() if name.lower() == "content-type"] == [content_type]
-
-
-def test_a_body_may_be_as_large_as_api_gateway_takes(api: GuardedApi, tmp_path: Path) -> None:
-    (tmp_path / "body").write_bytes(b"x" * 10_485_760)
-    (tmp_path / "larger").write_bytes(b"x" * 10_485_761)
-
-    assert call_api("PUT", "/", "-d", f"@{tmp_path}/body").exit_code == 0
-    assert call_api("PUT", "/", "-d", f"@{tmp_path}/larger").exit_code == 2
 
 
 @pytest.mark.parametrize("how", ["flag", "profile"])
@@ -192,7 +180,9 @@ def test_another_service_is_signed_for(api: GuardedApi, config: Path, monkeypatc
         (json_reply(200, None), [], "null\n"),
         (json_reply(200, {"tea": "☕"}), [], '{\n  "tea": "☕"\n}\n'),
         (Reply(200, b"tea"), [], "tea\n"),
-        (json_reply(200, {"a": [1]}), ["--output", "raw"], '{"a": [1]}'),
+        (Reply(200, b"tea", {"Content-Type": "text/x-json"}), [], "tea\n"),
+        (Reply(200, b'"tea"', {"Content-Type": "Application/Problem+JSON;a=b"}), [], '"tea"\n'),
+        (Reply(200, b'{"a":NaN', {"Content-Type": "application/json"}), ["--output", "raw"], '{"a":NaN'),
         (
             Reply(200, b"tea"),
             ["--output", "raw", "--include"],
@@ -218,30 +208,6 @@ def test_the_response_in_the_form_asked_for(api: GuardedApi, reply: Reply, argum
     api.rest = reply
 
     assert call_api("/", *arguments).stdout == stdout
-
-
-@pytest.mark.parametrize("content", [b'{"a":NaN}', b"{", b'{"n":' + b"9" * 5000 + b"}", b"\xff"])
-def test_raw_is_what_came_whatever_its_type_says(api: GuardedApi, content: bytes) -> None:
-    api.rest = Reply(200, content, {"Content-Type": "application/json"})
-
-    result = call_api("POST", "/", "--idempotency-key", "key-1", "--output", "raw")
-
-    assert (result.exit_code, result.stdout_bytes, len(api.requests)) == (0, content, 1)
-
-
-@pytest.mark.parametrize(
-    ("type_", "content", "stdout"),
-    [
-        ("application/json", b'"text"', '"text"\n'),
-        ("application/json; charset=utf-8", b'"text"', '"text"\n'),
-        ("Application/Problem+JSON;a=b", b'"text"', '"text"\n'),
-        ("text/x-json", b"text", "text\n"),
-    ],
-)
-def test_json_is_what_its_type_says_is_json(api: GuardedApi, type_: str, content: bytes, stdout: str) -> None:
-    api.rest = Reply(200, content, {"Content-Type": type_})
-
-    assert call_api("/").stdout == stdout
 
 
 def test_raw_is_written_as_it_comes(api: GuardedApi) -> None:
@@ -276,40 +242,33 @@ def test_what_the_terminal_cannot_show_is_escaped(api: GuardedApi) -> None:
     assert (as_text.exit_code, as_text.stdout) == (0, "\\u2615\n")
 
 
-def test_verbose_shows_what_is_done_and_no_secret(api: GuardedApi) -> None:
-    result = call_api("/whoami", "--verbose")
-
-    [request] = api.requests
-    first, label, *canonical, attempt, last = result.stderr.splitlines()
-    assert (first, label) == (f"GET {API_URL}/whoami, signed for eu-west-1", "Canonical request:")
-    assert canonical == [
-        "GET",
-        "/v1/whoami",
-        "",
-        "host:a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com",
-        f"x-amz-content-sha256:{sha256().hexdigest()}",
-        f"x-amz-date:{request.headers['x-amz-date']}",
-        "x-amz-security-token:(session token)",
-        "",
-        "host;x-amz-content-sha256;x-amz-date;x-amz-security-token",
-        sha256().hexdigest(),
-    ]
-    assert re.fullmatch(r"Attempt 1: 200 after \d\.\d\d s", attempt)
-    assert re.fullmatch(rf"1 attempt\(s\) in \d\.\d\d s, correlation id {request.headers['X-Correlation-Id']}", last)
-
-
 def test_verbose_shows_every_attempt_and_no_secret(api: GuardedApi) -> None:
     api.script = [unreachable(), json_reply(503, {}), Reply(404)]
 
     result = call_api("POST", "/orders", "--query", "note=my note", "--json", '{"card": "4711"}', "--verbose")
 
-    assert re.findall("Attempt .*(?= after)", result.stderr) == [
-        "Attempt 1: no response",
-        "Attempt 2: 503",
-        "Attempt 3: 404",
-    ]
-    assert "\n/v1/orders\nnote=my%20note\n" in result.stderr
     assert result.exit_code == 5
+    request = api.requests[0]
+    _, first, label, *canonical, body = result.stderr.partition("\nAttempt")[0].splitlines()
+    assert (first, label) == (f"POST {API_URL}/orders?note=my%20note, signed for eu-west-1", "Canonical request:")
+    assert canonical == [
+        "POST",
+        "/v1/orders",
+        "note=my%20note",
+        "host:a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com",
+        f"x-amz-content-sha256:{body}",
+        f"x-amz-date:{request.headers['x-amz-date']}",
+        "x-amz-security-token:(session token)",
+        "",
+        "host;x-amz-content-sha256;x-amz-date;x-amz-security-token",
+    ]
+    assert body == sha256(b'{"card": "4711"}').hexdigest()
+    last = rf"3 attempt\(s\) in \d\.\d\d s, correlation id {request.headers['X-Correlation-Id']}"
+    attempts = [
+        rf"Attempt {number}: {outcome} after \d\.\d\d s"
+        for number, outcome in enumerate(("no response", "503", "404"), 1)
+    ]
+    assert re.search("\n" + "\n".join([*attempts, "Error: (.|\n)*", last]) + "\n$", result.stderr)
     signatures = [request.headers["Authorization"].partition("Signature=")[2] for request in api.requests]
     token = next(iter(api.sessions))
     secrets = [secret for secret in api.secrets() if not secret.startswith("ASIA")]
@@ -389,52 +348,79 @@ def test_the_api_key_is_sent_and_not_shown(api: GuardedApi, config: Path, monkey
     assert "api_key is 9 characters. It must be 20 to 128 visible ASCII characters." in wrong.stderr
 
 
-@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
-def test_colours_are_for_terminals(environment: dict[str, str], coloured: bool) -> None:
-    command = [sys.executable, "-m", "call_api", "orders"]
-    environment = {**os.environ, **environment}
+@pytest.fixture
+def terminal() -> Iterator[tuple[Callable[[], bytes], TextIO]]:
+    """What a terminal shows, and the stream that writes to it."""
     controller, terminal = pty.openpty()
-    subprocess.run(command, env=environment, stderr=terminal, check=False)
-    os.close(terminal)
-    on_terminal = os.read(controller, 10_000).decode()
+    with os.fdopen(terminal, "w") as stream:
+        yield lambda: os.read(controller, 10_000), stream
     os.close(controller)
-    piped = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stderr
-
-    assert on_terminal.startswith("\x1b[31mError:" if coloured else "Error: path is 'orders'")
-    assert piped.startswith("Error: path is 'orders'")
 
 
-@pytest.mark.parametrize("stdout", ["terminal", "pipe"])
-def test_only_a_terminal_gets_a_final_newline(stdout: str, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "import call_api.__main__ as m; m._write_raw([b'a']); m._write_raw([b'b\\n']); m._write_raw([])",
-    ]
-    if stdout == "pipe":
-        assert subprocess.run(command, capture_output=True, check=True).stdout == b"ab\n"
-        return
-    controller, terminal = pty.openpty()
-    subprocess.run(command, stdout=terminal, check=True)
-    os.close(terminal)
-    assert os.read(controller, 100) == b"a\r\nb\r\n"
-    os.close(controller)
+type Terminal = tuple[Callable[[], bytes], TextIO]
+
+
+def end(*arguments: str) -> object:
+    """Run the command with the standard streams as they are."""
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--profile", "orders"])
+    return ended.value.code
+
+
+@pytest.mark.parametrize(("no_color", "shown"), [("", b"\x1b[31mError:"), ("1", b"Error: path is 'orders'")])
+def test_a_terminal_has_colours(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, no_color: str, shown: bytes
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setattr(sys, "stderr", terminal[1])
+
+    assert end("orders") == 2
+    assert terminal[0]().startswith(shown)
+
+
+def test_a_terminal_gets_a_final_newline(api: GuardedApi, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.script = [Reply(200, b"a"), Reply(200, b"b\n"), Reply(200, b"")]
+    monkeypatch.setattr(sys, "stdout", terminal[1])
+
+    assert [end("/", "--output", "raw") for _ in range(3)] == [0, 0, 0]
+    assert terminal[0]() == b"a\r\nb\r\n"
+
+
+MADE = " The call was made: the API answered 200."
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is there on Linux only")
-@pytest.mark.parametrize("output", ["pretty", "raw", "json"])
-def test_a_full_disk_does_not_hide_that_the_call_was_made(
-    api: GuardedApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output: str
+@pytest.mark.parametrize(
+    ("arguments", "made"),
+    [
+        *((["/", "--output", output], MADE) for output in ("pretty", "raw", "json")),
+        (["/", "--dry-run"], ""),
+        (["doctor"], ""),
+        (["configure", "--print", "--external-id", "abc", "--api-url", API_URL], ""),
+    ],
+)
+def test_a_full_disk_does_not_hide_whether_the_call_was_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], made: str
 ) -> None:
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        with pytest.raises(SystemExit) as ended:
-            main(["--profile", "orders", "/", "--output", output])
+        assert end(*arguments) == 1
 
-    assert (ended.value.code, len(api.requests)) == (1, 1)
-    assert capsys.readouterr().err == (
-        "Error: Cannot write the output: No space left on device. The call was made: the API answered 200.\n"
-    )
+    assert capsys.readouterr().err.endswith(f"Error: Cannot write the output: No space left on device.{made}\n")
+
+
+@pytest.mark.parametrize(
+    ("stream", "words"),
+    [("stdout", "Standard output is closed. Nothing was sent"), ("stdin", "Invalid value for --json: Cannot read '-'")],
+)
+def test_a_standard_stream_may_be_closed(
+    api: GuardedApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stream: str, words: str
+) -> None:
+    monkeypatch.setattr(sys, stream, None)
+
+    assert end("PUT", "/", "--json", "@-") == 2
+    assert words in capsys.readouterr().err
+    assert api.requests == []
 
 
 @pytest.mark.parametrize(
