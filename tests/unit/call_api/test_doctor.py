@@ -12,13 +12,13 @@ from typing import Any
 import botocore.exceptions
 import pytest
 from botocore.awsrequest import AWSResponse
-from botocore.credentials import AssumeRoleProvider
+from botocore.credentials import AssumeRoleProvider, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, HTTPClientError
 
 from call_api.settings import find_remedy
 from cross_account_api.errors import AssumeRoleError, CertificateError, ForbiddenError
 from cross_account_api.transport import Connections, Request
-from tests.support.fakes import API_URL, EXECUTOR_ROLE_ARN, FakeCredentials, Reply, json_reply, refusal, unreachable
+from tests.support.fakes import API_URL, EXECUTOR_ROLE_ARN, Reply, json_reply, refusal, unreachable
 from tests.unit.call_api.support import (
     MFA_SERIAL,
     SESSION,
@@ -38,11 +38,17 @@ REFUSED = {"failure": (403, "AccessDenied", ASSUME)}
 OTHERS_ROLE = "arn:aws:iam::333333333333:role/partner"
 ROLE = "arn:aws:iam::222222222222:role"
 SSO_ROLE = "AWSReservedSSO_Dev_0"
+TASK = f"{SESSION}/ecs-task/1"
 HTTP_API = json_reply(403, {"message": "Forbidden"}, apigw_requestid="B1=")
 ENDPOINT = "https://a1b2c3d4e5-vpce-0a1b2c3d.execute-api.eu-west-1.amazonaws.com/v1"
 GIVE_A_PATH = "Give a path that the role may GET: call-api doctor /path, or api_path in the profile."
-NO_SESSION = dict.fromkeys(["path", "signature", "permission", "backend"], "not tried | no session to sign with")
-WAF = "Account A: .*AWS WAF"
+NO_SESSION = """path: not tried | no session to sign with
+        signature: not tried | no session to sign with
+        permission: not tried | no session to sign with
+        backend: not tried | no session to sign with"""
+CHALLENGE = Reply(202, b"", {"x-amzn-waf-action": "challenge"})
+EXPORTED = {"AWS_ACCESS_KEY_ID": "ASIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token"}
+OF_EXPORTED = {"sessions": {"token": ReadOnlyCredentials(*EXPORTED.values())}}
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class Case:
         profile: Changed settings of the profile.
         address: Of the API's host; empty if it has none.
         chosen: Whether a path is given.
+        mfa_code: What a person types; None if nobody does.
     """
 
     says: str = ""
@@ -65,6 +72,7 @@ class Case:
     name: str = "orders"
     address: str = "192.0.2.7"
     chosen: bool = True
+    mfa_code: str | None = "123456"
 
     def lines(self) -> list[tuple[str, str, str]]:
         """Return step, mark and words of each line."""
@@ -100,7 +108,7 @@ CASES = {
         permission: GET /orders is allowed
         backend: 200 in 0."""),
     "no such profile": Case(
-        """profile!: ProfileNotFound
+        f"""profile!: ProfileNotFound
         profile!: | a profile that leads to the API |
         profile!: Account B: name a profile of your AWS configuration; call-api configure writes one.
         clock: STS was not asked
@@ -114,19 +122,13 @@ CASES = {
         DNS: there is no URL
         TLS: there is no URL
         stage: no connection
-        path: not tried | no session to sign with
-        signature: not tried | no session to sign with
-        permission: not tried | no session to sign with
-        backend: not tried | no session to sign with""",
+        {NO_SESSION}""",
         name="nobody",
     ),
     "no such source": Case(
-        """profile!: Account B: correct the profile.
+        f"""profile!: Account B: correct the profile.
         role ARN: arn:aws:iam::111111111111:role/orders-api-ExecutorRole-1A2B3C4D5E6F
-        path: not tried | no session to sign with
-        signature: not tried | no session to sign with
-        permission: not tried | no session to sign with
-        backend: not tried | no session to sign with""",
+        {NO_SESSION}""",
         profile={"source_profile": "nobody"},
     ),
     "no such source, and a URL without a region": Case(
@@ -185,6 +187,39 @@ CASES = {
         profile={"source_profile": None, "credential_source": "Environment"},
         env={"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"},
     ),
+    "an exported session of the role": Case(
+        f"""profile: default: credentials without a role
+        role ARN: none: requests are signed as {EXECUTOR} itself
+        session name: ok | 222222222222-my-user
+        AssumeRole: not needed""",
+        aws={"arn": EXECUTOR},
+        api=OF_EXPORTED,
+        env=EXPORTED,
+        name="",
+    ),
+    "an exported session of a user": Case(
+        f"""role ARN: none: requests are signed as {USER} itself
+        session name: not needed""",
+        api=OF_EXPORTED,
+        env=EXPORTED,
+        name="",
+    ),
+    "an exported session of the profile's role": Case(
+        f"""role ARN: ok | {EXECUTOR_ROLE_ARN}
+        AssumeRole: not needed""",
+        aws={"arn": EXECUTOR},
+        api=OF_EXPORTED,
+        env={**EXPORTED, "AWS_PROFILE": "orders"},
+        name="",
+    ),
+    "an exported session of another role": Case(
+        """role ARN!: AWS_ACCESS_KEY_ID is set and comes before the profile's role | a session of the profile's role
+        role ARN!: Account B: unset AWS_ACCESS_KEY_ID, or name the profile with --profile.""",
+        aws={"arn": f"{SESSION}/ecs-task/task-1"},
+        api=OF_EXPORTED,
+        env={**EXPORTED, "AWS_PROFILE": "orders"},
+        name="",
+    ),
     "the root user": Case(
         """account!: the root user of 222222222222
         account!: an IAM user or role of a consumer account
@@ -239,6 +274,11 @@ CASES = {
         "profile: mfa_serial arn:aws:iam::222222222222:mfa/my-user",
         profile={"mfa_serial": MFA_SERIAL},
         aws={"mfa_code": "123456"},
+    ),
+    "no MFA code that anybody types": Case(
+        "AssumeRole!: Account B: nobody could be asked for the MFA code; run it in a terminal.",
+        profile={"mfa_serial": MFA_SERIAL},
+        mfa_code=None,
     ),
     "an external id that is missing": Case(
         """AssumeRole!: ExternalId found: none is sent.
@@ -470,18 +510,12 @@ CASES = {
         path: no API to call""",
         api={"stranger": refusal("ForbiddenException", "Forbidden")},
     ),
-    "Challenge": Case(
-        "stage!: Account A: .*AWS WAF", api={"stranger": Reply(202, b"", {"x-amzn-waf-action": "challenge"})}
-    ),
+    "Challenge": Case("stage!: Account A: .*AWS WAF", api={"stranger": CHALLENGE}),
     "CAPTCHA": Case(
         "stage!: Account A: .*AWS WAF", api={"stranger": Reply(405, b"<html>", {"x-amzn-waf-action": "captcha"})}
     ),
-    "a challenge of signed calls": Case(
-        "path!: Account A: .*AWS WAF", api={"rest": Reply(202, b"", {"x-amzn-waf-action": "challenge"})}
-    ),
-    "a challenge where nobody chose": Case(
-        "path!: Account A: .*AWS WAF", api={"rest": Reply(202, b"", {"x-amzn-waf-action": "challenge"})}, chosen=False
-    ),
+    "a challenge of signed calls": Case("path!: Account A: .*AWS WAF", api={"rest": CHALLENGE}),
+    "a challenge where nobody chose": Case("path!: Account A: .*AWS WAF", api={"rest": CHALLENGE}, chosen=False),
     "a block where nobody chose": Case(
         "path!: Account A: .*AWS WAF", api={"rest": refusal("ForbiddenException", "Forbidden")}, chosen=False
     ),
@@ -610,9 +644,19 @@ def test_situation(name: str, aws: FakeAws, api: GuardedApi, config: Path, monke
             setattr(stand_in, attribute, value)
     for variable, text in case.env.items():
         monkeypatch.setenv(variable, text)
+
+    def prompt(_: str) -> str:
+        if case.mfa_code is None:
+            raise EOFError
+        return case.mfa_code
+
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (case.address, 443))]
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found if case.address else no_address())
-    answer_prompt(monkeypatch, "123456")
+    # botocore has its prompter as the default of an argument.
+    defaults = [
+        prompt if value is getpass.getpass else value for value in AssumeRoleProvider.__init__.__defaults__ or ()
+    ]
+    monkeypatch.setattr(AssumeRoleProvider.__init__, "__defaults__", tuple(defaults))
 
     report = examine(*(["/orders"] if case.chosen else []), *case.options, profile=case.name)
 
@@ -627,29 +671,6 @@ def test_situation(name: str, aws: FakeAws, api: GuardedApi, config: Path, monke
 
 def no_address() -> None:
     raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-
-def answer_prompt(monkeypatch: pytest.MonkeyPatch, code: str | None) -> None:
-    """Type in the place of a person; botocore has its prompter as the default of an argument."""
-
-    def prompt(_: str) -> str:
-        if code is None:
-            raise EOFError
-        return code
-
-    defaults = AssumeRoleProvider.__init__.__defaults__ or ()
-    replaced = tuple(prompt if default is getpass.getpass else default for default in defaults)
-    monkeypatch.setattr(AssumeRoleProvider.__init__, "__defaults__", replaced)
-
-
-def test_without_a_terminal_there_is_no_mfa_code(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config.write_text(config_text({"mfa_serial": MFA_SERIAL}))
-    answer_prompt(monkeypatch, None)
-
-    report = examine("/orders")
-
-    assert report.having("failed") == ["AssumeRole"]
-    assert report.next == "Account B: nobody could be asked for the MFA code; run it in a terminal."
 
 
 def test_the_path_is_that_of_the_argument_else_of_the_profile_else_the_root(api: GuardedApi, config: Path) -> None:
@@ -706,115 +727,51 @@ STS_SENTENCES = {
 }
 
 
+OTHER_SENTENCES = {
+    f"{INVOKE.replace(EXECUTOR, TASK)} because no identity-based policy allows the action": (
+        f"Account B: {TASK} is not the executor role: assume account A's output",
+        "Without a role, the",
+    ),
+    f"{INVOKE.replace(EXECUTOR, USER)} with an explicit deny in a resource-based policy": (
+        f"Account B: {USER} is not the executor role: assume account A's output",
+    ),
+    f"{INVOKE.replace(EXECUTOR, USER)} with an explicit deny in a service control policy": (
+        "Account B: a service control policy (SCP) of its organization denies",
+        "assume account A's output",
+    ),
+    f"{INVOKE.replace(EXECUTOR, USER)} with an explicit deny in a resource control policy": (
+        "Account A: a resource control policy (RCP) of its organization denies",
+        "assume account A's output",
+    ),
+    f"User: {TASK} is not authorized to perform: execute-api:Invoke because no identity-based policy allows it": (
+        "Account B: unless 222222222222 is the API's account, assume account A's output",
+        "Account A: the executor",
+    ),
+    INVOKE.replace(EXECUTOR, "anonymous"): ("Account A: the method does not read signatures",),
+    "User is not authorized to access this resource": ("Account A: a Lambda authorizer refuses it",),
+    "no": ("Account A: the executor role's policy lacks",),
+}
+
+
 @pytest.mark.parametrize(
-    ("sentence", "reason", "remedy"),
+    ("sentence", "words"),
     [
-        *((INVOKE, reason, remedy) for reason, remedy in API_SENTENCES.items()),
-        *((ASSUME, reason, remedy) for reason, remedy in STS_SENTENCES.items()),
+        *((f"{INVOKE} {reason}", [words]) for reason, words in API_SENTENCES.items()),
+        *((f"{ASSUME} {reason}", [words]) for reason, words in STS_SENTENCES.items()),
+        *OTHER_SENTENCES.items(),
     ],
 )
-def test_a_policy_has_an_owner(sentence: str, reason: str, remedy: str) -> None:
-    action = " the action" if reason.endswith("allows") else ""
-    is_of_api = sentence is INVOKE
-    error = (
-        ForbiddenError(403, code="AccessDeniedException", detail=f"{sentence} {reason}{action}")
-        if is_of_api
-        else AssumeRoleError(EXECUTOR_ROLE_ARN, "AccessDenied", f"{sentence} {reason}{action}")
-    )
+def test_a_sentence_of_aws_has_an_owner(sentence: str, words: Sequence[str]) -> None:
+    of_sts = AssumeRoleError(EXECUTOR_ROLE_ARN, "AccessDenied", sentence)
+    of_api = ForbiddenError(403, code="AccessDeniedException", detail=sentence)
 
-    assert find_remedy(error).startswith(remedy)
-
-
-@pytest.mark.parametrize(
-    ("message", "words"),
-    [
-        (
-            f"{INVOKE.replace(EXECUTOR, f'{SESSION}/ecs-task/1')} because no identity-based policy allows the action",
-            [
-                f"Account B: {SESSION}/ecs-task/1 is not the executor role: assume account A's output",
-                "Without a role, the",
-            ],
-        ),
-        (
-            f"{INVOKE.replace(EXECUTOR, USER)} with an explicit deny in a resource-based policy",
-            [f"Account B: {USER} is not the executor role: assume account A's output"],
-        ),
-        (
-            f"{INVOKE.replace(EXECUTOR, USER)} with an explicit deny in a service control policy",
-            ["Account B: a service control policy (SCP) of its organization denies", "assume account A's output"],
-        ),
-        (
-            f"{INVOKE.replace(EXECUTOR, USER)} with an explicit deny in a resource control policy",
-            ["Account A: a resource control policy (RCP) of its organization denies", "assume account A's output"],
-        ),
-        (
-            f"User: {SESSION}/ecs-task/1 is not authorized to perform: execute-api:Invoke because no identity-based "
-            "policy allows the execute-api:Invoke action",
-            [
-                "Account B: unless 222222222222 is the API's account, assume account A's output",
-                "Account A: the executor",
-            ],
-        ),
-        (INVOKE.replace(EXECUTOR, "anonymous"), ["Account A: the method does not read signatures"]),
-        ("User is not authorized to access this resource", ["Account A: a Lambda authorizer refuses it"]),
-        ("no", ["Account A: the executor role's policy lacks"]),
-    ],
-)
-def test_other_sentences_of_the_api(message: str, words: list[str]) -> None:
-    remedy = find_remedy(ForbiddenError(403, code="AccessDeniedException", detail=message))
+    remedy = find_remedy(of_sts if sentence.startswith(ASSUME) else of_api)
 
     assert all(word in remedy for word in words), remedy
+    assert remedy.startswith(words[0])
 
 
-# --- Credentials that come before the profile's, or are older ---------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("arn", "profile", "failed", "says"),
-    [
-        (EXECUTOR, "", [], {"role ARN": f"none: requests are signed as {EXECUTOR} itself", "AssumeRole": "not needed"}),
-        (
-            EXECUTOR,
-            "",
-            [],
-            {"session name": "ok | 222222222222-my-user", "profile": "default: credentials without a role"},
-        ),
-        (USER, "", [], {"role ARN": f"none: requests are signed as {USER} itself", "session name": "not needed"}),
-        (EXECUTOR, "orders", [], {"role ARN": f"ok | {EXECUTOR_ROLE_ARN}", "AssumeRole": "not needed"}),
-        (
-            f"{SESSION}/ecs-task/task-1",
-            "orders",
-            ["role ARN"],
-            {
-                "role ARN": [
-                    "AWS_ACCESS_KEY_ID is set and comes before the profile's role | a session of the profile's role",
-                    "Account B: unset AWS_ACCESS_KEY_ID, or name the profile with --profile.",
-                ]
-            },
-        ),
-    ],
-)
-def test_exported_credentials(
-    aws: FakeAws,
-    api: GuardedApi,
-    monkeypatch: pytest.MonkeyPatch,
-    arn: str,
-    profile: str,
-    failed: list[str],
-    says: dict[str, str | list[str]],
-) -> None:
-    aws.arn = arn
-    session = FakeCredentials(api).session
-    for name, value in zip(("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"), session[:3], strict=True):
-        monkeypatch.setenv(f"AWS_{name}", str(value))
-    if profile:
-        monkeypatch.setenv("AWS_PROFILE", profile)
-
-    report = examine("/orders", profile=None)
-
-    assert report.having("failed") == failed
-    for step, said in says.items():
-        assert all(words in report.text(step) for words in ([said] if isinstance(said, str) else said))
+# --- What takes more than one run, or another world ---------------------------------------------------------
 
 
 def test_the_session_in_the_cache_is_judged_first(api: GuardedApi, aws: FakeAws, config: Path) -> None:
