@@ -215,6 +215,7 @@ def call(
         if dry_run:
             _show_request(request, settings, correlation_id)
             return
+        deadline, idle = start + (timeout or 90), max(Timing.read, timeout or 0)
         own = ProfileCredentials(settings.profile)
         region = settings.find_region(own.region)
         transport: StreamingTransport = Connections(api_url, 1, own.ca_bundle)
@@ -229,15 +230,15 @@ def call(
             credentials=settings.find_credentials(own),
             transport=transport,
             api_ignores_idempotency_keys=keys_ignored,
-            timing=Timing(read=max(Timing.read, timeout or 0)),
+            timing=Timing(read=idle),
         )
-        deadline = start + (timeout or 90)
         if output == "raw":
-            idle = max(Timing.read, timeout or 0)
             with client.open(request, deadline=deadline, correlation_id=correlation_id, idle_timeout=idle) as stream:
                 attempts = stream.attempts
                 with _output_errors(f" The call was made: the API answered {stream.status}."):
-                    _show_stream(stream, include=include)
+                    if include:
+                        _show_head(stream)
+                    _write_raw(stream)
             return
         response = client.send(request, deadline=deadline, correlation_id=correlation_id)
         attempts = response.attempts
@@ -381,12 +382,6 @@ def _show_head(response: Response | StreamedResponse) -> None:
     for name, value in response.headers.items():
         click.echo(f"{name}: {value}")
     click.echo()
-
-
-def _show_stream(response: StreamedResponse, *, include: bool) -> None:
-    if include:
-        _show_head(response)
-    _write_raw(response)
 
 
 def _write_raw(chunks: Iterable[bytes]) -> None:

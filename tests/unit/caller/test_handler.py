@@ -207,16 +207,11 @@ def test_the_error_comes_before_lambda_ends_the_function(
     assert metrics["CallThrottled"] == metrics["CallAttempts"]
 
 
-def test_one_session_serves_all_invocations_until_it_is_refused(
-    function: ModuleType, fake_api: FakeApi, sts: FakeSts
-) -> None:
+def test_one_session_serves_all_invocations(function: ModuleType, sts: FakeSts) -> None:
     for _ in range(3):
         function.handler({"path": "/"}, CONTEXT)
-    assert len(sts.requests) == 1
 
-    fake_api.script = [refusal("ExpiredTokenException")]
-    assert function.handler({"path": "/"}, CONTEXT)["attempts"] == 2
-    assert len(sts.requests) == 2
+    assert len(sts.requests) == 1
 
 
 def test_a_role_that_cannot_be_assumed_is_counted_once(function: ModuleType, sts: FakeSts, output: Output) -> None:
@@ -320,6 +315,17 @@ def test_a_message_that_cannot_be_moved_is_delivered_again(
     assert ("call not moved" in str(output())) is (environment_variable is None)
 
 
+def test_a_scheduled_call_that_cannot_be_parked_is_kept_by_lambda(
+    function: ModuleType, fake_api: FakeApi, sqs: FakeSqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", "true")
+    sqs.is_down = True
+    fake_api.rest = Reply(503)
+
+    with pytest.raises(CallError):
+        function.handler(SCHEDULED | {"idempotency_key": f"eu-west-1/{function.metrics.service}/1"}, CONTEXT)
+
+
 @pytest.mark.parametrize("how", ["message", "scheduled", "direct", "of another stack"])
 @pytest.mark.parametrize(
     ("reply", "keys_ignored", "may_have_arrived"),
@@ -364,17 +370,6 @@ def test_without_keys_a_call_that_may_have_arrived_is_parked_as_uncertain_unless
     assert len(fake_api.requests) == 1 or not is_uncertain
     [line], metrics = output()
     assert (line["message"], metrics["CallFailed"]) == ("call failed", [1])
-
-
-def test_a_scheduled_call_that_cannot_be_parked_is_kept_by_lambda(
-    function: ModuleType, fake_api: FakeApi, sqs: FakeSqs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", "true")
-    sqs.is_down = True
-    fake_api.rest = Reply(503)
-
-    with pytest.raises(CallError):
-        function.handler(SCHEDULED | {"idempotency_key": f"eu-west-1/{function.metrics.service}/1"}, CONTEXT)
 
 
 def test_the_schedule_marks_its_calls_by_their_key() -> None:

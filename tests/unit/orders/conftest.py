@@ -4,7 +4,6 @@ import importlib
 import io
 import json
 from collections import Counter
-from threading import Lock
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -36,12 +35,10 @@ def faults() -> Faults:
 @pytest.fixture
 def dynamodb(orders: ModuleType, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> DynamoDBClient:
     """The handler's own client, with empty tables."""
-    lock = Lock()
 
     def send(_: object, request: Any) -> Any:
         def carry_out() -> Any:
-            with lock:  # DynamoDB checks a condition and writes in one step; moto does not
-                status, headers, body = botocore_stubber.process_request(request)
+            status, headers, body = botocore_stubber.process_request(request)
             return aws_response(request.url, Response(status, headers, body.encode()))
 
         operation = request.headers["X-Amz-Target"].decode().partition(".")[2]

@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from types import ModuleType
 from typing import Any
 
@@ -11,8 +9,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from orders.model import Order, OrderRequest
-from orders.store import OrderStore
+from orders.model import OrderRequest
 from tests.support.lambda_context import LambdaContext
 from tests.unit.orders.support import Api, B, C, Counted, Faults, Response, raising
 
@@ -83,18 +80,6 @@ def test_a_simultaneous_request_is_asked_to_wait(api: Api, dynamodb: DynamoDBCli
     assert (during[0].status, during[0].code) == (409, "order_in_progress")
     assert during[0].headers["Retry-After"] == ["1"]
     assert api.order("key").status == 201
-    assert stored(dynamodb) == 1
-
-
-def test_threads_store_one_order_without_any_record(dynamodb: DynamoDBClient) -> None:
-    store, start = OrderStore(dynamodb, "orders"), Barrier(8)
-
-    def put(_: int) -> Order:
-        start.wait()
-        return store.put(B, Order.accept(REQUEST))
-
-    with ThreadPoolExecutor(8) as threads:
-        assert len(set(threads.map(put, range(8)))) == 1
     assert stored(dynamodb) == 1
 
 
