@@ -82,7 +82,7 @@ def identify(profile: str | None, settings: Mapping[str, str]) -> Caller:
     Raises AssumeRoleError if there are none, or STS cannot be asked.
     """
     name = settings.get("source_profile", profile) if "role_arn" in settings else profile
-    session = open_session(profile)
+    session: Any = open_session(profile)
     with assume_role_errors(describe_profile(name), find_source(open_session(name))):
         first = _first_credentials(profile, session, settings)
         session.set_credentials(first.access_key, first.secret_key, first.token)

@@ -38,7 +38,8 @@ def dynamodb(orders: ModuleType, faults: Faults, monkeypatch: pytest.MonkeyPatch
 
     def send(_: object, request: Any) -> Any:
         def carry_out() -> Any:
-            status, headers, body = botocore_stubber.process_request(request)
+            found: Any = botocore_stubber.process_request(request)
+            status, headers, body = found
             return aws_response(request.url, Response(status, headers, body.encode()))
 
         operation = request.headers["X-Amz-Target"].decode().partition(".")[2]

@@ -1,5 +1,8 @@
 """Responses when the backend fails."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyInconsistentStateError
 from botocore.exceptions import (
@@ -89,8 +92,11 @@ def test_an_error_of_dynamodb(
 
 
 def test_a_throttle_is_counted_even_if_the_next_attempt_succeeds(api: Api, faults: Faults, counted: Counted) -> None:
-    faults["Query", "orders"] = lambda _: faults.clear() or THROTTLE(None)  # type: ignore[func-returns-value]
+    def throttle_once(carry_out: Callable[[], Any]) -> Any:
+        faults.clear()
+        return THROTTLE(carry_out)
 
+    faults["Query", "orders"] = throttle_once
     assert api.orders(status="accepted").status == 200
     assert counted() == {"StoreThrottled": 1, "RequestServed": 1}
 
