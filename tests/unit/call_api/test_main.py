@@ -6,6 +6,7 @@ import pty
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TextIO
@@ -172,6 +173,10 @@ def test_another_service_is_signed_for(api: GuardedApi, config: Path, monkeypatc
     assert "Set --service or $API_SERVICE, or api_service in the profile." in wrong.stderr
 
 
+HEADERS = {"x-amzn-requestid": REQUEST_ID, "content-type": "application/json"}
+WHOLE = {"status": 200, "headers": HEADERS, "body": {"a": 1}, "attempts": 1, "request_id": REQUEST_ID}
+
+
 @pytest.mark.parametrize(
     ("reply", "arguments", "stdout"),
     [
@@ -182,25 +187,8 @@ def test_another_service_is_signed_for(api: GuardedApi, config: Path, monkeypatc
         (Reply(200, b"tea", {"Content-Type": "text/x-json"}), [], "tea\n"),
         (Reply(200, b'"tea"', {"Content-Type": "Application/Problem+JSON;a=b"}), [], '"tea"\n'),
         (Reply(200, b'{"a":NaN', {"Content-Type": "application/json"}), ["--output", "raw"], '{"a":NaN'),
-        (
-            Reply(200, b"tea"),
-            ["--output", "raw", "--include"],
-            f"HTTP 200\nx-amzn-requestid: {REQUEST_ID}\n\ntea",
-        ),
-        (
-            json_reply(200, {"a": 1}),
-            ["--output", "json", "--include"],
-            json.dumps(
-                {
-                    "status": 200,
-                    "headers": {"x-amzn-requestid": REQUEST_ID, "content-type": "application/json"},
-                    "body": {"a": 1},
-                    "attempts": 1,
-                    "request_id": REQUEST_ID,
-                }
-            )
-            + "\n",
-        ),
+        (Reply(200, b"tea"), ["--output", "raw", "--include"], f"HTTP 200\nx-amzn-requestid: {REQUEST_ID}\n\ntea"),
+        (json_reply(200, {"a": 1}), ["--output", "json", "--include"], f"{json.dumps(WHOLE)}\n"),
     ],
 )
 def test_the_response_in_the_form_asked_for(api: GuardedApi, reply: Reply, arguments: list[str], stdout: str) -> None:
@@ -275,30 +263,22 @@ def test_verbose_shows_every_attempt_and_no_secret(api: GuardedApi) -> None:
         assert secret not in result.output + result.stderr
 
 
-@pytest.mark.parametrize(
-    ("in_profile", "arguments", "url"),
-    [
-        (API_URL, [], f"{API_URL}/whoami"),
-        ("https://other.example/v1", ["--api-url", API_URL], f"{API_URL}/whoami"),
-        (None, [], None),
-    ],
-)
 def test_the_profile_gives_what_neither_option_nor_environment_does(
-    api: GuardedApi,
-    config: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    in_profile: str | None,
-    arguments: list[str],
-    url: str | None,
+    api: GuardedApi, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("API_URL")
-    config.write_text(config_text({"api_url": in_profile}))
+    nowhere = call_api("/whoami").stderr
+    config.write_text(config_text({"api_url": API_URL}))
+    call_api("/whoami")
+    config.write_text(config_text({"api_url": "https://other.example/v1"}))
+    call_api("/whoami", "--api-url", API_URL)
 
-    result = call_api("/whoami", *arguments)
+    assert [request.url for request in api.requests] == [f"{API_URL}/whoami"] * 2
+    assert "Error: --api-url is empty." in nowhere
+    assert "Set --api-url or $API_URL, or write a profile with call-api configure." in nowhere
 
-    assert [request.url for request in api.requests] == ([url] if url else [])
-    assert ("Error: --api-url is empty." in result.stderr) is (url is None)
-    assert ("Set --api-url or $API_URL, or write a profile with call-api configure." in result.stderr) is (url is None)
+
+CUSTOM_DOMAIN = ["--api-url", "https://api.example.org/v1"]
 
 
 @pytest.mark.parametrize(
@@ -307,13 +287,8 @@ def test_the_profile_gives_what_neither_option_nor_environment_does(
         ({}, {"api_region": "eu-north-1"}, [], "eu-north-1"),
         ({}, {"api_region": "eu-north-1"}, ["--region", "eu-south-2"], "eu-south-2"),
         ({"API_REGION": "eu-north-1"}, {}, [], "eu-north-1"),
-        ({"AWS_REGION": "eu-south-1"}, {"region": None}, ["--api-url", "https://api.example.org/v1"], "eu-south-1"),
-        (
-            {"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-south-2"},
-            {"region": None},
-            ["--api-url", "https://api.example.org/v1"],
-            "eu-south-2",
-        ),
+        ({"AWS_REGION": "eu-south-1"}, {"region": None}, CUSTOM_DOMAIN, "eu-south-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-south-2"}, {"region": None}, CUSTOM_DOMAIN, "eu-south-2"),
     ],
 )
 def test_the_region_that_is_signed_for(
@@ -347,16 +322,25 @@ def test_the_api_key_is_sent_and_not_shown(api: GuardedApi, config: Path, monkey
     assert "api_key is 9 characters. It must be 20 to 128 visible ASCII characters." in wrong.stderr
 
 
-@pytest.fixture
-def terminal() -> Iterator[tuple[Callable[[], bytes], TextIO]]:
-    """What a terminal shows, and the stream that writes to it."""
-    controller, terminal = pty.openpty()
-    with os.fdopen(terminal, "w") as stream:
-        yield lambda: os.read(controller, 10_000), stream
-    os.close(controller)
-
-
 type Terminal = tuple[Callable[[], bytes], TextIO]
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    """What a terminal has shown in the end, and the stream that writes to it."""
+    controller, terminal = pty.openpty()
+
+    def read() -> bytes:
+        stream.close()
+        shown = b""
+        with suppress(OSError):  # nobody writes any more
+            while data := os.read(controller, 1000):
+                shown += data
+        return shown
+
+    with os.fdopen(terminal, "w") as stream:
+        yield read, stream
+    os.close(controller)
 
 
 def end(*arguments: str) -> object:
