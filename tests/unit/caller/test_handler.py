@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -41,7 +40,6 @@ from tests.support.fakes import (
 )
 from tests.support.lambda_context import LambdaContext
 
-EVENTS = Path(__file__).parents[3] / "events"
 CONTEXT = LambdaContext(seconds=3600, function_name="orders-caller-CallerFunction")
 WAF = {"x-amzn-waf-action": "challenge"}
 SCHEDULED = {"method": "POST", "path": "/payments", "body": {"a": 1}}
@@ -425,7 +423,7 @@ def test_one_deadline_holds_for_a_whole_batch(function: ModuleType, fake_api: Fa
     assert fake_api.requests == []
 
 
-# --- The environment, secrets, and the events of the README -----------------------------------------------------------
+# --- The environment and secrets --------------------------------------------------------------------------------------
 
 
 def test_an_environment_is_prepared_while_lambda_starts_it(
@@ -485,25 +483,3 @@ def test_no_secret_is_written(
     assert EXTERNAL_ID not in written
     assert fake_api.secrets()
     assert [secret for secret in fake_api.secrets() if secret in written] == []
-
-
-@pytest.mark.parametrize(
-    ("name", "calls", "failed"),
-    [
-        ("scheduled-call", 1, None),
-        ("direct-call", 1, None),
-        ("destination-envelope", 1, None),
-        ("sqs-batch", 3, 0),
-        ("call-sqs-poison", 1, 0),
-        ("call-sqs-odd", 1, 0),
-    ],
-)
-def test_the_events(function: ModuleType, fake_api: FakeApi, name: str, calls: int, failed: int | None) -> None:
-    text = (EVENTS / f"{name}.json").read_text()
-
-    answer = function.handler(json.loads(text), CONTEXT)
-
-    paths = [request.url.removeprefix(API_URL).partition("?")[0] for request in fake_api.requests]
-    assert len(paths) == calls
-    assert [path for path in paths if f'"{path}"' not in text.replace("\\", "")] == []
-    assert answer["status"] == 200 if failed is None else len(answer["batchItemFailures"]) == failed
