@@ -16,7 +16,9 @@ from tests.support.fakes import API_URL, EXECUTOR_ROLE_ARN, unreachable
 from tests.unit.call_api.support import FakeAws, config_text, run, said
 
 KEYS = "aws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = not-shown\n"
-ROLE = f"role_arn = {EXECUTOR_ROLE_ARN}\nrole_session_name = 222222222222-me\nregion = eu-west-1\n"
+ROLE = f"[profile p]\nrole_arn = {EXECUTOR_ROLE_ARN}\nrole_session_name = 222222222222-me\nregion = eu-west-1\n"
+OF_Q = f"{ROLE}source_profile = q\n[profile q]\n"
+DIRECT = f"[profile p]\n{KEYS}region = eu-west-1\n"
 SSO = "sso_session = company\nsso_account_id = 222222222222\nsso_role_name = Dev\n"
 COMPANY = "[sso-session company]\nsso_region = eu-west-1\nsso_start_url = https://company.awsapps.com/start\n"
 EXPIRED = (
@@ -57,52 +59,38 @@ CASES = {
     "a program with an expired session": Case(
         f"[profile p]\ncredential_process = echo '{EXPIRED}'\n", "credential_process failed"
     ),
-    "a program of the source": Case(
-        f"[profile p]\n{ROLE}source_profile = q\n[profile q]\ncredential_process = true\n", "credential_process failed"
-    ),
-    "no web identity token": Case(
-        f"[profile p]\n{ROLE}web_identity_token_file = /none/token\n", "this file must be readable"
-    ),
-    "an empty web identity token": Case(
-        f"[profile p]\n{ROLE}web_identity_token_file = /dev/null\n", "has no token in it"
-    ),
+    "a program of the source": Case(f"{OF_Q}credential_process = true\n", "credential_process failed"),
+    "no web identity token": Case(f"{ROLE}web_identity_token_file = /none/token\n", "this file must be readable"),
+    "an empty web identity token": Case(f"{ROLE}web_identity_token_file = /dev/null\n", "has no token in it"),
     "container credentials from elsewhere": Case(
         "[profile p]\nregion = eu-west-1\n", "AWS_CONTAINER_CREDENTIALS_FULL_URI must be", environment=CONTAINER
     ),
-    "no container": Case(f"[profile p]\n{ROLE}credential_source = EcsContainer\n", "gives no credentials"),
-    "no instance": Case(f"[profile p]\n{ROLE}credential_source = Ec2InstanceMetadata\n", "gives no credentials"),
-    "nothing in the environment": Case(f"[profile p]\n{ROLE}credential_source = Environment\n", "gives no credentials"),
-    "no such credential source": Case(f"[profile p]\n{ROLE}credential_source = Cloud\n", "correct the profile"),
+    "no container": Case(f"{ROLE}credential_source = EcsContainer\n", "gives no credentials"),
+    "no instance": Case(f"{ROLE}credential_source = Ec2InstanceMetadata\n", "gives no credentials"),
+    "nothing in the environment": Case(f"{ROLE}credential_source = Environment\n", "gives no credentials"),
+    "no such credential source": Case(f"{ROLE}credential_source = Cloud\n", "correct the profile"),
     "two sources": Case(
-        f"[profile p]\n{ROLE}source_profile = q\ncredential_source = Environment\n[profile q]\n{KEYS}",
+        f"{ROLE}source_profile = q\ncredential_source = Environment\n[profile q]\n{KEYS}",
         "correct the profile",
         configured=True,
     ),
-    "no source": Case(f"[profile p]\n{ROLE}", "complete the profile"),
-    "a source without credentials": Case(
-        f"[profile p]\n{ROLE}source_profile = q\n[profile q]\nregion = eu-west-1\n", "correct the profile"
-    ),
-    "no such source": Case(f"[profile p]\n{ROLE}source_profile = nope\n", "correct the profile"),
-    "profiles in a circle": Case(
-        f"[profile p]\n{ROLE}source_profile = q\n[profile q]\n{ROLE}source_profile = p\n", "correct the profile"
-    ),
-    "a profile that is its own source": Case(f"[profile p]\n{ROLE}source_profile = p\n", "correct the profile"),
+    "no source": Case(ROLE, "complete the profile"),
+    "a source without credentials": Case(f"{OF_Q}region = eu-west-1\n", "correct the profile"),
+    "no such source": Case(f"{ROLE}source_profile = nope\n", "correct the profile"),
+    "profiles in a circle": Case(f"{OF_Q}{ROLE.partition('\n')[2]}source_profile = p\n", "correct the profile"),
+    "a profile that is its own source": Case(f"{ROLE}source_profile = p\n", "correct the profile"),
     "no such profile": Case("[profile q]\n", "name a profile of your AWS configuration"),
     "a typo in the profile's name": Case("[profile pp]\n", "writes one. Did you mean pp?"),
     "no secret key": Case("[profile p]\naws_access_key_id = AKIAEXAMPLE\n", "complete the profile"),
     "no session token": Case(f"[profile p]\n{SESSION_KEYS}", "set AWS_SESSION_TOKEN or aws_session_token"),
-    "no session token of the source": Case(
-        f"[profile p]\n{ROLE}source_profile = q\n[profile q]\n{SESSION_KEYS}", "set AWS_SESSION_TOKEN"
-    ),
+    "no session token of the source": Case(f"{OF_Q}{SESSION_KEYS}", "set AWS_SESSION_TOKEN"),
     "no session token in the environment": Case(
-        f"[profile p]\n{ROLE}credential_source = Environment\n",
+        f"{ROLE}credential_source = Environment\n",
         "set AWS_SESSION_TOKEN",
         environment={"AWS_ACCESS_KEY_ID": "ASIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "x"},
     ),
     "not signed in": Case(f"{COMPANY}[profile p]\n{SSO}", "aws sso login --profile p"),
-    "the source is not signed in": Case(
-        f"{COMPANY}[profile p]\n{ROLE}source_profile = q\n[profile q]\n{SSO}", "aws sso login --profile q"
-    ),
+    "the source is not signed in": Case(f"{COMPANY}{OF_Q}{SSO}", "aws sso login --profile q"),
     "not signed in, the old way": Case(
         "[profile p]\nsso_start_url = https://x\nsso_region = eu-west-1\nsso_account_id = 222222222222\n"
         "sso_role_name = Dev\n",
@@ -125,36 +113,30 @@ CASES = {
     "an invalid nested line": Case("[profile p]\ns3 =\n  not-shown\n", "cannot be read. Account B: correct"),
     "not UTF-8": Case("[profile p]\n# M\udcfcller\n", "cannot be read. Account B: correct this file."),
     "an empty region for STS": Case(
-        f"[profile p]\n{ROLE.replace('region = eu-west-1', '')}source_profile = q\n[profile q]\n{KEYS}",
+        f"{OF_Q.replace('region = eu-west-1', '')}{KEYS}",
         "set AWS_REGION, or region in the profile",
         environment={"AWS_REGION": "", "AWS_DEFAULT_REGION": ""},
     ),
     "an endpoint without a scheme": Case(
-        f"[profile p]\n{ROLE}source_profile = q\n[profile q]\n{KEYS}",
+        f"{OF_Q}{KEYS}",
         "must be a URL with https://",
         environment={"AWS_ENDPOINT_URL_STS": "sts.example.org"},
     ),
     "an odd mode for STS": Case(
-        f"[profile p]\n{ROLE}source_profile = q\nsts_regional_endpoints = no\n[profile q]\n{KEYS}",
+        f"{ROLE}source_profile = q\nsts_regional_endpoints = no\n[profile q]\n{KEYS}",
         "correct the profile",
         configured=True,
     ),
-    "STS does not respond": Case(
-        f"[profile p]\n{ROLE}source_profile = q\n[profile q]\n{KEYS}", "STS must be reachable from here"
-    ),
+    "STS does not respond": Case(f"{OF_Q}{KEYS}", "STS must be reachable from here"),
     "a proxy whose password is not ASCII": Case(
-        f"[profile p]\n{KEYS}region = eu-west-1\n",
+        DIRECT,
         "user and password must be percent-encoded ASCII",
         2,
         environment={"HTTPS_PROXY": "http://u:p%C5%82@127.0.0.1:9"},
         configured=True,
     ),
-    "an invalid proxy": Case(
-        f"[profile p]\n{KEYS}region = eu-west-1\n", "HTTPS_PROXY", 2, {"HTTPS_PROXY": "http://[::1"}, configured=True
-    ),
-    "no CA certificates": Case(
-        f"[profile p]\n{KEYS}region = eu-west-1\nca_bundle = /none.pem\n", "ca_bundle", 2, configured=True
-    ),
+    "an invalid proxy": Case(DIRECT, "HTTPS_PROXY", 2, {"HTTPS_PROXY": "http://[::1"}, configured=True),
+    "no CA certificates": Case(f"{DIRECT}ca_bundle = /none.pem\n", "ca_bundle", 2, configured=True),
     "a nested URL": Case(
         f"[profile p]\n{KEYS}api_url =\n  a = b\napi_ignores_idempotency_keys =\n  a = b\n",
         "Set --api-url or $API_URL",
@@ -255,7 +237,7 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch, arguments: list[
 
 # --- Standard streams and locales of a process ------------------------------------------------------------------------
 
-MFA = f"[profile q]\n{KEYS}[profile p]\n{ROLE}source_profile = q\nmfa_serial = arn:aws:iam::222222222222:mfa/me\n"
+MFA = f"[profile q]\n{KEYS}{ROLE}source_profile = q\nmfa_serial = arn:aws:iam::222222222222:mfa/me\n"
 
 
 @pytest.mark.parametrize(
