@@ -82,6 +82,7 @@ class _CallOrCommand(click.Group):
         return super().parse_args(ctx, args if is_command else ["call", *args])
 
     def invoke(self, ctx: click.Context) -> Any:
+        ctx.color = False if os.environ.get("NO_COLOR") else None  # https://no-color.org; None: if it is a terminal
         with _output_errors():
             return super().invoke(ctx)
 
@@ -115,11 +116,7 @@ class _Call(click.Command):
         main.format_commands(ctx, formatter)
 
 
-# https://no-color.org; without a terminal, there are no colours anyway.
-_CONTEXT = {"help_option_names": ["-h", "--help"], "color": False if os.environ.get("NO_COLOR") else None}
-
-
-@click.group(cls=_CallOrCommand, commands=[configure, doctor], context_settings=_CONTEXT)
+@click.group(cls=_CallOrCommand, commands=[configure, doctor], context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:  # noqa: D103 - `call` has the help
     if sys.stdout is None:
         raise click.UsageError("Standard output is closed. Nothing was sent; > /dev/null discards the output.")
@@ -218,6 +215,7 @@ def call(
         if dry_run:
             _show_request(request, settings, correlation_id)
             return
+        deadline, idle = start + (timeout or 90), max(Timing.read, timeout or 0)
         own = ProfileCredentials(settings.profile)
         region = settings.find_region(own.region)
         transport: StreamingTransport = Connections(api_url, 1, own.ca_bundle)
@@ -232,15 +230,15 @@ def call(
             credentials=settings.find_credentials(own),
             transport=transport,
             api_ignores_idempotency_keys=keys_ignored,
-            timing=Timing(read=max(Timing.read, timeout or 0)),
+            timing=Timing(read=idle),
         )
-        deadline = start + (timeout or 90)
         if output == "raw":
-            idle = max(Timing.read, timeout or 0)
             with client.open(request, deadline=deadline, correlation_id=correlation_id, idle_timeout=idle) as stream:
                 attempts = stream.attempts
                 with _output_errors(f" The call was made: the API answered {stream.status}."):
-                    _show_stream(stream, include=include)
+                    if include:
+                        _show_head(stream)
+                    _write_raw(stream)
             return
         response = client.send(request, deadline=deadline, correlation_id=correlation_id)
         attempts = response.attempts
@@ -384,12 +382,6 @@ def _show_head(response: Response | StreamedResponse) -> None:
     for name, value in response.headers.items():
         click.echo(f"{name}: {value}")
     click.echo()
-
-
-def _show_stream(response: StreamedResponse, *, include: bool) -> None:
-    if include:
-        _show_head(response)
-    _write_raw(response)
 
 
 def _write_raw(chunks: Iterable[bytes]) -> None:

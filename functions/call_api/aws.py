@@ -7,6 +7,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
 
 from cross_account_api.credentials import (
     ProfileCredentials,
@@ -32,8 +33,7 @@ class Caller:
     arn: str
     account: str
     date: str  # STS's own time, as the header `Date` has it
-    profile: str | None  # whose region and endpoints are used
-    credentials: ReadOnlyCredentials = field(repr=False)
+    session: Session = field(repr=False)  # signs as the caller, with the region and endpoints of the profile
 
     @property
     def is_user(self) -> bool:
@@ -56,7 +56,7 @@ class Caller:
 
     def create_client(self, service: str) -> Any:
         """Create a client that signs as the caller."""
-        return _create_client(service, self.profile, self.credentials)
+        return self.session.create_client(service, config=_CONFIG)
 
     def find_principal(self) -> str:
         """Return the ARN by which policies name the caller; of a role whose path cannot be read, a pattern for it.
@@ -82,18 +82,20 @@ def identify(profile: str | None, settings: Mapping[str, str]) -> Caller:
     Raises AssumeRoleError if there are none, or STS cannot be asked.
     """
     name = settings.get("source_profile", profile) if "role_arn" in settings else profile
+    session: Any = open_session(profile)
     with assume_role_errors(describe_profile(name), find_source(open_session(name))):
-        credentials = _first_credentials(profile, settings)
-        response = _create_client("sts", profile, credentials).get_caller_identity()
+        first = _first_credentials(profile, session, settings)
+        session.set_credentials(first.access_key, first.secret_key, first.token)
+        response = session.create_client("sts", config=_CONFIG).get_caller_identity()
     date = response["ResponseMetadata"]["HTTPHeaders"].get("date", "")
-    return Caller(response["Arn"], response["Account"], date, profile, credentials)
+    return Caller(response["Arn"], response["Account"], date, session)
 
 
-def _first_credentials(profile: str | None, settings: Mapping[str, str]) -> ReadOnlyCredentials:
+def _first_credentials(profile: str | None, session: Session, settings: Mapping[str, str]) -> ReadOnlyCredentials:
     source = settings.get("source_profile")
     if "role_arn" not in settings:
         return ProfileCredentials(profile).get_frozen_credentials()
-    if source and source != open_session(profile).profile:
+    if source and source != session.profile:
         return ProfileCredentials(source).get_frozen_credentials()
     if source:
         return ReadOnlyCredentials(
@@ -103,9 +105,3 @@ def _first_credentials(profile: str | None, settings: Mapping[str, str]) -> Read
     found = open_session().get_component("credential_provider").get_provider(provider).load()
     frozen: ReadOnlyCredentials = found.get_frozen_credentials()
     return frozen
-
-
-def _create_client(service: str, profile: str | None, credentials: ReadOnlyCredentials) -> Any:
-    session: Any = open_session(profile)
-    session.set_credentials(credentials.access_key, credentials.secret_key, credentials.token)
-    return session.create_client(service, config=_CONFIG)

@@ -202,8 +202,8 @@ def _park(body: str, outcome: _Outcome, *, only_uncertain: bool = False) -> bool
     return True
 
 
-def create_client(**options: Any) -> Client:
-    """Create the client that the environment variables describe; options are further arguments of `Client`."""
+def create_client() -> Client:
+    """Create the client that the environment variables describe."""
     settings = Settings.from_environment()
     return Client(
         settings.api_url,
@@ -213,7 +213,7 @@ def create_client(**options: Any) -> Client:
         region=settings.api_region,
         api_key=settings.api_key or None,
         api_ignores_idempotency_keys=settings.api_ignores_idempotency_keys,
-        **{"timing": Timing(read=settings.api_timeout), **options},
+        timing=Timing(read=settings.api_timeout),
     )
 
 

@@ -2,12 +2,20 @@
 
 import os
 import socket
+from copy import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.hooks import HierarchicalEmitter
+from botocore.session import Session
 
 from tests.support.fakes import API_URL
 from tests.unit.call_api.support import FakeAws, GuardedApi, config_text
+
+# What botocore registers with each new session, which takes longer than all else here.
+HANDLERS = HierarchicalEmitter()
+Session(event_hooks=HANDLERS)
 
 
 @pytest.fixture
@@ -17,7 +25,11 @@ def api() -> GuardedApi:
 
 @pytest.fixture(autouse=True)
 def aws(api: GuardedApi, monkeypatch: pytest.MonkeyPatch) -> FakeAws:
+    def open_session(**options: Any) -> Session:
+        return Session(event_hooks=copy(HANDLERS), include_builtin_handlers=False, **options)
+
     aws = FakeAws(api)
+    monkeypatch.setattr("botocore.session.Session", open_session)
     monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", lambda _, request: aws.send(request))
     return aws
 

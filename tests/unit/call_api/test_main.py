@@ -4,10 +4,12 @@ import json
 import os
 import pty
 import re
-import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from click.shell_completion import BashComplete
@@ -38,7 +40,6 @@ def call_api(*arguments: str, text: str | bytes | None = None, charset: str = "u
         (["/o", "--query", "status=open", "--query", "n=1", "--query", "n=2=2"], "GET", "/o?status=open&n=1&n=2%3D2"),
         (["/o?n=1&empty=&note=a+b%2B", "--query", "n=2"], "GET", "/o?n=1&n=2&empty=&note=a%20b%2B"),
         (["-X", "DELETE", "/a"], "DELETE", "/a"),
-        (["-XDELETE", "/a"], "DELETE", "/a"),
         (["--request", "delete", "/a"], "DELETE", "/a"),
         (["put", "/a"], "PUT", "/a"),
         (["/files", "--segment", "a/b", "--segment", "c d"], "GET", "/files/a%2Fb/c%20d"),
@@ -89,16 +90,11 @@ JSON = '{"tea": "☕", "price": 1.10, "n": 12345678901234567890.123456789}'
 def test_json_is_sent_as_it_is_in_utf_8(api: GuardedApi, tmp_path: Path, source: str, content: bytes) -> None:
     (tmp_path / "body.json").write_bytes(content)
 
-    result = call_api("PUT", "/", "--json", "@-" if source == "stdin" else f"@{tmp_path}/body.json", text=content)
+    where = "@-" if source == "stdin" else f"@{tmp_path}/body.json"
+    result = call_api("PUT", "/", "--json", where, text=content, charset="cp1252")
 
     assert result.exit_code == 0, result.stderr
     assert api.requests[0].body == JSON.encode()
-
-
-def test_json_of_standard_input_is_not_read_in_the_encoding_of_the_locale(api: GuardedApi) -> None:
-    call_api("PUT", "/", "--json", "@-", text='{"sku":"Grüße"}'.encode(), charset="cp1252")
-
-    assert api.requests[0].body == '{"sku":"Grüße"}'.encode()
 
 
 @pytest.mark.parametrize(
@@ -118,14 +114,6 @@ def test_any_body_with_its_content_type(api: GuardedApi, arguments: list[str], b
     [request] = api.requests
     assert request.body == body
     assert [value for name, value in request.headers.items() if name.lower() == "content-type"] == [content_type]
-
-
-def test_a_body_may_be_as_large_as_api_gateway_takes(api: GuardedApi, tmp_path: Path) -> None:
-    (tmp_path / "body").write_bytes(b"x" * 10_485_760)
-    (tmp_path / "larger").write_bytes(b"x" * 10_485_761)
-
-    assert call_api("PUT", "/", "-d", f"@{tmp_path}/body").exit_code == 0
-    assert call_api("PUT", "/", "-d", f"@{tmp_path}/larger").exit_code == 2
 
 
 @pytest.mark.parametrize("how", ["flag", "profile"])
@@ -185,6 +173,10 @@ def test_another_service_is_signed_for(api: GuardedApi, config: Path, monkeypatc
     assert "Set --service or $API_SERVICE, or api_service in the profile." in wrong.stderr
 
 
+HEADERS = {"x-amzn-requestid": REQUEST_ID, "content-type": "application/json"}
+WHOLE = {"status": 200, "headers": HEADERS, "body": {"a": 1}, "attempts": 1, "request_id": REQUEST_ID}
+
+
 @pytest.mark.parametrize(
     ("reply", "arguments", "stdout"),
     [
@@ -192,56 +184,17 @@ def test_another_service_is_signed_for(api: GuardedApi, config: Path, monkeypatc
         (json_reply(200, None), [], "null\n"),
         (json_reply(200, {"tea": "☕"}), [], '{\n  "tea": "☕"\n}\n'),
         (Reply(200, b"tea"), [], "tea\n"),
-        (json_reply(200, {"a": [1]}), ["--output", "raw"], '{"a": [1]}'),
-        (
-            Reply(200, b"tea"),
-            ["--output", "raw", "--include"],
-            f"HTTP 200\nx-amzn-requestid: {REQUEST_ID}\n\ntea",
-        ),
-        (
-            json_reply(200, {"a": 1}),
-            ["--output", "json", "--include"],
-            json.dumps(
-                {
-                    "status": 200,
-                    "headers": {"x-amzn-requestid": REQUEST_ID, "content-type": "application/json"},
-                    "body": {"a": 1},
-                    "attempts": 1,
-                    "request_id": REQUEST_ID,
-                }
-            )
-            + "\n",
-        ),
+        (Reply(200, b"tea", {"Content-Type": "text/x-json"}), [], "tea\n"),
+        (Reply(200, b'"tea"', {"Content-Type": "Application/Problem+JSON;a=b"}), [], '"tea"\n'),
+        (Reply(200, b'{"a":NaN', {"Content-Type": "application/json"}), ["--output", "raw"], '{"a":NaN'),
+        (Reply(200, b"tea"), ["--output", "raw", "--include"], f"HTTP 200\nx-amzn-requestid: {REQUEST_ID}\n\ntea"),
+        (json_reply(200, {"a": 1}), ["--output", "json", "--include"], f"{json.dumps(WHOLE)}\n"),
     ],
 )
 def test_the_response_in_the_form_asked_for(api: GuardedApi, reply: Reply, arguments: list[str], stdout: str) -> None:
     api.rest = reply
 
     assert call_api("/", *arguments).stdout == stdout
-
-
-@pytest.mark.parametrize("content", [b'{"a":NaN}', b"{", b'{"n":' + b"9" * 5000 + b"}", b"\xff"])
-def test_raw_is_what_came_whatever_its_type_says(api: GuardedApi, content: bytes) -> None:
-    api.rest = Reply(200, content, {"Content-Type": "application/json"})
-
-    result = call_api("POST", "/", "--idempotency-key", "key-1", "--output", "raw")
-
-    assert (result.exit_code, result.stdout_bytes, len(api.requests)) == (0, content, 1)
-
-
-@pytest.mark.parametrize(
-    ("type_", "content", "stdout"),
-    [
-        ("application/json", b'"text"', '"text"\n'),
-        ("application/json; charset=utf-8", b'"text"', '"text"\n'),
-        ("Application/Problem+JSON;a=b", b'"text"', '"text"\n'),
-        ("text/x-json", b"text", "text\n"),
-    ],
-)
-def test_json_is_what_its_type_says_is_json(api: GuardedApi, type_: str, content: bytes, stdout: str) -> None:
-    api.rest = Reply(200, content, {"Content-Type": type_})
-
-    assert call_api("/").stdout == stdout
 
 
 def test_raw_is_written_as_it_comes(api: GuardedApi) -> None:
@@ -276,40 +229,33 @@ def test_what_the_terminal_cannot_show_is_escaped(api: GuardedApi) -> None:
     assert (as_text.exit_code, as_text.stdout) == (0, "\\u2615\n")
 
 
-def test_verbose_shows_what_is_done_and_no_secret(api: GuardedApi) -> None:
-    result = call_api("/whoami", "--verbose")
-
-    [request] = api.requests
-    first, label, *canonical, attempt, last = result.stderr.splitlines()
-    assert (first, label) == (f"GET {API_URL}/whoami, signed for eu-west-1", "Canonical request:")
-    assert canonical == [
-        "GET",
-        "/v1/whoami",
-        "",
-        "host:a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com",
-        f"x-amz-content-sha256:{sha256().hexdigest()}",
-        f"x-amz-date:{request.headers['x-amz-date']}",
-        "x-amz-security-token:(session token)",
-        "",
-        "host;x-amz-content-sha256;x-amz-date;x-amz-security-token",
-        sha256().hexdigest(),
-    ]
-    assert re.fullmatch(r"Attempt 1: 200 after \d\.\d\d s", attempt)
-    assert re.fullmatch(rf"1 attempt\(s\) in \d\.\d\d s, correlation id {request.headers['X-Correlation-Id']}", last)
-
-
 def test_verbose_shows_every_attempt_and_no_secret(api: GuardedApi) -> None:
     api.script = [unreachable(), json_reply(503, {}), Reply(404)]
 
     result = call_api("POST", "/orders", "--query", "note=my note", "--json", '{"card": "4711"}', "--verbose")
 
-    assert re.findall("Attempt .*(?= after)", result.stderr) == [
-        "Attempt 1: no response",
-        "Attempt 2: 503",
-        "Attempt 3: 404",
-    ]
-    assert "\n/v1/orders\nnote=my%20note\n" in result.stderr
     assert result.exit_code == 5
+    request = api.requests[0]
+    _, first, label, *canonical, body = result.stderr.partition("\nAttempt")[0].splitlines()
+    assert (first, label) == (f"POST {API_URL}/orders?note=my%20note, signed for eu-west-1", "Canonical request:")
+    assert canonical == [
+        "POST",
+        "/v1/orders",
+        "note=my%20note",
+        "host:a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com",
+        f"x-amz-content-sha256:{body}",
+        f"x-amz-date:{request.headers['x-amz-date']}",
+        "x-amz-security-token:(session token)",
+        "",
+        "host;x-amz-content-sha256;x-amz-date;x-amz-security-token",
+    ]
+    assert body == sha256(b'{"card": "4711"}').hexdigest()
+    last = rf"3 attempt\(s\) in \d\.\d\d s, correlation id {request.headers['X-Correlation-Id']}"
+    attempts = [
+        rf"Attempt {number}: {outcome} after \d\.\d\d s"
+        for number, outcome in enumerate(("no response", "503", "404"), 1)
+    ]
+    assert re.search("\n" + "\n".join([*attempts, "Error: (.|\n)*", last]) + "\n$", result.stderr)
     signatures = [request.headers["Authorization"].partition("Signature=")[2] for request in api.requests]
     token = next(iter(api.sessions))
     secrets = [secret for secret in api.secrets() if not secret.startswith("ASIA")]
@@ -317,30 +263,22 @@ def test_verbose_shows_every_attempt_and_no_secret(api: GuardedApi) -> None:
         assert secret not in result.output + result.stderr
 
 
-@pytest.mark.parametrize(
-    ("in_profile", "arguments", "url"),
-    [
-        (API_URL, [], f"{API_URL}/whoami"),
-        ("https://other.example/v1", ["--api-url", API_URL], f"{API_URL}/whoami"),
-        (None, [], None),
-    ],
-)
 def test_the_profile_gives_what_neither_option_nor_environment_does(
-    api: GuardedApi,
-    config: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    in_profile: str | None,
-    arguments: list[str],
-    url: str | None,
+    api: GuardedApi, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("API_URL")
-    config.write_text(config_text({"api_url": in_profile}))
+    nowhere = call_api("/whoami").stderr
+    config.write_text(config_text({"api_url": API_URL}))
+    call_api("/whoami")
+    config.write_text(config_text({"api_url": "https://other.example/v1"}))
+    call_api("/whoami", "--api-url", API_URL)
 
-    result = call_api("/whoami", *arguments)
+    assert [request.url for request in api.requests] == [f"{API_URL}/whoami"] * 2
+    assert "Error: --api-url is empty." in nowhere
+    assert "Set --api-url or $API_URL, or write a profile with call-api configure." in nowhere
 
-    assert [request.url for request in api.requests] == ([url] if url else [])
-    assert ("Error: --api-url is empty." in result.stderr) is (url is None)
-    assert ("Set --api-url or $API_URL, or write a profile with call-api configure." in result.stderr) is (url is None)
+
+CUSTOM_DOMAIN = ["--api-url", "https://api.example.org/v1"]
 
 
 @pytest.mark.parametrize(
@@ -349,13 +287,8 @@ def test_the_profile_gives_what_neither_option_nor_environment_does(
         ({}, {"api_region": "eu-north-1"}, [], "eu-north-1"),
         ({}, {"api_region": "eu-north-1"}, ["--region", "eu-south-2"], "eu-south-2"),
         ({"API_REGION": "eu-north-1"}, {}, [], "eu-north-1"),
-        ({"AWS_REGION": "eu-south-1"}, {"region": None}, ["--api-url", "https://api.example.org/v1"], "eu-south-1"),
-        (
-            {"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-south-2"},
-            {"region": None},
-            ["--api-url", "https://api.example.org/v1"],
-            "eu-south-2",
-        ),
+        ({"AWS_REGION": "eu-south-1"}, {"region": None}, CUSTOM_DOMAIN, "eu-south-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "eu-south-2"}, {"region": None}, CUSTOM_DOMAIN, "eu-south-2"),
     ],
 )
 def test_the_region_that_is_signed_for(
@@ -389,52 +322,88 @@ def test_the_api_key_is_sent_and_not_shown(api: GuardedApi, config: Path, monkey
     assert "api_key is 9 characters. It must be 20 to 128 visible ASCII characters." in wrong.stderr
 
 
-@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
-def test_colours_are_for_terminals(environment: dict[str, str], coloured: bool) -> None:
-    command = [sys.executable, "-m", "call_api", "orders"]
-    environment = {**os.environ, **environment}
+type Terminal = tuple[Callable[[], bytes], TextIO]
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    """What a terminal has shown in the end, and the stream that writes to it."""
     controller, terminal = pty.openpty()
-    subprocess.run(command, env=environment, stderr=terminal, check=False)
-    os.close(terminal)
-    on_terminal = os.read(controller, 10_000).decode()
+
+    def read() -> bytes:
+        stream.close()
+        shown = b""
+        with suppress(OSError):  # nobody writes any more
+            while data := os.read(controller, 1000):
+                shown += data
+        return shown
+
+    with os.fdopen(terminal, "w") as stream:
+        yield read, stream
     os.close(controller)
-    piped = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stderr
-
-    assert on_terminal.startswith("\x1b[31mError:" if coloured else "Error: path is 'orders'")
-    assert piped.startswith("Error: path is 'orders'")
 
 
-@pytest.mark.parametrize("stdout", ["terminal", "pipe"])
-def test_only_a_terminal_gets_a_final_newline(stdout: str, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "import call_api.__main__ as m; m._write_raw([b'a']); m._write_raw([b'b\\n']); m._write_raw([])",
-    ]
-    if stdout == "pipe":
-        assert subprocess.run(command, capture_output=True, check=True).stdout == b"ab\n"
-        return
-    controller, terminal = pty.openpty()
-    subprocess.run(command, stdout=terminal, check=True)
-    os.close(terminal)
-    assert os.read(controller, 100) == b"a\r\nb\r\n"
-    os.close(controller)
+def end(*arguments: str) -> object:
+    """Run the command with the standard streams as they are."""
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--profile", "orders"])
+    return ended.value.code
+
+
+@pytest.mark.parametrize(("no_color", "shown"), [("", b"\x1b[31mError:"), ("1", b"Error: path is 'orders'")])
+def test_a_terminal_has_colours(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, no_color: str, shown: bytes
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setattr(sys, "stderr", terminal[1])
+
+    assert end("orders") == 2
+    assert terminal[0]().startswith(shown)
+
+
+def test_a_terminal_gets_a_final_newline(api: GuardedApi, terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.script = [Reply(200, b"a"), Reply(200, b"b\n"), Reply(200, b"")]
+    monkeypatch.setattr(sys, "stdout", terminal[1])
+
+    assert [end("/", "--output", "raw") for _ in range(3)] == [0, 0, 0]
+    assert terminal[0]() == b"a\r\nb\r\n"
+
+
+MADE = " The call was made: the API answered 200."
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is there on Linux only")
-@pytest.mark.parametrize("output", ["pretty", "raw", "json"])
-def test_a_full_disk_does_not_hide_that_the_call_was_made(
-    api: GuardedApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], output: str
+@pytest.mark.parametrize(
+    ("arguments", "made"),
+    [
+        *((["/", "--output", output], MADE) for output in ("pretty", "raw", "json")),
+        (["/", "--dry-run"], ""),
+        (["doctor"], ""),
+        (["configure", "--print", "--external-id", "abc", "--api-url", API_URL], ""),
+    ],
+)
+def test_a_full_disk_does_not_hide_whether_the_call_was_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], made: str
 ) -> None:
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        with pytest.raises(SystemExit) as ended:
-            main(["--profile", "orders", "/", "--output", output])
+        assert end(*arguments) == 1
 
-    assert (ended.value.code, len(api.requests)) == (1, 1)
-    assert capsys.readouterr().err == (
-        "Error: Cannot write the output: No space left on device. The call was made: the API answered 200.\n"
-    )
+    assert capsys.readouterr().err.endswith(f"Error: Cannot write the output: No space left on device.{made}\n")
+
+
+@pytest.mark.parametrize(
+    ("stream", "words"),
+    [("stdout", "Standard output is closed. Nothing was sent"), ("stdin", "Invalid value for --json: Cannot read '-'")],
+)
+def test_a_standard_stream_may_be_closed(
+    api: GuardedApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stream: str, words: str
+) -> None:
+    monkeypatch.setattr(sys, stream, None)
+
+    assert end("PUT", "/", "--json", "@-") == 2
+    assert words in capsys.readouterr().err
+    assert api.requests == []
 
 
 @pytest.mark.parametrize(
@@ -462,14 +431,7 @@ def test_help_and_version() -> None:
     result = run("--help")
 
     assert result.exit_code == 0
-    for text in (
-        "[METHOD] PATH",
-        "configure|doctor [OPTIONS]",
-        "--idempotency-key",
-        "configure",
-        "doctor",
-        "Exit codes:",
-    ):
+    for text in ("[METHOD] PATH", "configure|doctor [OPTIONS]", "--idempotency-key", "  configure  ", "Exit codes:"):
         assert text in result.stdout
     assert run("--version").stdout == f"call-api {__version__}\n"
 
@@ -544,42 +506,30 @@ def test_the_exit_code_is_that_of_the_last_failure_whether_attempts_or_time_run_
         ([], "Missing argument"),
         (["GET", "/", "x"], "[METHOD] PATH"),
         (["FETCH", "/"], "method is 'FETCH'"),
-        (["-X", "FETCH", "/"], "method is 'FETCH'"),
         (["-X", "POST", "PUT", "/"], "Expected PATH beside --request, got 2 words."),
         (["/q", "post"], "METHOD comes first: POST /q."),
         (["/q", "-o", "file"], "There is no option -o. --output raw > FILE"),
         (["-sS", "/q"], "There is no option -s. There is no progress"),
         (["-k", "/q"], "There is no option -k. Certificates are always checked; AWS_CA_BUNDLE"),
         (["-q", "/q"], "No such option: -q"),
-        (
-            ["C:/Program Files/Git/orders"],
-            "Git Bash makes a Windows path of what begins with a slash. Set MSYS_NO_PATH",
-        ),
+        (["C:/Program Files/Git/orders"], "Git Bash makes a Windows path of what begins with a slash. Set MSYS_NO_PAT"),
         (["/q?name=Gr%FC%DFe"], "%XX escapes that are not UTF-8"),
-        (["/q?%FF=1"], "%XX escapes that are not UTF-8"),
         (["/q?a=1#x"], "PATH has a #"),
         (["/q#x"], "PATH has a #"),
-        (
-            ["PUT", "/", "--json", "{sku: ABC-1}"],
-            "if the shell took the quotes away, as PowerShell and cmd do, give @FILE",
-        ),
+        (["PUT", "/", "--json", "{sku: ABC}"], "if the shell took the quotes away, as PowerShell and cmd do, give @FI"),
         (["orders"], "path is 'orders'"),
         (["/", "--query", "a"], "not NAME=VALUE"),
         (["/", "--header", "a"], "not NAME:VALUE"),
         (["/", "--header", "Host: example.com"], "headers.Host"),
-        (["/", "--json", "{}"], "no body with GET"),
         (["/", "--header", "X: 1", "--header", "x: 2"], "x is given twice"),
         (["PUT", "/", "--json", "{"], "not JSON"),
-        (["PUT", "/", "--json", "NaN"], "not JSON"),
         (["PUT", "/", "--json", '{"a": 1, "a": 2}'], "--json is JSON that gives 'a' twice"),
-        (["PUT", "/", "--json", '{"b": [{"a": 1, "a": 2}]}'], "gives 'a' twice"),
         (["PUT", "/", "--json", "@/missing.json"], "Cannot read /missing.json"),
         (["PUT", "/", "--json", "@a\0b"], "Cannot read"),
         (["PUT", "/", "--json", "@/"], "Cannot read /: Is a directory"),
         (["PUT", "/", "--json", "@-"], "The bytes are not UTF-8"),
         (["PUT", "/", "--json", "1", "--data", "1"], "exclude each other"),
         (["/", "--segment", ".."], "segment '..'"),
-        (["PATCH", "/", "--idempotency-key", "é"], "idempotency_key is"),
         (["/", "--timeout", "0"], "--timeout"),
         (["/", "--api-url", "http://example.com"], "--api-url is 'http://example.com'"),
         (["/", "--region", "here"], "Set --region or $API_REGION"),

@@ -19,8 +19,8 @@ KEYS = {
     "AWS_SECRET_ACCESS_KEY": f"SECRET/{SECRET}",
     "AWS_SESSION_TOKEN": f"TOKEN/{SECRET}",
 }
-PASTED = ("{}\r", "{}\n", "{}\r\n", "{}\0", "\n{}", "{} ", "\t{}", '"{}"', "'{}'", "{}é", "\u201c{}\u201d", "\u200b{}")
-"""What a header cannot hold, and what comes with a secret that is copied from a page or a file."""
+PASTED = dict(zip(KEYS, ("{}\x7f", '"{}"', "\u200b{}"), strict=True))
+"""What comes with a part that is copied from a page or a file; tests/unit/client/test_redaction.py has more of it."""
 
 ROLE = f"role_arn = {EXECUTOR_ROLE_ARN}\nrole_session_name = 222222222222-me\nexternal_id = abc\n"
 
@@ -74,19 +74,11 @@ def sts(keys: Keys, wrong: str, home: Path) -> tuple[str, str]:
 
 
 type Source = Callable[[Keys, str, Path], tuple[str, str]]
-IN_ENVIRONMENT = (environment, credential_source)
-SOURCES: tuple[Source, ...] = (*IN_ENVIRONMENT, profile, credential_process, sts)
+SOURCES: tuple[Source, ...] = (environment, credential_source, profile, credential_process, sts)
 CONFIGURE = [
     *("configure", "--profile", "new", "--role-arn", EXECUTOR_ROLE_ARN, "--external-id", "abc", "--api-url", API_URL),
     *("--role-session-name", "222222222222-me", "--yes"),
 ]
-
-
-def passes(source: Source, value: str) -> bool:
-    """Whether a value gets through: a variable has no NUL, and lines of a file have no blanks at their ends."""
-    if source is profile:
-        return value == value.strip() and "\0" not in value
-    return "\0" not in value or source not in IN_ENVIRONMENT
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
@@ -105,18 +97,13 @@ def test_a_credential_that_cannot_be_sent_is_refused_and_never_shown(
     if is_configure:
         origin = ["--credential-source", "Environment"] if source is environment else ["--source-profile", "default"]
         command = [*command, *origin]
-    cases = [(name, pasted) for name in KEYS for pasted in PASTED]
-    if source is not environment or command[0] != "POST":  # there, every case; elsewhere, each character and each part
-        cases = [(list(KEYS)[number % 3], pasted) for number, pasted in enumerate(PASTED)]
-    cases = [(wrong, pasted) for wrong, pasted in cases if passes(source, pasted.format(KEYS[wrong]))]
-    assert len(cases) >= (4 if source is profile else 10)
-    for wrong, pasted in cases:
+    for wrong, pasted in PASTED.items():
         keys = KEYS | {wrong: pasted.format(KEYS[wrong])}
         text, named = source(keys, wrong, tmp_path)
         config.write_text(text)
         aws.issued = tuple(keys.values())
         with monkeypatch.context() as now:
-            for name, value in keys.items() if source in IN_ENVIRONMENT else ():
+            for name, value in keys.items() if source in (environment, credential_source) else ():
                 now.setenv(name, value)
             result = run(*command)
 

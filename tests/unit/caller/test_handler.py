@@ -4,9 +4,8 @@ import json
 import sys
 import threading
 from collections.abc import Callable
-from functools import cache
+from functools import partial
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -41,7 +40,6 @@ from tests.support.fakes import (
 )
 from tests.support.lambda_context import LambdaContext
 
-EVENTS = Path(__file__).parents[3] / "events"
 CONTEXT = LambdaContext(seconds=3600, function_name="orders-caller-CallerFunction")
 WAF = {"x-amzn-waf-action": "challenge"}
 SCHEDULED = {"method": "POST", "path": "/payments", "body": {"a": 1}}
@@ -71,7 +69,7 @@ def output(function: ModuleType, capsys: pytest.CaptureFixture[str]) -> Output:
 @pytest.fixture(autouse=True)
 def no_waiting(function: ModuleType, clock: FakeTime, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client pauses on a clock that only pauses advance, and the SDK not at all."""
-    monkeypatch.setattr(function, "client", cache(lambda: function.create_client(clock=clock)))
+    monkeypatch.setattr(function, "Client", partial(function.Client, clock=clock))
     monkeypatch.setattr(function, "monotonic", clock.monotonic)
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
 
@@ -207,16 +205,11 @@ def test_the_error_comes_before_lambda_ends_the_function(
     assert metrics["CallThrottled"] == metrics["CallAttempts"]
 
 
-def test_one_session_serves_all_invocations_until_it_is_refused(
-    function: ModuleType, fake_api: FakeApi, sts: FakeSts
-) -> None:
+def test_one_session_serves_all_invocations(function: ModuleType, sts: FakeSts) -> None:
     for _ in range(3):
         function.handler({"path": "/"}, CONTEXT)
-    assert len(sts.requests) == 1
 
-    fake_api.script = [refusal("ExpiredTokenException")]
-    assert function.handler({"path": "/"}, CONTEXT)["attempts"] == 2
-    assert len(sts.requests) == 2
+    assert len(sts.requests) == 1
 
 
 def test_a_role_that_cannot_be_assumed_is_counted_once(function: ModuleType, sts: FakeSts, output: Output) -> None:
@@ -247,9 +240,7 @@ def test_an_error_of_our_own_has_its_traceback_in_the_log(
     ("reply", "error"),
     [
         (Reply(200, b"\xff" + b"x" * 4_800_000, {"Content-Type": "application/pdf"}), ResponseTooLargeError),
-        (Reply(200, b'"' + b"\\u00e9" * 3_200_000 + b'"', {"Content-Type": "text/plain"}), ResponseTooLargeError),
         (Reply(200, b'{"name":"cut \\ud83d"}', {"Content-Type": "application/json"}), InvalidResponseError),
-        (Reply(200, b"[1e999]", {"Content-Type": "application/json"}), InvalidResponseError),
         (
             Reply(200, b"[" + b'{"a":1,"b":2},' * 392_000 + b"0]", {"Content-Type": "application/json"}),
             ResponseTooLargeError,
@@ -322,6 +313,17 @@ def test_a_message_that_cannot_be_moved_is_delivered_again(
     assert ("call not moved" in str(output())) is (environment_variable is None)
 
 
+def test_a_scheduled_call_that_cannot_be_parked_is_kept_by_lambda(
+    function: ModuleType, fake_api: FakeApi, sqs: FakeSqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", "true")
+    sqs.is_down = True
+    fake_api.rest = Reply(503)
+
+    with pytest.raises(CallError):
+        function.handler(SCHEDULED | {"idempotency_key": f"eu-west-1/{function.metrics.service}/1"}, CONTEXT)
+
+
 @pytest.mark.parametrize("how", ["message", "scheduled", "direct", "of another stack"])
 @pytest.mark.parametrize(
     ("reply", "keys_ignored", "may_have_arrived"),
@@ -366,17 +368,6 @@ def test_without_keys_a_call_that_may_have_arrived_is_parked_as_uncertain_unless
     assert len(fake_api.requests) == 1 or not is_uncertain
     [line], metrics = output()
     assert (line["message"], metrics["CallFailed"]) == ("call failed", [1])
-
-
-def test_a_scheduled_call_that_cannot_be_parked_is_kept_by_lambda(
-    function: ModuleType, fake_api: FakeApi, sqs: FakeSqs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", "true")
-    sqs.is_down = True
-    fake_api.rest = Reply(503)
-
-    with pytest.raises(CallError):
-        function.handler(SCHEDULED | {"idempotency_key": f"eu-west-1/{function.metrics.service}/1"}, CONTEXT)
 
 
 def test_the_schedule_marks_its_calls_by_their_key() -> None:
@@ -432,7 +423,7 @@ def test_one_deadline_holds_for_a_whole_batch(function: ModuleType, fake_api: Fa
     assert fake_api.requests == []
 
 
-# --- The environment, secrets, and the events of the README -----------------------------------------------------------
+# --- The environment and secrets --------------------------------------------------------------------------------------
 
 
 def test_an_environment_is_prepared_while_lambda_starts_it(
@@ -492,25 +483,3 @@ def test_no_secret_is_written(
     assert EXTERNAL_ID not in written
     assert fake_api.secrets()
     assert [secret for secret in fake_api.secrets() if secret in written] == []
-
-
-@pytest.mark.parametrize(
-    ("name", "calls", "failed"),
-    [
-        ("scheduled-call", 1, None),
-        ("direct-call", 1, None),
-        ("destination-envelope", 1, None),
-        ("sqs-batch", 3, 0),
-        ("call-sqs-poison", 1, 0),
-        ("call-sqs-odd", 1, 0),
-    ],
-)
-def test_the_events(function: ModuleType, fake_api: FakeApi, name: str, calls: int, failed: int | None) -> None:
-    text = (EVENTS / f"{name}.json").read_text()
-
-    answer = function.handler(json.loads(text), CONTEXT)
-
-    paths = [request.url.removeprefix(API_URL).partition("?")[0] for request in fake_api.requests]
-    assert len(paths) == calls
-    assert [path for path in paths if f'"{path}"' not in text.replace("\\", "")] == []
-    assert answer["status"] == 200 if failed is None else len(answer["batchItemFailures"]) == failed

@@ -3,17 +3,19 @@
 import importlib
 import io
 import json
-from collections.abc import Callable, Iterator
-from threading import Lock
+from collections import Counter
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from moto import mock_aws
+from moto.core.base_backend import BackendDict
 from moto.core.models import botocore_stubber
 from mypy_boto3_dynamodb import DynamoDBClient
 
-from tests.unit.orders.support import ENVIRONMENT, Api, Faults, create_tables
+from cross_account_access.templates import resolved
+from cross_account_lab.judge.loopback import Response
+from tests.support.fakes import aws_response
+from tests.unit.orders.support import ENVIRONMENT, Api, Counted, Faults, Logged
 
 
 @pytest.fixture(scope="session")
@@ -26,21 +28,33 @@ def orders() -> ModuleType:
 
 
 @pytest.fixture
-def dynamodb(orders: ModuleType) -> Iterator[DynamoDBClient]:
+def faults() -> Faults:
+    return {}
+
+
+@pytest.fixture
+def dynamodb(orders: ModuleType, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> DynamoDBClient:
     """The handler's own client, with empty tables."""
+
+    def send(_: object, request: Any) -> Any:
+        def carry_out() -> Any:
+            found: Any = botocore_stubber.process_request(request)
+            status, headers, body = found
+            return aws_response(request.url, Response(status, headers, body.encode()))
+
+        operation = request.headers["X-Amz-Target"].decode().partition(".")[2]
+        act = faults.get((operation, json.loads(request.body)["TableName"]))
+        return act(carry_out) if act else carry_out()
+
+    monkeypatch.setattr("botocore.httpsession.URLLib3Session.send", send)
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
+    BackendDict.reset()
     client: DynamoDBClient = orders.dynamodb
-    lock = Lock()
-
-    # DynamoDB checks a condition and writes in one step; moto does not.
-    def in_one_step(event_name: str, request: Any, **kwargs: Any) -> Any:
-        with lock:
-            return botocore_stubber(event_name, request, **kwargs)
-
-    client.meta.events.register("before-send.dynamodb", in_one_step)
-    with mock_aws():
-        create_tables(client)
-        yield client
-    client.meta.events.unregister("before-send.dynamodb", in_one_step)
+    for name, resource in (("orders", "OrdersTable"), ("idempotency", "IdempotencyTable")):
+        properties = resolved("a")["Resources"][resource]["Properties"]
+        kept = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+        client.create_table(TableName=name, **{key: properties[key] for key in kept if key in properties})
+    return client
 
 
 @pytest.fixture
@@ -57,31 +71,23 @@ def log(orders: ModuleType) -> io.StringIO:
 
 
 @pytest.fixture
-def logged(log: io.StringIO) -> Callable[[], list[dict[str, Any]]]:
+def logged(log: io.StringIO) -> Logged:
     return lambda: [json.loads(line) for line in log.getvalue().splitlines()]
 
 
 @pytest.fixture
-def counted(capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, float]]:
+def counted(capsys: pytest.CaptureFixture[str]) -> Counted:
     """Sums up the metrics written since the last call."""
 
-    def read() -> dict[str, float]:
-        sums: dict[str, float] = {}
+    def read() -> Counter[str]:
+        sums: Counter[str] = Counter()
         for line in capsys.readouterr().out.splitlines():
             metrics = json.loads(line)
             for directive in metrics["_aws"]["CloudWatchMetrics"]:
                 assert directive["Namespace"] == "CrossAccountApi"
                 assert directive["Dimensions"] == [["service"]]
                 for metric in directive["Metrics"]:
-                    sums[metric["Name"]] = sums.get(metric["Name"], 0) + sum(metrics[metric["Name"]])
+                    sums[metric["Name"]] += sum(metrics[metric["Name"]])
         return sums
 
     return read
-
-
-@pytest.fixture
-def faults(dynamodb: DynamoDBClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
-    faults = Faults(dynamodb)
-    yield faults
-    faults.clear()

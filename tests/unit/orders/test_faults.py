@@ -1,10 +1,12 @@
 """Responses when the backend fails."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyInconsistentStateError
 from botocore.exceptions import (
+    ClientError,
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -14,139 +16,107 @@ from botocore.exceptions import (
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from orders.errors import as_api_error
-from tests.unit.orders.support import Api, Counted, Faults, Logged, Response
+from tests.unit.orders.support import Act, Api, Counted, Faults, Logged, Response, raising, responding
 
-THROTTLES = ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"]
 ORDER_PATH = "/orders/00000000-0000-5000-8000-000000000000"
-
-
-@dataclass(frozen=True)
-class Call:
-    """A request, and a call to DynamoDB that it makes."""
-
-    method: str
-    path: str
-    operation: str
-    table: str = "orders"
-
-    def send(self, api: Api) -> Response:
-        body = '{"sku": "ABC-1"}' if self.method == "POST" else None
-        return api(self.method, self.path, body, headers={"Idempotency-Key": ["key"]})
-
-
 CALLS = {
-    "claim": Call("POST", "/orders", "PutItem", "idempotency"),
-    "create": Call("POST", "/orders", "PutItem"),
-    "record": Call("POST", "/orders", "UpdateItem", "idempotency"),
-    "list": Call("GET", "/orders", "Query"),
-    "get": Call("GET", ORDER_PATH, "GetItem"),
-    "cancel": Call("DELETE", ORDER_PATH, "UpdateItem"),
+    "claim": ("POST", "/orders", "PutItem", "idempotency"),
+    "create": ("POST", "/orders", "PutItem", "orders"),
+    "record": ("POST", "/orders", "UpdateItem", "idempotency"),
+    "list": ("GET", "/orders", "Query", "orders"),
+    "get": ("GET", ORDER_PATH, "GetItem", "orders"),
+    "cancel": ("DELETE", ORDER_PATH, "UpdateItem", "orders"),
 }
-every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+"""Requests, and a call to DynamoDB that each makes: its operation and table."""
+
+THROTTLE = responding(400, "ThrottlingException")
 URL = {"endpoint_url": "https://dynamodb.example"}
 
 
-@every_call
+def dynamodb_error(code: str, status: int = 400) -> ClientError:
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetItem")  # type: ignore[typeddict-item]
+
+
+def get(api: Api) -> Response:
+    return api("GET", ORDER_PATH)
+
+
 @pytest.mark.parametrize(
-    ("status", "code", "responded", "throttled"),
+    ("error", "code"),
     [
-        *((400, code, "unavailable", {"StoreThrottled": 2}) for code in THROTTLES),  # by each of the SDK's attempts
-        (500, "InternalServerError", "unavailable", {}),
-        (503, "ServiceUnavailable", "unavailable", {}),
-        (400, "AccessDeniedException", "internal_error", {}),
-        (400, "ResourceNotFoundException", "internal_error", {}),
-        (400, "ValidationException", "internal_error", {}),
-        (400, "Throttling?", "internal_error", {}),
+        (dynamodb_error("ProvisionedThroughputExceededException"), "unavailable"),
+        (dynamodb_error("ThrottlingException"), "unavailable"),
+        (dynamodb_error("RequestLimitExceeded"), "unavailable"),
+        (dynamodb_error("InternalServerError", 500), "unavailable"),
+        (dynamodb_error("ServiceUnavailable", 503), "unavailable"),
+        (dynamodb_error("ResourceNotFoundException"), "internal_error"),
+        (dynamodb_error("ValidationException"), "internal_error"),
+        (dynamodb_error("Throttling?"), "internal_error"),
+        (ReadTimeoutError(**URL), "unavailable"),
+        (ConnectTimeoutError(**URL), "unavailable"),
+        (ConnectionClosedError(**URL), "unavailable"),
+        (EndpointConnectionError(**URL), "unavailable"),
+        (IdempotencyInconsistentStateError("changed"), "unavailable"),
+        (NoCredentialsError(), "internal_error"),
+    ],
+    ids=str,
+)
+def test_an_error_is_temporary_or_internal(error: Exception, code: str) -> None:
+    assert as_api_error(error).code == code
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(
+    ("act", "responded", "throttled"),
+    [
+        (THROTTLE, "unavailable", {"StoreThrottled": 2}),  # by each of the SDK's attempts
+        (responding(400, "AccessDeniedException"), "internal_error", {}),
+        (raising(ReadTimeoutError(**URL)), "unavailable", {}),
     ],
 )
 def test_an_error_of_dynamodb(
-    api: Api,
-    faults: Faults,
-    counted: Counted,
-    call: Call,
-    status: int,
-    code: str,
-    responded: str,
-    throttled: dict[str, int],
+    api: Api, faults: Faults, counted: Counted, name: str, act: Act, responded: str, throttled: dict[str, int]
 ) -> None:
-    faults.respond(call.operation, status, code, call.table)
+    method, path, *call = CALLS[name]
+    faults[call[0], call[1]] = act
 
-    response = call.send(api)
+    response = api(method, path, '{"sku": "ABC-1"}' if method == "POST" else None, headers={"Idempotency-Key": ["key"]})
 
     is_temporary = responded == "unavailable"
     assert (response.status, response.code) == (503 if is_temporary else 500, responded)
     assert response.headers.get("Retry-After") == (["1"] if is_temporary else None)
     assert "internal detail" not in str(response)
     # When the record's update fails, the order is stored already.
-    accepted = {"OrderAccepted": 1} if call is CALLS["record"] else {}
+    accepted = {"OrderAccepted": 1} if name == "record" else {}
     assert counted() == {"RequestFailed": 1} | throttled | accepted
 
 
-@pytest.mark.parametrize("query", [{"status": "accepted"}, {}])
-@pytest.mark.parametrize(
-    ("times", "status", "counts"),
-    [(None, 503, {"StoreThrottled": 2, "RequestFailed": 1}), (1, 200, {"StoreThrottled": 1, "RequestServed": 1})],
-)
-def test_throttles_of_the_indexes_are_counted_even_if_the_next_attempt_succeeds(
-    api: Api,
-    faults: Faults,
-    counted: Counted,
-    query: dict[str, str],
-    times: int | None,
-    status: int,
-    counts: dict[str, int],
-) -> None:
-    faults.respond("Query", 400, "ThrottlingException", times=times)
-    assert api.orders(**query).status == status
-    assert counted() == counts
+def test_a_throttle_is_counted_even_if_the_next_attempt_succeeds(api: Api, faults: Faults, counted: Counted) -> None:
+    def throttle_once(carry_out: Callable[[], Any]) -> Any:
+        faults.clear()
+        return THROTTLE(carry_out)
 
-
-@pytest.mark.parametrize(
-    ("call", "error"),
-    [
-        *((call, ReadTimeoutError(**URL)) for call in CALLS.values()),
-        *(
-            (CALLS["get"], kind(**URL))
-            for kind in (ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError)
-        ),
-    ],
-)
-def test_a_lost_connection_is_temporary(api: Api, faults: Faults, error: Exception, call: Call) -> None:
-    faults.fail(call.operation, error, call.table)
-    response = call.send(api)
-    assert (response.status, response.code) == (503, "unavailable")
-
-
-@pytest.mark.parametrize(("code", "status"), [("AccessDeniedException", 500), ("ThrottlingException", 503)])
-def test_a_failure_is_logged_and_counted(
-    api: Api,
-    faults: Faults,
-    logged: Logged,
-    counted: Counted,
-    *,
-    code: str,
-    status: int,
-) -> None:
-    faults.respond("GetItem", 400, code)
-    response = CALLS["get"].send(api)
-    failure, request = logged()
-    assert (failure["level"], failure["message"], failure["error_code"]) == ("ERROR", "request failed", response.code)
-    assert code in failure["exception"]
-    assert (request["level"], request["status"]) == ("INFO", status)
-    assert counted() == {"RequestFailed": 1} | ({"StoreThrottled": 2} if status == 503 else {})
+    faults["Query", "orders"] = throttle_once
+    assert api.orders(status="accepted").status == 200
+    assert counted() == {"StoreThrottled": 1, "RequestServed": 1}
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret detail"), NoCredentialsError(), KeyError("secret detail")])
 def test_an_unexpected_exception_reveals_nothing(api: Api, faults: Faults, logged: Logged, error: Exception) -> None:
-    faults.fail("GetItem", error)
-    response = CALLS["get"].send(api)
+    faults["GetItem", "orders"] = raising(error)
+
+    response = get(api)
+
     assert (response.status, response.code) == (500, "internal_error")
     assert "secret detail" not in str(response)
-    assert str(error) in logged()[0]["exception"]
+    failure, request = logged()
+    assert (failure["level"], failure["message"], failure["error_code"]) == ("ERROR", "request failed", response.code)
+    assert str(error) in failure["exception"]
+    assert (request["level"], request["status"]) == ("INFO", 500)
 
 
 def test_a_failed_order_can_be_tried_again_at_once(api: Api, dynamodb: DynamoDBClient, faults: Faults) -> None:
-    faults.respond("PutItem", 400, "ThrottlingException", "orders")
+    faults["PutItem", "orders"] = THROTTLE
     assert api.order("key").status == 503
     faults.clear()
     assert api.order("key").status == 201
@@ -154,13 +124,8 @@ def test_a_failed_order_can_be_tried_again_at_once(api: Api, dynamodb: DynamoDBC
 
 
 def test_a_record_that_cannot_be_released_is_temporary(api: Api, faults: Faults) -> None:
-    faults.respond("PutItem", 400, "ThrottlingException", "orders")
-    faults.respond("DeleteItem", 400, "ThrottlingException", "idempotency")
+    faults.update({("PutItem", "orders"): THROTTLE, ("DeleteItem", "idempotency"): THROTTLE})
     assert api.order("key").status == 503
-
-
-def test_a_record_changed_concurrently_is_temporary() -> None:
-    assert as_api_error(IdempotencyInconsistentStateError("changed")).status == 503
 
 
 def test_dynamodb_is_waited_for_less_than_the_function_lives(dynamodb: DynamoDBClient) -> None:

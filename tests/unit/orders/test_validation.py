@@ -28,7 +28,6 @@ NO_OBJECTS = [
     '{"sku": "a"',
     '\ufeff{"sku": "a"}',
     '["a"]',
-    '"a"',
     "null",
     "[" * 100_000,
     f'{{"sku": "a", "quantity": {"9" * 5000}}}',
@@ -40,15 +39,12 @@ NO_OBJECTS = [
     [
         *((body, "the body must be a JSON object such as") for body in NO_OBJECTS),
         ("{}", "field sku is missing"),
-        ('{"quantity": 1}', "field sku is missing"),
         ('{"sku": "a", "price": 1}', 'field "price" is unknown; allowed are sku and quantity'),
         ('{"SKU": "a"}', 'field "SKU" is unknown'),
         ('{"sku": "a", "sku": "b"}', 'field "sku" is given more than once'),
         ('{"sku": {"a": 1, "a": 2}}', 'field "a" is given more than once'),
         ('{"sku": null}', "field sku must be 1 to 64 letters, digits, dots, _ or -, not null"),
-        ('{"sku": 1}', "or -, not 1"),
         ('{"sku": ""}', 'or -, not ""'),
-        ('{"sku": "a b"}', 'or -, not "a b"'),
         ('{"sku": "a\\n"}', 'or -, not "a\\n"'),
         ('{"sku": "\\ud800"}', 'or -, not "\\ud800"'),
         ('{"sku": "é"}', 'or -, not "\\u00e9"'),
@@ -56,13 +52,11 @@ NO_OBJECTS = [
         (json.dumps({"sku": "a" * 1_000_000}), f'or -, not "{"a" * 76}...'),
         ('{"sku": "a", "quantity": 0}', "field quantity must be a whole number from 1 to 1000, not 0"),
         ('{"sku": "a", "quantity": 1001}', "to 1000, not 1001"),
-        ('{"sku": "a", "quantity": -1}', "to 1000, not -1"),
         ('{"sku": "a", "quantity": 1.5}', "to 1000, not 1.5"),
         ('{"sku": "a", "quantity": 1e400}', "to 1000, not Infinity"),
         ('{"sku": "a", "quantity": NaN}', "to 1000, not NaN"),
         ('{"sku": "a", "quantity": true}', "to 1000, not true"),
         ('{"sku": "a", "quantity": "1"}', 'to 1000, not "1"'),
-        ('{"sku": "a", "quantity": null}', "to 1000, not null"),
     ],
 )
 def test_a_bad_body_is_refused(api: Api, dynamodb: DynamoDBClient, body: str | None, message: str) -> None:
@@ -86,11 +80,11 @@ def test_a_whole_number_is_one_in_either_spelling(api: Api) -> None:
     assert repeated.body == response.body
 
 
-@pytest.mark.parametrize("sku", ["a", "A.b_c-9", "a" * 64])
-@pytest.mark.parametrize("quantity", [1, 1000])
-def test_the_bounds_are_allowed(api: Api, sku: str, quantity: int) -> None:
-    response = api.order("key", sku, quantity=quantity)
-    assert (response.status, response.body["sku"], response.body["quantity"]) == (201, sku, quantity)
+def test_the_bounds_are_allowed(api: Api) -> None:
+    for sku, quantity in (("a", 1), ("A.b_c-9", 2), ("a" * 64, 1000)):
+        response = api.order(sku, sku, quantity=quantity)
+        assert (response.status, response.body["sku"], response.body["quantity"]) == (201, sku, quantity)
+    assert [api.orders(limit=limit).status for limit in ("1", "99", "100")] == [200] * 3
 
 
 @IN_TEST
@@ -111,22 +105,21 @@ def test_any_body_is_an_order_or_refused(api: Api, body: bytes) -> None:
     assert response.status == 201 or (response.status, response.code) == (400, "invalid_body")
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [{}]
-    + [
-        {"Idempotency-Key": values}
-        for values in ([""], ["a" * 256], ["é"], ["a\n"], ["a\tb"], ["a\x7f"], ["a", "a"], ["a", "b"])
-    ],
-)
-def test_a_bad_idempotency_key_is_refused(api: Api, headers: dict[str, list[str]]) -> None:
-    response = api("POST", "/orders", '{"sku": "a"}', headers=headers or None)
+@pytest.mark.parametrize("values", [None, [""], ["a" * 256], ["é"], ["a\n"], ["a\tb"], ["a\x7f"], ["a", "a"]])
+def test_a_bad_idempotency_key_is_refused(api: Api, values: list[str] | None) -> None:
+    response = api("POST", "/orders", '{"sku": "a"}', headers={"Idempotency-Key": values} if values else None)
     assert (response.status, response.code) == (400, "invalid_idempotency_key")
     assert "Idempotency-Key must be given once, as 1 to 255 printable ASCII characters" in response.message
 
 
-@pytest.mark.parametrize("name", ["Idempotency-Key", "idempotency-key", "IDEMPOTENCY-KEY"])
-@pytest.mark.parametrize("key", ["k", "k" * 255, "arn:aws:scheduler:eu-west-1:2:schedule/<a>/b {c} \"d\" 'e' \\ ~"])
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("Idempotency-Key", "k" * 255),
+        ("idempotency-key", "k"),
+        ("IDEMPOTENCY-KEY", "arn:aws:scheduler:eu-west-1:2:schedule/<a>/b {c} \"d\" 'e' \\ ~"),
+    ],
+)
 def test_an_idempotency_key_is_any_printable_text(api: Api, name: str, key: str) -> None:
     first = api("POST", "/orders", '{"sku": "a"}', headers={name: [key]})
     assert first.status == 201
@@ -141,26 +134,17 @@ def test_an_idempotency_key_is_any_printable_text(api: Api, name: str, key: str)
         ({"limit": ["1", "1"]}, "query parameter limit must be given once, not 2 times"),
         ({"limit": ["0"]}, 'query parameter limit must be a whole number from 1 to 100, not "0"'),
         ({"limit": ["101"]}, 'not "101"'),
-        ({"limit": ["-1"]}, 'not "-1"'),
-        ({"limit": ["1.5"]}, 'not "1.5"'),
         ({"limit": [""]}, 'not ""'),
         ({"limit": ["٣"]}, "not "),
         ({"limit": ["9" * 5000]}, "..."),
-        ({"status": [""]}, 'query parameter status must be accepted or cancelled, not ""'),
-        ({"status": ["ACCEPTED"]}, 'not "ACCEPTED"'),
+        ({"status": ["ACCEPTED"]}, 'query parameter status must be accepted or cancelled, not "ACCEPTED"'),
         ({"status": ["accepted#"]}, 'not "accepted#"'),
-        ({"status": ["accepted", "cancelled"]}, "status must be given once, not 2 times"),
     ],
 )
 def test_a_bad_query_is_refused(api: Api, query: dict[str, list[str]], message: str) -> None:
     response = api("GET", "/orders", query=query)
     assert (response.status, response.code) == (400, "invalid_query")
     assert message in response.message
-
-
-@pytest.mark.parametrize("limit", ["1", "99", "100"])
-def test_a_limit_is_1_to_100(api: Api, limit: str) -> None:
-    assert api.orders(limit=limit).status == 200
 
 
 INSTANT, ORDER_ID = "2026-01-15T08:00:00.000000Z", "00000000-0000-5000-8000-000000000000"
@@ -170,18 +154,13 @@ INSTANT, ORDER_ID = "2026-01-15T08:00:00.000000Z", "00000000-0000-5000-8000-0000
     "cursor",
     [
         "",
-        "x",
-        "a b",
         "é",
-        "AAAA",
         base64.urlsafe_b64encode(b"\xff").decode(),
         base64.urlsafe_b64encode(b"[" * 100_000).decode(),
-        cursor_of([INSTANT]),
         cursor_of([INSTANT, ORDER_ID, B]),
         cursor_of({"created_at": INSTANT, "order_id": ORDER_ID}),
         cursor_of([INSTANT, ""]),
         cursor_of(["", ORDER_ID]),
-        cursor_of([1, 2]),
         cursor_of([INSTANT, ORDER_ID + "\n"]),
         cursor_of([INSTANT, ORDER_ID]) + "!",
         cursor_of([INSTANT, ORDER_ID]).rstrip("=") + "\n",

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -81,7 +81,7 @@ class Environment:
             function = _function()
             if self._client is None:
                 function._sqs.cache_clear()
-                self._client = function.create_client(clock=CLOCK)
+                self._client = function.create_client()
             function.client = self._start_call
             try:
                 result = function.handler(event, context)
@@ -116,6 +116,7 @@ def _function() -> Any:
         function: Any = import_module("cross_account_caller.handler")
     function.logger.logger_handler.setStream(CurrentStdout())
     function.monotonic = CLOCK.monotonic
+    function.Client = partial(function.Client, clock=CLOCK)
     return function
 
 
