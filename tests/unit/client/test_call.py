@@ -1,4 +1,3 @@
-import json
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -262,19 +261,3 @@ def test_any_event_is_a_call_to_this_api_or_an_invalid_call(event: object) -> No
     assert parse_qsl(url.query, keep_blank_values=True, errors="strict") == list(call.query)
     assert call.target.isascii()
     assert not set(call.target) & set(" ;+#\"'<>\\")
-
-
-@given(st.dictionaries(st.text(), json_values))
-def test_a_body_arrives_as_it_was_given(body: dict[str, Any]) -> None:
-    try:
-        call = Call.parse({"method": "PUT", "path": "/", "body": body})
-    except InvalidCallError:
-        return
-    assert call.body is not None
-    assert json.loads(call.body) == body
-
-
-@given(st.text())
-def test_any_text_is_a_call_or_an_invalid_call(text: str) -> None:
-    with pytest.raises(InvalidCallError):
-        Call.parse_json(text)
