@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import z3
@@ -680,30 +680,20 @@ class _Pair:
         return any_of(*map(asked.request.resource.equals, asked.resources))
 
     def _case(self, asked: _Asked, found: Any) -> Case:
-        written = [
-            action
-            for entries in asked.entries
-            for _, statement, _ in entries
-            for action in _texts(statement.get("Action", statement.get("NotAction", [])))
-        ]
+        statements = [statement for entries in asked.entries for _, statement, _ in entries]
+        written = [text for one in statements for text in _texts(one.get("Action", one.get("NotAction", [])))]
+        named = [text for one in statements for text in _texts(one.get("Resource", []))]
         literal = [action for action in written if not re.search(r"[*?]", action)]
         # An action fits the resource: the services of the actions that are written, else of the resources.
         services = dict.fromkeys(action.partition(":")[0].lower() for action in written if ":" in action)
-        named = (arn for entries in asked.entries for _, s, _ in entries for arn in _texts(s.get("Resource", [])))
         services |= dict.fromkeys(parts[2] for arn in named if len(parts := arn.split(":")) > 5 and parts[2] != "*")
         request = asked.request
-        by_name: dict[str, str] = {}
         truth = request.action.truths(found)
         names = (name for service in services or {"": None} for name in actions.names(service))
-        for name in chain(literal, names, actions.names("")):
-            if "*" not in name and request.action.fits(name.lower(), truth):
-                by_name = {name.lower(): name}
-                break
-        resources = [
-            *asked.resources,
-            *(arn for entries in asked.entries for _, s, _ in entries for arn in _texts(s.get("Resource", []))),
-        ]
-        return request.witness(found, by_name, [arn for arn in resources if not re.search(r"[*?]", arn)])
+        fitting = (name for name in chain(literal, names, actions.names()) if request.action.fits(name.lower(), truth))
+        by_name = {name.lower(): name for name in islice(fitting, 1)}
+        resources = [arn for arn in (*asked.resources, *named) if not re.search(r"[*?]", arn)]
+        return request.witness(found, by_name, resources)
 
     def _like(self, asked: _Asked, case: Case, found: Any) -> Any:
         """Whether a request belongs to the same line of the result: same kind of caller, same kind of resource."""
@@ -846,25 +836,17 @@ class _Pair:
                     continue  # a question of its own
                 if gained and fact.needs and not _had(older, fact.needs):
                     continue
-                if (
-                    not gained
-                    and fact.key[0] in {"behind", "role", "stage"}
-                    and not _had(older, fact.needs or fact.key[1])
-                ):
+                of_another = fact.key[0] in {"behind", "role", "stage"}
+                if not gained and of_another and not _had(older, fact.needs or fact.key[1]):
                     continue
-                if fact.measure:
-                    before = any_of(
-                        *(
-                            sides.conditions.formula(other.there)
-                            for other in older.facts
-                            if other.key == fact.key and other.measure >= fact.measure
-                        )
-                    )
-                    if not any(other.key == fact.key for other in older.facts):
-                        continue
-                else:
-                    same = (other.there for other in older.facts if other.key in {fact.key, fact.implied_by})
-                    before = any_of(*map(sides.conditions.formula, same))
+                if fact.measure and not any(other.key == fact.key for other in older.facts):
+                    continue
+                same = (
+                    other.there
+                    for other in older.facts
+                    if other.key in {fact.key, fact.implied_by} and other.measure >= fact.measure
+                )
+                before = any_of(*map(sides.conditions.formula, same))
                 there = all_of(sides.conditions.formula(fact.there), no(before))
                 model = satisfied(there, sides.conditions.laws)
                 if model is not None:
@@ -902,25 +884,21 @@ class _Pair:
                 self._refuse(name, f"the output {name}, which other stacks import, has changed")
 
     def _admitted(self, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        who = "whoever the parameter admits"
         kinds = [str(item.get("Type", "String")) for item in (old, new)]
         if kinds[0] != kinds[1]:
             self._refuse(name, f"the parameter {name} is of type {kinds[1]} instead of {kinds[0]}")
             return
-        try:
-            value = languages.added(old, new)
-        except languages.UnsupportedError as error:
-            self._refuse(name, f"the values that {name} admits cannot be compared: {error}")
-            return
-        if value is not None:
-            self.changes.append(Change(True, self._name, who, f"{name} now admits {value!r}"))
-        else:
+        for gained, one, other in ((True, old, new), (False, new, old)):
             try:
-                value = languages.added(new, old)
-            except languages.UnsupportedError:
+                value = languages.added(one, other)
+            except languages.UnsupportedError as error:
+                if gained:
+                    self._refuse(name, f"the values that {name} admits cannot be compared: {error}")
                 return
             if value is not None:
-                self.changes.append(Change(False, self._name, who, f"{name} no longer admits {value!r}"))
+                what = f"{name} {'now' if gained else 'no longer'} admits {value!r}"
+                self.changes.append(Change(gained, self._name, "whoever the parameter admits", what))
+                return
 
     def _defaults(self, name: str, before: str, after: str) -> None:
         """Compare a default with the one that it replaces, whatever the other parameters are."""
@@ -1014,35 +992,26 @@ def _limit(request: Request, holder: Holder) -> Any:
     return any_of(*found)
 
 
-def _changed(before: Any, after: Any) -> bool:
+def _bare(entries: Iterable[Entry]) -> list[Any]:
+    """Return statements without their names."""
+    return [(guard, {key: value for key, value in given.items() if key != "Sid"}) for guard, given, _ in entries]
+
+
+def _changed(before: Holder | Governed | None, after: Holder | Governed | None) -> bool:
     """Return whether two revisions of a policy differ, the names of statements aside."""
 
-    def bare(item: Any) -> Any:
-        if item is None:
-            return None
-        statements = [
-            (guard, {key: value for key, value in statement.items() if key != "Sid"})
-            for guard, statement, _ in item.statements
-        ]
+    def content(item: Holder | Governed | None) -> Any:
         if isinstance(item, Holder):
-            limits = [
-                (guard, [entry[:2] for entry in limit] if isinstance(limit, list) else limit)
-                for guard, limit in item.boundaries
-            ]
-            return statements, limits
-        return statements, item.there, item.arn
+            limits = [(guard, _bare(limit) if isinstance(limit, list) else limit) for guard, limit in item.boundaries]
+            return _bare(item.statements), limits
+        return item and (_bare(item.statements), item.there, item.arn)
 
-    return bool(bare(before) != bare(after))
+    return bool(content(before) != content(after))
 
 
 def _denials(holder: Holder | None) -> list[Any]:
     """Return what a holder's statements deny."""
-    entries = holder.statements if holder else []
-    return [
-        (guard, {key: value for key, value in statement.items() if key != "Sid"})
-        for guard, statement, _ in entries
-        if statement.get("Effect") == "Deny"
-    ]
+    return [entry for entry in _bare(holder.statements if holder else []) if entry[1].get("Effect") == "Deny"]
 
 
 def _had(side: Policies, needed: str) -> bool:
