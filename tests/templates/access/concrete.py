@@ -3,6 +3,7 @@
 The judge is the reference evaluator of reach (AGPL, tests only): it uses neither solver nor symbols.
 """
 
+# ruff: noqa: S311 - the same choices each time
 import ast
 import copy
 import os
@@ -19,6 +20,8 @@ from reach.policy import Policy, parse_policy
 from reach.reference import evaluate
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
+
+from tests.templates.access.edits.rewrites import read
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 _PSEUDO = {
@@ -63,6 +66,29 @@ class Stack:
     resource: dict[str, list[Any]] = field(default_factory=dict)  # statements by ARN
     trust: dict[str, list[Any]] = field(default_factory=dict)
     carriers: set[tuple[str, str]] = field(default_factory=set)  # named users, groups and roles, and their policies
+
+
+# Values of a parameter and requests for each that is answered with "no change".
+PARAMETERS, REQUESTS = 3, 60
+WORDS = ["222222222222", "arn:aws:iam::222222222222:role/job", "222222222222-*", "o-aaaaaaaaaa"]
+
+
+def disagreement(before: str, after: str, seed: str) -> "Request | None":
+    """Return a request that the other judge allows in one revision only."""
+    chance = random.Random(seed)
+    templates = read(before), read(after)
+    for number in range(PARAMETERS):
+        values = [defaults(template, random.Random(f"{seed}{number}"), WORDS) for template in templates]
+        shared = {**values[1], **values[0]}
+        one, other = (
+            stack(template, {name: shared[name] for name in template.get("Parameters") or {}}) for template in templates
+        )
+        for request in requests(one, other, REQUESTS, chance):
+            answers = [allowed(item, request) for item in (one, other)]
+            if None not in answers and answers[0] != answers[1]:
+                return request
+        assert one.carriers == other.carriers
+    return None
 
 
 def defaults(template: Mapping[str, Any], chance: random.Random, words: list[str]) -> dict[str, Any]:
