@@ -204,18 +204,18 @@ def parts(statement: Statement, request: Request, *, trust: bool = False) -> dic
             return request.unknown("resource", resource)
         return request.resource.like(resource)
 
-    found: dict[str, Any] = {}
-    if not {"Action", "NotAction"} & set(statement):
-        raise NotModelledError("a statement without action")
-    matched = any_item(request, statement.get("Action", statement.get("NotAction")), acts)
-    found["Action"] = matched if "Action" in statement else no(matched)
+    def element(name: str, matches: Callable[[Any], Any]) -> Any:
+        if name in statement:
+            return any_item(request, statement[name], matches)
+        if f"Not{name}" in statement:
+            return no(any_item(request, statement[f"Not{name}"], matches))
+        raise NotModelledError(f"a statement without {name.lower()}")
+
+    found = {"Action": element("Action", acts)}
     if {"Principal", "NotPrincipal"} & set(statement):
         found["Principal"] = any_of(*_principals(statement, request))
     if not trust or {"Resource", "NotResource"} & set(statement):
-        if not {"Resource", "NotResource"} & set(statement):
-            raise NotModelledError("a statement without resource")
-        matched = any_item(request, statement.get("Resource", statement.get("NotResource")), concerns)
-        found["Resource"] = matched if "Resource" in statement else no(matched)
+        found["Resource"] = element("Resource", concerns)
     return found | dict(_conditions(statement.get("Condition", {}), request))
 
 

@@ -4,8 +4,8 @@ import copy
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ import z3
 from cross_account_access.contract import CONTRACT
 from cross_account_access.engine.request import Kind
 from cross_account_access.model import Model, load
-from cross_account_access.proof import Property, find, prove, reads
+from cross_account_access.proof import Property, find, prove
 from cross_account_access.properties import PROPERTIES
 from cross_account_access.report import Report, properties_of
 from cross_account_access.variants import variants
@@ -72,6 +72,28 @@ UNREFUTED = {
     r"\w+ (trust|resource): \w+: principal account added": "only a service has aws:SourceAccount and aws:SourceArn",
     r"[\w.]+ trust: \w+: ArnNotLike aws:PrincipalArn .*": "the other parameters let no one of Identity Center in",
 }
+
+
+class Recording(dict[str, Any]):
+    """Documents that know which of them were looked at."""
+
+    def __init__(self, documents: Mapping[str, Any]) -> None:
+        super().__init__(documents)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+def reads(prop: Property, model: Model) -> set[str]:
+    """Return the names of the policies on which a property depends."""
+    documents = Recording(model.documents)
+    recording = replace(model, documents=documents)
+    for kind in Kind:
+        list(prop.claims(recording, kind))
+    list(prop.violations(recording))
+    return documents.read
 
 
 @dataclass
