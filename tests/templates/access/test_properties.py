@@ -55,7 +55,7 @@ def test_no_property_is_vacuous(prop: Property) -> None:
 # --- Seeded faults ----------------------------------------------------------------------------------------------------
 
 # Faults that refute no property: they change nothing, or take away what no property can know to be needed, or are only
-# seen as a change. `test_diff` holds them to that.
+# seen as a change.
 UNREFUTED = {
     r".* (aws:PrincipalType|aws:PrincipalArn|sts:RoleSessionName|aws:SecureTransport|aws:userid|aws:SourceVpce) with"
     r" (\w+IfExists|ForAllValues:\w+)": "the key is present in every such request",
