@@ -165,10 +165,8 @@ class _Builder:
             case constants.MAX_REPEAT | constants.MIN_REPEAT:
                 least, most, repeated = argument
                 return self._repeat(least, most, repeated, start)
-            case constants.AT if argument in {constants.AT_BEGINNING, constants.AT_END, constants.AT_END_STRING}:
+            case constants.AT if str(argument).startswith(("AT_BEGINNING", "AT_END")):
                 return start  # the whole value must match anyway
-            case constants.AT if argument is constants.AT_BEGINNING_STRING:
-                return start
         end = self.state()
         self.edges[start].append((self._characters(operation, argument), end))
         return end
@@ -199,24 +197,15 @@ class _Builder:
             case constants.RANGE:
                 return frozenset(map(chr, range(argument[0], min(argument[1], 0xFF) + 1)))
             case constants.CATEGORY:
-                return _category(argument)
+                # CATEGORY_NOT_DIGIT is \D, and so on.
+                letter = str(argument).rpartition("_")[2][0]
+                escape = re.compile(f"\\{letter if 'NOT' in str(argument) else letter.lower()}", re.ASCII)
+                return frozenset(filter(escape.match, _ALPHABET))
             case constants.IN:
                 negated = argument[0][0] is constants.NEGATE
                 found = frozenset().union(*(self._characters(*item) for item in argument[negated:]))
                 return frozenset(_ALPHABET) - found if negated else found
         raise UnsupportedError(f"{self._pattern} uses {str(operation).lower()}")
-
-
-def _category(name: Any) -> frozenset[str]:
-    escapes = {
-        constants.CATEGORY_DIGIT: r"\d",
-        constants.CATEGORY_NOT_DIGIT: r"\D",
-        constants.CATEGORY_SPACE: r"\s",
-        constants.CATEGORY_NOT_SPACE: r"\S",
-        constants.CATEGORY_WORD: r"\w",
-        constants.CATEGORY_NOT_WORD: r"\W",
-    }
-    return frozenset(character for character in _ALPHABET if re.match(escapes[name], character, re.ASCII))
 
 
 @cache
