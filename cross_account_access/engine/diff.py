@@ -307,16 +307,19 @@ class _Pair:
         }
 
     @cached_property
+    def _text(self) -> str:
+        return json.dumps([source.template for source in self._sources], default=str)
+
+    @cached_property
     def _account(self) -> str:
         """An account that neither revision names and no example uses."""
-        text = json.dumps([source.template for source in self._sources], default=str)
-        return next(account for digit in "134567890" if (account := digit * 12) not in text or digit == "0")
+        return next(account for digit in "134567890" if (account := digit * 12) not in self._text or digit == "0")
 
     @cached_property
     def _region(self) -> str:
         """A region that neither revision names."""
-        text = json.dumps([source.template for source in self._sources], default=str)
-        return next((name for name in (REGION, "eu-north-1", "ap-south-2", "me-central-1") if name not in text), REGION)
+        names = (REGION, "eu-north-1", "ap-south-2", "me-central-1")
+        return next((name for name in names if name not in self._text), REGION)
 
     def _refuse(self, name: str, what: str, kind: str = "") -> None:
         self.not_judged.append(NotJudged(self._name, name, what, kind))
@@ -337,23 +340,20 @@ class _Pair:
         kind = (after or before)["Type"]
         given = [(item or {}).get("Properties") or {} for item in (before, after)]
         change = types.Change.CHANGED if before and after else types.Change.NEW if after else types.Change.REMOVED
-        is_conditional = before and after and not self._alike(before.get("Condition"), after.get("Condition"), "?")
-        for property_ in sorted(given[0].keys() | given[1].keys()):
-            old, new = (properties.get(property_) for properties in given)
-            if change is types.Change.CHANGED and not is_conditional and self._alike(old, new):
-                continue
-            if not types.known(kind):
-                continue
-            use = types.classify(kind, property_, old, new, change=change, own=self._raw[1]["Resources"])
+        stays = before and after and self._alike(before.get("Condition"), after.get("Condition"), "?")
+        values = {
+            key: [properties.get(key) for properties in given] for key in sorted(given[0].keys() | given[1].keys())
+        }
+        changed = {key: value for key, value in values.items() if not (stays and self._alike(*value))}
+        if not types.known(kind):
+            if changed or not stays:
+                self._refuse(name, f"{kind} is a type of which nothing is known here ({change.value})", kind)
+            return
+        for key, (old, new) in changed.items():
+            use = types.classify(kind, key, old, new, change=change, own=self._raw[1]["Resources"])
             if use is types.Use.NOT_JUDGED:
-                self._refuse(
-                    name, f"{property_} of {kind} {change.value if change != 'changed' else 'has changed'}", kind
-                )
-        same = (
-            before and after and not is_conditional and self._alike(before.get("Properties"), after.get("Properties"))
-        )
-        if not types.known(kind) and not same:
-            self._refuse(name, f"{kind} is a type of which nothing is known here ({change.value})", kind)
+                how = "has changed" if change is types.Change.CHANGED else change.value
+                self._refuse(name, f"{key} of {kind} {how}", kind)
 
     def _alike(self, before: Any, after: Any, kind: str = "") -> bool:
         """Return whether a value and all definitions that it refers to are the same in both revisions."""
@@ -935,32 +935,30 @@ class _Pair:
     def _flows(self, side: int) -> tuple[set[str], set[str]]:
         """Return the parameters on which what is modelled depends, and those on which what is not judged does."""
         raw = self._raw[side]
-        found: tuple[set[str], set[str]] = (set(), set())
+        found: dict[types.Use, set[str]] = {use: set() for use in (types.Use.MODELLED, types.Use.NOT_JUDGED)}
         for resource in raw["Resources"].values():
             kind, uses = resource["Type"], set()
             for name, value in (resource.get("Properties") or {}).items():
-                use = (
-                    types.classify(kind, name, None, value, own=raw["Resources"])
-                    if types.known(kind)
-                    else types.Use.NOT_JUDGED
-                )
-                uses.add(use)
-                if use is not types.Use.NEUTRAL:
-                    found[use is types.Use.NOT_JUDGED].update(self._definitions(value, side))
-            if "Condition" in resource:
-                conditions = self._definitions({"Condition": resource["Condition"]}, side)
-                for use in uses - {types.Use.NEUTRAL}:
-                    found[use is types.Use.NOT_JUDGED].update(conditions)
+                use = types.Use.NOT_JUDGED
+                if types.known(kind):
+                    use = types.classify(kind, name, None, value, own=raw["Resources"])
+                if use in found:
+                    uses.add(use)
+                    found[use].update(self._definitions(value, side))
+            for use in uses:
+                found[use].update(self._definitions({"Condition": resource.get("Condition")}, side))
+        modelled = found[types.Use.MODELLED]
         for output in (raw.get("Outputs") or {}).values():
             if "Effect" in json.dumps(output.get("Value"), default=str):
-                found[0].update(self._definitions(output.get("Value"), side))
+                modelled.update(self._definitions(output.get("Value"), side))
         for path in self._sources[side].watched:
             of, _, inside = path.partition(".")
             for resource in raw["Resources"].values():
                 if resource["Type"] == of:
-                    found[0].update(self._definitions(list(types.at(resource.get("Properties") or {}, inside)), side))
+                    values = list(types.at(resource.get("Properties") or {}, inside))
+                    modelled.update(self._definitions(values, side))
         declared = set(self._declared(side))
-        return found[0] & declared, found[1] & declared
+        return modelled & declared, found[types.Use.NOT_JUDGED] & declared
 
 
 def _default(declaration: Mapping[str, Any]) -> str | None:
