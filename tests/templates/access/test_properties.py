@@ -1,6 +1,5 @@
 """The properties hold for every possible request, none is vacuous, and seeded faults refute them."""
 
-import copy
 import json
 import re
 from collections import Counter
@@ -180,25 +179,35 @@ def copied(project: Path, folder: Path) -> Path:
     return folder
 
 
-def open_route(resources: dict[str, Any]) -> None:
-    resources["TeaFunction"]["Properties"]["Events"]["Event0"]["Properties"]["Auth"] = {"Authorizer": "NONE"}
+type Change = Callable[[dict[str, Any]], None]
 
 
-def open_api(resources: dict[str, Any]) -> None:
-    resources["TeaApi"]["Properties"]["Auth"]["DefaultAuthorizer"] = "NONE"
+def changed(name: str, **properties: Any) -> Change:
+    def change(resources: dict[str, Any]) -> None:
+        resources[name]["Properties"] |= properties
+
+    return change
 
 
-def second_way_in(resources: dict[str, Any]) -> None:
-    resources["Back"] = {"Type": "AWS::ApiGatewayV2::Api", "Properties": {"Name": "back", "ProtocolType": "HTTP"}}
+def added(kind: str, **properties: Any) -> Change:
+    def change(resources: dict[str, Any]) -> None:
+        resources["Extra"] = {"Type": kind, "Properties": properties}
+
+    return change
 
 
-def undocumented_route(resources: dict[str, Any]) -> None:
-    event = copy.deepcopy(resources["TeaFunction"]["Properties"]["Events"]["Event0"])
-    event["Properties"]["Path"] = "/secret"
-    resources["TeaFunction"]["Properties"]["Events"]["Secret"] = event
+def route(path: str, **more: Any) -> Change:
+    """An event like the first one, for another path."""
+
+    def change(resources: dict[str, Any]) -> None:
+        events = resources["TeaFunction"]["Properties"]["Events"]
+        properties = {**events["Event0"]["Properties"], "Path": path, **more}
+        events["Event0" if more else "More"] = {**events["Event0"], "Properties": properties}
+
+    return change
 
 
-def grant(path: str) -> Any:
+def grant(path: str) -> Change:
     def change(resources: dict[str, Any]) -> None:
         (statement,) = resources["ExecutorPolicy"]["Properties"]["PolicyDocument"]["Statement"]
         statement["Resource"].append({"Fn::Sub": re.sub("/GET/.*", path, statement["Resource"][0]["Fn::Sub"])})
@@ -207,64 +216,45 @@ def grant(path: str) -> Any:
 
 
 def foreign_table(resources: dict[str, Any]) -> None:
-    resources["OtherTable"] = {"Type": "AWS::DynamoDB::Table", "Properties": {"BillingMode": "PAY_PER_REQUEST"}}
+    added("AWS::DynamoDB::Table", BillingMode="PAY_PER_REQUEST")(resources)
     statements = resources["TeaFunctionRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
-    statements.append(
-        {
-            "Sid": "Other",
-            "Effect": "Allow",
-            "Action": "dynamodb:GetItem",
-            "Resource": {"Fn::GetAtt": ["OtherTable", "Arn"]},
-        }
-    )
+    arn = {"Fn::GetAtt": ["Extra", "Arn"]}
+    statements.append({"Sid": "Other", "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": arn})
 
 
-def method_beside(resources: dict[str, Any]) -> None:
-    resources["Method"] = {
-        "Type": "AWS::ApiGateway::Method",
-        "Properties": {
-            "RestApiId": {"Ref": "TeaApi"},
-            "ResourceId": {"Fn::GetAtt": ["TeaApi", "RootResourceId"]},
-            "HttpMethod": "GET",
-            "AuthorizationType": "NONE",
-        },
-    }
-
-
-def policy_for_a_user(resources: dict[str, Any]) -> None:
-    statement = {"Sid": "Read", "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*"}
-    document = {"Version": "2012-10-17", "Statement": [statement]}
-    resources["Extra"] = {
-        "Type": "AWS::IAM::Policy",
-        "Properties": {"PolicyName": "extra", "Users": ["intern"], "PolicyDocument": document},
-    }
-
-
-def administrator(resources: dict[str, Any]) -> None:
-    resources["Admin"] = {
-        "Type": "AWS::IAM::User",
-        "Properties": {"ManagedPolicyArns": ["arn:aws:iam::aws:policy/AdministratorAccess"]},
-    }
+METHOD = added(
+    "AWS::ApiGateway::Method",
+    RestApiId={"Ref": "TeaApi"},
+    ResourceId={"Fn::GetAtt": ["TeaApi", "RootResourceId"]},
+    HttpMethod="GET",
+    AuthorizationType="NONE",
+)
+READ = {"Sid": "Read", "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "*"}
+POLICY = added("AWS::IAM::Policy", PolicyName="extra", Users=["intern"], PolicyDocument={"Statement": [READ]})
+ADMINISTRATOR = added("AWS::IAM::User", ManagedPolicyArns=["arn:aws:iam::aws:policy/AdministratorAccess"])
 
 
 @pytest.mark.parametrize(
     ("change", "counterexample"),
     [
-        (method_beside, "GET / has the authorizer NONE"),
-        (policy_for_a_user, "user named intern has a policy: Read"),
-        (administrator, "Admin has a policy"),
-        (open_route, "GET /teas has the authorizer NONE"),
-        (open_api, "has the authorizer NONE"),
-        (second_way_in, r"Back \(AWS::ApiGatewayV2::Api\) is another way in"),
-        (undocumented_route, "GET /secret is not in the contract"),
+        (METHOD, "GET / has the authorizer NONE"),
+        (POLICY, "user named intern has a policy: Read"),
+        (ADMINISTRATOR, "Extra has a policy"),
+        (route("/teas", Auth={"Authorizer": "NONE"}), "GET /teas has the authorizer NONE"),
+        (changed("TeaApi", Auth={"DefaultAuthorizer": "NONE"}), "has the authorizer NONE"),
+        (
+            added("AWS::ApiGatewayV2::Api", Name="back", ProtocolType="HTTP"),
+            r"Extra \(AWS::ApiGatewayV2::Api\) is another way in",
+        ),
+        (route("/secret"), "GET /secret is not in the contract"),
         (grant("/POST/teas"), "allowed, but not intended: .*/POST/teas"),
         (grant("/*"), "allowed, but not intended: "),
         (grant("/GET/coffee"), "/GET/coffee is no route of the API"),
-        (foreign_table, "allowed, but not intended: .*dynamodb:getitem.*OtherTable"),
+        (foreign_table, "allowed, but not intended: .*dynamodb:getitem.*Extra"),
     ],
 )
 def test_a_fault_in_the_template_of_another_api_is_found(
-    change: Any, counterexample: str, second: Path, tmp_path: Path
+    change: Change, counterexample: str, second: Path, tmp_path: Path
 ) -> None:
     model = change_a(copied(second, tmp_path), change)
     found = [refuted(prop, model) for prop in PROPERTIES]
@@ -281,11 +271,6 @@ def test_a_wildcard_that_covers_a_route_that_is_not_granted_is_found(second: Pat
     }
     (folder / CONTRACT).write_text(json.dumps(contract))
 
-    def add(resources: dict[str, Any]) -> None:
-        event = copy.deepcopy(resources["TeaFunction"]["Properties"]["Events"]["Event0"])
-        event["Properties"]["Path"] = "/teas/{tea_id}/recipe"
-        resources["TeaFunction"]["Properties"]["Events"]["Recipe"] = event
-
-    model = change_a(folder, add)
+    model = change_a(folder, route("/teas/{tea_id}/recipe"))
     found = [refuted(prop, model) for prop in PROPERTIES]
     assert any(re.search(r"allowed, but not intended: .*/GET/teas/[^/]+/recipe", text) for text in found), found
