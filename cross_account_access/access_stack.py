@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import z3
 
@@ -33,17 +32,6 @@ def guarded_policy(model: Model) -> Document:
     return expand(document([json.loads(outputs["GuardStatement"]["Value"])]), f"{api}/")
 
 
-def trust_claim(request: Request, trust: list[Any], asked: Intent, owner: str) -> Claim:
-    """Claim that a trust policy admits exactly those for whom the parameters ask."""
-    may = any_of(*may_become(request, asked, owner))
-    return Claim(request, TRUE, allowed(request, trust, owner=owner, trust=True), may, may)
-
-
-def alone_claim(request: Request, trust: list[Any], owner: str) -> Claim:
-    """Claim that a trust policy admits nobody without a permission of their own account."""
-    return Claim(request, TRUE, allowed(request, trust, owner=owner, identity=FALSE, trust=True), FALSE, FALSE)
-
-
 def guard_claim(request: Request, policy: Document, arns: list[str], owner: str, role_ids: Iterable[str]) -> Claim:
     """Claim that a resource policy admits only sessions of the given roles, and all of those in its own account."""
     calls = all_of(request.action.like("execute-api:invoke"), request.resource.like(*arns))
@@ -53,13 +41,16 @@ def guard_claim(request: Request, policy: Document, arns: list[str], owner: str,
 
 
 def _trust(model: Model, kind: Kind) -> Iterator[Claim]:
+    request, owner = new_request(model, kind), model.stacks["access"].account
     trust = statements(model, f"{_role(model)} trust")
-    yield trust_claim(new_request(model, kind), trust, intent(model), model.stacks["access"].account)
+    may = any_of(*may_become(request, intent(model), owner))
+    yield Claim(request, TRUE, allowed(request, trust, owner=owner, trust=True), may, may)
 
 
 def _alone(model: Model, kind: Kind) -> Iterator[Claim]:
+    request, owner = new_request(model, kind), model.stacks["access"].account
     trust = statements(model, f"{_role(model)} trust")
-    yield alone_claim(new_request(model, kind), trust, model.stacks["access"].account)
+    yield Claim(request, TRUE, allowed(request, trust, owner=owner, identity=FALSE, trust=True), FALSE, FALSE)
 
 
 def _grants(model: Model, kind: Kind) -> Iterator[Claim]:

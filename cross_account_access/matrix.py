@@ -162,26 +162,14 @@ def admitted_rows(model: Model, of: Subject) -> Iterator[Row]:
 def may_assume(principal: Principal, context: Mapping[str, str], asked: Intent) -> bool:
     """Return whether a stack's parameters let a principal assume its role, if its own account does."""
     mfa = context.get("aws:MultiFactorAuthPresent") == "true" or not asked.mfa
+    names = (name.replace("${aws:PrincipalAccount}", principal.account) for name in asked.session_names)
     return (
         principal.account in asked.admitted
         and context.get("sts:ExternalId") in asked.external_ids
-        and any(_is_named(context["sts:RoleSessionName"], name, principal) for name in asked.session_names)
-        and any(_like_arn(principal.arn, pattern) for pattern in asked.caller_arns)
+        and any(patterns.matches(context["sts:RoleSessionName"], patterns.glob(name)) for name in names)
+        and any(patterns.matches(principal.arn, patterns.arn(pattern)) for pattern in asked.caller_arns)
         and (principal.type == "AssumedRole" or (principal.type == "User" and mfa))
     )
-
-
-def _is_named(session: str, pattern: str, principal: Principal) -> bool:
-    bound = pattern.replace("${aws:PrincipalAccount}", principal.account)
-    return session.startswith(bound.removesuffix("*")) if bound.endswith("*") else session == bound
-
-
-def _like_arn(arn: str, pattern: str) -> bool:
-    """Compare part by part; a wildcard is a whole part or ends the last one."""
-    *firsts, rest = pattern.split(":", 5)
-    *parts, resource = arn.split(":", 5)
-    fits = all(first in {"*", part} for first, part in zip(firsts, parts, strict=True))
-    return fits and (resource.startswith(rest.removesuffix("*")) if rest.endswith("*") else resource == rest)
 
 
 def call_arn(model: Model, route: Route) -> str:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from cross_account_access.engine.fields import TRUE, Field, all_of, any_of, holds, no
@@ -72,26 +72,6 @@ def refutation(claim: Claim) -> str:
         return ""
     problem = "allowed, but not intended" if holds(found, claim.allowed) else "intended, but not allowed"
     return f"{problem}: {claim.request.witness(found)}"
-
-
-def reads(property_: Property, model: Model) -> set[str]:
-    """Return the names of the policy documents on which a property depends."""
-    documents = _Recording(model.documents)
-    recording = replace(model, documents=documents)
-    for kind in Kind:
-        list(property_.claims(recording, kind))
-    list(property_.violations(recording))
-    return documents.read
-
-
-class _Recording(dict[str, Any]):
-    def __init__(self, documents: Any) -> None:
-        super().__init__(documents)
-        self.read: set[str] = set()
-
-    def __getitem__(self, name: str) -> Any:
-        self.read.add(name)
-        return super().__getitem__(name)
 
 
 def find(claim: Claim, formula: Any) -> Any:

@@ -3,6 +3,7 @@
 import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ def sources(files: Files, templates: Sequence[str], parameters: Mapping[str, str
         def beside(path: str, folder: Path = folder) -> bytes | None:
             return files(str(folder / path))
 
-        declared = load(content.decode(errors="replace"), name).template.get("Parameters") or {}
+        source = load(content.decode(errors="replace"), name, watched=WATCHED, files=beside)
+        declared = source.template.get("Parameters") or {}
         given = {key: value for key, value in parameters.items() if key in declared}
-        found.append(load(content.decode(errors="replace"), name, parameters=given, watched=WATCHED, files=beside))
+        found.append(replace(source, parameters=given))
     return found
 
 

@@ -53,7 +53,6 @@ class Case:
     policy: str = ""  # the resource's policy
     context: Mapping[str, str] = field(default_factory=dict)  # in addition to the principal's
     absent: tuple[str, ...] = ()  # keys that a policy looks at and the request lacks
-    intended: bool = False  # whether the owner of the policies means to allow it
 
     def __str__(self) -> str:
         context = [f"with {name} {value!r}" for name, value in self.context.items()]

@@ -10,16 +10,9 @@ from cross_account_access.documents import Document
 from cross_account_access.engine.case import Case
 from cross_account_access.engine.evaluator import allowed, identity_allows, parts
 from cross_account_access.engine.fields import TRUE
-from cross_account_access.engine.request import Kind, Request
+from cross_account_access.engine.request import TYPES, Kind, Request
 
-_KINDS = {
-    "User": Kind.USER,
-    "AssumedRole": Kind.ROLE,
-    "Account": Kind.ROOT,
-    "FederatedUser": Kind.FEDERATED,
-    "Anonymous": Kind.ANONYMOUS,
-    "": Kind.SERVICE,
-}
+_KINDS = {"": Kind.SERVICE, **{name: kind for kind, name in TYPES.items()}}
 
 
 @dataclass(frozen=True)

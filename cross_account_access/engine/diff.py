@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import z3
@@ -46,6 +46,8 @@ _SECTIONS = {
     *("AWSTemplateFormatVersion", "Conditions", "Description", "Globals", "Mappings", "Metadata", "Outputs"),
     *("Parameters", "Resources", "Rules", "Transform"),
 }
+# What the principal's own account allows, where its policies are not those of the template.
+_ELSEWHERE = z3.Bool("its own account allows it")
 _UNDECIDABLE = (NotModelledError, TooManyCasesError, TooManyCombinationsError, UndecidedError, z3.Z3Exception)
 
 
@@ -307,16 +309,19 @@ class _Pair:
         }
 
     @cached_property
+    def _text(self) -> str:
+        return json.dumps([source.template for source in self._sources], default=str)
+
+    @cached_property
     def _account(self) -> str:
         """An account that neither revision names and no example uses."""
-        text = json.dumps([source.template for source in self._sources], default=str)
-        return next(account for digit in "134567890" if (account := digit * 12) not in text or digit == "0")
+        return next(account for digit in "134567890" if (account := digit * 12) not in self._text or digit == "0")
 
     @cached_property
     def _region(self) -> str:
         """A region that neither revision names."""
-        text = json.dumps([source.template for source in self._sources], default=str)
-        return next((name for name in (REGION, "eu-north-1", "ap-south-2", "me-central-1") if name not in text), REGION)
+        names = (REGION, "eu-north-1", "ap-south-2", "me-central-1")
+        return next((name for name in names if name not in self._text), REGION)
 
     def _refuse(self, name: str, what: str, kind: str = "") -> None:
         self.not_judged.append(NotJudged(self._name, name, what, kind))
@@ -337,23 +342,18 @@ class _Pair:
         kind = (after or before)["Type"]
         given = [(item or {}).get("Properties") or {} for item in (before, after)]
         change = types.Change.CHANGED if before and after else types.Change.NEW if after else types.Change.REMOVED
-        is_conditional = before and after and not self._alike(before.get("Condition"), after.get("Condition"), "?")
-        for property_ in sorted(given[0].keys() | given[1].keys()):
-            old, new = (properties.get(property_) for properties in given)
-            if change is types.Change.CHANGED and not is_conditional and self._alike(old, new):
-                continue
-            if not types.known(kind):
-                continue
-            use = types.classify(kind, property_, old, new, change=change, own=self._raw[1]["Resources"])
+        stays = before and after and self._alike(before.get("Condition"), after.get("Condition"), "?")
+        values = {key: [properties.get(key) for properties in given] for key in sorted({*given[0], *given[1]})}
+        changed = {key: (old, new) for key, (old, new) in values.items() if not (stays and self._alike(old, new))}
+        if not types.known(kind):
+            if changed or not stays:
+                self._refuse(name, f"{kind} is a type of which nothing is known here ({change.value})", kind)
+            return
+        for key, (old, new) in changed.items():
+            use = types.classify(kind, key, old, new, change=change, own=self._raw[1]["Resources"])
             if use is types.Use.NOT_JUDGED:
-                self._refuse(
-                    name, f"{property_} of {kind} {change.value if change != 'changed' else 'has changed'}", kind
-                )
-        same = (
-            before and after and not is_conditional and self._alike(before.get("Properties"), after.get("Properties"))
-        )
-        if not types.known(kind) and not same:
-            self._refuse(name, f"{kind} is a type of which nothing is known here ({change.value})", kind)
+                how = "has changed" if change is types.Change.CHANGED else change.value
+                self._refuse(name, f"{key} of {kind} {how}", kind)
 
     def _alike(self, before: Any, after: Any, kind: str = "") -> bool:
         """Return whether a value and all definitions that it refers to are the same in both revisions."""
@@ -454,13 +454,12 @@ class _Pair:
         return how(sides, question, request)
 
     def _trust(self, sides: _Sides, question: _Question, request: Request) -> _Asked:
-        identity = z3.Bool("its own account allows it")
         roles = [side.trusts.get(question.name) for side in sides.both]
         arn = next(role.arn for role in reversed(roles) if role)
         decisions = [
             all_of(
                 sides.conditions.formula(role.there),
-                allowed(request, role.statements, owner=self._account, identity=identity, trust=True),
+                allowed(request, role.statements, owner=self._account, identity=_ELSEWHERE, trust=True),
             )
             if role
             else FALSE
@@ -502,13 +501,12 @@ class _Pair:
     def _resource_policy(self, sides: _Sides, question: _Question, request: Request) -> _Asked:
         found = [side.governed.get(question.name) for side in sides.both]
         some = next(governed for governed in reversed(found) if governed)
-        identity = z3.Bool("its own account allows it")
         decisions = []
         for side, governed in zip(sides.both, found, strict=True):
             own = question.name in side.template.resources
             there = side.template.exists(question.name) if own or some.arn else ALWAYS
             policy = governed.statements if governed else []
-            decision = allowed(request, policy, owner=self._account, identity=identity, trust=some.needed)
+            decision = allowed(request, policy, owner=self._account, identity=_ELSEWHERE, trust=some.needed)
             if request.kind is Kind.ANONYMOUS and some.service == "execute-api":
                 unsigned = (
                     fact.there
@@ -565,14 +563,13 @@ class _Pair:
         return _Asked(request, [FALSE, decision], domain, ([], policy), resources=examples)
 
     def _output(self, sides: _Sides, question: _Question, request: Request) -> _Asked:
-        identity = z3.Bool("its own account allows it")
         entries: list[list[Entry]] = []
         for side in sides.both:
             document = _output_policy(side, question.name)
             listed = document if isinstance(document, list) else [document]
             found = {"Version": "2012-10-17", "Statement": [item for item in listed if item]}
             entries.append(list(side.entries_of(found, ALWAYS, f"output {question.name}")))
-        decisions = [allowed(request, policy, owner=self._account, identity=identity) for policy in entries]
+        decisions = [allowed(request, policy, owner=self._account, identity=_ELSEWHERE) for policy in entries]
         # A new one takes nothing away.
         if not entries[0]:
             decisions[0] = all_of(*decisions)
@@ -680,30 +677,20 @@ class _Pair:
         return any_of(*map(asked.request.resource.equals, asked.resources))
 
     def _case(self, asked: _Asked, found: Any) -> Case:
-        written = [
-            action
-            for entries in asked.entries
-            for _, statement, _ in entries
-            for action in _texts(statement.get("Action", statement.get("NotAction", [])))
-        ]
+        statements = [statement for entries in asked.entries for _, statement, _ in entries]
+        written = [text for one in statements for text in _texts(one.get("Action", one.get("NotAction", [])))]
+        named = [text for one in statements for text in _texts(one.get("Resource", []))]
         literal = [action for action in written if not re.search(r"[*?]", action)]
         # An action fits the resource: the services of the actions that are written, else of the resources.
         services = dict.fromkeys(action.partition(":")[0].lower() for action in written if ":" in action)
-        named = (arn for entries in asked.entries for _, s, _ in entries for arn in _texts(s.get("Resource", [])))
         services |= dict.fromkeys(parts[2] for arn in named if len(parts := arn.split(":")) > 5 and parts[2] != "*")
         request = asked.request
-        by_name: dict[str, str] = {}
         truth = request.action.truths(found)
         names = (name for service in services or {"": None} for name in actions.names(service))
-        for name in chain(literal, names, actions.names("")):
-            if "*" not in name and request.action.fits(name.lower(), truth):
-                by_name = {name.lower(): name}
-                break
-        resources = [
-            *asked.resources,
-            *(arn for entries in asked.entries for _, s, _ in entries for arn in _texts(s.get("Resource", []))),
-        ]
-        return request.witness(found, by_name, [arn for arn in resources if not re.search(r"[*?]", arn)])
+        fitting = (name for name in chain(literal, names, actions.names()) if request.action.fits(name.lower(), truth))
+        by_name = {name.lower(): name for name in islice(fitting, 1)}
+        resources = [arn for arn in (*asked.resources, *named) if not re.search(r"[*?]", arn)]
+        return request.witness(found, by_name, resources)
 
     def _like(self, asked: _Asked, case: Case, found: Any) -> Any:
         """Whether a request belongs to the same line of the result: same kind of caller, same kind of resource."""
@@ -846,25 +833,17 @@ class _Pair:
                     continue  # a question of its own
                 if gained and fact.needs and not _had(older, fact.needs):
                     continue
-                if (
-                    not gained
-                    and fact.key[0] in {"behind", "role", "stage"}
-                    and not _had(older, fact.needs or fact.key[1])
-                ):
+                of_another = fact.key[0] in {"behind", "role", "stage"}
+                if not gained and of_another and not _had(older, fact.needs or fact.key[1]):
                     continue
-                if fact.measure:
-                    before = any_of(
-                        *(
-                            sides.conditions.formula(other.there)
-                            for other in older.facts
-                            if other.key == fact.key and other.measure >= fact.measure
-                        )
-                    )
-                    if not any(other.key == fact.key for other in older.facts):
-                        continue
-                else:
-                    same = (other.there for other in older.facts if other.key in {fact.key, fact.implied_by})
-                    before = any_of(*map(sides.conditions.formula, same))
+                if fact.measure and not any(other.key == fact.key for other in older.facts):
+                    continue
+                same = (
+                    other.there
+                    for other in older.facts
+                    if other.key in {fact.key, fact.implied_by} and other.measure >= fact.measure
+                )
+                before = any_of(*map(sides.conditions.formula, same))
                 there = all_of(sides.conditions.formula(fact.there), no(before))
                 model = satisfied(there, sides.conditions.laws)
                 if model is not None:
@@ -902,25 +881,21 @@ class _Pair:
                 self._refuse(name, f"the output {name}, which other stacks import, has changed")
 
     def _admitted(self, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        who = "whoever the parameter admits"
         kinds = [str(item.get("Type", "String")) for item in (old, new)]
         if kinds[0] != kinds[1]:
             self._refuse(name, f"the parameter {name} is of type {kinds[1]} instead of {kinds[0]}")
             return
-        try:
-            value = languages.added(old, new)
-        except languages.UnsupportedError as error:
-            self._refuse(name, f"the values that {name} admits cannot be compared: {error}")
-            return
-        if value is not None:
-            self.changes.append(Change(True, self._name, who, f"{name} now admits {value!r}"))
-        else:
+        for gained, one, other in ((True, old, new), (False, new, old)):
             try:
-                value = languages.added(new, old)
-            except languages.UnsupportedError:
+                value = languages.added(one, other)
+            except languages.UnsupportedError as error:
+                if gained:
+                    self._refuse(name, f"the values that {name} admits cannot be compared: {error}")
                 return
             if value is not None:
-                self.changes.append(Change(False, self._name, who, f"{name} no longer admits {value!r}"))
+                what = f"{name} {'now' if gained else 'no longer'} admits {value!r}"
+                self.changes.append(Change(gained, self._name, "whoever the parameter admits", what))
+                return
 
     def _defaults(self, name: str, before: str, after: str) -> None:
         """Compare a default with the one that it replaces, whatever the other parameters are."""
@@ -957,32 +932,30 @@ class _Pair:
     def _flows(self, side: int) -> tuple[set[str], set[str]]:
         """Return the parameters on which what is modelled depends, and those on which what is not judged does."""
         raw = self._raw[side]
-        found: tuple[set[str], set[str]] = (set(), set())
+        found: dict[types.Use, set[str]] = {use: set() for use in (types.Use.MODELLED, types.Use.NOT_JUDGED)}
         for resource in raw["Resources"].values():
             kind, uses = resource["Type"], set()
             for name, value in (resource.get("Properties") or {}).items():
-                use = (
-                    types.classify(kind, name, None, value, own=raw["Resources"])
-                    if types.known(kind)
-                    else types.Use.NOT_JUDGED
-                )
-                uses.add(use)
-                if use is not types.Use.NEUTRAL:
-                    found[use is types.Use.NOT_JUDGED].update(self._definitions(value, side))
-            if "Condition" in resource:
-                conditions = self._definitions({"Condition": resource["Condition"]}, side)
-                for use in uses - {types.Use.NEUTRAL}:
-                    found[use is types.Use.NOT_JUDGED].update(conditions)
+                use = types.Use.NOT_JUDGED
+                if types.known(kind):
+                    use = types.classify(kind, name, None, value, own=raw["Resources"])
+                if use in found:
+                    uses.add(use)
+                    found[use].update(self._definitions(value, side))
+            for use in uses:
+                found[use].update(self._definitions({"Condition": resource.get("Condition")}, side))
+        modelled = found[types.Use.MODELLED]
         for output in (raw.get("Outputs") or {}).values():
             if "Effect" in json.dumps(output.get("Value"), default=str):
-                found[0].update(self._definitions(output.get("Value"), side))
+                modelled.update(self._definitions(output.get("Value"), side))
         for path in self._sources[side].watched:
             of, _, inside = path.partition(".")
             for resource in raw["Resources"].values():
                 if resource["Type"] == of:
-                    found[0].update(self._definitions(list(types.at(resource.get("Properties") or {}, inside)), side))
+                    values = list(types.at(resource.get("Properties") or {}, inside))
+                    modelled.update(self._definitions(values, side))
         declared = set(self._declared(side))
-        return found[0] & declared, found[1] & declared
+        return modelled & declared, found[types.Use.NOT_JUDGED] & declared
 
 
 def _default(declaration: Mapping[str, Any]) -> str | None:
@@ -1014,35 +987,26 @@ def _limit(request: Request, holder: Holder) -> Any:
     return any_of(*found)
 
 
-def _changed(before: Any, after: Any) -> bool:
+def _bare(entries: Iterable[Entry]) -> list[Any]:
+    """Return statements without their names."""
+    return [(guard, {key: value for key, value in given.items() if key != "Sid"}) for guard, given, _ in entries]
+
+
+def _changed(before: Holder | Governed | None, after: Holder | Governed | None) -> bool:
     """Return whether two revisions of a policy differ, the names of statements aside."""
 
-    def bare(item: Any) -> Any:
-        if item is None:
-            return None
-        statements = [
-            (guard, {key: value for key, value in statement.items() if key != "Sid"})
-            for guard, statement, _ in item.statements
-        ]
+    def content(item: Holder | Governed | None) -> Any:
         if isinstance(item, Holder):
-            limits = [
-                (guard, [entry[:2] for entry in limit] if isinstance(limit, list) else limit)
-                for guard, limit in item.boundaries
-            ]
-            return statements, limits
-        return statements, item.there, item.arn
+            limits = [(guard, _bare(limit) if isinstance(limit, list) else limit) for guard, limit in item.boundaries]
+            return _bare(item.statements), limits
+        return item and (_bare(item.statements), item.there, item.arn)
 
-    return bool(bare(before) != bare(after))
+    return bool(content(before) != content(after))
 
 
 def _denials(holder: Holder | None) -> list[Any]:
     """Return what a holder's statements deny."""
-    entries = holder.statements if holder else []
-    return [
-        (guard, {key: value for key, value in statement.items() if key != "Sid"})
-        for guard, statement, _ in entries
-        if statement.get("Effect") == "Deny"
-    ]
+    return [entry for entry in _bare(holder.statements if holder else []) if entry[1].get("Effect") == "Deny"]
 
 
 def _had(side: Policies, needed: str) -> bool:

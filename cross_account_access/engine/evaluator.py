@@ -8,6 +8,7 @@ See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluati
 
 import ipaddress
 import json
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -28,7 +29,13 @@ type Guarded = tuple[Guard, Statement] | tuple[Guard, Statement, str]
 _ELEMENTS = ("Principal", "Action", "Resource")
 _VARIABLE = re.compile(r"\$\{(?![*?$]\})([^}]*)\}")
 _STRINGS = {"StringEquals", "StringLike", "StringEqualsIgnoreCase", "ArnEquals", "ArnLike", "BinaryEquals"}
-_NUMBERS = ("Equals", "LessThan", "LessThanEquals", "GreaterThan", "GreaterThanEquals")
+_NUMBERS: dict[str, Callable[[Any, Any], Any]] = {
+    "Equals": operator.eq,
+    "LessThan": operator.lt,
+    "LessThanEquals": operator.le,
+    "GreaterThan": operator.gt,
+    "GreaterThanEquals": operator.ge,
+}
 _OPERATORS = {
     *_STRINGS,
     "Bool",
@@ -204,18 +211,18 @@ def parts(statement: Statement, request: Request, *, trust: bool = False) -> dic
             return request.unknown("resource", resource)
         return request.resource.like(resource)
 
-    found: dict[str, Any] = {}
-    if not {"Action", "NotAction"} & set(statement):
-        raise NotModelledError("a statement without action")
-    matched = any_item(request, statement.get("Action", statement.get("NotAction")), acts)
-    found["Action"] = matched if "Action" in statement else no(matched)
+    def element(name: str, matches: Callable[[Any], Any]) -> Any:
+        if name in statement:
+            return any_item(request, statement[name], matches)
+        if f"Not{name}" in statement:
+            return no(any_item(request, statement[f"Not{name}"], matches))
+        raise NotModelledError(f"a statement without {name.lower()}")
+
+    found = {"Action": element("Action", acts)}
     if {"Principal", "NotPrincipal"} & set(statement):
         found["Principal"] = any_of(*_principals(statement, request))
     if not trust or {"Resource", "NotResource"} & set(statement):
-        if not {"Resource", "NotResource"} & set(statement):
-            raise NotModelledError("a statement without resource")
-        matched = any_item(request, statement.get("Resource", statement.get("NotResource")), concerns)
-        found["Resource"] = matched if "Resource" in statement else no(matched)
+        found["Resource"] = element("Resource", concerns)
     return found | dict(_conditions(statement.get("Condition", {}), request))
 
 
@@ -378,14 +385,7 @@ def _time(value: str) -> float | None:
 def _number(how: str, key: Key, limit: float | None) -> Any:
     if limit is None or key.number is None:
         raise NotModelledError(f"{how} with a value that is neither a number nor a time")
-    bound = z3.RealVal(str(limit))
-    return {
-        "Equals": lambda: key.number == bound,
-        "LessThan": lambda: key.number < bound,
-        "LessThanEquals": lambda: key.number <= bound,
-        "GreaterThan": lambda: key.number > bound,
-        "GreaterThanEquals": lambda: key.number >= bound,
-    }[how]()
+    return _NUMBERS[how](key.number, z3.RealVal(str(limit)))
 
 
 def _joined(values: Any) -> Any:

@@ -147,23 +147,18 @@ def cases(value: Any, given: Guard = ALWAYS, limit: int = 256) -> list[tuple[Gua
     for guard, case in alternatives(value):
         if (joined := both(given, guard)) == NEVER:
             continue
+        partial: list[tuple[Guard, Any]] = [(joined, {})]
+        for key, member in (
+            case.items() if isinstance(case, dict) else enumerate(case if isinstance(case, list) else ())
+        ):
+            partial = [
+                (after, done if item is NOTHING else {**done, key: item})
+                for before, done in partial
+                for after, item in cases(member, before, limit)
+            ]
         if isinstance(case, list):
-            partial: list[tuple[Guard, Any]] = [(joined, [])]
-            for member in case:
-                partial = [
-                    (after, done if item is NOTHING else [*done, item])
-                    for before, done in partial
-                    for after, item in cases(member, before, limit)
-                ]
-        elif isinstance(case, dict):
-            partial = [(joined, {})]
-            for key, member in case.items():
-                partial = [
-                    (after, done if item is NOTHING else {**done, key: item})
-                    for before, done in partial
-                    for after, item in cases(member, before, limit)
-                ]
-        else:
+            partial = [(when, [*done.values()]) for when, done in partial]
+        elif not isinstance(case, dict):
             partial = [(joined, case)]
         found += partial
         if len(found) > limit:
@@ -354,8 +349,7 @@ class Template:
                     return self._find(argument)
                 case "Fn::Join" | "Fn::Split" | "Fn::Select":
                     resolved = self._resolve(argument, symbolic=symbolic)
-                    results = [(guard, _TEXT_FUNCTIONS[name](*given)) for guard, given in cases(resolved)]
-                    return results[0][1] if len(results) == 1 else Choice(tuple(results))
+                    return _choice((guard, _TEXT_FUNCTIONS[name](*given)) for guard, given in cases(resolved))
         except (TypeError, ValueError, IndexError, KeyError, AttributeError):
             pass
         return self._unknown(name, argument)
@@ -426,8 +420,7 @@ class Template:
                 pieces.append(self._attribute(key))
             else:
                 pieces.append(self._ref(key, symbolic=symbolic))
-        results = [(guard, _join("", given)) for guard, given in cases([piece for piece in pieces if piece != ""])]
-        return results[0][1] if len(results) == 1 else Choice(tuple(results))
+        return _choice((guard, _join("", given)) for guard, given in cases([piece for piece in pieces if piece != ""]))
 
     def _find(self, argument: Any) -> Any:
         given = [self._resolve(item, symbolic=True) for item in argument[:3]]
@@ -484,6 +477,11 @@ class Template:
         applies = self.guard(rule["RuleCondition"]) if "RuleCondition" in rule else ALWAYS
         asserted = both(*(self.guard(assertion["Assert"]) for assertion in rule.get("Assertions", [])))
         return either(negated(applies), asserted)
+
+
+def _choice(results: Iterable[tuple[Guard, Any]]) -> Any:
+    found = tuple(results)
+    return found[0][1] if len(found) == 1 else Choice(found)
 
 
 def _compared(left: Any, right: Any) -> Guard:

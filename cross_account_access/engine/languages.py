@@ -1,5 +1,6 @@
 """Which values a parameter admits: patterns as automata, and whether one admits more than another."""
 
+import math
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -59,16 +60,18 @@ def added(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
 
 def sample(declaration: Mapping[str, Any], but: frozenset[str] = frozenset(), *, account: bool = False) -> str | None:
     """Return a short value that a parameter admits, an account id if possible; None if there is no other."""
-    if values := declaration.get("AllowedValues"):
-        texts = (str(text_of(value)) for value in values)
-        return next((text for text in texts if text not in but), None)
-    if declaration.get("Type") == "Number":
-        return next((text for text in (str(declaration.get("MinValue", 1)), "7", "11") if text not in but), None)
     return next((text for text in _samples(declaration, account=account) if text not in but), None)
 
 
 def _samples(declaration: Mapping[str, Any], *, account: bool = False) -> Iterator[str]:
     """Find some values, the most readable first."""
+    if values := declaration.get("AllowedValues"):
+        yield from (str(text_of(value)) for value in values)
+        return
+    if declaration.get("Type") == "Number":
+        least, most = float(declaration.get("MinValue", 1)), float(declaration.get("MaxValue", 10**9))
+        yield from map(str, range(math.ceil(least), math.floor(most) + 1))
+        return
     usual = ("222222222222", "000000000000", "other") if account else ("other", "another", "222222222222")
     least, most = _lengths(declaration)
     yield from (text for text in usual if admits(declaration, text) and least <= len(text) <= most)
@@ -165,10 +168,8 @@ class _Builder:
             case constants.MAX_REPEAT | constants.MIN_REPEAT:
                 least, most, repeated = argument
                 return self._repeat(least, most, repeated, start)
-            case constants.AT if argument in {constants.AT_BEGINNING, constants.AT_END, constants.AT_END_STRING}:
+            case constants.AT if str(argument).startswith(("AT_BEGINNING", "AT_END")):
                 return start  # the whole value must match anyway
-            case constants.AT if argument is constants.AT_BEGINNING_STRING:
-                return start
         end = self.state()
         self.edges[start].append((self._characters(operation, argument), end))
         return end
@@ -199,24 +200,15 @@ class _Builder:
             case constants.RANGE:
                 return frozenset(map(chr, range(argument[0], min(argument[1], 0xFF) + 1)))
             case constants.CATEGORY:
-                return _category(argument)
+                # CATEGORY_NOT_DIGIT is \D, and so on.
+                letter = str(argument).rpartition("_")[2][0]
+                escape = re.compile(f"\\{letter if 'NOT' in str(argument) else letter.lower()}", re.ASCII)
+                return frozenset(filter(escape.match, _ALPHABET))
             case constants.IN:
                 negated = argument[0][0] is constants.NEGATE
                 found = frozenset().union(*(self._characters(*item) for item in argument[negated:]))
                 return frozenset(_ALPHABET) - found if negated else found
         raise UnsupportedError(f"{self._pattern} uses {str(operation).lower()}")
-
-
-def _category(name: Any) -> frozenset[str]:
-    escapes = {
-        constants.CATEGORY_DIGIT: r"\d",
-        constants.CATEGORY_NOT_DIGIT: r"\D",
-        constants.CATEGORY_SPACE: r"\s",
-        constants.CATEGORY_NOT_SPACE: r"\S",
-        constants.CATEGORY_WORD: r"\w",
-        constants.CATEGORY_NOT_WORD: r"\W",
-    }
-    return frozenset(character for character in _ALPHABET if re.match(escapes[name], character, re.ASCII))
 
 
 @cache

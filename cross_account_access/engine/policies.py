@@ -32,15 +32,25 @@ type Entry = tuple[Guard, Mapping[str, Any], str]
 """A statement: when it is there, its elements, and its name `document: Sid`."""
 
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+# By type: the word for it, with which policies name theirs as `Roles` or `RoleName`; its requests; in words.
 _HOLDERS = {
-    "AWS::IAM::Role": ("Roles", "role", Kind.ROLE, "sessions of {}"),
-    "AWS::IAM::User": ("Users", "user", Kind.USER, "the user {}"),
-    "AWS::IAM::Group": ("Groups", "group", Kind.USER, "members of the group {}"),
+    "AWS::IAM::Role": ("Role", Kind.ROLE, "sessions of {}"),
+    "AWS::IAM::User": ("User", Kind.USER, "the user {}"),
+    "AWS::IAM::Group": ("Group", Kind.USER, "members of the group {}"),
 }
-_INLINE = {
-    "AWS::IAM::GroupPolicy": ("GroupName", "AWS::IAM::Group"),
-    "AWS::IAM::RolePolicy": ("RoleName", "AWS::IAM::Role"),
-    "AWS::IAM::UserPolicy": ("UserName", "AWS::IAM::User"),
+_ATTACHED = {
+    *("AWS::IAM::GroupPolicy", "AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"),
+    *("AWS::IAM::RolePolicy", "AWS::IAM::UserPolicy"),
+}
+# By property of a permission: the operator and key of the condition that it makes.
+_CONDITIONS = {
+    "SourceArn": ("ArnLike", "AWS:SourceArn"),
+    "SourceAccount": ("StringEquals", "AWS:SourceAccount"),
+    "PrincipalOrgID": ("StringEquals", "aws:PrincipalOrgID"),
+    "OrganizationId": ("StringEquals", "aws:PrincipalOrgID"),
+    "FunctionUrlAuthType": ("StringEquals", "lambda:FunctionUrlAuthType"),
+    "EventSourceToken": ("StringEquals", "lambda:EventSourceToken"),
+    "InvokedViaFunctionUrl": ("Bool", "lambda:InvokedViaFunctionUrl"),
 }
 _METHODS = ("get", "post", "put", "patch", "delete", "head", "options", "trace", "x-amazon-apigateway-any-method")
 _KEY = "an API key"  # pragma: allowlist secret
@@ -134,6 +144,10 @@ class Policies:
         found = self._owner.get(text, text.partition(".")[0])
         return found if found in self.template.resources else ""
 
+    def _called(self, value: Any) -> str:
+        """Return the logical id of the resource that is meant, or else the text."""
+        return self.owner(value) or str(plain(value))
+
     def _read(self, name: str, kind: str, properties: Mapping[str, Any], there: Guard) -> None:
         readers: dict[str, Callable[[str, Mapping[str, Any], Guard], None]] = {
             "AWS::ApiGateway::Method": self._method,
@@ -151,25 +165,19 @@ class Policies:
             readers[kind](name, properties, there)
         elif kind in _HOLDERS:
             self._holder(name, kind, properties, there)
-        elif kind in {"AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"}:
+        elif kind in _ATTACHED:
             self._attached(name, kind, properties, there)
-        elif kind in _INLINE:
-            named, of = _INLINE[kind]
-            for guard, who in items(properties.get(named)):
-                holder = self._holder_named(who, of)
-                holder.statements += self.entries_of(properties.get("PolicyDocument"), both(there, guard), name)
         if "policy" in RESOURCES.get(kind, {}):
             self._resource_policy(name, kind, properties, there)
         self._other_facts(name, kind, properties, there)
 
     def _layer_permission(self, name: str, properties: Mapping[str, Any], there: Guard) -> None:
-        statement = _permission(properties, _equal("aws:PrincipalOrgID", properties.get("OrganizationId")))
         governed = self._govern(f"layer version {plain(properties.get('LayerVersionArn'))}", "lambda")
-        governed.statements.append((there, statement, name))
+        governed.statements.append((there, _permission(properties), name))
 
     def _stage(self, name: str, properties: Mapping[str, Any], there: Guard) -> None:
         given = properties.get("RestApiId", properties.get("ApiId"))
-        api, stage = self.owner(given) or str(plain(given)), str(plain(properties.get("StageName")))
+        api, stage = self._called(given), str(plain(properties.get("StageName")))
         what = f"call {api} at the stage {stage}"
         self._fact("whoever may call it", what, there, ("stage", api, stage), needs=self.owner(given))
 
@@ -199,7 +207,7 @@ class Policies:
                 self._fact(f"whoever may assume {name}", what, both(there, guard), ("duration", name), measure=measured)
 
     def _holder_of(self, name: str, kind: str) -> Holder:
-        _, _, of, who = _HOLDERS[kind]
+        _, of, who = _HOLDERS[kind]
         arn = self.template.names[f"{name}.Arn"] if kind == "AWS::IAM::Role" else ""
         return self.holders.setdefault(name, Holder(who.format(name), of, arn))
 
@@ -207,9 +215,9 @@ class Policies:
         own = self.owner(name)
         if own and self.template.resources[own]["Type"] == kind:
             return self._holder_of(own, kind)
-        _, word, of, who = _HOLDERS[kind]
+        word, of, who = _HOLDERS[kind]
         text = str(plain(name))
-        return self.holders.setdefault(f"{word} named {text}", Holder(who.format(text), of))
+        return self.holders.setdefault(f"{word.lower()} named {text}", Holder(who.format(text), of))
 
     def _manage(self, holder: Holder, arns: Any, there: Guard) -> None:
         for guard, arn in items(arns):
@@ -225,27 +233,20 @@ class Policies:
                 holder.managed.append((given, str(plain(arn))))
 
     def _attached(self, name: str, kind: str, properties: Mapping[str, Any], there: Guard) -> None:
+        entries = self._named_policies.get(name)
+        if entries is None:
+            entries = list(self.entries_of(properties.get("PolicyDocument"), ALWAYS, name))
+        for of, (word, *_) in _HOLDERS.items():
+            for guard, who in items([*(properties.get(key, []) for key in (f"{word}s", f"{word}Name"))]):
+                self._holder_named(who, of).statements += _under(both(there, guard), entries)
         if kind == "AWS::IAM::ManagedPolicy":
-            entries = self._named_policies[name]
+            anyone = self.holders.setdefault(f"policy {name}", Holder(f"whoever has the policy {name}", Kind.ROLE))
+            anyone.statements += _under(there, entries)
             for guard, given in alternatives(properties.get("ManagedPolicyName")):
-                if given is not None and isinstance(given, str | Opaque):
+                if isinstance(given, str | Opaque):
                     who = f"permission sets that use the policy {plain(given)}"
                     holder = self.holders.setdefault(f"policy named {plain(given)}", Holder(who, Kind.ROLE))
                     holder.statements += _under(both(there, guard), entries)
-            anyone = self.holders.setdefault(f"policy {name}", Holder(f"whoever has the policy {name}", Kind.ROLE))
-            anyone.statements += _under(there, entries)
-            for guard, group_kind, who in self._names(properties):
-                holder = self._holder_named(who, group_kind)
-                holder.statements += _under(both(there, guard), entries)
-            return
-        for guard, group_kind, who in self._names(properties):
-            holder = self._holder_named(who, group_kind)
-            holder.statements += self.entries_of(properties.get("PolicyDocument"), both(there, guard), name)
-
-    def _names(self, properties: Mapping[str, Any]) -> Iterator[tuple[Guard, str, Any]]:
-        for kind, (listed, *_) in _HOLDERS.items():
-            for guard, who in items(properties.get(listed, [])):
-                yield guard, kind, who
 
     def _members(self) -> None:
         """Give users what their groups have."""
@@ -284,7 +285,7 @@ class Policies:
             value = self._key_policy if found is None and kind == "AWS::KMS::Key" else found
             for guard, of in items(properties.get(governing)) if governing else [(ALWAYS, None)]:
                 if value is not None:
-                    governed = self._govern((self.owner(of) or str(plain(of))) if governing else name, service)
+                    governed = self._govern(self._called(of) if governing else name, service)
                     governed.statements += self._of_resource(value, both(there, inner, guard), governed)
 
     @property
@@ -307,27 +308,13 @@ class Policies:
             suffix = ""
             if own and self.template.resources[own]["Type"] in {"AWS::Lambda::Alias", "AWS::Lambda::Version"}:
                 inner = self.template.properties(own).get("FunctionName")
-                own, suffix = self.owner(inner) or str(plain(inner)), f":{own}"
+                own, suffix = self._called(inner), f":{own}"
             elif not own and isinstance(of, str) and self.owner(of.rpartition(":")[0]):
                 own, suffix = self.owner(of.rpartition(":")[0]), f":{of.rpartition(':')[2]}"
             governed = self._govern(own or str(plain(of)), "lambda")
-            source = properties.get("SourceArn")
-            condition: dict[str, Any] = {}
-            if source is not None:
-                condition["ArnLike"] = {"AWS:SourceArn": source}
-            equal = {
-                "AWS:SourceAccount": properties.get("SourceAccount"),
-                "aws:PrincipalOrgID": properties.get("PrincipalOrgID"),
-                "lambda:FunctionUrlAuthType": properties.get("FunctionUrlAuthType"),
-                "lambda:EventSourceToken": properties.get("EventSourceToken"),
-            }
-            if given := {key: value for key, value in equal.items() if value is not None}:
-                condition["StringEquals"] = given
-            if "InvokedViaFunctionUrl" in properties:
-                condition["Bool"] = {"lambda:InvokedViaFunctionUrl": properties["InvokedViaFunctionUrl"]}
             resource = f"{governed.arn}{suffix}" if governed.arn else "*"
-            statement = {"Sid": name, **_permission(properties, condition, resource)}
-            if not self._is_own_api(statement["Principal"], source):
+            statement = {"Sid": name, **_permission(properties, resource)}
+            if not self._is_own_api(statement["Principal"], properties.get("SourceArn")):
                 governed.statements.append((both(there, guard), statement, f"{governed.name} resource: {name}"))
 
     def _is_own_api(self, principal: Any, source: Any) -> bool:
@@ -354,7 +341,7 @@ class Policies:
         condition = (
             {given["Type"]: {given["Key"]: given["Value"]}} if isinstance(given, Mapping) and "Key" in given else {}
         )
-        statement = _permission(properties, condition)
+        statement = {**_permission(properties), "Condition": condition}
         governed.statements.append((there, statement, f"{governed.name} resource: {name}"))
 
     # --- Documents ----------------------------------------------------------------------------------------------------
@@ -486,7 +473,7 @@ class Policies:
             )
 
     def _method(self, name: str, properties: Mapping[str, Any], there: Guard) -> None:
-        api = self.owner(properties.get("RestApiId")) or str(plain(properties.get("RestApiId")))
+        api = self._called(properties.get("RestApiId"))
         path = self._path(properties.get("ResourceId"))
         method = plain(properties.get("HttpMethod"))
         for guard, shown in _method_authorization(properties):
@@ -500,13 +487,13 @@ class Policies:
         return f"{self._path(properties.get('ParentId')).rstrip('/')}/{plain(properties.get('PathPart'))}"
 
     def _route_v2(self, name: str, properties: Mapping[str, Any], there: Guard) -> None:
-        api = self.owner(properties.get("ApiId")) or str(plain(properties.get("ApiId")))
+        api = self._called(properties.get("ApiId"))
         for guard, shown in _method_authorization(properties):
             target = {"uri": properties.get("Target")}
             self._route(api, str(plain(properties.get("RouteKey"))), shown, target, both(there, guard))
 
     def _url(self, name: str, properties: Mapping[str, Any], there: Guard) -> None:
-        function = self.owner(properties.get("TargetFunctionArn")) or str(plain(properties.get("TargetFunctionArn")))
+        function = self._called(properties.get("TargetFunctionArn"))
         for guard, auth in alternatives(properties.get("AuthType")):
             if auth != "AWS_IAM":
                 of = " ".join(filter(None, [function, str(plain(properties.get("Qualifier", "")))]))
@@ -542,7 +529,8 @@ class Policies:
 
 
 def _under(there: Guard, entries: Iterable[Entry]) -> list[Entry]:
-    return [(both(there, when), statement, label) for when, statement, label in entries]
+    found = ((both(there, when), statement, label) for when, statement, label in entries)
+    return [entry for entry in found if entry[0] != NEVER]
 
 
 def _lambda_principal(value: Any) -> Any:
@@ -556,14 +544,14 @@ def _lambda_principal(value: Any) -> Any:
     return {"Service" if is_service else "AWS": text_of(value)}
 
 
-def _permission(properties: Mapping[str, Any], condition: Mapping[str, Any], resource: str = "*") -> dict[str, Any]:
+def _permission(properties: Mapping[str, Any], resource: str = "*") -> dict[str, Any]:
     """Return the statement that a permission makes."""
     principal, action = _lambda_principal(properties.get("Principal")), properties.get("Action")
+    condition: dict[str, dict[str, Any]] = {}
+    for name, (operator, key) in _CONDITIONS.items():
+        if properties.get(name) is not None:
+            condition.setdefault(operator, {})[key] = properties[name]
     return {"Effect": "Allow", "Principal": principal, "Action": action, "Resource": resource, "Condition": condition}
-
-
-def _equal(key: str, value: Any) -> dict[str, Any]:
-    return {"StringEquals": {key: value}} if value is not None else {}
 
 
 def _authorization(security: Any, schemes: Any) -> str:

@@ -36,7 +36,8 @@ class Kind(Enum):
 
 # The identity of a token is known to the provider only; all that it can do is assume a role.
 TOKENS = {Kind.WEB: "sts:assumerolewithwebidentity", Kind.SAML: "sts:assumerolewithsaml"}
-_TYPES = {
+# `aws:PrincipalType`, by kind.
+TYPES = {
     Kind.USER: "User",
     Kind.ROLE: "AssumedRole",
     Kind.ROOT: "Account",
@@ -139,13 +140,13 @@ class Request:
                 account = self.account
                 return Key(z3.BoolVal(self.is_iam), account.like, _refused(name), account.value)
             case "aws:principaltype":
-                fixed = Field(self._prefix + name, values=[_TYPES.get(self.kind, "")])
-                return self._field_key(z3.BoolVal(self.kind in _TYPES), fixed)
+                fixed = Field(self._prefix + name, values=[TYPES.get(self.kind, "")])
+                return self._field_key(z3.BoolVal(self.kind in TYPES), fixed)
             case "aws:principalisawsservice":
                 by_service = "true" if self.kind is Kind.SERVICE else "false"
                 return self._field_key(TRUE, Field(self._prefix + name, values=[by_service]))
             case "aws:userid":
-                return Key(z3.BoolVal(self.kind in _TYPES), self._user_id_like, _refused(name), lambda _: "")
+                return Key(z3.BoolVal(self.kind in TYPES), self._user_id_like, _refused(name), lambda _: "")
             case "sts:rolesessionname":
                 # Part of every request to assume a role.
                 there = any_of(self.action.like("sts:assumerole*"), present)
@@ -316,7 +317,7 @@ class Request:
             case _:
                 arn = self._principal(model)
         user_id = user_ids.get(self.kind, account)
-        kind = self.kind.value if self.kind in TOKENS else _TYPES.get(self.kind, "")
+        kind = self.kind.value if self.kind in TOKENS else TYPES.get(self.kind, "")
         principal = Principal(self.kind.value, arn, kind, user_id, session)
         return Case(principal, actions.get(action, action), resource, context=context, absent=absent)
 

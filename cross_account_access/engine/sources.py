@@ -38,7 +38,6 @@ def load(
     text: str,
     name: str,
     *,
-    parameters: Mapping[str, str] | None = None,
     watched: frozenset[str] = frozenset(),
     files: Files = lambda _: None,
 ) -> Source:
@@ -60,7 +59,7 @@ def load(
             raise UnreadableError(f"{name}: the resource {identifier} has no Type")
         if not isinstance(resource.get("Properties") or {}, dict):
             raise UnreadableError(f"{name}: the Properties of {identifier} are no mapping")
-    return Source(name, template, parameters or {}, watched, files)
+    return Source(name, template, watched=watched, files=files)
 
 
 def empty(name: str) -> Source:

@@ -152,57 +152,50 @@ def test_every_seeded_fault_is_refuted(document: str) -> None:
 # --- Faults in the template -------------------------------------------------------------------------------------------
 
 
-def edited(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-    template = copy.deepcopy(TEMPLATE)
-    change(template["Resources"])
-    return template
-
-
 def trust(role: str, resources: dict[str, Any]) -> Statement:
     (statement,) = resources[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     found: Statement = statement
     return found
 
 
-SUBJECT = "token.actions.githubusercontent.com:sub"
-ROLE = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {}}}
+TOKEN = "token.actions.githubusercontent.com"
+SUBJECTS = {"StringEquals": {f"{TOKEN}:aud": "sts.amazonaws.com", f"{TOKEN}:sub": {"Ref": "Subjects"}}}
 POLICY = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
-TEMPLATE_FAULTS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "one list for both roles": lambda resources: trust("SmokeTestRole", resources)["Condition"]["StringEquals"].update(
-        {SUBJECT: {"Ref": "Subjects"}}
-    ),
-    "whoever tests may deploy": lambda resources: trust("DeployRole", resources)["Condition"].pop("StringNotEquals"),
-    "another provider": lambda resources: trust("DeployRole", resources).update(
-        Principal={"Federated": "accounts.google.com"}
-    ),
-    "a person": lambda resources: trust("SmokeTestRole", resources).update(Principal={"AWS": "111111111111"}),
-    "a managed policy": lambda resources: resources["DeployRole"]["Properties"].update(
-        ManagedPolicyArns=["arn:aws:iam::aws:policy/AdministratorAccess"]
-    ),
-    "another role": lambda resources: resources.update(Other=ROLE),
-    "a policy for people": lambda resources: resources.update(
-        Other={"Type": "AWS::IAM::Policy", "Properties": {"Users": ["ann"], "PolicyDocument": POLICY}}
-    ),
-    "a policy for another role": lambda resources: resources.update(
-        Other={"Type": "AWS::IAM::Policy", "Properties": {"Roles": ["admin"], "PolicyDocument": POLICY}}
-    ),
-    "another managed policy": lambda resources: resources.update(
-        Other={"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": POLICY}}
-    ),
-    "the boundary as a policy": lambda resources: resources["Boundary"]["Properties"].update(Users=["ann"]),
-    "a resource of a kind that is not known": lambda resources: resources.update(Other={"Type": "AWS::Lambda::Url"}),
-    "a second policy for the role": lambda resources: resources.update(
-        Other={"Type": "AWS::IAM::Policy", "Properties": {"Roles": [{"Ref": "DeployRole"}], "PolicyDocument": POLICY}}
-    ),
-    "an inline policy for the role": lambda resources: resources["DeployRole"]["Properties"].update(
-        Policies=[{"PolicyName": "More", "PolicyDocument": POLICY}]
-    ),
+MORE: dict[str, dict[str, Any]] = {
+    "another role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {}}},
+    "a policy for people": {"Type": "AWS::IAM::Policy", "Properties": {"Users": ["ann"]}},
+    "a policy for another role": {"Type": "AWS::IAM::Policy", "Properties": {"Roles": ["admin"]}},
+    "another managed policy": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {}},
+    "a second policy for the role": {"Type": "AWS::IAM::Policy", "Properties": {"Roles": [{"Ref": "DeployRole"}]}},
+    "a resource of a kind that is not known": {"Type": "AWS::Lambda::Url"},
+}
+CHANGED: dict[str, tuple[str, dict[str, Any]]] = {
+    "a managed policy": ("DeployRole", {"ManagedPolicyArns": ["arn:aws:iam::aws:policy/AdministratorAccess"]}),
+    "an inline policy": ("DeployRole", {"Policies": [{"PolicyName": "More", "PolicyDocument": POLICY}]}),
+    "the boundary as a policy": ("Boundary", {"Users": ["ann"]}),
+}
+TRUST: dict[str, tuple[str, dict[str, Any]]] = {
+    "one list for both roles": ("SmokeTestRole", {"Condition": SUBJECTS}),
+    "whoever tests may deploy": ("DeployRole", {"Condition": SUBJECTS}),
+    "another provider": ("DeployRole", {"Principal": {"Federated": "accounts.google.com"}}),
+    "a person": ("SmokeTestRole", {"Principal": {"AWS": "111111111111"}}),
 }
 
 
-@pytest.mark.parametrize("fault", TEMPLATE_FAULTS)
+@pytest.mark.parametrize("fault", [*MORE, *CHANGED, *TRUST])
 def test_a_fault_in_the_template_is_refuted(fault: str, tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text(json.dumps(edited(TEMPLATE_FAULTS[fault])))
+    template = copy.deepcopy(TEMPLATE)
+    resources = template["Resources"]
+    if fault in MORE:
+        more = MORE[fault]
+        resources["Other"] = {**more, "Properties": {"PolicyDocument": POLICY, **more.get("Properties", {})}}
+    elif fault in CHANGED:
+        name, properties = CHANGED[fault]
+        resources[name]["Properties"].update(properties)
+    else:
+        role, elements = TRUST[fault]
+        trust(role, resources).update(elements)
+    (tmp_path / FILE).write_text(json.dumps(template))
     model = replace(load(), folder=tmp_path)
     assert any(list(prop.violations(model)) for prop in deploy_role.PROPERTIES)
 

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +15,7 @@ from cross_account_access.templates import transformed
 from cross_account_lab import workarounds
 from cross_account_lab.accounts import ACCOUNT_B, ACCOUNT_IDS
 from tests.templates.access import second_api
-from tests.templates.access.test_properties import change_a, copied
+from tests.templates.access.test_properties import Change, added, change_a, changed, copied
 
 
 def test_the_routes_of_another_api(second: Path) -> None:
@@ -101,35 +100,21 @@ def test_a_template_without_an_executor_role_is_an_error(second: Path, tmp_path:
         load(folder)
 
 
-def with_properties(name: str, **properties: Any) -> Any:
-    def change(resources: dict[str, Any]) -> None:
-        resources[name]["Properties"] |= properties
-
-    return change
-
-
-def with_resource(kind: str, **properties: Any) -> Any:
-    def change(resources: dict[str, Any]) -> None:
-        resources["Extra"] = {"Type": kind, "Properties": properties}
-
-    return change
-
-
 OPEN = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        with_properties("TeaFunctionRole", ManagedPolicyArns=["arn:aws:iam::aws:policy/PowerUserAccess"]),
-        with_resource("AWS::Backup::BackupVault", BackupVaultName="vault", AccessPolicy={"Statement": [OPEN]}),
-        with_resource("AWS::CloudFormation::Stack", TemplateURL="https://example.com/template.yaml"),
-        with_resource("Custom::Grant", ServiceToken="arn:aws:lambda:eu-west-1:111111111111:function:grant"),
-        with_properties("TeaApi", Policy={"Statement": [OPEN | {"Principal": {"AWS": "{{resolve:ssm:/a}}"}}]}),
+        changed("TeaFunctionRole", ManagedPolicyArns=["arn:aws:iam::aws:policy/PowerUserAccess"]),
+        added("AWS::Backup::BackupVault", BackupVaultName="vault", AccessPolicy={"Statement": [OPEN]}),
+        added("AWS::CloudFormation::Stack", TemplateURL="https://example.com/template.yaml"),
+        added("Custom::Grant", ServiceToken="arn:aws:lambda:eu-west-1:111111111111:function:grant"),
+        changed("TeaApi", Policy={"Statement": [OPEN | {"Principal": {"AWS": "{{resolve:ssm:/a}}"}}]}),
     ],
     ids=["managed policy", "a vault's policy", "nested stack", "custom resource", "dynamic reference"],
 )
-def test_a_policy_that_nothing_would_judge_is_not_overlooked(change: Any, second: Path, tmp_path: Path) -> None:
+def test_a_policy_that_nothing_would_judge_is_not_overlooked(change: Change, second: Path, tmp_path: Path) -> None:
     with pytest.raises((UnknownPolicyError, NotTransformedError)):
         _ = change_a(copied(second, tmp_path), change).routes
 

@@ -1,6 +1,7 @@
-"""The access report says what the oracles say, fails when something is wrong, and works for people."""
+"""The access report fails when something is wrong, and works for people."""
 
 import io
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -10,7 +11,6 @@ import pytest
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 
-from cross_account_access import matrix
 from cross_account_access.__main__ import main
 from cross_account_access.documents import document
 from cross_account_access.matrix import ASSUME, columns, rows, subject
@@ -18,7 +18,6 @@ from cross_account_access.model import Model, load
 from cross_account_access.properties import PROPERTIES
 from cross_account_access.report import Report, examine, html, properties_of, terminal
 from cross_account_access.templates import PROJECT
-from tests.templates.access import oracles
 from tests.templates.access.test_properties import change_a, copied, grant
 
 CELL = "✕ no: A workload of account B, posing as account 333333333333, Assume the role"
@@ -36,17 +35,6 @@ def page(good: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "access-report.html"
     path.write_text(html(good))
     return path
-
-
-@pytest.mark.parametrize("project", ["orders", "second"])
-def test_every_cell_is_what_an_oracle_decides(project: str, second: Path) -> None:
-    model = load(second) if project == "second" else load(access={})
-    of = [subject for subject in (matrix.subject(model), matrix.access_subject(model)) if subject]
-    cells = [cell for each in of for row in rows(model, each) for cell in row.cells]
-    decisions = oracles.reach([cell.case for cell in cells], matrix.documents(model))
-    assert [cell.decision.allowed for cell in cells] == decisions
-    assert len(of) == (2 if project == "orders" else 1)
-    assert len(cells) == sum(10 * len(columns(each)) for each in of)
 
 
 @pytest.mark.parametrize("project", ["orders", "second"])
@@ -175,8 +163,11 @@ def test_the_command_says_what_it_cannot_decide(
 # --- In a browser -----------------------------------------------------------------------------------------------------
 
 
-def test_people_read_the_report_in_a_browser(page: Path, chromium: str) -> None:
+def test_people_read_the_report_in_a_browser(page: Path) -> None:
     """A cell shows its reason on hover, click and key; the page asks for nothing else and fits a telephone."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not chromium:
+        pytest.skip("Chromium is not installed")
     reason = "AssumeForWorkloads does not match on StringLike sts:RoleSessionName"
     problems: list[str] = []
     requests: list[str] = []

@@ -39,11 +39,14 @@ def writable(kind: str) -> set[str]:
     return set(schema(kind)["properties"]) - read_only
 
 
-def listed(kind: str) -> set[str]:
+def paths(kind: str) -> list[str]:
     row = types.table()[kind]
-    groups = [*(row.get(use, []) for use in ("modelled", "runs as", "own", "new", "not judged"))]
-    groups += row.get("neutral", {}).values()
-    return {path.split("=")[0] for group in groups for path in group}
+    groups = [row.get(use, []) for use in ("modelled", "runs as", "own", "new", "not judged")]
+    return [path for group in (*groups, *row.get("neutral", {}).values()) for path in group]
+
+
+def listed(kind: str) -> set[str]:
+    return {path.split("=")[0] for path in paths(kind)}
 
 
 def test_every_property_of_the_schemas_is_in_the_list_and_no_other() -> None:
@@ -53,10 +56,8 @@ def test_every_property_of_the_schemas_is_in_the_list_and_no_other() -> None:
 
 
 def test_a_property_has_one_use() -> None:
-    for kind, row in types.table().items():
-        uses = (row.get(use, []) for use in ("modelled", "runs as", "own", "new", "not judged"))
-        paths = [path for group in (*uses, *row.get("neutral", {}).values()) for path in group]
-        assert sorted(paths) == sorted(set(paths)), kind
+    for kind in types.table():
+        assert sorted(paths(kind)) == sorted(set(paths(kind))), kind
 
 
 def test_nothing_is_neutral_that_its_name_or_its_format_speaks_against_but_for_a_reason_of_its_own() -> None:

@@ -63,6 +63,11 @@ def edits() -> tuple[Edit, ...]:
     return (*written, *_rewrites())
 
 
+def bases() -> list[str]:
+    """Return the names of the templates that edits begin with."""
+    return sorted(path.stem for path in (HERE / "bases").glob("*.yaml"))
+
+
 @cache
 def base(name: str) -> str:
     """Return a template that edits begin with."""
@@ -111,7 +116,7 @@ class _Rewritten(Edit):
 
 
 def _rewrites() -> Iterator[Edit]:
-    for path in sorted((HERE / "bases").glob("*.yaml")):
+    for name in bases():
         for rewrite in REWRITES:
-            title = f"{path.stem}: {(rewrite.__doc__ or '').rstrip('.')}"
-            yield _Rewritten("refactoring", ("none",), title, base(path.stem), (), rewrite=rewrite)
+            title = f"{name}: {(rewrite.__doc__ or '').rstrip('.')}"
+            yield _Rewritten("refactoring", ("none",), title, base(name), (), rewrite=rewrite)

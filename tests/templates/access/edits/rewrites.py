@@ -5,46 +5,15 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import yaml
+from cross_account_access.engine.sources import load
 
 type Tree = Any
 type Rewrite = Callable[[dict[str, Any], random.Random], dict[str, Any]]
 
 
-class _Loader(yaml.CSafeLoader):
-    """Short forms to long ones; dates stay text."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [(tag, pattern) for tag, pattern in known if not tag.endswith("timestamp")]
-        for first, known in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-def _function(loader: yaml.CSafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = _mapping(loader, node)
-    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
-
-
-def _mapping(loader: yaml.CSafeLoader, node: yaml.MappingNode) -> dict[str, Any]:
-    """Keys stay text: one is called Null."""
-    loader.flatten_mapping(node)
-    return {key.value: loader.construct_object(value, deep=True) for key, value in node.value}
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
-_Loader.add_multi_constructor("!", _function)
-
-
 def read(text: str) -> dict[str, Any]:
     """Read a template."""
-    loaded: dict[str, Any] = yaml.load(text, _Loader)  # noqa: S506 - a safe loader
-    return loaded
+    return dict(load(text, "template.yaml").template)
 
 
 def write(template: Mapping[str, Any]) -> str:
