@@ -2,19 +2,30 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from typing import Any
 
 import pytest
+from botocore.loaders import create_loader
 
 from tests.support.certificates import Authority
 from tests.wire.faults.clock import virtual_time
 from tests.wire.faults.testbed import TestBed
 from tests.wire.world import World
 
+_loader = cache(create_loader)
+"""Reads botocore's descriptions of services once for all beds."""
+
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority") / "ca.pem")
+
+
+@pytest.fixture(autouse=True)
+def _one_certificate(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each client read one certificate, instead of the public ones, which takes longer than a call."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
 
 
 @pytest.fixture
@@ -25,7 +36,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 @pytest.fixture
-def new_bed(authority: Authority) -> Iterator[Callable[..., TestBed]]:
+def new_bed(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestBed]]:
+    monkeypatch.setattr("botocore.session.create_loader", _loader)
     with virtual_time(), ExitStack() as stack:
 
         def new(**options: Any) -> TestBed:

@@ -6,9 +6,10 @@ import json
 import socket
 import string
 import threading
+import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from time import process_time, sleep
 
 import pytest
 import urllib3
@@ -16,9 +17,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cross_account_api import Response
-from cross_account_api.errors import CallError, ConnectionFailedError, InvalidResponseError
+from cross_account_api.errors import (
+    CallError,
+    ConnectionFailedError,
+    InvalidResponseError,
+    RedirectError,
+    ResponseError,
+)
 from cross_account_api.response import read_response
-from cross_account_api.transport import Connections, HttpResponse, Request, Timeout
+from cross_account_api.transport import Connections, HttpResponse, HttpStream, Request, Timeout
 from cross_account_lab.judge.loopback import HOST, ConnectionFault, Exchange, RequestFault, Server, always
 from cross_account_lab.judge.loopback import Response as Canned
 from tests.support.certificates import Authority
@@ -162,12 +169,32 @@ def test_an_odd_response_is_no_success(api: Server, connections: Connections, na
         (b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n", None),
         (HEAD + b"X-A: \xff\xfe\r\n" + TWO, "hi"),
         (HEAD + b"Content-Encoding: br\r\n" + TWO, "aGk="),
+        pytest.param(HEAD + b"Content-Length: 10485760\r\n\r\n" + b"x" * 10485760, "x" * 10485760, id="large"),
     ],
 )
 def test_what_is_only_unusual_is_a_success(api: Server, connections: Connections, raw: bytes, body: str | None) -> None:
     answer(api, [raw], keeps=True)
 
     assert read_response(send(api, connections)).body == body
+
+
+def test_a_body_that_ends_with_the_connection_is_told_as_what_it_is(api: Server, connections: Connections) -> None:
+    answer(api, [ODD["no length, HTTP/1.0"]])
+
+    with pytest.raises(ResponseError, match="neither a Content-Length nor chunks") as caught:
+        send(api, connections)
+
+    assert caught.value.may_have_arrived
+    assert caught.value.remedy.startswith("Account A: the server, or a proxy")
+
+
+def test_a_redirect_is_not_followed_nor_its_body_waited_for(api: Server, connections: Connections) -> None:
+    answer(api, [b"HTTP/1.1 302 Found\r\nLocation: /v1\r\nContent-Length: 999\r\n\r\n"], keeps=True)
+
+    with pytest.raises(RedirectError):
+        read_response(send(api, connections))
+
+    assert len(api.requests) == 1
 
 
 garbage = st.sampled_from(
@@ -217,43 +244,41 @@ def test_a_kept_tls_connection_has_nothing_for_the_next_call(authority: Authorit
                 assert connections.send(Request("GET", api.url + path), TIMEOUT).body == body
 
 
-@pytest.mark.parametrize(
-    ("pieces", "rest"),
-    [
-        pytest.param([HEAD, *[b"X-A: 1\r\n"] * 40], b"Content-Length: 0\r\n\r\n", id="headers"),
-        pytest.param([b"HTTP/1.1 100 Continue\r\n\r\n"] * 40, RESPONSES["empty"][0], id="interim responses"),
-        pytest.param(
-            [bytes([byte]) for byte in b"HTTP/1.1 200 OK and so on and on and"],
-            b"\r\nContent-Length: 0\r\n\r\n",
-            id="status",
-        ),
-        pytest.param([CHUNKED + b"0\r\n", *[b"X: 1\r\n"] * 40], b"\r\n", id="trailers"),
-    ],
-)
-def test_a_head_that_drips_ends_in_time(
-    api: Server, connections: Connections, pieces: Parts, rest: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+DRIPPING = {
+    "status": [bytes([byte]) for byte in b"HTTP/1.1 200 OK and so on and on and"],
+    "interim responses": [b"HTTP/1.1 100 Continue\r\n\r\n"] * 40,
+    "headers": [HEAD, *[b"X-A: 1\r\n"] * 40],
+    "body": [HEAD + b"Content-Length: 99\r\n\r\n", *[b"a"] * 40],
+    "chunks": [CHUNKED, *[b"1\r\na\r\n"] * 40],
+    "trailers": [CHUNKED + b"0\r\n", *[b"X: 1\r\n"] * 40],
+}
+
+
+@pytest.mark.parametrize("pieces", DRIPPING.values(), ids=DRIPPING.keys())
+def test_a_response_that_drips_ends_in_time(pieces: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = socket.socketpair()
     theirs.settimeout(120)
-    parts, seconds = iter([*pieces, rest]), itertools.count()
+    parts, seconds = iter(pieces), itertools.count()
 
     def tick() -> float:
-        ours.sendall(next(parts, b""))
+        ours.sendall(next(parts))
         return next(seconds)
 
     monkeypatch.setattr(urllib3.connection.HTTPConnection, "_new_conn", lambda _: theirs)
     # Whenever the client looks at the clock, a second has passed, and another part has arrived.
     monkeypatch.setattr("time.monotonic", tick)
+    url = f"http://{HOST}:1"
 
     with ours, theirs, pytest.raises(ConnectionFailedError, match="longer than 9 s") as caught:
-        connections.send(Request("GET", f"{api.url}/"), Timeout(connect=3, read=9, total=90))
+        Connections(url, 1).send(Request("GET", f"{url}/"), Timeout(connect=3, read=9, total=90))
 
     assert "if the API needs longer, allow it" in caught.value.remedy
+    assert caught.value.may_have_arrived
 
 
 def test_a_body_may_take_longer_to_send_than_to_connect(api: Server, connections: Connections) -> None:
     def read_slowly(connection: socket.socket) -> None:
-        sleep(0.6)
+        time.sleep(0.6)
         left = 4_000_000
         while left > 0:
             left -= len(connection.recv(1 << 20))
@@ -267,6 +292,92 @@ def test_a_body_may_take_longer_to_send_than_to_connect(api: Server, connections
 
     assert response.status == 201
 
+
+# --- Streams ----------------------------------------------------------------------------------------------------------
+
+CUT = {
+    "length": HEAD + b"Content-Length: 9\r\n\r\ntea",
+    "chunk": CHUNKED + b"9\r\ntea",
+    "last chunk": CHUNKED + b"3\r\ntea\r\n",
+    "gzip": HEAD + b"Content-Encoding: gzip\r\nContent-Length: 12\r\n\r\n" + ZIPPED[:12],
+}
+
+
+def open_stream(api: Server, connections: Connections, idle_timeout: float = 120) -> HttpStream:
+    return connections.open(Request("GET", f"{api.url}/"), TIMEOUT, idle_timeout)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [(HEAD + b"Content-Length: 6\r\n\r\ntea", b"cup"), (CHUNKED + b"3\r\ntea\r\n", b"3\r\ncup\r\n0\r\n\r\n")],
+)
+def test_a_stream_comes_as_it_is_sent_for_any_time(
+    api: Server, connections: Connections, monkeypatch: pytest.MonkeyPatch, begin: bytes, end: bytes
+) -> None:
+    has_begun = threading.Event()
+
+    def speak(exchange: Exchange) -> None:
+        exchange.send(begin)
+        has_begun.wait(120)
+        exchange.send(end)
+
+    api.inject(always(RequestFault(speak)))
+    stream = open_stream(api, connections)
+    assert next(stream.chunks) == b"tea"
+
+    later = time.monotonic() + 1000
+    monkeypatch.setattr("time.monotonic", lambda: later)
+    has_begun.set()
+    assert list(stream.chunks) == [b"cup"]
+
+
+@pytest.mark.parametrize("text", CUT.values(), ids=CUT.keys())
+def test_a_stream_that_stalls_or_is_cut_off_is_an_error(api: Server, connections: Connections, text: bytes) -> None:
+    answer(api, [text], keeps=True)
+    with pytest.raises(ConnectionFailedError, match=r"nothing came for 0\.2 s|not whole gzip") as caught:
+        list(open_stream(api, connections, 0.2).chunks)
+    assert caught.value.may_have_arrived
+
+    answer(api, [text])
+    with pytest.raises(ConnectionFailedError, match=r"closed too early|ProtocolError|not whole gzip"):
+        list(open_stream(api, connections).chunks)
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_a_stream_of_any_size_takes_little_memory(api: Server, connections: Connections, is_compressed: bool) -> None:
+    size = 16 * 1024 * 1024
+    content = gzip.compress(bytes(size), 1) if is_compressed else bytes(size)
+    encoding = b"Content-Encoding: gzip\r\n" if is_compressed else b""
+    answer(api, [HEAD + encoding + b"Content-Length: %d\r\n\r\n" % len(content), content])
+    stream = open_stream(api, connections)
+    tracemalloc.start()
+    try:
+        assert sum(map(len, stream.chunks)) == size
+        assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_connection_of_a_stream_is_kept_once_all_of_it_is_read(api: Server, connections: Connections) -> None:
+    peers = []
+
+    def speak(exchange: Exchange) -> None:
+        peers.append(exchange.connection.getpeername())
+        exchange.send(HEAD + TWO)
+
+    api.inject(always(RequestFault(speak)))
+    for _ in range(2):
+        stream = open_stream(api, connections)
+        assert list(stream.chunks) == [b"hi"]
+        stream.close()
+    open_stream(api, connections).close()
+    assert send(api, connections).body == b"hi"
+
+    assert peers[0] == peers[1] == peers[2]
+    assert peers[3] != peers[2], "the rest of the one before is nobody's response"
+
+
+# --- What they mean ---------------------------------------------------------------------------------------------------
 
 bodies = (
     st.binary(max_size=40)
@@ -327,13 +438,13 @@ http_responses = st.builds(
 @example(HttpResponse(200, {"content-type": "text/plain; charset*3=a; charset*=b"}, b"tea"))
 @example(HttpResponse(500, {"x-amzn-requestid": "a\nb" * 9_000}, b""))
 def test_any_response_is_one_that_can_be_handed_on_or_an_error(http: HttpResponse) -> None:
-    start = process_time()
+    start = time.process_time()
     result: Response | CallError
     try:
         result = read_response(http)
     except CallError as error:
         result = error
-    assert process_time() - start < 30  # milliseconds; minutes if a pattern backtracks
+    assert time.process_time() - start < 30  # milliseconds; minutes if a pattern backtracks
 
     if isinstance(result, CallError):
         assert isinstance(result, InvalidResponseError) or not 200 <= http.status < 300

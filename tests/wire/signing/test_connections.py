@@ -6,7 +6,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -25,6 +24,7 @@ from cross_account_lab.judge.judge import ROLE_ARN
 from cross_account_lab.judge.loopback import HOST, Exchange, RequestFault, Server, always
 from cross_account_lab.judge.sts import EXTERNAL_ID
 from tests.support.certificates import Authority
+from tests.support.fakes import FakeTime
 from tests.wire.signing.forks import CHILDREN
 from tests.wire.world import World
 
@@ -40,60 +40,71 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
             world = World(tls, lambda request: gateway_response(200, {"path": request.target}))
             world.enter(monkeypatch)
             monkeypatch.setenv("HOME", str(tmp_path))
-            monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+            for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+                monkeypatch.delenv(name, raising=False)
             return stack.enter_context(world)
 
         yield begin
 
 
-def count(server: Server) -> Callable[[], int]:
-    """Count the connections of a server from now on."""
-    asked = []  # for a fault: once a connection, and once after each request
-    server.inject(lambda: asked.append(1))
-    return lambda: len(asked) - len(server.requests)
+def clients(server: Server) -> set[tuple[str, int]]:
+    """Return the ends of the connections over which requests come from now on."""
+    seen = set()
+
+    def respond(exchange: Exchange) -> None:
+        seen.add(exchange.connection.getpeername())
+        exchange.send_response(exchange.respond())
+
+    server.inject(always(RequestFault(respond)))
+    return seen
 
 
 @pytest.mark.parametrize(("source", "encrypted"), [("role", False), ("role", True), ("profile", False)])
 def test_forked_processes_share_a_session_of_a_profile_at_most(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: Authority, source: str, encrypted: bool
 ) -> None:
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(PROJECT / "functions")]))
     (tmp_path / "config").write_text(
         f"[profile orders]\nrole_arn = {ROLE_ARN}\nexternal_id = {EXTERNAL_ID}\nrole_session_name = 222222222222-x\n"
         "credential_source = Environment\nduration_seconds = 3600\n"
     )
     world = start(authority.tls(HOST) if encrypted else None)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    api, sts = count(world.api), count(world.sts)
+    api, sts = clients(world.api), clients(world.sts)
 
     wrong = subprocess.run(
         [sys.executable, "-m", "tests.wire.signing.forks", world.url, source], timeout=900, check=False
     )
 
     assert wrong.returncode == 0
-    assert api() == 1 + CHILDREN, "the parent goes on with its own"
-    assert sts() == len(world.sessions.names) == (1 + CHILDREN if source == "role" else 1)
+    assert len(api) == 1 + CHILDREN, "the parent goes on with its own"
+    assert len(sts) == len(world.sessions.names) == (1 + CHILDREN if source == "role" else 1)
 
 
-class LaterClock:
-    """The time, and some seconds more."""
+@pytest.mark.parametrize(
+    ("method", "seconds", "connections"),
+    [("PUT", 59, 1), ("PUT", 61, 2), ("POST", 4, 1), ("POST", 6, 2), ("PATCH", 3600, 2)],
+)
+@pytest.mark.parametrize("stopped", ["", "monotonic", "time"])
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    world: World, method: str, seconds: float, connections: int, stopped: str
+) -> None:
+    """Either clock may stand still while a virtual machine does."""
+    clock, seen = FakeTime(), clients(world.api)
+    with world.client(api_ignores_idempotency_keys=True, clock=clock) as client:
+        client.get("/")
+        if stopped:
+            setattr(clock, stopped, lambda now=clock.now: now)
+        clock.now += seconds
+        client.request(method, "/", body={})
 
-    later = 0.0
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.later
-
-    def time(self) -> float:
-        return time.time() + self.later
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+    assert len(seen) == connections
 
 
 def test_connections_that_a_nat_gateway_has_dropped_cost_no_call(world: World) -> None:
     """The first byte after the pause is answered with RST, and the call must not be sent twice."""
-    calls, clock = 10, LaterClock()
+    calls, clock = 10, FakeTime()
     together = threading.Barrier(calls)
 
     def answer_once(exchange: Exchange) -> None:
@@ -105,7 +116,7 @@ def test_connections_that_a_nat_gateway_has_dropped_cost_no_call(world: World) -
     world.api.inject(always(RequestFault(answer_once)))
     with world.client(api_ignores_idempotency_keys=True, clock=clock) as client, ThreadPoolExecutor(calls) as pool:
         responses: list[Response] = list(pool.map(lambda _: client.get("/"), range(calls)))
-        clock.later = 400
+        clock.now += 400
         responses += pool.map(lambda _: client.post("/", body={}), range(calls))
 
     assert [response.attempts for response in responses] == [1] * 2 * calls
@@ -150,6 +161,7 @@ def test_sts_and_the_api_are_trusted_by_one_rule(
         (tmp_path / "config").write_text(f"[default]\nca_bundle = {tmp_path / 'ca.pem'}\n")
         monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     else:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/none")
         monkeypatch.setenv(place, str(tmp_path / "ca.pem"))
 
     with world.assuming_client() as client:
@@ -159,10 +171,12 @@ def test_sts_and_the_api_are_trusted_by_one_rule(
 def test_a_certificate_that_is_not_trusted_is_not_asked_for_again(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: Authority
 ) -> None:
+    world = start(authority.tls(HOST))
     monkeypatch.setenv("AWS_CA_BUNDLE", str(Authority(tmp_path / "another.pem").bundle))
-    client = start(authority.tls(HOST)).client()
+    client = world.client()
 
-    with pytest.raises(CertificateError) as caught:
+    with pytest.raises(CertificateError, match="unable to get local issuer certificate") as caught:
         client.get("/")
 
     assert (caught.value.attempts, caught.value.may_have_arrived) == (1, False)
+    assert "AWS_CA_BUNDLE" in caught.value.remedy
