@@ -16,29 +16,35 @@ from tests.support.fakes import API_URL, FakeApi, FakeSts, Reply, json_reply
 TEXT = (PROJECT / "docs/client.md").read_text()
 
 
-class Answering(requests.adapters.BaseAdapter):
-    """Keeps the requests of a session, and answers each."""
+type Sent = list[requests.PreparedRequest]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.sent: list[requests.PreparedRequest] = []
 
-    def send(self, request: requests.PreparedRequest, *_: object, **__: object) -> requests.Response:
-        self.sent.append(request)
+@pytest.fixture
+def sent(fake_api: FakeApi, sts: FakeSts, monkeypatch: pytest.MonkeyPatch) -> Sent:
+    """What sessions of `requests` send; each request is answered with 200, and clients call `fake_api`."""
+    sent: Sent = []
+
+    def send(self: requests.Session, request: requests.PreparedRequest, **_: object) -> requests.Response:
+        sent.append(request)
         response = requests.Response()
-        response.status_code, response.request, response.url = 200, request, str(request.url)
+        response.status_code = 200
         return response
 
-    def close(self) -> None:
-        pass
+    monkeypatch.setattr(requests.Session, "send", send)
+    monkeypatch.setattr("cross_account_api.client.Connections", lambda *_, **__: fake_api)
+    return sent
+
+
+def run_examples(text: str, **names: Any) -> dict[str, Any]:
+    """Run a page's examples one after the other; return what they have defined."""
+    for code in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S):
+        exec(code, names)  # noqa: S102 - the project's own documentation
+    return names
 
 
 def test_the_examples_run(
-    fake_api: FakeApi, sts: FakeSts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fake_api: FakeApi, sent: Sent, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cross_account_api.client.Connections", lambda *_, **__: fake_api)
-    answering = Answering()
-    monkeypatch.setattr(requests.Session, "get_adapter", lambda *_, **__: answering)
     asked = []
 
     async def handle(_: object, request: httpx2.Request) -> httpx2.Response:
@@ -53,10 +59,8 @@ def test_the_examples_run(
         Reply(200, b"a,b"),
         Reply(404),
     ]
-    names: dict[str, Any] = {"client_url": API_URL}
 
-    for code in re.findall(r"^```python\n(.*?)^```$", TEXT, re.M | re.S):
-        exec(code, names)  # noqa: S102 - the project's own documentation
+    names = run_examples(TEXT, client_url=API_URL)
 
     assert names["order"] == {"order_id": "1"}
     assert capsys.readouterr().out.startswith("200 application/json 1 ")
@@ -67,25 +71,20 @@ def test_the_examples_run(
         "/orders/7",
         "/reports",
     ]
-    [request] = answering.sent
+    [request] = sent
     assert request.url == f"{API_URL}/orders?q=a%20b"
     assert [str(each.url) for each in asked] == [f"{API_URL}/orders/1", f"{API_URL}/orders/2"]
     for headers in (request.headers, *(each.headers for each in asked)):
         assert "AWS4-HMAC-SHA256" in headers["Authorization"]
 
 
-def test_the_example_in_the_readme_runs(fake_api: FakeApi, sts: FakeSts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cross_account_api.client.Connections", lambda *_, **__: fake_api)
-    answering = Answering()
-    monkeypatch.setattr(requests.Session, "get_adapter", lambda *_, **__: answering)
+def test_the_example_in_the_readme_runs(fake_api: FakeApi, sent: Sent) -> None:
     fake_api.script = [json_reply(201, {"order_id": "1"})]
-    [code] = re.findall(r"^```python\n(.*?)^```$", (PROJECT / "README.md").read_text(), re.M | re.S)
-    names: dict[str, Any] = {}
 
-    exec(code, names)  # noqa: S102 - the project's own documentation
+    names = run_examples((PROJECT / "README.md").read_text())
 
     assert names["order"] == {"order_id": "1"}
-    [request] = answering.sent
+    [request] = sent
     assert (request.url, names["response"].status_code) == (f"{API_URL}/whoami", 200)
     assert "AWS4-HMAC-SHA256" in request.headers["Authorization"]
 

@@ -7,6 +7,7 @@ import re
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import cycle, product
 from pathlib import Path
 
 import pytest
@@ -122,8 +123,11 @@ def can_hold(way: Way, bad: str) -> bool:
     return not (way in IN_FILES and {"\r", "\n"} & set(bad)) and not (way in IN_VARIABLES and bad == "\0")
 
 
-@pytest.mark.parametrize(("way", "bad"), [(way, bad) for way in WAYS for bad in BAD if can_hold(way, bad)], ids=label)
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("part", "way", "bad"),
+    [(part, way, bad) for (way, bad), part in zip(product(WAYS, BAD), cycle(PARTS)) if can_hold(way, bad)],
+    ids=label,
+)
 def test_malformed_credentials_are_refused_and_not_shown(
     way: Way,
     part: str,
