@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from io import BytesIO, StringIO
 from typing import Any
 
 import pytest
@@ -37,7 +36,7 @@ from cross_account_api.errors import (
     SettingsError,
     ThrottledError,
 )
-from cross_account_api.transport import Request, parse_retry_after
+from cross_account_api.transport import parse_retry_after
 from tests.support.fakes import (
     API_URL,
     EXECUTOR_ROLE_ARN,
@@ -46,7 +45,6 @@ from tests.support.fakes import (
     FakeCredentials,
     FakeTime,
     Reply,
-    is_signed,
     json_reply,
     refusal,
     unreachable,
@@ -498,38 +496,6 @@ def test_malformed_arguments(options: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "target"),
-    [
-        ({"url": "/a;b"}, "/a%3Bb"),
-        ({"url": "/a;b/c;d?x=1"}, "/a%3Bb/c%3Bd?x=1"),
-        ({"url": "/", "params": {"q": "a b"}}, "/?q=a%20b"),
-        ({"url": "/", "params": {"q": "a+b"}}, "/?q=a%2Bb"),
-        ({"url": "/?q=a+b#part"}, "/?q=a%20b"),
-        ({"url": "/", "headers": {"Date": "Wed, 21 Oct 2015 07:28:00 GMT"}}, "/"),
-        ({"url": "/", "headers": {"X-Amz-Date": "20151021T072800Z"}}, "/"),
-        ({"url": "/", "method": "PUT", "data": bytearray(b"tea")}, "/"),
-        ({"url": "/", "method": "PUT", "data": BytesIO(b"tea")}, "/"),
-        ({"url": "/", "method": "PUT", "data": StringIO("tea")}, "/"),
-        ({"url": "/", "method": "PUT", "data": {"a": "b c"}}, "/"),
-        ({"url": "/orders", "method": "POST", "json": {"sku": "tea"}}, "/orders"),
-    ],
-)
-def test_odd_requests_of_one_s_own_are_signed_as_they_are_sent(
-    world: World, options: dict[str, Any], target: str
-) -> None:
-    given = {"method": "GET", **options, "url": API_URL + options["url"]}
-
-    request = requests.Request(**given, auth=world.client.auth).prepare()
-
-    assert request.url == API_URL + target
-    assert "Date" not in request.headers
-    body = bytes(request.body) if isinstance(request.body, bytes | bytearray) else b""
-    assert bool(body) >= ("json" in options)
-    signed = Request(str(request.method), str(request.url), body, {**request.headers})
-    assert is_signed(signed, world.credentials.session)
-
-
-@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"data": (part for part in [b"x"])}, "body is a Python generator. Allowed: bytes, text or a file."),
@@ -547,24 +513,6 @@ def test_requests_of_one_s_own_that_cannot_be_signed_or_go_elsewhere(
 ) -> None:
     with pytest.raises(InvalidCallError, match=re.escape(message)):
         requests.Request(**{"method": "PUT", "url": API_URL, "auth": client.auth, **options}).prepare()
-
-
-def test_requests_follows_no_redirect_with_a_session_token(client: Client) -> None:
-    class Redirecting(requests.adapters.BaseAdapter):
-        def send(self, request: requests.PreparedRequest, *_: object, **__: object) -> requests.Response:
-            response = requests.Response()
-            response.status_code, response.request, response.url = 302, request, str(request.url)
-            response.headers["Location"] = "https://example.com/"
-            return response
-
-        def close(self) -> None:
-            pass
-
-    session = requests.Session()
-    session.mount("https://", Redirecting())
-
-    with pytest.raises(RedirectError):
-        session.get(API_URL, auth=client.auth)
 
 
 def test_a_stream_is_opened_like_any_call(world: World) -> None:
