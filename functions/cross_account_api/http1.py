@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import math
 import re
 import socket
 import time
@@ -45,7 +46,7 @@ class _Connection(http.client.HTTPConnection):
     this environment, has dropped in silence is noticed only by the next request, which may not be repeatable.
     """
 
-    _used: tuple[float, float] | None = None
+    _used = math.inf, math.inf
 
     @property
     def is_connected(self) -> bool:
@@ -69,8 +70,6 @@ class _Connection(http.client.HTTPConnection):
 
     def _idle_seconds(self) -> float:
         """Return the seconds since the last response; while a machine is suspended, one of the clocks may stop."""
-        if not self._used:
-            return 0.0
         clock = current.get().clock
         return max(clock.monotonic() - self._used[0], clock.time() - self._used[1])
 

@@ -293,27 +293,21 @@ def _decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise ConnectionFailedError("the response's body is not whole gzip", may_have_arrived=True)
 
 
-def _call_error(error: Exception, late: str) -> CallError:
-    """Return the error of a call for whatever was raised; `late` says what a timeout means."""
-    if isinstance(error, urllib3.exceptions.HTTPError):
-        return _connection_error(error, late)
-    return ConnectionFailedError(type(error).__name__, may_have_arrived=True)
-
-
 def _cause(error: Exception) -> Exception | None:
     """Return what may be shown with an error; the message of a ValueError quotes the value of a header."""
     is_quoting = isinstance(error, ValueError) and not isinstance(error, urllib3.exceptions.HTTPError)
     return None if is_quoting else error
 
 
-def _connection_error(error: urllib3.exceptions.HTTPError, late: str) -> CallError:
-    """Name the first cause; the messages in between contain the URL with its query."""
+def _call_error(error: Exception, late: str) -> CallError:
+    """Return the error of a call for whatever was raised; `late` says what a timeout means.
+
+    It names the first cause: the messages in between contain the URL with its query.
+    """
+    if not isinstance(error, urllib3.exceptions.HTTPError):
+        return ConnectionFailedError(type(error).__name__, may_have_arrived=True)
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
-        return ConnectionFailedError(
-            late,
-            may_have_arrived=True,
-            remedy=Advice.SLOW,
-        )
+        return ConnectionFailedError(late, may_have_arrived=True, remedy=Advice.SLOW)
     chain: list[BaseException] = [error]
     while cause := chain[-1].__context__:
         chain.append(cause)
