@@ -34,10 +34,6 @@ def error_of(event: object) -> InvalidCallError:
     return caught.value
 
 
-def test_only_a_path_is_needed() -> None:
-    assert Call.parse({"path": "/whoami"}) == Call(method="GET", path="/whoami", encoded_path="/whoami")
-
-
 def test_all_fields() -> None:
     call = Call.parse(
         {
@@ -242,10 +238,6 @@ def test_segments_may_contain_anything() -> None:
 
     assert call.target == "/orders/a%2Fb/c%3Fd%23e%2F%2F"
     assert call.path == "/orders/a/b/c?d#e//"
-
-
-def test_a_call_written_as_json() -> None:
-    assert Call.parse_json('{"path": "/whoami"}') == Call.parse({"path": "/whoami"})
 
 
 @given(events | json_values)

@@ -15,7 +15,6 @@ from cross_account_api.errors import (
     DeadlineError,
     ExpiredSessionError,
     ForbiddenError,
-    ResponseTooLargeError,
 )
 from cross_account_caller.words import FUNCTION
 
@@ -55,10 +54,6 @@ def test_a_session_that_is_not_valid_may_be_of_the_global_endpoint_of_sts() -> N
     for code, is_told in (("UnrecognizedClientException", True), ("ExpiredTokenException", False)):
         error = ExpiredSessionError(403, code=code, detail="The security token included in the request is invalid.")
         assert ("sts_regional_endpoints" in error.remedy) is is_told
-
-
-def test_the_largest_response_is_a_limit_of_the_client() -> None:
-    assert "the client takes 10 at most" in str(ResponseTooLargeError(11, 10))
 
 
 @pytest.mark.parametrize(

@@ -34,18 +34,7 @@ OWN_HEADERS = {
 nasty = st.sampled_from(
     [
         *("", ".", "..", "/", "//", "/..", "/.", "/%2e%2e/x", "/a/../b", "//evil.example", "https://evil.example/"),
-        *(
-            "/\\..\\x",
-            "/..;/x",
-            "/a\r\nX-Evil: 1",
-            "a\r\nX-Evil: 1",
-            "a\nb",
-            "a\0b",
-            "\ud800",
-            "/\udfff",
-            "☕",
-            "/é/☕",
-        ),
+        *("/\\..\\x", "/..;/x", "/a\r\nX-Evil: 1", "a\r\nX-Evil: 1", "a\nb", "a\0b", "\ud800", "/\udfff", "☕"),
         *("\u2028", "\ufeff", "/?a=b", "/#a", "/%", "/%zz", "/ ", " a", "a ", "it's 'x", '"', "/a@b:c", "http://[::1"),
         *("chunked", "text/plain; charset=utf-16", "text/plain; charset=punycode", "text/x; charset=rot13"),
         *("application/json", "multipart/form-data; boundary=a", "x" * 20_000, "/" + "x/" * 5_000, 'a;"' + ";" * 3000),

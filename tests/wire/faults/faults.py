@@ -127,18 +127,3 @@ def endless_body(exchange: Exchange) -> None:
     with suppress(OSError):
         while True:
             exchange.send(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
-
-
-# --- Several ----------------------------------------------------------------------------------------------------------
-
-
-def random_faults(
-    faults: list[RequestFault], share: float, draw: Callable[[], float]
-) -> Callable[[], RequestFault | None]:
-    """Choose a fault for a share of all requests, each fault equally often; `draw` returns a number from 0 to 1."""
-
-    def choose() -> RequestFault | None:
-        number = draw() / share
-        return faults[int(number * len(faults))] if number < 1 else None
-
-    return choose
