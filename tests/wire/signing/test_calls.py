@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 import httpx2
 import hypothesis
@@ -39,28 +39,27 @@ class Place:
 
     Attributes:
         region: The region to sign for, if the caller's own is `af-south-1`.
-        base_path: Prefix of every path.
     """
 
     url: str
     region: str
-    base_path: str = "/v1"
     given_region: str = ""
     service: str = "execute-api"
 
     @property
     def host_header(self) -> str:
-        return self.url.split("/")[2].lower().removesuffix(":443")
+        return urlsplit(self.url).netloc.lower().removesuffix(":443")
+
+    @property
+    def base_path(self) -> str:
+        """Prefix of every path."""
+        return urlsplit(self.url).path.rstrip("/")
 
     @property
     def host(self) -> tuple[str, int]:
         """Host name and port to connect to."""
-        url = parse_api_url(self.url)
-        name, port = self.host_header, 443 if url.startswith("https:") else 80
-        if not name.endswith("]") and ":" in name:
-            name, _, given = name.rpartition(":")
-            port = int(given)
-        return name.strip("[]"), port
+        url = urlsplit(self.url)
+        return str(url.hostname), url.port or {"https": 443, "http": 80}[url.scheme]
 
 
 PLACES = [
@@ -70,15 +69,15 @@ PLACES = [
     Place("https://a1b2c3d4e5.execute-api-fips.ca-central-1.amazonaws.com/v1", "ca-central-1"),
     Place("https://a1b2c3d4e5.execute-api.ap-southeast-3.api.aws/v1", "ap-southeast-3"),
     Place("https://A1B2C3D4E5.Execute-Api.EU-West-1.amazonaws.com:443/v1", "eu-west-1"),
-    Place("https://orders.example.com", "eu-central-2", "", "eu-central-2"),
-    Place("https://orders.example.com:8443/base_path/v1", "af-south-1", "/base_path/v1"),
-    Place("https://[::1]:9443/~v1", "mx-central-1", "/~v1", "mx-central-1"),
-    Place("http://emulator:4566/_aws/v1", "af-south-1", "/_aws/v1"),
-    Place("http://127.0.0.1:8080/v1", "us-east-1", "/v1", "us-east-1"),
+    Place("https://orders.example.com", "eu-central-2", "eu-central-2"),
+    Place("https://orders.example.com:8443/base_path/v1", "af-south-1"),
+    Place("https://[::1]:9443/~v1", "mx-central-1", "mx-central-1"),
+    Place("http://emulator:4566/_aws/v1", "af-south-1"),
+    Place("http://127.0.0.1:8080/v1", "us-east-1", "us-east-1"),
     Place("http://localhost/v1", "af-south-1"),
 ]
 SERVICES = [
-    Place(f"https://{host}", "eu-central-1", "", service=service)
+    Place(f"https://{host}", "eu-central-1", service=service)
     for service, host in {
         "lambda": "abcdefghijklmnopqrstuvwxyz012345.lambda-url.eu-central-1.on.aws",
         "appsync": "abcdefghijklmnopqrstuvwxyz.appsync-api.eu-central-1.amazonaws.com",
