@@ -43,7 +43,7 @@ def sender(library: ModuleType, *, is_async: bool) -> Send:
 
 
 def send_with_requests(
-    method: str, url: str, *, auth: object, follow_redirects: bool = False, content: object = None, **options: Any
+    method: str, url: str, *, auth: Any, follow_redirects: bool = False, content: object = None, **options: Any
 ) -> Any:
     options = {"data": content, "allow_redirects": follow_redirects, **options}
     return requests.request(method, url, auth=auth, timeout=120, **options)
