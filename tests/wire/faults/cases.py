@@ -1,5 +1,6 @@
 """The faults and how the caller handles them: each case is a row in docs/faults.md."""
 
+import socket
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -89,6 +90,7 @@ def unreachable(server: Callable[[TestBed], Server], error: OSError) -> Injectio
 
 
 REFUSED, TIMED_OUT = ConnectionRefusedError(111, "Connection refused"), TimeoutError("timed out")
+UNKNOWN = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 sts_unreachable = unreachable(lambda bed: bed.world.sts, REFUSED)
 
 
@@ -127,10 +129,6 @@ out_of_date = presenting(lambda own: own.tls(HOST, not_after=datetime.now(UTC) -
 
 def date_in(seconds: int) -> str:
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
-
-
-def unknown_host(bed: TestBed, persistent: bool) -> None:
-    bed.restart(API_URL="https://api.invalid/v1")
 
 
 def wrong_clock(bed: TestBed, persistent: bool) -> None:
@@ -234,7 +232,7 @@ CASES = [
     ),
     retried("TLS handshake stalls", faults.stalled_handshake, **long(3)),
     retried("connection refused", unreachable(lambda bed: bed.world.api, REFUSED), transient=None),
-    retried("unknown host name", unknown_host, transient=None),
+    retried("unknown host name", unreachable(lambda bed: bed.world.api, UNKNOWN), transient=None),
     retried("connection reset before the TLS handshake", faults.reset_at_once),
     final("certificate of an unknown authority", untrusted, errors.CertificateError),
     final("certificate for another host", for_another_host, errors.CertificateError),

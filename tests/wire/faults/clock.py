@@ -95,7 +95,6 @@ def ports(connection: socket.socket) -> tuple[int, int]:
 def virtual_time() -> Iterator[None]:
     """Let the process's time be virtual, for the caller, urllib3 and botocore alike."""
     connect, handshake, receive = socket.socket.connect, ssl.SSLSocket.do_handshake, ssl.SSLSocket.recv_into
-    resolve = socket.getaddrinfo
 
     def virtual_connect(self: socket.socket, address: Any) -> None:
         if failure := CLOCK.unreachable.get(address[1]):
@@ -113,16 +112,10 @@ def virtual_time() -> Iterator[None]:
     def virtual_receive(self: ssl.SSLSocket, *arguments: Any) -> int:
         return receive(self, *arguments) if self.server_side else _wait(self, lambda: receive(self, *arguments)) or 0
 
-    def virtual_resolve(host: Any, *arguments: Any, **options: Any) -> Any:
-        if "invalid" in str(host):
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return resolve(host, *arguments, **options)
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "monotonic", CLOCK.monotonic)
         patch.setattr(time, "sleep", CLOCK.sleep)
         patch.setattr(socket.socket, "connect", virtual_connect)
-        patch.setattr(socket, "getaddrinfo", virtual_resolve)
         patch.setattr(ssl.SSLSocket, "do_handshake", virtual_handshake)
         patch.setattr(ssl.SSLSocket, "recv_into", virtual_receive)
         yield

@@ -97,7 +97,7 @@ class Environment:
         return Invocation(result, error, message, CLOCK.seconds, logs, _sum(line for line in lines if "_aws" in line))
 
     def stop(self) -> None:
-        """End it."""
+        """End it; the next invocation starts another."""
         if self._client:
             self._client.close()
             self._client = None

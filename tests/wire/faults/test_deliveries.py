@@ -50,7 +50,7 @@ def test_a_call_is_delivered_twice_at_the_same_moment(bed: TestBed) -> None:
 def test_an_occurrence_is_delivered_twice_by_the_scheduler(bed: TestBed) -> None:
     """Scheduler delivers one occurrence twice, the second time to another environment: one order, the same response."""
     first = bed.invoke(order("occurrence"))
-    bed.restart()
+    bed.environment.stop()
     second = bed.invoke(order("occurrence"))
     assert first.result["body"] == second.result["body"]
     all_done(bed, ["occurrence"])

@@ -49,7 +49,7 @@ def test_every_call_is_an_order_or_waits_in_the_queue(case: Case, new_bed: Calla
         check_secrets([transient])
     before, queued = bed.ordered(), case.call(QUEUED)
     if case.cold:
-        bed.restart()
+        bed.environment.stop()
     case.inject(bed, True)
     persistent = bed.invoke(case.call(DIRECT))
     bed.put(queued)
@@ -101,7 +101,7 @@ def test_an_api_that_ignores_keys_makes_no_order_twice(case: Case, new_bed: Call
     bed.invoke(case.call(ONCE))
     bed.restore()
     if case.cold:
-        bed.restart()
+        bed.environment.stop()
     case.inject(bed, True)
     bed.invoke(case.call(DIRECT))
     bed.put(case.call(QUEUED))

@@ -87,29 +87,19 @@ class TestBed:
         self.third_party = Server(lambda _: Response(200), tls)
         self.queues = Queues(UNKEYED_RECEIVES if ignores_keys else receives)
         self.sqs = Server(self.queues.respond, tls)
-        self._ignores_keys = ignores_keys
-        self.environment = self._new_environment()
-
-    def _new_environment(self, **variables: str) -> Environment:
-        """Return an execution environment as the template defines it, with some variables changed."""
         properties = resolved("b", ApiUrl=self.world.url)["Resources"]["CallerFunction"]["Properties"]
-        given = (
+        variables = (
             properties["Environment"]["Variables"]
             | self.world.environment
             | {
                 "SESSION_NAME": f"{ACCOUNTS['b']}-orders-caller",
                 "AWS_ENDPOINT_URL_SQS": self.sqs.url,
                 "FAILED_CALL_QUEUE_URL": FAILED_URL,
-                "API_IGNORES_IDEMPOTENCY_KEYS": str(self._ignores_keys).lower(),
-                "AWS_CA_BUNDLE": str(self.authority.bundle),
+                "API_IGNORES_IDEMPOTENCY_KEYS": str(ignores_keys).lower(),
+                "AWS_CA_BUNDLE": str(authority.bundle),
             }
         )
-        return Environment({name: str(value) for name, value in (given | variables).items()}, properties["Timeout"])
-
-    def restart(self, **variables: str) -> None:
-        """Replace the execution environment."""
-        self.environment.stop()
-        self.environment = self._new_environment(**variables)
+        self.environment = Environment({name: str(value) for name, value in variables.items()}, properties["Timeout"])
 
     def restore(self) -> None:
         """End whatever fault was injected."""
@@ -117,8 +107,6 @@ class TestBed:
         CLOCK.unreachable.clear()
         self.world.api.clear()
         self.world.sts.clear()
-        if self.environment.variables["API_URL"] != self.world.url:
-            self.restart()
 
     def invoke(self, event: Any) -> Invocation:
         return self.environment.invoke(event)
