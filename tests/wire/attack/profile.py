@@ -5,7 +5,7 @@ import os
 from hypothesis import HealthCheck, settings
 
 attack = settings(
-    max_examples=int(os.environ.get("ATTACK_EXAMPLES", "60")),
+    max_examples=int(os.environ.get("ATTACK_EXAMPLES", "40")),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -28,15 +28,15 @@ from tests.support.fakes import FakeTime
 from tests.wire.signing.forks import CHILDREN
 from tests.wire.world import World
 
-type Start = Callable[[ssl.SSLContext | None], World]
+type Start = Callable[[ssl.SSLContext], World]
 
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Starts account A, with TLS if there is a context for it."""
+    """Starts account A with TLS."""
     with ExitStack() as stack:
 
-        def begin(tls: ssl.SSLContext | None) -> World:
+        def begin(tls: ssl.SSLContext) -> World:
             world = World(tls, lambda request: gateway_response(200, {"path": request.target}))
             world.enter(monkeypatch)
             monkeypatch.setenv("HOME", str(tmp_path))
@@ -59,16 +59,16 @@ def clients(server: Server) -> set[tuple[str, int]]:
     return seen
 
 
-@pytest.mark.parametrize(("source", "encrypted"), [("role", False), ("role", True), ("profile", False)])
+@pytest.mark.parametrize("source", ["role", "profile"])
 def test_forked_processes_share_a_session_of_a_profile_at_most(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: Authority, source: str, encrypted: bool
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: Authority, source: str
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(PROJECT / "functions")]))
     (tmp_path / "config").write_text(
         f"[profile orders]\nrole_arn = {ROLE_ARN}\nexternal_id = {EXTERNAL_ID}\nrole_session_name = 222222222222-x\n"
         "credential_source = Environment\nduration_seconds = 3600\n"
     )
-    world = start(authority.tls(HOST) if encrypted else None)
+    world = start(authority.tls(HOST))
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.bundle))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     api, sts = clients(world.api), clients(world.sts)

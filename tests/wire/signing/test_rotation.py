@@ -44,9 +44,9 @@ def test_sessions_that_are_refreshed_all_the_time(world: World) -> None:
     # botocore refreshes a session in its last 15 minutes, while the other threads go on with the one before.
     world.sessions.lifetime = timedelta(minutes=15, seconds=-1)
 
-    call_many_times(world.assuming_client(), 1600)
+    call_many_times(world.assuming_client(), 800)
 
-    assert world.gateway.counts == {"accepted": 1600}, world.gateway.refused
+    assert world.gateway.counts == {"accepted": 800}, world.gateway.refused
     assert world.sessions.refusals == []
     assert len({verdict.access_key for verdict in world.gateway.verdicts}) >= 5
 
@@ -75,8 +75,8 @@ def test_midnight(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
             return gateway_response(200, {})
 
         world.gateway.answer = answer
-        call_many_times(world.client(), 1600)
+        call_many_times(world.client(), 800)
 
-    assert world.gateway.counts == {"accepted": 1600}, world.gateway.refused
+    assert world.gateway.counts == {"accepted": 800}, world.gateway.refused
     days = {verdict.request.values("x-amz-date")[0][:8] for verdict in world.gateway.verdicts}
     assert days == {"20271231", "20280101"}
