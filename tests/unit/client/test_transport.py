@@ -8,10 +8,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from cross_account_api.errors import (
-    ConnectionFailedError,
-    SettingsError,
-)
+from cross_account_api.errors import ConnectionFailedError, SettingsError
 from cross_account_api.transport import Connections, Request, Timeout
 
 URL = "http://127.0.0.1:4566/v1"
