@@ -54,8 +54,8 @@ def test_a_header_that_cannot_be_sent_is_an_error_of_a_call_and_not_shown(value:
 # --- TLS and proxies --------------------------------------------------------------------------------------------------
 
 
-def pool_of(api_url: str, size: int = 1, ca_bundle: str = "") -> urllib3.HTTPConnectionPool:
-    pool = Connections(api_url, size, ca_bundle)._pool
+def pool_of(api_url: str, size: int = 1) -> urllib3.HTTPConnectionPool:
+    pool = Connections(api_url, size)._pool
     assert isinstance(pool, urllib3.HTTPConnectionPool)
     return pool
 

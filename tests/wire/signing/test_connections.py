@@ -157,11 +157,11 @@ def test_sts_and_the_api_are_trusted_by_one_rule(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     world = start(company_certificates(tmp_path))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/none")
     if place == "ca_bundle":
         (tmp_path / "config").write_text(f"[default]\nca_bundle = {tmp_path / 'ca.pem'}\n")
         monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     else:
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/none")
         monkeypatch.setenv(place, str(tmp_path / "ca.pem"))
 
     with world.assuming_client() as client:
