@@ -211,7 +211,7 @@ def test_the_content_type_says_how_a_body_is_sent(
     ("body", "field", "value"),
     [
         ({"a": [1, {"when": datetime(2026, 1, 15, tzinfo=UTC)}]}, "body.a.1.when", "a Python datetime"),
-        ([float("nan")], "body.0", "nan"),
+        ([{"a": 1}, [2], float("nan")], "body.2", "nan"),
         ({"a": {1, 2}}, "body.a", "a Python set"),
         ({("a", "b"): 1}, "body", "an object with a name that is a Python tuple"),
         ({"a": "cut \ud83d"}, "body.a", "text with a lone surrogate"),

@@ -578,7 +578,7 @@ def test_a_transport_of_one_s_own_that_cannot_stream_is_named(world: World) -> N
     class Sending:
         send = world.api.send
 
-    client = world.another(transport=Sending())
-    assert client.get("/").status == 200
-    with pytest.raises(SettingsError, match="transport is"), client.stream("GET", "/"):
-        pass
+    with world.another(transport=Sending()) as client:
+        assert client.get("/").status == 200
+        with pytest.raises(SettingsError, match="transport is"):
+            client.stream("GET", "/")
