@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -347,8 +348,11 @@ def test_the_command_serves_until_it_is_interrupted(monkeypatch: pytest.MonkeyPa
         assert process.stdout is not None
         exports = takewhile(lambda line: line.startswith("export "), process.stdout)
         variables = dict(re.findall(r"^export (\w+)=(.*)$", "".join(exports), re.M))
-        assert "not signed" in requests.get(variables["API_URL"], timeout=60).json()["message"]
-        assert process.stdout.readline() == "refused   GET /v1\n"
+        with ThreadPoolExecutor() as pool:  # it listens before it reports
+            line = pool.submit(process.stdout.readline)
+            while not line.done():
+                assert "not signed" in requests.get(variables["API_URL"], timeout=60).json()["message"]
+        assert line.result() == "refused   GET /v1\n"
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
     assert variables["API_REGION"] == "us-east-2"
