@@ -5,7 +5,6 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -226,27 +225,3 @@ def test_a_batch(attacked: Attacked, bodies: list[str]) -> None:
     ends = Counter(records[name] for name in returned + done)
     ends += Counter(message.body for message in attacked.bed.queues.failed)
     assert ends == Counter(bodies), "a message was lost, or has two ends"
-
-
-@attack
-@given(
-    st.lists(
-        st.fixed_dictionaries(
-            {"eventSource": st.just("aws:sqs")},
-            optional={"messageId": st.just("1") | values, "body": st.just('{"path": "/"}') | text | values},
-        )
-        | values,
-        max_size=4,
-    )
-)
-def test_malformed_records(attacked: Attacked, records: list[Any]) -> None:
-    outcome = attacked.invoke({"Records": [{"eventSource": "aws:sqs", "messageId": "0", "body": ""}, *records]})
-
-    if outcome.error:
-        assert outcome.error == "InvalidCallError"
-        assert [*attacked.requests, *attacked.bed.queues.failed] == []
-    else:
-        with suppress(TypeError):
-            assert {failure["itemIdentifier"] for failure in outcome.result["batchItemFailures"]} <= {
-                record["messageId"] for record in records
-            }
