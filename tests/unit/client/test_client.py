@@ -495,26 +495,6 @@ def test_malformed_arguments(options: dict[str, Any], message: str) -> None:
         Client(**{"api_url": API_URL, **options})
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"data": (part for part in [b"x"])}, "body is a Python generator. Allowed: bytes, text or a file."),
-        ({"data": iter([b"x"])}, "body is a Python list_iterator."),
-        ({"url": f"{API_URL}/?q=Gr%FC%DFe"}, "url is a URL with a query in another encoding. Allowed: UTF-8."),
-        ({"url": "https://example.com/"}, "url is 'https://example.com/'. Allowed: a URL below"),
-        ({"url": f"{API_URL}2/orders"}, "url is"),
-        ({"url": "https://example.com/?x=" + API_URL}, "url is 'https://example.com/'"),
-        ({"headers": {"x-amz-meta": 'a "b c'}}, "request is what cannot be signed."),
-        ({"data": "tea", "headers": {"Content-Type": "text/plain; charset=none"}}, "request is what cannot be signed."),
-    ],
-)
-def test_requests_of_one_s_own_that_cannot_be_signed_or_go_elsewhere(
-    client: Client, options: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(InvalidCallError, match=re.escape(message)):
-        requests.Request(**{"method": "PUT", "url": API_URL, "auth": client.auth, **options}).prepare()
-
-
 def test_a_stream_is_opened_like_any_call(world: World) -> None:
     world.api.script = [Reply(503), refusal("ExpiredTokenException"), Reply(200, b"a\xffb", {"Content-Type": "a/b"})]
 

@@ -114,16 +114,24 @@ async def parts() -> Any:
     yield b"x"
 
 
+each_httpx, only_requests = tuple(SENDERS.values()), (send_with_requests,)
+
+
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("senders", "options", "message"),
     [
-        ({"content": (part for part in [b"x"])}, "content is a stream. Allowed: bytes, text"),
-        ({"content": parts()}, "content is a stream. Allowed: bytes, text"),
-        ({"headers": {"x-amz-meta": 'a "b c'}}, "request is what cannot be signed."),
+        (each_httpx, {"content": (part for part in [b"x"])}, "content is a stream. Allowed: bytes, text"),
+        (each_httpx, {"content": parts()}, "content is a stream. Allowed: bytes, text"),
+        (only_requests, {"data": (part for part in [b"x"])}, "body is a Python generator. Allowed: bytes, text or a"),
+        (only_requests, {"data": iter([b"x"])}, "body is a Python list_iterator."),
+        (only_requests, {"data": "x", "headers": {"Content-Type": "a/b; charset=none"}}, "what cannot be signed."),
+        (each_httpx + only_requests, {"headers": {"x-amz-meta": 'a "b c'}}, "request is what cannot be signed."),
     ],
 )
-def test_what_cannot_be_signed_is_refused(world: World, options: dict[str, Any], message: str) -> None:
-    for send in SENDERS.values():
+def test_what_cannot_be_signed_is_refused(
+    world: World, senders: tuple[Send, ...], options: dict[str, Any], message: str
+) -> None:
+    for send in senders:
         with pytest.raises(InvalidCallError, match=message):
             send("PUT", world.url, auth=world.client().auth, **options)
     assert world.api.requests == []
@@ -144,7 +152,8 @@ def test_a_file_is_a_body_unless_reading_it_would_block(world: World, library: s
 
 def test_another_stage_is_refused(send: Send, world: World, elsewhere: Server) -> None:
     auth = world.client().auth
-    for url in (*(world.api.url + target for target in ("/v2", "/v1x", "/")), f"{elsewhere.url}/v1"):
+    elsewhere_at = [elsewhere.url + target for target in ("/v1", f"/?x={world.url}")]
+    for url in (*(world.api.url + target for target in ("/v2", "/v1x", "/")), *elsewhere_at):
         with pytest.raises(InvalidCallError, match="url is"):
             send("GET", url, auth=auth)
     with pytest.raises(InvalidCallError, match="query in another encoding"):
