@@ -64,6 +64,7 @@ def test_a_session_that_is_not_valid_may_be_of_the_global_endpoint_of_sts() -> N
             "Authorization=AWS4-HMAC-SHA256(not shown)",
         ),
         (f"no session {'IQoJb3JpZ2lu/+=' * 30}: gone", "no session (not shown): gone"),
+        ("No match.\n\nThe Canonical String was 'x-amz-security-token:IQoJb3JpZ2lu'", "No match"),
     ],
 )
 def test_what_others_say_is_shown_without_secrets(text: str, shown: str) -> None:
