@@ -121,12 +121,6 @@ def apis(authority: Authority) -> Iterator[Apis]:
         yield Apis(stack, authority)
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.url)
-def test_a_call_to_each_kind_of_url(place: Place, apis: Apis) -> None:
-    assert apis.client(place).get("/whoami").attempts == 1
-    assert apis.gateway.accepted[-1].values("host") == [place.host_header]
-
-
 @pytest.mark.parametrize("place", SERVICES, ids=lambda place: place.service)
 def test_a_call_to_each_service(place: Place, apis: Apis) -> None:
     arn = "arn:aws:bedrock-agentcore:eu-central-1:111111111111:runtime/orders-a1b2c3d4e5"
