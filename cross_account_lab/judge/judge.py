@@ -109,10 +109,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Serve until interrupted: print what a caller needs, then a line for each request."""
     with serve(port=options.port, region=options.region, service=options.service, stage=options.stage) as api:
+        api.judge.report = lambda verdict: _write(show(verdict))
         for name, value in api.environment.items():
             _write(f"export {name}={quote(value)}")
         _write("# Sign with these, or assume the role at AWS_ENDPOINT_URL_STS first. Ctrl-C ends it.")
-        api.judge.report = lambda verdict: _write(show(verdict))
         threading.Event().wait()
 
 
