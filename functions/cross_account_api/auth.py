@@ -18,6 +18,7 @@ from cross_account_api.credentials import Credentials, require_well_formed
 from cross_account_api.transport import Request
 
 _REDIRECTS = (301, 302, 303, 307, 308)
+_is_read = re.compile("content-type|host|x-api-key|x-amz-.*").fullmatch  # by AWS4Auth; of bytes, it needs no type
 
 
 class Auth:
@@ -113,8 +114,7 @@ class Auth:
         request.url = request.url.copy_with(raw_path=url.removeprefix(origin).encode())
 
     def _sign_httpx(self, request: Any, credentials: ReadOnlyCredentials) -> None:
-        read = re.compile("host|x-api-key|x-amz-.*")
-        given = {name: value for name, value in request.headers.items() if read.fullmatch(name)}
+        given = {name: value for name, value in request.headers.items() if _is_read(name) and name != "content-type"}
         signed = Request(request.method, _sent_url(request), request.content, given)
         self._sign(signed, credentials)
         request.headers.pop("date", None)
@@ -125,11 +125,15 @@ class Auth:
             request.headers.pop(name, None)
         if self._api_key and "x-api-key" not in map(str.lower, request.headers):
             request.headers["X-Api-Key"] = self._api_key
+        # AWS4Auth fails at an unpaired quote in any header.
+        unread = {name: request.headers.pop(name) for name in list(request.headers) if not _is_read(name.lower())}
         try:
             make_signer(credentials, self._region, self._service)(request)
         except (LookupError, ValueError) as error:  # an unpaired quote, an unknown charset, a lone surrogate
             allowed = "x-amz-* headers whose quotes are paired, text in the charset of Content-Type"
             raise errors.InvalidCallError("request", "what cannot be signed", allowed) from error
+        finally:
+            request.headers.update(unread)
 
 
 def freeze(credentials: Credentials) -> ReadOnlyCredentials:
