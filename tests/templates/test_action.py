@@ -28,7 +28,7 @@ Resources:
         Statement: [{Effect: Allow, Principal: {AWS: "222222222222"}, Action: sqs:SendMessage, Resource: "*"}]
 """
 GAIN = TEMPLATE.replace("sqs:SendMessage", "[sqs:SendMessage, sqs:ReceiveMessage]")
-NOTHING = TEMPLATE.replace("Resources:", "Description: of jobs\nResources:")
+LOSS = TEMPLATE.replace("Effect: Allow", "Effect: Deny")
 UNKNOWN = TEMPLATE + "  More: {Type: Custom::Grant, Properties: {ServiceToken: arn, Who: everyone}}\n"
 # What a pull request would put in the tool's place.
 BRIBED = "print('No change of access'); raise SystemExit(0)"
@@ -108,11 +108,11 @@ def pull_request(tmp_path: Path) -> PullRequest:
 @pytest.mark.parametrize(
     ("template", "verdict", "code", "said"),
     [
-        (NOTHING, "none", 0, "No change of access"),
+        (LOSS, "none", 0, "sqs:SendMessage"),
         (GAIN, "gained", 1, "sqs:ReceiveMessage"),
         (UNKNOWN, "not-judged", 1, "Custom::Grant"),
     ],
-    ids=["none", "gain", "unknown"],
+    ids=["loss", "gain", "unknown"],
 )
 def test_each_verdict_has_its_output_and_exit_code(
     pull_request: PullRequest, template: str, verdict: str, code: int, said: str

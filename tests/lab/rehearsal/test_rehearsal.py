@@ -126,12 +126,9 @@ def changed(fresh: Copy) -> Copy:
     return fresh
 
 
-def test_it_is_green_at_once(fresh: Copy) -> None:
+def test_it_is_green_at_once_and_uses_nothing_of_this_repository(fresh: Copy) -> None:
     assert "4 passed" in fresh.run("make", "test")
     fresh.run("make", "check")
-
-
-def test_nothing_of_this_repository_is_used(fresh: Copy) -> None:
     code = "import cross_account_api, cross_account_lab; print(cross_account_api.__file__, cross_account_lab.__file__)"
     for place in fresh.run(".venv/bin/python", "-c", code).split():
         assert place.startswith(str(fresh.folder / ".venv"))
