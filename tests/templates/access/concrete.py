@@ -5,10 +5,10 @@ The judge is the reference evaluator of reach (AGPL, tests only): it uses neithe
 
 # ruff: noqa: S311 - the same choices each time
 import ast
-import copy
 import os
 import random
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,6 +21,7 @@ from reach.reference import evaluate
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
+from cross_account_access.documents import listed
 from tests.templates.access.edits.rewrites import read
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
@@ -60,11 +61,11 @@ type Document = dict[str, Any]
 
 @dataclass
 class Stack:
-    """A template with values for its parameters: documents by what they are of."""
+    """A template with values for its parameters: statements by the ARN of what they are of."""
 
-    identity: dict[str, list[Any]] = field(default_factory=dict)  # statements by ARN of the role
-    resource: dict[str, list[Any]] = field(default_factory=dict)  # statements by ARN
-    trust: dict[str, list[Any]] = field(default_factory=dict)
+    identity: defaultdict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    resource: defaultdict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    trust: defaultdict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     carriers: set[tuple[str, str]] = field(default_factory=set)  # named users, groups and roles, and their policies
 
 
@@ -76,13 +77,9 @@ WORDS = ["222222222222", "arn:aws:iam::222222222222:role/job", "222222222222-*",
 def disagreement(before: str, after: str, seed: str) -> "Request | None":
     """Return a request that the other judge allows in one revision only."""
     chance = random.Random(seed)
-    templates = read(before), read(after)
     for number in range(PARAMETERS):
-        values = [defaults(template, random.Random(f"{seed}{number}"), WORDS) for template in templates]
-        shared = {**values[1], **values[0]}
-        one, other = (
-            stack(template, {name: shared[name] for name in template.get("Parameters") or {}}) for template in templates
-        )
+        values = [defaults(read(text), random.Random(f"{seed}{number}"), WORDS) for text in (before, after)]
+        one, other = (stack(text, {**values[1], **values[0]}) for text in (before, after))
         for request in requests(one, other, REQUESTS, chance):
             answers = [allowed(item, request) for item in (one, other)]
             if None not in answers and answers[0] != answers[1]:
@@ -103,13 +100,18 @@ def defaults(template: Mapping[str, Any], chance: random.Random, words: list[str
     }
 
 
-def stack(template: Mapping[str, Any], parameters: Mapping[str, Any]) -> Stack:
+def stack(text: str, parameters: Mapping[str, Any]) -> Stack:
     """Read the documents of a template."""
-    read = _Reader(_by_sam(copy.deepcopy(dict(template))), parameters)
+    read = _Reader(_made(text), parameters)
     found = Stack()
     for name in read.resources:
         read.add(name, found)
     return found
+
+
+@cache
+def _made(text: str) -> dict[str, Any]:
+    return _by_sam(read(text))
 
 
 def _by_sam(template: dict[str, Any]) -> dict[str, Any]:
@@ -147,35 +149,31 @@ class _Reader:
         properties = self._resolve(self.resources[name].get("Properties", {}))
         if kind == "AWS::IAM::Role":
             arn = self.arn(name)
-            found.trust.setdefault(arn, []).extend(_statements(properties["AssumeRolePolicyDocument"]))
-            held = found.identity.setdefault(arn, [])
+            found.trust[arn] += _statements(properties["AssumeRolePolicyDocument"])
+            held = found.identity[arn]
             for policy in properties.get("Policies", []):
                 held += _statements(policy["PolicyDocument"])
             for attached in properties.get("ManagedPolicyArns", []):
-                own = next(
-                    (n for n in self._all if self._all[n]["Type"].endswith("Policy") and self.arn(n) == attached), ""
-                )
-                if own:
+                policies = (n for n in self._all if self._all[n]["Type"].endswith("Policy"))
+                if own := next((n for n in policies if self.arn(n) == attached), ""):
                     held += _statements(self._resolve(self._all[own]["Properties"])["PolicyDocument"])
                 else:
                     found.carriers.add((arn, attached))
         elif kind in _CARRYING:
+            statements = _statements(properties["PolicyDocument"])
             for role in [*properties.get("Roles", []), *([properties["RoleName"]] if "RoleName" in properties else [])]:
-                arn = f"arn:aws:iam::{ACCOUNT}:role/{role}"
-                found.identity.setdefault(arn, []).extend(_statements(properties["PolicyDocument"]))
+                found.identity[f"arn:aws:iam::{ACCOUNT}:role/{role}"] += statements
             for user in [*properties.get("Users", []), *properties.get("Groups", [])]:
-                found.identity.setdefault(f"arn:aws:iam::{ACCOUNT}:user/{user}", []).extend(
-                    _statements(properties["PolicyDocument"])
-                )
+                found.identity[f"arn:aws:iam::{ACCOUNT}:user/{user}"] += statements
         elif kind in _GOVERNING:
-            for governed in _listed(properties[_GOVERNING[kind]]):
+            for governed in listed(properties[_GOVERNING[kind]]):
                 arn = governed if governed.startswith("arn:") else f"arn:aws:sqs:{REGION}:{ACCOUNT}:{governed}"
-                found.resource.setdefault(arn, []).extend(_statements(properties["PolicyDocument"]))
+                found.resource[arn] += _statements(properties["PolicyDocument"])
         elif kind == "AWS::ApiGateway::RestApi" and "Policy" in properties:
             for statement in _statements(properties["Policy"]):
                 element = "Resource" if "Resource" in statement else "NotResource"
-                expanded = [text.replace("execute-api:/", f"{self.arn(name)}/") for text in _listed(statement[element])]
-                found.resource.setdefault(self.arn(name), []).append({**statement, element: expanded})
+                expanded = [text.replace("execute-api:/", f"{self.arn(name)}/") for text in listed(statement[element])]
+                found.resource[self.arn(name)].append({**statement, element: expanded})
 
     def arn(self, name: str) -> str:
         return _ARNS.get(self._all[name]["Type"], "arn:{name}").format(account=ACCOUNT, region=REGION, name=name)
@@ -256,11 +254,7 @@ class _Reader:
 
 
 def _statements(document: Mapping[str, Any]) -> list[Any]:
-    return _listed(document["Statement"])
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    return listed(document["Statement"])
 
 
 @dataclass(frozen=True)
@@ -313,14 +307,14 @@ def requests(one: Stack, other: Stack, count: int, chance: random.Random) -> Ite
 
 def _any(statement: Mapping[str, Any], element: str, chance: random.Random) -> str:
     found = statement.get(element, statement.get(f"Not{element}", "*"))
-    return str(chance.choice(_listed(found) or ["*"]))
+    return str(chance.choice(listed(found) or ["*"]))
 
 
 def _condition(statement: Mapping[str, Any], chance: random.Random) -> Iterator[tuple[str, str]]:
     for block in statement.get("Condition", {}).values():
         for key, values in block.items():
             if key.lower() not in _IDENTIFYING:
-                of_key = [*map(str, _listed(values)), *_VALUES.get(key.lower(), [])]
+                of_key = [*map(str, listed(values)), *_VALUES.get(key.lower(), [])]
                 yield key, _instance(chance.choice(of_key or ["x"]), chance)
 
 
