@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 
-from cross_account_access.matrix import rows, subject
 from cross_account_access.model import load
-from cross_account_access.proof import prove
-from cross_account_access.properties import PROPERTIES
+from cross_account_access.report import examine
 from cross_account_access.stack import routes_of_template
 from cross_account_access.templates import resolved
 from tests.templates.access.test_properties import Trial
@@ -35,20 +33,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_property_holds_with_an_option(option: str) -> None:
-    model = load(**OPTIONS[option])
-    assert [item.sentence for item in PROPERTIES if not prove(item, model).proven] == []
-
-
-@pytest.mark.parametrize("option", OPTIONS)
-def test_the_matrix_is_as_intended_with_an_option(option: str) -> None:
-    model = load(**OPTIONS[option])
-    found = list(rows(model, subject(model)))
-    assert [(row.who, row.situation, cell.case) for row in found for cell in row.cells if not cell.good] == []
-    outside = [row for row in found if row.situation == "from outside the VPC endpoints"]
+def test_access_is_as_it_should_be_with_an_option(option: str) -> None:
+    found = examine({option: load(**OPTIONS[option])}, {})
+    assert found.good, found.summary
+    outside = [row for row in found.matrices[0].rows if row.situation == "from outside the VPC endpoints"]
     assert len(outside) == (option == "a private API")
-    for row in outside:
-        assert not any(cell.decision.allowed for cell in row.cells)
+    assert not any(cell.decision.allowed for row in outside for cell in row.cells)
 
 
 @pytest.mark.parametrize("statement", ["DenyOutsideEndpoints", "DenyToFunctionCode", "ManageNetworkInterfaces"])
