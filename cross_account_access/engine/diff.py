@@ -341,10 +341,8 @@ class _Pair:
         given = [(item or {}).get("Properties") or {} for item in (before, after)]
         change = types.Change.CHANGED if before and after else types.Change.NEW if after else types.Change.REMOVED
         stays = before and after and self._alike(before.get("Condition"), after.get("Condition"), "?")
-        values = {
-            key: [properties.get(key) for properties in given] for key in sorted(given[0].keys() | given[1].keys())
-        }
-        changed = {key: value for key, value in values.items() if not (stays and self._alike(*value))}
+        values = {key: [properties.get(key) for properties in given] for key in sorted({*given[0], *given[1]})}
+        changed = {key: (old, new) for key, (old, new) in values.items() if not (stays and self._alike(old, new))}
         if not types.known(kind):
             if changed or not stays:
                 self._refuse(name, f"{kind} is a type of which nothing is known here ({change.value})", kind)
