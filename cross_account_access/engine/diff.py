@@ -46,6 +46,8 @@ _SECTIONS = {
     *("AWSTemplateFormatVersion", "Conditions", "Description", "Globals", "Mappings", "Metadata", "Outputs"),
     *("Parameters", "Resources", "Rules", "Transform"),
 }
+# What the principal's own account allows, where its policies are not those of the template.
+_ELSEWHERE = z3.Bool("its own account allows it")
 _UNDECIDABLE = (NotModelledError, TooManyCasesError, TooManyCombinationsError, UndecidedError, z3.Z3Exception)
 
 
@@ -452,13 +454,12 @@ class _Pair:
         return how(sides, question, request)
 
     def _trust(self, sides: _Sides, question: _Question, request: Request) -> _Asked:
-        identity = z3.Bool("its own account allows it")
         roles = [side.trusts.get(question.name) for side in sides.both]
         arn = next(role.arn for role in reversed(roles) if role)
         decisions = [
             all_of(
                 sides.conditions.formula(role.there),
-                allowed(request, role.statements, owner=self._account, identity=identity, trust=True),
+                allowed(request, role.statements, owner=self._account, identity=_ELSEWHERE, trust=True),
             )
             if role
             else FALSE
@@ -500,13 +501,12 @@ class _Pair:
     def _resource_policy(self, sides: _Sides, question: _Question, request: Request) -> _Asked:
         found = [side.governed.get(question.name) for side in sides.both]
         some = next(governed for governed in reversed(found) if governed)
-        identity = z3.Bool("its own account allows it")
         decisions = []
         for side, governed in zip(sides.both, found, strict=True):
             own = question.name in side.template.resources
             there = side.template.exists(question.name) if own or some.arn else ALWAYS
             policy = governed.statements if governed else []
-            decision = allowed(request, policy, owner=self._account, identity=identity, trust=some.needed)
+            decision = allowed(request, policy, owner=self._account, identity=_ELSEWHERE, trust=some.needed)
             if request.kind is Kind.ANONYMOUS and some.service == "execute-api":
                 unsigned = (
                     fact.there
@@ -563,14 +563,13 @@ class _Pair:
         return _Asked(request, [FALSE, decision], domain, ([], policy), resources=examples)
 
     def _output(self, sides: _Sides, question: _Question, request: Request) -> _Asked:
-        identity = z3.Bool("its own account allows it")
         entries: list[list[Entry]] = []
         for side in sides.both:
             document = _output_policy(side, question.name)
             listed = document if isinstance(document, list) else [document]
             found = {"Version": "2012-10-17", "Statement": [item for item in listed if item]}
             entries.append(list(side.entries_of(found, ALWAYS, f"output {question.name}")))
-        decisions = [allowed(request, policy, owner=self._account, identity=identity) for policy in entries]
+        decisions = [allowed(request, policy, owner=self._account, identity=_ELSEWHERE) for policy in entries]
         # A new one takes nothing away.
         if not entries[0]:
             decisions[0] = all_of(*decisions)

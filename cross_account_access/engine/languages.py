@@ -1,5 +1,6 @@
 """Which values a parameter admits: patterns as automata, and whether one admits more than another."""
 
+import math
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -59,16 +60,18 @@ def added(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
 
 def sample(declaration: Mapping[str, Any], but: frozenset[str] = frozenset(), *, account: bool = False) -> str | None:
     """Return a short value that a parameter admits, an account id if possible; None if there is no other."""
-    if values := declaration.get("AllowedValues"):
-        texts = (str(text_of(value)) for value in values)
-        return next((text for text in texts if text not in but), None)
-    if declaration.get("Type") == "Number":
-        return next((text for text in (str(declaration.get("MinValue", 1)), "7", "11") if text not in but), None)
     return next((text for text in _samples(declaration, account=account) if text not in but), None)
 
 
 def _samples(declaration: Mapping[str, Any], *, account: bool = False) -> Iterator[str]:
     """Find some values, the most readable first."""
+    if values := declaration.get("AllowedValues"):
+        yield from (str(text_of(value)) for value in values)
+        return
+    if declaration.get("Type") == "Number":
+        least, most = float(declaration.get("MinValue", 1)), float(declaration.get("MaxValue", 10**9))
+        yield from map(str, range(math.ceil(least), math.floor(most) + 1))
+        return
     usual = ("222222222222", "000000000000", "other") if account else ("other", "another", "222222222222")
     least, most = _lengths(declaration)
     yield from (text for text in usual if admits(declaration, text) and least <= len(text) <= most)
