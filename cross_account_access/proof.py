@@ -1,7 +1,7 @@
 """Properties in formulas, and their proof."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,19 +48,20 @@ def prove(property_: Property, model: Model) -> Verdict:
         NotModelledError: The policies use something that the logic does not support.
     """
     started = time.perf_counter()
-    for violation in property_.violations(model):
-        return Verdict(False, time.perf_counter() - started, violation)
+    counterexample = next(_refutations(property_, model), "")
+    return Verdict(not counterexample, time.perf_counter() - started, counterexample)
+
+
+def _refutations(property_: Property, model: Model) -> Iterator[str]:
+    yield from property_.violations(model)
     claims = [(place, claim) for kind in Kind for place, claim in enumerate(property_.claims(model, kind))]
-    for _, claim in claims:
-        if counterexample := refutation(claim):
-            return Verdict(False, time.perf_counter() - started, counterexample)
+    yield from filter(None, (refutation(claim) for _, claim in claims))
     about_something: set[int] = set()
     for place, claim in claims:
         if place not in about_something and find(claim, TRUE) is not None:
             about_something.add(place)
     if {place for place, _ in claims} - about_something:
-        return Verdict(False, time.perf_counter() - started, "there is no request that it is about")
-    return Verdict(True, time.perf_counter() - started)
+        yield "there is no request that it is about"
 
 
 def refutation(claim: Claim) -> str:
