@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cross_account_access.engine.diff import Report, diff
-from cross_account_access.engine.sources import Source, UnreadableError, load, of_folder
+from cross_account_access.engine.diff import diff
+from cross_account_access.engine.sources import UnreadableError, load, of_folder
 from tests.templates.access.edits.rewrites import renamed_statements, reversed_resources, reversed_statements
 
 OPEN = {"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}
@@ -62,37 +62,38 @@ def _with(resources: Mapping[str, Any], name: str, properties: Mapping[str, Any]
 def main(folder: Path) -> int:
     """Print the figures, and what was not right."""
     counts: Counter[str] = Counter()
-    places: Counter[tuple[str, bool]] = Counter()
     seconds: list[float] = []
+
+    def odd(what: str, name: str, reason: object) -> None:
+        counts[what] += 1
+        print(f"{what}: {name}: {reason}")
+
     for path in sorted([*folder.rglob("template.yaml"), *folder.rglob("template.yml")]):
         name = str(path.relative_to(folder))
-        counts["templates"] += 1
         try:
             source = load(path.read_text("utf-8"), name, files=of_folder(path.parent))
         except UnreadableError as error:
-            counts["not read"] += 1
-            print(f"not read: {error}")
+            odd("not read", name, error)
             continue
         start = time.process_time()
         same = diff([source], [replace(source, template=_otherwise(source.template))])
         seconds.append(time.process_time() - start)
-        if _failed(same):
-            counts["comparison failed"] += 1
-            print(f"comparison failed: {name}: {_failed(same)}")
-        elif same.not_judged:
-            counts["not judged"] += 1
-            print(f"not judged: {name}: {same.not_judged[0].name}: {same.not_judged[0].what}")
+        if same.not_judged:
+            failed = [item for item in same.not_judged if "failed" in item.what]
+            odd("comparison failed" if failed else "not judged", name, (failed or same.not_judged)[0])
         elif same.changes:
-            counts["changed by other words"] += 1
-            print(f"changed by other words: {name}: {same.changes[0]}")
+            odd("changed by other words", name, same.changes[0])
         else:
             counts["no change"] += 1
-        _seed(source, counts, places)
-    print(*(f"{count} {what}" for what, count in counts.items()), sep=", ")
-    print(*(f"{what}: {'found' if found else 'missed'} {count}" for (what, found), count in places.items()), sep=", ")
-    print(
-        f"processor time of a comparison: median {sorted(seconds)[len(seconds) // 2]:.2f} s, most {max(seconds):.2f} s"
-    )
+        for place, resources in dict(reversed([*seeds(source.template["Resources"])])).items():
+            found = diff([source], [replace(source, template={**source.template, "Resources": resources})])
+            if found.exit_code == 1:
+                counts[f"grant in {place} found"] += 1
+            else:
+                odd("grant not judged" if found.not_judged else "grant missed", name, [place, *found.not_judged])
+    print(*(f"{what} {count}" for what, count in counts.items()), sep=", ")
+    median, most = sorted(seconds)[len(seconds) // 2], max(seconds)
+    print(f"processor time of a comparison: median {median:.2f} s, most {most:.2f} s")
     return 1 if counts["comparison failed"] + counts["changed by other words"] + counts["grant missed"] else 0
 
 
@@ -101,25 +102,6 @@ def _otherwise(template: Mapping[str, Any]) -> Mapping[str, Any]:
     for rewrite in (reversed_statements, renamed_statements, reversed_resources):
         template = rewrite(dict(template), chance)
     return {**template, "Resources": {**template["Resources"], "SeededQueue": {"Type": "AWS::SQS::Queue"}}}
-
-
-def _seed(source: Source, counts: Counter[str], places: Counter[tuple[str, bool]]) -> None:
-    tried = set()
-    for place, resources in seeds(source.template["Resources"]):
-        if place in tried:
-            continue
-        tried.add(place)
-        found = diff([source], [replace(source, template={**source.template, "Resources": resources})])
-        gained = found.exit_code == 1
-        places[place, gained] += 1
-        if not gained:
-            counts["grant not judged" if found.not_judged else "grant missed"] += 1
-            what = f"{found.not_judged[0].name}: {found.not_judged[0].what}" if found.not_judged else "no change"
-            print(f"grant in {place} not found: {source.name}: {what}")
-
-
-def _failed(report: Report) -> str:
-    return next((item.what for item in report.not_judged if "failed" in item.what), "")
 
 
 if __name__ == "__main__":
