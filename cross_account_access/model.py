@@ -16,6 +16,7 @@ from cross_account_access.contract import Example
 from cross_account_access.documents import Document, listed
 from cross_account_access.engine import patterns
 from cross_account_access.engine.transform import pairs, references
+from cross_account_access.rights import ASSUMED_BY, PUBLISHERS
 from cross_account_access.stack import (
     ModelError,
     Stack,
@@ -27,21 +28,6 @@ from cross_account_access.stack import (
 from cross_account_access.templates import ACCOUNTS, FILES, PROJECT, REGION, Side
 
 _ROLE_KEYS = {"Role", "RoleArn", "CloudWatchRoleArn"}
-# Services that assume the role named by a resource.
-_ASSUMED_BY = {
-    "AWS::ApiGateway::Account": "apigateway.amazonaws.com",
-    "AWS::Events::Rule": "events.amazonaws.com",
-    "AWS::Lambda::Function": "lambda.amazonaws.com",
-    "AWS::Pipes::Pipe": "pipes.amazonaws.com",
-    "AWS::Scheduler::Schedule": "scheduler.amazonaws.com",
-    "AWS::StepFunctions::StateMachine": "states.amazonaws.com",
-}
-# Services that publish to the topics named by a resource.
-_PUBLISHERS = {
-    "AWS::CloudWatch::Alarm": "cloudwatch.amazonaws.com",
-    "AWS::CloudWatch::CompositeAlarm": "cloudwatch.amazonaws.com",
-    "AWS::Events::Rule": "events.amazonaws.com",
-}
 
 
 @dataclass(frozen=True)
@@ -245,7 +231,7 @@ class Model:
         found = set()
         for stack in self.stacks.values():
             template = stack.template.resources
-            for kind, service in _PUBLISHERS.items():
+            for kind, service in PUBLISHERS.items():
                 for name in of_type(stack.resources, kind):
                     used = references(template[name]["Properties"])
                     if topic in {stack.physical.get(f"{logical_id}.Arn") for logical_id in used}:
@@ -265,12 +251,12 @@ class Model:
         template = stack.template.resources
         roles = {name: (set[str](), set[Use]()) for name in of_type(stack.resources, "AWS::IAM::Role")}
         for user, resource in stack.resources.items():
-            if resource["Type"] not in _ASSUMED_BY:
+            if resource["Type"] not in ASSUMED_BY:
                 continue
             properties = template[user]["Properties"]
             for reference in references([value for key, value in pairs(properties) if key in _ROLE_KEYS]):
                 services, uses = roles.get(reference, (set(), set()))
-                services.add(_ASSUMED_BY[resource["Type"]])
+                services.add(ASSUMED_BY[resource["Type"]])
                 uses.update(self._uses(stack, user, properties, template))
         for logical_id, (services, uses) in roles.items():
             yield Role(

@@ -32,3 +32,6 @@ INTERFACES: list[str] = _LISTS["interfaces"]
 GOVERNED = {kind: Governed(**known) for kind, known in _LISTS["governed"].items()}
 # Services for which AWS documents no `aws:SourceAccount` when they assume a role.
 SOURCELESS: list[str] = _LISTS["without source account"]
+# Services that assume the role named by a resource, and those that publish to the topics named by it.
+ASSUMED_BY: dict[str, str] = _LISTS["assumed by"]
+PUBLISHERS: dict[str, str] = _LISTS["publishers"]
