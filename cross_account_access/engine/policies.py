@@ -237,7 +237,7 @@ class Policies:
         if entries is None:
             entries = list(self.entries_of(properties.get("PolicyDocument"), ALWAYS, name))
         for of, (word, *_) in _HOLDERS.items():
-            for guard, who in items([*(properties.get(key, []) for key in (f"{word}s", f"{word}Name"))]):
+            for guard, who in items([properties.get(key, []) for key in (f"{word}s", f"{word}Name")]):
                 self._holder_named(who, of).statements += _under(both(there, guard), entries)
         if kind == "AWS::IAM::ManagedPolicy":
             anyone = self.holders.setdefault(f"policy {name}", Holder(f"whoever has the policy {name}", Kind.ROLE))
