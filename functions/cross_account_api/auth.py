@@ -18,7 +18,8 @@ from cross_account_api.credentials import Credentials, require_well_formed
 from cross_account_api.transport import Request
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_is_read = re.compile("content-type|host|x-api-key|x-amz-.*").fullmatch  # by AWS4Auth; of bytes, it needs no type
+# Headers that AWS4Auth reads: Content-Type has the charset of a body that is text.
+_is_read = re.compile("content-type|host|x-api-key|x-amz-.*").fullmatch
 
 
 class Auth:
@@ -125,7 +126,7 @@ class Auth:
             request.headers.pop(name, None)
         if self._api_key and "x-api-key" not in map(str.lower, request.headers):
             request.headers["X-Api-Key"] = self._api_key
-        # AWS4Auth fails at an unpaired quote in any header.
+        # AWS4Auth would fail at an unpaired quote in any header.
         unread = {name: request.headers.pop(name) for name in list(request.headers) if not _is_read(name.lower())}
         try:
             make_signer(credentials, self._region, self._service)(request)
