@@ -93,6 +93,7 @@ def test_a_query_arrives_as_it_was_given_also_where_a_plus_is_no_space(send: Sen
 
 SENT: list[dict[str, Any]] = [
     {"headers": {"X-Note": "it's 'x"}},
+    {"headers": {"X-Note": b"x"}},
     {"content": b"\x00\xff"},
     {"content": "é"},
     {"json": {"sku": "é"}},
