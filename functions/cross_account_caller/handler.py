@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import botocore.session
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 
 from cross_account_api import Call, CallError, Client, Response, SettingsError, Timing, errors
 from cross_account_api.client import MAX_CONCURRENCY
+from cross_account_api.credentials import open_session
 from cross_account_caller import words
 from cross_account_caller.settings import Settings
 
@@ -227,7 +227,7 @@ def _threads() -> ThreadPoolExecutor:
 
 @functools.cache
 def _sqs() -> Any:
-    return botocore.session.get_session().create_client("sqs")
+    return open_session().create_client("sqs")
 
 
 def _prepare() -> None:

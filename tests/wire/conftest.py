@@ -2,19 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
 from typing import Any
 
 import pytest
-from botocore.loaders import create_loader
 
 from tests.support.certificates import Authority
 from tests.wire.faults.clock import virtual_time
 from tests.wire.faults.testbed import TestBed
 from tests.wire.world import World
-
-_loader = cache(create_loader)
-"""Reads botocore's descriptions of services once for all beds."""
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +31,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 @pytest.fixture
-def new_bed(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestBed]]:
-    monkeypatch.setattr("botocore.session.create_loader", _loader)
+def new_bed(authority: Authority) -> Iterator[Callable[..., TestBed]]:
     with virtual_time(), ExitStack() as stack:
 
         def new(**options: Any) -> TestBed:
