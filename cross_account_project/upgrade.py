@@ -76,9 +76,9 @@ def _read_project(folder: Path) -> tuple[str, str]:
 
 def _generate_old(folder: Path, target: Path, name: str, version: str) -> None:
     wheels = sorted((folder / "wheels").glob(f"cross_account_api*-{version}-*.whl"))
-    if len(wheels) != 2:
+    development = next((wheel for wheel in wheels if wheel.name.startswith("cross_account_api_dev-")), None)
+    if development is None or len(wheels) != 2:
         raise ProjectError(f"{folder / 'wheels'} must hold both wheels of {version}, which the project was made with.")
-    development = wheels[1]
     command: list[str | Path] = [sys.executable, "-I", "-c", _GENERATE, development, target, name, *wheels]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
