@@ -11,6 +11,15 @@ from typing import Any
 
 _LIMIT = 20_000  # states
 _ALPHABET = [*map(chr, range(32, 127)), "\n", "é"]
+_ENDS = {constants.AT_BEGINNING, constants.AT_BEGINNING_STRING, constants.AT_END, constants.AT_END_STRING}
+_CATEGORIES = {
+    constants.CATEGORY_DIGIT: r"\d",
+    constants.CATEGORY_NOT_DIGIT: r"\D",
+    constants.CATEGORY_SPACE: r"\s",
+    constants.CATEGORY_NOT_SPACE: r"\S",
+    constants.CATEGORY_WORD: r"\w",
+    constants.CATEGORY_NOT_WORD: r"\W",
+}
 
 
 class UnsupportedError(Exception):
@@ -168,7 +177,7 @@ class _Builder:
             case constants.MAX_REPEAT | constants.MIN_REPEAT:
                 least, most, repeated = argument
                 return self._repeat(least, most, repeated, start)
-            case constants.AT if str(argument).startswith(("AT_BEGINNING", "AT_END")):
+            case constants.AT if argument in _ENDS:
                 return start  # the whole value must match anyway
         end = self.state()
         self.edges[start].append((self._characters(operation, argument), end))
@@ -200,10 +209,7 @@ class _Builder:
             case constants.RANGE:
                 return frozenset(map(chr, range(argument[0], min(argument[1], 0xFF) + 1)))
             case constants.CATEGORY:
-                # CATEGORY_NOT_DIGIT is \D, and so on.
-                letter = str(argument).rpartition("_")[2][0]
-                escape = re.compile(f"\\{letter if 'NOT' in str(argument) else letter.lower()}", re.ASCII)
-                return frozenset(filter(escape.match, _ALPHABET))
+                return frozenset(filter(re.compile(_CATEGORIES[argument], re.ASCII).match, _ALPHABET))
             case constants.IN:
                 negated = argument[0][0] is constants.NEGATE
                 found = frozenset().union(*(self._characters(*item) for item in argument[negated:]))
