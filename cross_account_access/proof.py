@@ -48,8 +48,8 @@ def prove(property_: Property, model: Model) -> Verdict:
         NotModelledError: The policies use something that the logic does not support.
     """
     started = time.perf_counter()
-    counterexample = next(_refutations(property_, model), "")
-    return Verdict(not counterexample, time.perf_counter() - started, counterexample)
+    counterexample = next(_refutations(property_, model), None)
+    return Verdict(counterexample is None, time.perf_counter() - started, counterexample or "")
 
 
 def _refutations(property_: Property, model: Model) -> Iterator[str]:
