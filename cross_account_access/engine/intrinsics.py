@@ -147,23 +147,21 @@ def cases(value: Any, given: Guard = ALWAYS, limit: int = 256) -> list[tuple[Gua
     for guard, case in alternatives(value):
         if (joined := both(given, guard)) == NEVER:
             continue
-        partial: list[tuple[Guard, Any]] = [(joined, {})]
-        for key, member in (
-            case.items() if isinstance(case, dict) else enumerate(case if isinstance(case, list) else ())
-        ):
-            partial = [
-                (after, done if item is NOTHING else {**done, key: item})
-                for before, done in partial
-                for after, item in cases(member, before, limit)
-            ]
-        if isinstance(case, list):
-            partial = [(when, [*done.values()]) for when, done in partial]
-        elif not isinstance(case, dict):
-            partial = [(joined, case)]
-        found += partial
+        found += _members(case, joined, limit) if isinstance(case, dict | list) else [(joined, case)]
         if len(found) > limit:
             raise TooManyCasesError(f"more than {limit} cases of one value")
     return found
+
+
+def _members(value: dict[str, Any] | list[Any], given: Guard, limit: int) -> list[tuple[Guard, Any]]:
+    partial: list[tuple[Guard, dict[Any, Any]]] = [(given, {})]
+    for key, member in value.items() if isinstance(value, dict) else enumerate(value):
+        partial = [
+            (after, done if item is NOTHING else {**done, key: item})
+            for before, done in partial
+            for after, item in cases(member, before, limit)
+        ]
+    return [(when, done if isinstance(value, dict) else [*done.values()]) for when, done in partial]
 
 
 class TooManyCasesError(Exception):
