@@ -107,7 +107,7 @@ check: repository setup ## Format, lint, types, templates, secrets, workflows: w
 	@git ls-files -z -- functions cross_account_access cross_account_lab cross_account_project action.yml 'template-*' samconfig.toml Makefile .ci .github \
 		| xargs -0 detect-secrets-hook --exclude-lines 'noqa: S10[56]|arn:aws:' --exclude-files 'requirements.*\.txt$$|judge/cases\.json$$'
 	@zizmor --offline --quiet .github action.yml
-	@for env in account-a account-b access deploy-role; do sam validate --lint --config-env "$$env"; done
+	@cfn-lint template-*.yaml
 
 .PHONY: format
 format: setup ## Format the code and apply safe lint fixes
