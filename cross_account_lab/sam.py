@@ -14,7 +14,7 @@ import boto3
 
 from cross_account_access.project import PROJECT, require_project
 from cross_account_lab.process import host_architecture, running, tail, without_proxy
-from cross_account_lab.workarounds import adapted_template, with_default
+from cross_account_lab.workarounds import adapted_template, deployable
 
 
 class SamError(Exception):
@@ -76,11 +76,12 @@ class Sam:
 
     def prepare(self, config_env: str, given: Mapping[str, str]) -> None:
         """Prepare a built template to be deployed with these parameters."""
-        if "RequireApiKeys" not in given:
+        try:
+            template = self.build_folder(config_env) / "template.yaml"
+        except KeyError:  # nothing of it is built
             return
-        template = self.build_folder(config_env) / "template.yaml"
         if template.exists():
-            template.write_text(with_default(template.read_text(), "RequireApiKeys", given["RequireApiKeys"]))
+            template.write_text(deployable(template.read_text(), given))
 
     def in_terminal(self, *arguments: str) -> int:
         """Run a command for a user who watches it, and return its exit code."""

@@ -1,11 +1,12 @@
 """What the lab does because the emulator differs from AWS, so that the templates stay right for AWS."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import boto3
-from samcli.yamlhelper import yaml_dump, yaml_parse
+from samcli.yamlhelper import yaml_parse
 
 from cross_account_lab.process import host_architecture
 
@@ -57,14 +58,16 @@ def adapted_template(text: str, endpoint: str) -> str:
             del template["Resources"][name]
         elif resource["Type"] == "AWS::CloudWatch::Alarm":
             _without_metric_math(resource["Properties"])
-    return str(yaml_dump(template))
+    return json.dumps(template)
 
 
-def with_default(text: str, name: str, value: str) -> str:
-    """Return a template with another default of a parameter that SAM reads; the emulator's SAM sees only defaults."""
+def deployable(text: str, given: Mapping[str, str]) -> str:
+    """Return a built template as it is deployed with these parameters: as JSON, because SAM parses it seven times."""
     template: dict[str, Any] = yaml_parse(text)
-    template["Parameters"][name]["Default"] = value
-    return str(yaml_dump(template))
+    if "RequireApiKeys" in given:
+        # SAM reads the parameter, and the emulator's SAM sees only defaults.
+        template["Parameters"]["RequireApiKeys"]["Default"] = given["RequireApiKeys"]
+    return json.dumps(template)
 
 
 def _adapted_url(value: Any, endpoint: str) -> Any:
