@@ -6,7 +6,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 from mypy_boto3_dynamodb import DynamoDBClient
 
 from orders.model import OrderRequest
@@ -93,20 +92,6 @@ def test_a_killed_function_leaves_one_order_in_the_end(
     assert response.status == 201
     assert api("GET", f"/orders/{response.body['order_id']}").body == response.body
     assert stored(dynamodb) == 1
-
-
-def test_a_lost_response_makes_no_second_order(
-    api: Api, dynamodb: DynamoDBClient, faults: Faults, counted: Counted
-) -> None:
-    def lose(carry_out: Callable[[], Any]) -> None:
-        faults.clear()
-        carry_out()
-        raise ReadTimeoutError(endpoint_url="https://dynamodb.example")
-
-    faults["PutItem", "orders"] = lose
-    assert api.order("key").status == 201
-    assert stored(dynamodb) == 1
-    assert counted() == {"OrderAccepted": 1, "RequestServed": 1}
 
 
 def test_a_replay_returns_the_order_as_it_was_accepted(api: Api) -> None:
