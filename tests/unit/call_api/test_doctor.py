@@ -161,11 +161,6 @@ CASES = {
         AssumeRole: ok""",
         profile={"source_profile": None, "web_identity_token_file": __file__},
     ),
-    "no web identity token": Case(
-        """credentials: not tried | a web identity
-        AssumeRole!: Account B: this file must be readable.""",
-        profile={"source_profile": None, "web_identity_token_file": "/none"},
-    ),
     "an exported session of the role": Case(
         f"""profile: default: credentials without a role
         role ARN: none: requests are signed as {EXECUTOR} itself

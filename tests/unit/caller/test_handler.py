@@ -294,14 +294,19 @@ def test_a_scheduled_call_that_cannot_be_parked_is_kept_by_lambda(
         function.handler(SCHEDULED | {"idempotency_key": f"eu-west-1/{function.metrics.service}/1"}, CONTEXT)
 
 
-@pytest.mark.parametrize("how", ["message", "scheduled", "direct", "of another stack"])
 @pytest.mark.parametrize(
-    ("reply", "keys_ignored", "may_have_arrived"),
+    ("how", "reply", "keys_ignored", "end"),
     [
-        (Reply(503), True, True),
-        (unreachable(), False, False),
-        (unreachable(may_have_arrived=False), True, False),
-        (Reply(404), True, False),
+        ("message", Reply(503), True, "parked as uncertain"),
+        ("message", unreachable(), False, "delivered again"),
+        ("message", unreachable(may_have_arrived=False), True, "delivered again"),
+        ("message", Reply(404), True, "parked"),
+        ("scheduled", Reply(503), True, "parked as uncertain"),
+        ("scheduled", unreachable(), False, "raised"),
+        ("scheduled", unreachable(may_have_arrived=False), True, "raised"),
+        ("scheduled", Reply(404), True, "raised"),
+        ("direct", Reply(503), True, "raised"),
+        ("of another stack", Reply(503), True, "raised"),
     ],
 )
 def test_without_keys_a_call_that_may_have_arrived_is_parked_as_uncertain_unless_somebody_waits(
@@ -310,31 +315,29 @@ def test_without_keys_a_call_that_may_have_arrived_is_parked_as_uncertain_unless
     sqs: FakeSqs,
     output: Output,
     monkeypatch: pytest.MonkeyPatch,
+    how: str,
     reply: Reply | Exception,
     keys_ignored: bool,
-    may_have_arrived: bool,
-    how: str,
+    end: str,
 ) -> None:
     """Lambda itself would keep a scheduled call without saying so."""
     monkeypatch.setenv("API_IGNORES_IDEMPOTENCY_KEYS", str(keys_ignored).lower())
     fake_api.rest = reply
     stack = "another-stack" if how == "of another stack" else function.metrics.service
     call = SCHEDULED | {"idempotency_key": "key" if how == "direct" else f"eu-west-1/{stack}/2026-01-15T08:00:00Z"}
-    event = batch(json.dumps(call)) if how == "message" else call
-    is_refused = how == "message" and reply == Reply(404)
-    is_uncertain = may_have_arrived and how in ("message", "scheduled")
 
     if how == "message":
-        assert function.handler(event, CONTEXT) == (failures() if is_uncertain or is_refused else failures("1"))
-    elif is_uncertain:
-        assert function.handler(event, CONTEXT) == {}
-    else:
+        ended = function.handler(batch(json.dumps(call)), CONTEXT)
+        assert ended == failures(*["1"] * (end == "delivered again"))
+    elif end == "raised":
         with pytest.raises(CallError):
-            function.handler(event, CONTEXT)
+            function.handler(call, CONTEXT)
+    else:
+        assert function.handler(call, CONTEXT) == {}
 
     parked = [(json.loads(body), uncertain) for body, _, uncertain in sqs.parked()]
-    assert parked == [(call, str(is_uncertain).lower())] * (is_uncertain or is_refused)
-    assert len(fake_api.requests) == 1 or not is_uncertain
+    assert parked == {"parked": [(call, "false")], "parked as uncertain": [(call, "true")]}.get(end, [])
+    assert len(fake_api.requests) == 1 or "parked" not in end
     [line], metrics = output()
     assert (line["message"], metrics["CallFailed"]) == ("call failed", [1])
 

@@ -23,7 +23,7 @@ from tests.support.fakes import API_URL, EXECUTOR_ROLE_ARN, FakeApi, FakeCredent
 
 SECRET = "HUNTER2-HUNTER2-HUNTER2"
 PARTS = ("AccessKeyId", "SecretAccessKey", "Token")
-BAD = ["\r", "\n", "\n x", " ", "\0", "é", "☕", "\udc80"]
+BAD = ["\r", "\n x", " ", "\0", "é", "\udc80"]
 SETTINGS = {
     "AccessKeyId": "aws_access_key_id",
     "SecretAccessKey": "aws_secret_access_key",

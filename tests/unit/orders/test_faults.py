@@ -1,8 +1,5 @@
 """Responses when the backend fails."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyInconsistentStateError
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
@@ -70,16 +67,6 @@ def test_an_error_of_dynamodb(
     # When the record's update fails, the order is stored already.
     accepted = {"OrderAccepted": 1} if name == "record" else {}
     assert counted() == {"RequestFailed": 1} | throttled | accepted
-
-
-def test_a_throttle_is_counted_even_if_the_next_attempt_succeeds(api: Api, faults: Faults, counted: Counted) -> None:
-    def throttle_once(carry_out: Callable[[], Any]) -> Any:
-        faults.clear()
-        return THROTTLE(carry_out)
-
-    faults["Query", "orders"] = throttle_once
-    assert api.orders(status="accepted").status == 200
-    assert counted() == {"StoreThrottled": 1, "RequestServed": 1}
 
 
 def test_an_unexpected_exception_reveals_nothing(api: Api, faults: Faults, logged: Logged) -> None:
