@@ -335,8 +335,7 @@ CASES = {
         "URL!: Set --service or $API_SERVICE, or api_service in the profile.", options=["--service", "appsync"]
     ),
     "no region": Case(
-        """region!: | the API's region | Set --region or $API_REGION
-        path: no API to call""",
+        "region!: | the API's region | Set --region or $API_REGION",
         profile={"region": None},
         env={"AWS_REGION": ""},
         options=["--api-url", "https://api.example/v1"],
@@ -355,8 +354,7 @@ CASES = {
         """DNS!: : Name or service not known | an address |
         DNS!: A private API's name has an address only in a VPC
         DNS!: Account B: check the host in the API's URL, and DNS. Account A: check that the API exists.
-        TLS: the host has no address
-        path: no API to call""",
+        TLS: the host has no address""",
         address="",
     ),
     "a proxy": Case("DNS: left to the proxy proxy.example |", env={"HTTPS_PROXY": "http://proxy.example:3128"}),
@@ -370,8 +368,7 @@ CASES = {
     "no connection": Case(
         """TLS!: a connection to the API, with a trusted certificate
         TLS!: Account B: check the API's URL, and whether this network lets it out.
-        stage: no connection
-        path: no API to call""",
+        stage: no connection""",
         api={"stranger": unreachable()},
     ),
     "an endpoint's address": Case(
@@ -399,26 +396,19 @@ CASES = {
         api={"stranger": json_reply(200, {})},
     ),
     "an open path that nobody chose": Case(
-        """stage?: answered with 200
-        stage?: Give a path that the role may GET: call-api doctor /path, or api_path in the profile.
-        backend: 200 in""",
-        api={"stranger": json_reply(200, {})},
-        chosen=False,
+        f"stage?: answered with 200 | {GIVE_A_PATH}", api={"stranger": json_reply(200, {})}, chosen=False
     ),
     "another authorizer": Case(
-        """stage!: Account A: the method has another authorizer; for signed calls it must be AWS_IAM.
-        path: no API""",
+        "stage!: Account A: the method has another authorizer; for signed calls it must be AWS_IAM.",
         api={"stranger": json_reply(401, {"message": "Unauthorized"})},
     ),
     "a redirect": Case("stage!: redirects are never followed", api={"stranger": Reply(302)}),
     "no API": Case(
-        """stage!: Account B: the API's URL must be account A's output ApiUrl.
-        path: no API to call""",
+        "stage!: Account B: the API's URL must be account A's output ApiUrl.",
         api={"stranger": Reply(404, b"not here")},
     ),
     "no stage": Case(
-        """stage!: Account B: check the host and the stage in the API's URL.
-        path: no API to call""",
+        "stage!: Account B: check the host and the stage in the API's URL.",
         api={"stranger": refusal("ForbiddenException", "Forbidden")},
     ),
     "Challenge": Case("stage!: Account A: .*AWS WAF", api={"stranger": CHALLENGE}),
@@ -446,8 +436,7 @@ CASES = {
         api={"stranger": json_reply(404, {"message": "Not Found"}, apigw_requestid="B1="), "rest": HTTP_API},
     ),
     "an HTTP API that serves what strangers do not find": Case(
-        """stage: an HTTP API
-        path: ok""",
+        "stage: an HTTP API",
         api={"stranger": json_reply(404, {"message": "Not Found"}, apigw_requestid="B1=")},
     ),
     "a path that the stage lacks": Case(
@@ -475,7 +464,6 @@ CASES = {
     ),
     "a route that is not granted where nobody chose": Case(
         """permission?: is not authorized to perform: execute-api:Invoke on resource: arn:aws:execute-api:eu-west-1:
-        permission?: Give a path that the role may GET: call-api doctor /path, or api_path in the profile.
         backend: the permission comes first""",
         api={"rest": refusal("AccessDeniedException", INVOKE)},
         chosen=False,
@@ -494,9 +482,7 @@ CASES = {
         "permission?:", api={"rest": refusal("AccessDeniedException", "no")}, chosen=False
     ),
     "no such path where nobody chose": Case(
-        "path?: Give a path that the role may GET: call-api doctor /path, or api_path in the profile.",
-        api={"rest": refusal("MissingAuthenticationTokenException")},
-        chosen=False,
+        f"path?: {GIVE_A_PATH}", api={"rest": refusal("MissingAuthenticationTokenException")}, chosen=False
     ),
     "a wrong signature where nobody chose": Case(
         "signature!:", api={"rest": refusal("InvalidSignatureException")}, chosen=False
@@ -513,10 +499,7 @@ CASES = {
     "a bad request where nobody chose": Case("backend: 400 in", api={"rest": Reply(400)}, chosen=False),
     "a throttle where nobody chose": Case("backend!:", api={"rest": Reply(429)}, chosen=False),
     "a backend that refuses": Case(
-        """permission: ok
-        backend!:""",
-        api={"rest": json_reply(403, {"error": {"code": "forbidden"}})},
-        chosen=False,
+        "backend!:", api={"rest": json_reply(403, {"error": {"code": "forbidden"}})}, chosen=False
     ),
     "a backend that fails": Case(
         """backend!: The API answered 502 Internal server error

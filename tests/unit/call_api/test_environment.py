@@ -235,23 +235,20 @@ MFA = f"[profile q]\n{KEYS}{ROLE}source_profile = q\nmfa_serial = arn:aws:iam::2
 
 
 @pytest.mark.parametrize(
-    ("arguments", "text", "code", "shown"),
+    ("arguments", "code", "shown"),
     [
-        ("/whoami --profile p <&-", b"", 3, b"nobody could be asked for the MFA code; run it in a terminal"),
-        ("/whoami --profile p", b"123\n", 3, b"an MFA code has 6 digits"),
-        ("Gr\u00fc\u00dfe\u2615", b"", 2, b"Error: path is 'Gr"),
+        ("/whoami --profile p <&-", 3, b"nobody could be asked for the MFA code; run it in a terminal"),
+        ("Gr\u00fc\u00dfe\u2615", 2, b"Error: path is 'Gr"),
     ],
 )
-def test_a_process_without_a_terminal_and_utf_8(
-    config: Path, arguments: str, text: bytes, code: int, shown: bytes
-) -> None:
+def test_a_process_without_a_terminal_and_utf_8(config: Path, arguments: str, code: int, shown: bytes) -> None:
     config.write_text(MFA)
     locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
     done = subprocess.run(
         ["sh", "-c", f"exec {sys.executable} -m call_api {arguments}"],
         env=os.environ | locale,
-        input=text,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         start_new_session=True,
         timeout=600,
