@@ -48,7 +48,7 @@ def test_one_profile_changes(text: str, profile: str, settings: dict[str, str], 
     assert edit_profile(text, profile, settings) == edited
 
 
-HEADERS = ["[default] # x", "[profile orders]", '[profile "a b"]', "[profile Orders]", "[sso-session company]"]
+HEADERS = ["[default] # x", "[profile orders]", '[profile "orders"]', "[profile Orders]", "[sso-session company]"]
 LINES = [
     *("role_arn = x", "region: a=b", "Region2=[profile orders]", "mfa_serial =  # no comment", "api_url = ü"),
     *(
@@ -60,7 +60,7 @@ LINES = [
     ),
 ]
 sections = st.tuples(st.sampled_from(HEADERS), st.lists(st.sampled_from(LINES), unique=True, max_size=5))
-files = st.lists(sections, unique_by=lambda section: section[0], max_size=4).map(
+files = st.lists(sections, unique_by=lambda section: section[0].replace('"', ""), max_size=4).map(
     lambda found: "".join("\n".join([header, *lines, ""]) for header, lines in found)
 )
 
