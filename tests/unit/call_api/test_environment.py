@@ -13,7 +13,7 @@ import pytest
 
 from cross_account_api.transport import Connections
 from tests.support.fakes import API_URL, EXECUTOR_ROLE_ARN, unreachable
-from tests.unit.call_api.support import FakeAws, config_text, run, said
+from tests.unit.call_api.support import FakeAws, run, said
 
 KEYS = "aws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = not-shown\n"
 ROLE = f"[profile p]\nrole_arn = {EXECUTOR_ROLE_ARN}\nrole_session_name = 222222222222-me\nregion = eu-west-1\n"
@@ -191,21 +191,6 @@ def test_a_profile_without_a_name(monkeypatch: pytest.MonkeyPatch, arguments: li
 
     assert result.exit_code == (1 if arguments == ["doctor"] else 3)
     assert "AWS_PROFILE is set but empty; unset it." in said(result)
-
-
-@pytest.mark.parametrize(
-    ("setting", "value", "words"),
-    [
-        ("external_id", "x", "check the role's ARN, the ExternalId and the session name"),
-        ("duration_seconds", "60", "duration_seconds of the profile must be from 900 to the role's MaxSessionDuration"),
-    ],
-)
-def test_what_the_sdk_refuses_to_send(config: Path, setting: str, value: str, words: str) -> None:
-    config.write_text(config_text({setting: value}))
-
-    result = run("/whoami", "--profile", "orders")
-
-    assert (result.exit_code, words in result.stderr) == (3, True), result.stderr
 
 
 @pytest.mark.parametrize(

@@ -184,25 +184,6 @@ def test_a_profile_shares_the_sessions_of_the_aws_cli(sts: FakeSts, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("profile")
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("orders", "No credentials from profile orders: AccessDenied: no. STS did not say"),
-        ("nobody", r"profile nobody: ProfileNotFound: .* Account B: name a profile"),
-        (None, "the default AWS profile: NoCredentialsError"),
-    ],
-)
-def test_a_profile_that_gives_no_credentials(
-    sts: FakeSts, monkeypatch: pytest.MonkeyPatch, name: str | None, message: str
-) -> None:
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    sts.failure = (403, "AccessDenied", "no")
-
-    with pytest.raises(AssumeRoleError, match=message):
-        ProfileCredentials(name).get_frozen_credentials()
-
-
-@pytest.mark.usefixtures("profile")
 def test_a_rejected_session_of_the_cache_is_replaced_once(sts: FakeSts, tmp_path: Path) -> None:
     first = ProfileCredentials("orders").get_frozen_credentials()
     later = ProfileCredentials("orders")

@@ -1,7 +1,5 @@
 """The events that `sam local invoke` and the README use get the documented responses, behind any custom domain."""
 
-import pytest
-
 from tests.unit.orders.support import EVENTS, Api, Response, load_event
 
 RESPONSES: dict[str, tuple[int, str | None]] = {
@@ -32,13 +30,12 @@ def test_the_events_get_their_responses(api: Api) -> None:
     }
 
 
-@pytest.mark.parametrize("base_path", ["/shop/v1", "/orders/x"])
-def test_the_base_path_of_a_custom_domain_changes_no_response(api: Api, base_path: str) -> None:
+def test_the_base_path_of_a_custom_domain_changes_no_response(api: Api) -> None:
     def responses(base_path: str) -> list[Response]:
         events = [load_event(name) for name in RESPONSES]
         for event in events:
             event["path"] = event["requestContext"]["path"] = base_path + event["path"]
         return [api.send(event) for event in events]
 
-    assert responses(base_path)[0].status == 200
-    assert responses(base_path) == responses("")
+    assert responses("/orders/x")[0].status == 200
+    assert responses("/orders/x") == responses("")
