@@ -51,13 +51,8 @@ def test_one_profile_changes(text: str, profile: str, settings: dict[str, str], 
 HEADERS = ["[default] # x", "[profile orders]", '[profile "orders"]', "[profile Orders]", "[sso-session company]"]
 LINES = [
     *("role_arn = x", "region: a=b", "Region2=[profile orders]", "mfa_serial =  # no comment", "api_url = ü"),
-    *(
-        "s3 =\n  max_queue_size = 1\n  # indented\n  other = 2",
-        "",
-        "# comment",
-        "; comment [default]",
-        "#[profile orders]",
-    ),
+    *("", "# comment", "; comment [default]", "#[profile orders]"),
+    "s3 =\n  max_queue_size = 1\n  # indented\n  other = 2",
 ]
 sections = st.tuples(st.sampled_from(HEADERS), st.lists(st.sampled_from(LINES), unique=True, max_size=5))
 files = st.lists(sections, unique_by=lambda section: section[0].replace('"', ""), max_size=4).map(

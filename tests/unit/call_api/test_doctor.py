@@ -39,10 +39,6 @@ TASK = f"{SESSION}/ecs-task/1"
 HTTP_API = json_reply(403, {"message": "Forbidden"}, apigw_requestid="B1=")
 ENDPOINT = "https://a1b2c3d4e5-vpce-0a1b2c3d.execute-api.eu-west-1.amazonaws.com/v1"
 GIVE_A_PATH = "Give a path that the role may GET: call-api doctor /path, or api_path in the profile."
-NO_SESSION = """path: not tried | no session to sign with
-        signature: not tried | no session to sign with
-        permission: not tried | no session to sign with
-        backend: not tried | no session to sign with"""
 CHALLENGE = Reply(202, b"", {"x-amzn-waf-action": "challenge"})
 EXPORTED = {"AWS_ACCESS_KEY_ID": "ASIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": "token"}
 OF_EXPORTED = {"sessions": {"token": ReadOnlyCredentials(*EXPORTED.values())}}
@@ -98,7 +94,7 @@ CASES = {
         permission: GET /orders is allowed
         backend: 200 in 0."""),
     "no such profile": Case(
-        f"""profile!: ProfileNotFound
+        """profile!: ProfileNotFound
         profile!: | a profile that leads to the API |
         profile!: Account B: name a profile of your AWS configuration; call-api configure writes one.
         clock: STS was not asked
@@ -112,7 +108,10 @@ CASES = {
         DNS: there is no URL
         TLS: there is no URL
         stage: no connection
-        {NO_SESSION}""",
+        path: not tried | no session to sign with
+        signature: not tried | no session to sign with
+        permission: not tried | no session to sign with
+        backend: not tried | no session to sign with""",
         name="nobody",
     ),
     "no such source, and a URL without a region": Case(
