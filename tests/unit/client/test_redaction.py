@@ -54,12 +54,6 @@ def of_a_client_s_role(keys: dict[str, str], folder: Path, patch: pytest.MonkeyP
     return environment(keys, folder, patch)
 
 
-def source_in_environment(keys: dict[str, str], folder: Path, patch: pytest.MonkeyPatch) -> str:
-    environment(keys, folder, patch)
-    config(folder, f"{CHAINED}credential_source = Environment\n")
-    return "AWS_"
-
-
 def profile(keys: dict[str, str], folder: Path, patch: pytest.MonkeyPatch) -> str:
     config(folder, f"[profile p]\n{lines(keys)}")
     return "aws_.* of profile p"
@@ -97,7 +91,7 @@ def cache(keys: dict[str, str], folder: Path, patch: pytest.MonkeyPatch) -> str:
 
 
 IN_FILES = (profile, source_profile)
-IN_VARIABLES = (environment, of_a_client_s_role, source_in_environment)
+IN_VARIABLES = (environment, of_a_client_s_role)
 WAYS: tuple[Way, ...] = (*IN_VARIABLES, *IN_FILES, program, container, cache)
 
 
