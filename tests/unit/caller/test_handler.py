@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from cross_account_access.templates import source
 from cross_account_api.errors import (
     CallError,
     DeadlineError,
@@ -336,13 +335,6 @@ def test_without_keys_a_call_that_may_have_arrived_is_parked_as_uncertain_unless
     assert len(caller.api.requests) == 1 or "parked" not in end
     [line], metrics = caller.output()
     assert (line["message"], metrics["CallFailed"]) == ("call failed", [1])
-
-
-def test_the_schedule_marks_its_calls_by_their_key() -> None:
-    properties = source("b")["Resources"]["CallerFunction"]["Properties"]
-
-    assert '"idempotency_key":"${AWS::Region}/${AWS::StackName}/' in str(properties["Events"]["Schedule"])
-    assert properties["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
 def test_the_calls_of_a_batch_are_made_side_by_side_with_one_session(caller: Caller) -> None:
