@@ -68,7 +68,6 @@ class FakeAws:
         unknown: The same to GetCallerIdentity.
         is_down: Nothing responds.
         ahead: How far AWS's clock is ahead, in seconds.
-        issued: The credentials of the next session; None for some that are new.
     """
 
     api: FakeApi
@@ -81,7 +80,6 @@ class FakeAws:
     unknown: tuple[int, str, str] | None = None
     is_down: bool = False
     ahead: int = 0
-    issued: tuple[str, ...] | None = None
     asked: list[dict[str, str]] = field(default_factory=list)
 
     def send(self, request: Any) -> AWSResponse:
@@ -102,7 +100,7 @@ class FakeAws:
                 return self.failure[0], sts_error(*self.failure).body
             case "AssumeRole" | "AssumeRoleWithWebIdentity":
                 number = len(self.asked)
-                key, secret, token = self.issued or (f"ASIAEXAMPLE{number}", f"secret-{number}", f"token-{number}")
+                key, secret, token = f"ASIAEXAMPLE{number}", f"secret-{number}", f"token-{number}"
                 self.api.sessions[token] = ReadOnlyCredentials(key, secret, token)
                 expires = datetime.now(UTC) + timedelta(hours=1)
                 issued = assume_role_response(key, sigv4.Credentials(secret, token), "222222222222-me", expires).body

@@ -3,7 +3,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cross_account_api.call import MAX_BODY_BYTES, METHODS, Call
@@ -13,7 +13,7 @@ from tests.support.fakes import API_URL
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
-    max_leaves=10,
+    max_leaves=5,
 )
 events = st.fixed_dictionaries(
     {"path": st.text() | st.from_regex(r"/[\w/.%~ -]*", fullmatch=True) | json_values},
@@ -133,10 +133,8 @@ def test_values_that_may_be_secret_are_not_repeated() -> None:
     secret = "hunter2"
     for event in (
         secret,
-        {"path": "/", "headers": {"Authorization": secret}},
         {"path": "/", "headers": {"X-Token": f" {secret}"}},
         {"path": "/", "headers": secret},
-        {"path": "/", "query": secret},
         {"path": "/", "query": {"token": [secret, None]}},
         {"path": "/", "query": {"token": f"{secret}\ud800"}},
         {"path": "/", "body": secret},
@@ -146,31 +144,19 @@ def test_values_that_may_be_secret_are_not_repeated() -> None:
     with pytest.raises(InvalidCallError) as caught:
         Call.parse_json(secret)
     assert secret not in str(caught.value)
-
-
-def test_a_call_shows_no_secret_either() -> None:
-    call = Call.parse({"path": "/", "query": {"a": "hunter2"}, "headers": {"X-Token": "hunter2"}, "method": "DELETE"})
-
-    assert "hunter2" not in repr(call)
-
-
-def test_a_body_nested_too_deeply_is_a_bad_call() -> None:
-    body: list[Any] = []
-    for _ in range(100_000):
-        body = [body]
-
-    assert error_of({"path": "/", "method": "PUT", "body": body}).field == "body"
+    call = Call.parse({"path": "/", "query": {"a": secret}, "headers": {"X-Token": secret}, "method": "DELETE"})
+    assert secret not in repr(call)
 
 
 @pytest.mark.parametrize(
     ("text", "allowed"),
     [
-        *((text, "JSON") for text in ("", "tea", "{", "[" * 100_000, '"\\ud800', '{"path": "/"} and more', "1" * 5000)),
+        *((text, "JSON") for text in ("", "[" * 100_000, '"\\ud800', '{"path": "/"} and more', "1" * 5000)),
         ('{"path": "/", "path": "/b"}', "each name once"),
         ('{"path": "/", "method": "PUT", "body": {"a": 1, "a": 2}}', "each name once"),
         *(
             (f'{{"path": "/", "method": "PUT", "body": {number}}}', "numbers as text")
-            for number in ("12345678901234567890.123456789", "1e999", "1e-400", "1e-99999999999999999999")
+            for number in ("12345678901234567890.123456789", "1e999", "1e-99999999999999999999")
         ),
     ],
 )
@@ -212,11 +198,9 @@ def test_the_content_type_says_how_a_body_is_sent(
     [
         ({"a": [1, {"when": datetime(2026, 1, 15, tzinfo=UTC)}]}, "body.a.1.when", "a Python datetime"),
         ([{"a": 1}, [2], float("nan")], "body.2", "nan"),
-        ({"a": {1, 2}}, "body.a", "a Python set"),
         ({("a", "b"): 1}, "body", "an object with a name that is a Python tuple"),
         ({"a": "cut \ud83d"}, "body.a", "text with a lone surrogate"),
         ({"n": 10**5000}, "body.n", "an integer of too many digits"),
-        (datetime(2026, 1, 15, tzinfo=UTC), "body", "a Python datetime"),
     ],
 )
 def test_the_error_says_where_a_body_is_no_json(body: object, field: str, value: str) -> None:
@@ -240,8 +224,8 @@ def test_segments_may_contain_anything() -> None:
     assert call.path == "/orders/a/b/c?d#e//"
 
 
+@settings(max_examples=50)
 @given(events | json_values)
-@example({"path": "/", "query": {"a": 1e400}})
 def test_any_event_is_a_call_to_this_api_or_an_invalid_call(event: object) -> None:
     try:
         call = Call.parse(event)

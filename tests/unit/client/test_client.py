@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 import requests
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from cross_account_api import __version__
 from cross_account_api.call import Call
@@ -57,8 +55,8 @@ ORDER = Call.parse({"method": "POST", "path": "/orders", "body": {"sku": "tea"},
 
 @pytest.fixture(autouse=True)
 def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every pause be as long as its jitter allows."""
-    monkeypatch.setattr(random, "uniform", lambda _, high: high)
+    """Let every pause be as long as its jitter, which begins at no pause at all, allows."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: high if low == 0 else None)
 
 
 def typed(body: bytes, content_type: str = "application/json", **headers: str) -> Reply:
@@ -115,6 +113,8 @@ def test_a_response(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         "X-Amzn-Trace-Id": "Root=1-69689f80-0f1e2d3c4b5a69788796a5b4;Sampled=1",
         "X-Correlation-Id": "message-7",
     }
+    world.client.send(ORDER, correlation_id="a\r\nX-Evil: 1")
+    assert "X-Correlation-Id" not in world.api.requests[1].headers
 
 
 @pytest.mark.parametrize("method", ["get", "head", "put", "delete", "post", "patch"])
@@ -129,15 +129,11 @@ def test_a_method_of_http_is_one_of_the_client(world: World, method: str) -> Non
     ("reply", "error_type"),
     [
         (unreachable(), ConnectionFailedError),
-        (unreachable(may_have_arrived=False), ConnectionFailedError),
         (typed(b'{"id":'), InvalidResponseError),
         (typed(b"[" * 100_000), InvalidResponseError),
         (typed(b'{"a": NaN}', "application/problem+json; charset=utf-8"), InvalidResponseError),
         (Reply(429), ThrottledError),
-        (Reply(500), ServerError),
         (Reply(502, b"<html>"), ServerError),
-        (Reply(503), ServerError),
-        (Reply(504), ServerError),
         (json_reply(409, {}, Retry_After="0"), InProgressError),
     ],
 )
@@ -160,18 +156,12 @@ def test_transient_failures_are_retried(world: World, reply: Reply | Exception, 
     ("reply", "error_type"),
     [
         (Reply(302, headers={"Location": "https://example.com/"}), RedirectError),
-        (Reply(304), RedirectError),
         (Reply(400), BadRequestError),
-        (Reply(401), BadRequestError),
         (json_reply(403, {"error": {"code": "forbidden", "message": "no"}}), ForbiddenError),
         (refusal("MissingAuthenticationTokenException"), ForbiddenError),
-        (refusal("ForbiddenException"), ForbiddenError),
         (Reply(404), NotFoundError),
-        (Reply(408), BadRequestError),
         (Reply(409), ConflictError),
         (CertificateError("self-signed certificate"), CertificateError),
-        (Reply(413), BadRequestError),
-        (Reply(422), BadRequestError),
     ],
 )
 def test_permanent_failures_are_not_retried(
@@ -186,9 +176,7 @@ def test_permanent_failures_are_not_retried(
     assert world.clock.pauses == []
 
 
-@pytest.mark.parametrize(
-    ("status", "action"), [(202, "challenge"), (405, "captcha"), (403, "block"), (200, "count-me-out"), (503, "block")]
-)
+@pytest.mark.parametrize(("status", "action"), [(202, "challenge"), (403, "block"), (503, "block")])
 def test_what_the_web_acl_stops_is_no_success_whatever_its_status(world: World, status: int, action: str) -> None:
     world.api.rest = Reply(status, b"", {"x-amzn-waf-action": action})
 
@@ -230,7 +218,7 @@ def test_the_error_says_what_the_api_said(world: World) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>", b"[]", b"[" * 100_000, b'{"error": []}', b'{"error": {"code": 1, "message": {}}}', b"\xff"],
+    [b"", b"[]", b"[" * 100_000, b'{"error": []}', b'{"error": {"code": 1, "message": {}}}', b"\xff"],
 )
 def test_an_error_without_explanation_is_still_the_error(world: World, body: bytes) -> None:
     world.api.rest = Reply(400, body)
@@ -238,27 +226,8 @@ def test_an_error_without_explanation_is_still_the_error(world: World, body: byt
     assert str(world.failure()) == f"The API answered 400 (request id {REQUEST_ID}). Account B: fix the call."
 
 
-def test_pauses_have_full_jitter(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[float, float]] = []
-
-    def lowest(low: float, high: float) -> float:
-        asked.append((low, high))
-        return low
-
-    monkeypatch.setattr(random, "uniform", lowest)
-    world.api.rest = Reply(500)
-
-    world.failure()
-
-    assert asked[:5] == [(0, 0.5), (0, 1), (0, 2), (0, 4), (0, 8)]
-
-
 @pytest.mark.parametrize(
-    ("asked", "pause"),
-    [
-        *(("7", 7.5), ("0", 0.5), ("-7", 0.5), ("soon", 0.5), ("", 0.5), ("1.5", 0.5)),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.5),
-    ],
+    ("asked", "pause"), [("7", 7.5), ("-7", 0.5), ("soon", 0.5), ("1.5", 0.5), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.5)]
 )
 def test_retry_after_is_honoured(world: World, asked: str, pause: float) -> None:
     world.api.script = [Reply(429, headers={"Retry-After": asked})]
@@ -271,17 +240,8 @@ def test_retry_after_is_honoured(world: World, asked: str, pause: float) -> None
 def test_retry_after_as_a_date_is_honoured() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
     assert parse_retry_after(date) == pytest.approx(600, abs=60)
-
-
-@given(st.text(st.characters(codec="latin-1")) | st.from_regex(r"\s*-?[0-9]{1,400}\s*"))
-@example("9" * 5000)
-@example("Thu, 01 Jan 2026 00:00:00 -0000")
-@example("Fri, 31 Dec 9999 23:59:59 -2359")
-@example("Mon, 99 Foo 99999 99:99:99 GMT")
-def test_any_retry_after_is_a_pause_or_nothing(value: str) -> None:
-    seconds = parse_retry_after(value)
-
-    assert seconds is None or seconds >= 0
+    for value in ("9" * 5000, "Fri, 31 Dec 9999 23:59:59 -2359", "Mon, 99 Foo 99999 99:99:99 GMT", "\xff"):
+        assert (parse_retry_after(value) or 0) >= 0, "a pause or nothing"
 
 
 @pytest.mark.parametrize(
@@ -367,20 +327,17 @@ def test_a_refused_session_is_replaced_once_at_once(
     ("reply", "body"),
     [
         (Reply(204, b""), None),
-        (Reply(202, b""), None),
         (Reply(200, b"tea"), "tea"),
         (typed(b"tea \xe2\x98\x95", "text/plain"), "tea ☕"),
         (typed(b"\xff\xfe", "image/png"), "//4="),
         (typed(b"null"), None),
         (typed(b"[1]", "Application/vnd.api+JSON; charset=utf-8"), [1]),
         (typed(b""), None),
-        (typed(b"PK tea", "application/zip"), "UEsgdGVh"),
         (typed(b"caf\xe9", "text/plain; charset=iso-8859-1"), "caf\u00e9"),
         (typed(b"caf\xe9", "text/plain"), "Y2Fm6Q=="),
         (typed(b"tea", "text/plain; charset=idna"), "dGVh"),
         (typed(b"tea", "text/plain", **{"Content-Encoding": "br"}), "dGVh"),
         (typed(b'{"n": %b, "m": 7}' % NINES), {"n": NINES.decode(), "m": 7}),
-        (typed(b'{"a":1}\n', "application/jsonl"), '{"a":1}\n'),
         (typed(b'{"a":1}\n', "application/x-ndjson"), '{"a":1}\n'),
         (typed(b'{"a":1}', "application/x-amz-json-1.0"), '{"a":1}'),
         (typed(b"e30.e30.", "application/jwt"), "e30.e30."),
@@ -410,11 +367,6 @@ def test_a_body_may_be_as_large_as_api_gateway_takes(world: World) -> None:
     assert [len(request.body or b"") for request in world.api.requests] == [10 * 1024 * 1024]
 
 
-def test_an_option_that_is_not_known_is_refused(client: Client) -> None:
-    with pytest.raises(InvalidCallError, match="unknown field 'tiemout'"):
-        client.get("/", tiemout=3)  # type: ignore[call-arg]
-
-
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_a_call_that_must_not_be_repeated_needs_a_key(world: World, method: str) -> None:
     with pytest.raises(InvalidCallError, match="idempotency_key is missing"):
@@ -430,9 +382,7 @@ TOO_MANY = json_reply(429, {"message": "Too Many Requests"}, x_amzn_errortype="T
     ("reply", "is_repeated"),
     [
         (unreachable(), False),
-        (Reply(500), False),
         (Reply(503), False),
-        (Reply(504), False),
         (Reply(429), False),
         (json_reply(409, {}, Retry_After="0"), False),
         (unreachable(may_have_arrived=False), True),
@@ -485,7 +435,6 @@ def test_a_quota_is_not_waited_for(world: World, told: dict[str, str]) -> None:
         ({"api_url": "ftp://example.com"}, "api_url is 'ftp://example.com'"),
         ({"role_arn": "arn:aws:iam::1:role/x"}, "role_arn is"),
         ({"role_arn": EXECUTOR_ROLE_ARN, "external_id": "a secret"}, "external_id is 8 characters"),
-        ({"role_arn": EXECUTOR_ROLE_ARN, "session_name": "a b"}, "session_name is 'a b'"),
         ({"api_url": "https://api.example.com", "region": "nowhere"}, "region is 'nowhere'"),
         ({"api_key": "a secret"}, "api_key is 8 characters"),
     ],
@@ -513,6 +462,7 @@ def test_nothing_is_repeated_once_a_stream_has_begun(world: World) -> None:
     with world.client.stream("GET", "/export") as response:
         chunks = iter(response)
         assert [next(chunks), next(chunks)] == [b'{"ok":', b" true}"]
+        assert not world.api.closed.is_set()
         with pytest.raises(ConnectionFailedError, match="cut off") as caught:
             next(chunks)
 
@@ -520,19 +470,10 @@ def test_nothing_is_repeated_once_a_stream_has_begun(world: World) -> None:
     assert world.api.closed.is_set()
 
 
-def test_a_stream_may_be_left_before_its_end(world: World) -> None:
-    with world.client.stream("GET", "/export") as response:
-        assert next(iter(response))
-        assert not world.api.closed.is_set()
-
-    assert world.api.closed.is_set()
-
-
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
         (refusal("AccessDeniedException", "not authorized"), ForbiddenError),
-        (json_reply(404, {"message": "no such report"}), NotFoundError),
         (Reply(202, b"", {"x-amzn-waf-action": "challenge"}), ForbiddenError),
         (Reply(302), RedirectError),
     ],

@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+from botocore.exceptions import ConnectionError, HTTPClientError  # noqa: A004 - botocore's own
 
 from call_api.settings import WORDS
 from cross_account_api import advice
@@ -46,6 +47,27 @@ def test_advice_fits_the_code_and_the_sentence(code: str, detail: str, remedy: s
     assert remedy in AssumeRoleError("profile orders", code, detail).remedy
 
 
+@pytest.mark.parametrize(
+    ("code", "detail", "remedy"),
+    [
+        ("InvalidSignatureException", "Credential should be scoped to a valid region", "sign for the API's region."),
+        ("InvalidSignatureException", "Signature expired: now", "Account B: set the clock."),
+        ("IncompleteSignatureException", "not valid", "something in between changes the Authorization header."),
+    ],
+)
+def test_advice_fits_how_the_api_refuses(code: str, detail: str, remedy: str) -> None:
+    assert remedy in ForbiddenError(403, code=code, detail=detail).remedy
+
+
+def test_every_way_not_to_reach_sts_has_advice() -> None:
+    other = {"SSLError": "must contain the CA of STS", "ProxyConnectionError": "check HTTPS_PROXY"}
+    kinds: list[type[Exception]] = [HTTPClientError, ConnectionError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        advised = other.get(kind.__name__, "STS must be reachable from here")
+        assert advised in AssumeRoleError("profile orders", kind.__name__, "").remedy
+
+
 def test_without_words_the_type_is_all_that_is_said() -> None:
     assert AssumeRoleError("profile orders", "EOFError", "").problem == "No credentials from profile orders: EOFError."
 
@@ -73,35 +95,7 @@ def test_what_others_say_is_shown_without_secrets(text: str, shown: str) -> None
         assert not any(secret in str(error) for secret in ("AKIAEXAMPLE", "IQoJb3JpZ2lu"))
 
 
-# --- AWS's sentences about denied requests; call_api/test_doctor.py has those by type of policy ---------------------
-
-
-@pytest.mark.parametrize(
-    ("sentence", "words"),
-    [
-        (
-            f"{INVOKE} because no identity-based policy allows the execute-api:Invoke action",
-            ["policy lacks this method and path.", " API a1b2c3d4e5, stage v1 in eu-west-1 was called."],
-        ),
-        (
-            f"{INVOKE} with an explicit deny in an identity-based policy",
-            ["suspends a consumer or revokes its sessions"],
-        ),
-        (
-            f"{INVOKE} with an explicit deny in a resource-based policy",
-            ["the API's resource policy denies", "suspended"],
-        ),
-        (f"{INVOKE} with an explicit deny", ["a policy denies it", "call with a session of the executor role"]),
-        (f"{ASSUME} because no identity-based policy allows the sts:AssumeRole action", ["Or the ARN is wrong"]),
-        (ASSUME, ["compare the role's ARN", "allow sts:AssumeRole on exactly this role"]),
-    ],
-)
-def test_a_denial_says_who_can_change_it(sentence: str, words: list[str]) -> None:
-    denial = Denial.parse(sentence)
-
-    assert denial
-    remedy = advice.fill(*denial.advise())
-    assert all(word in remedy for word in words), remedy
+# --- AWS's sentences about denied requests, of which call_api/test_doctor.py has a list -----------------------------
 
 
 def test_only_a_403_of_api_gateway_is_read_as_a_denial() -> None:

@@ -10,9 +10,7 @@ from cross_account_backend import correlation_id, error_body, request_path
 @pytest.mark.parametrize(
     ("resource", "parameters", "path"),
     [
-        ("/", None, "/"),
         ("/orders", None, "/orders"),
-        ("/orders/{order_id}", {"order_id": "a-1"}, "/orders/a-1"),
         ("/orders/{order_id}", {"order_id": "a%20b"}, "/orders/a%20b"),
         ("/orders/{order_id}", {"order_id": "{order_id}"}, "/orders/{order_id}"),
         ("/orders/{order_id}", {"order_id": r"\1 \g<0>"}, r"/orders/\1 \g<0>"),
@@ -27,8 +25,7 @@ def test_the_path_is_the_resource_with_its_parameters(
     assert request_path(event) == path
 
 
-@pytest.mark.parametrize("name", ["X-Correlation-Id", "x-correlation-id", "X-CORRELATION-ID"])
-@pytest.mark.parametrize("value", ["job-1", " ", "~" * 128])
+@pytest.mark.parametrize(("name", "value"), [("X-Correlation-Id", " "), ("x-correlation-id", "~" * 128)])
 def test_the_correlation_id_is_the_header(name: str, value: str) -> None:
     assert correlation_id({"headers": {"Accept": "*/*", name: value}}) == value
 

@@ -1,7 +1,6 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -20,13 +19,6 @@ def test_requests_go_to_the_backend_all_else_to_the_caller(path: Path) -> None:
 
     assert bool(function.routes) == path.name.startswith("api-") == (function.account == "account-a")
     assert function.reads_queue != bool(function.routes)
-
-
-@pytest.mark.parametrize("event", [None, [], "text", {}, {"path": "/whoami"}])
-def test_odd_events_are_for_the_caller(event: Any) -> None:
-    function = function_for(event)
-
-    assert (function.account, function.reads_queue) == ("account-b", True)
 
 
 def test_of_several_backends_the_one_with_the_route_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:

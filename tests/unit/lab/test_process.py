@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cross_account_lab.process import drop_aws_variables, host_architecture, running, tail, without_proxy
+from cross_account_lab.process import drop_aws_variables, host_architecture, running, without_proxy
 
 ENVIRONMENT = {"PATH": os.defpath}
 
@@ -29,22 +29,6 @@ def test_a_command_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     assert os.read(reader, 1) == b""
     os.close(reader)
     assert process.returncode == -9
-
-
-def test_a_command_that_has_ended_is_left_alone(tmp_path: Path) -> None:
-    with running(
-        ["sh", "-c", "echo out; echo err >&2; exit 3"], cwd=tmp_path, env=ENVIRONMENT, log=tmp_path / "log"
-    ) as it:
-        assert it.wait() == 3
-
-    assert (tmp_path / "log").read_text() == "out\nerr\n"
-
-
-def test_the_tail_is_the_end_of_the_log(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    log.write_bytes(b"1\n2\n\xff3\n")
-
-    assert tail(log, lines=2) == "2\n\N{REPLACEMENT CHARACTER}3"
 
 
 def test_only_aws_variables_are_dropped() -> None:

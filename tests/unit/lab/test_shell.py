@@ -49,7 +49,6 @@ COMPLETED = ['ConsumerSessionName="333333333333-*"', 'RequireMfaForUsers="false"
     ("given", "passed"),
     [
         ("build --config-env account-a --no-cached", "build --config-env account-a --no-cached"),
-        ("deploy --config-env access", "deploy --config-env access"),
         (
             "deploy --config-env access --parameter-overrides no value",
             "deploy --config-env access --parameter-overrides no value",

@@ -11,8 +11,6 @@ VARIABLES = {
     "IDEMPOTENCY_TABLE": "account-a-IdempotencyTable-1ABC",
     "EXECUTOR_ROLE_IDS": "AROAEXECUTOREXAMPLE1",
 }
-WRONG = ["", " ", "a b", "arn:aws:iam::111111111111:role/executor"]
-NO_ROLE_IDS = [",", ",AROA1", "AROA1,,AROA2", "AROA1, AROA2", "AROA1,,", "AROA1,AIDA1", "AROA1\n", "AIDA1"]
 
 
 @pytest.fixture(autouse=True)
@@ -23,10 +21,7 @@ def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("role_ids", "found"),
-    [
-        ("AROAEXECUTOREXAMPLE1", {"AROAEXECUTOREXAMPLE1"}),
-        *((ids, {"AROA1", "AROA2"}) for ids in ("AROA1,AROA2", "AROA2,AROA1,", "AROA1,AROA2,AROA1")),
-    ],
+    [("AROAEXECUTOREXAMPLE1", {"AROAEXECUTOREXAMPLE1"}), ("AROA2,AROA1,", {"AROA1", "AROA2"})],
 )
 def test_settings_are_the_variables(monkeypatch: pytest.MonkeyPatch, role_ids: str, found: set[str]) -> None:
     monkeypatch.setenv("EXECUTOR_ROLE_IDS", role_ids)
@@ -37,7 +32,10 @@ def test_settings_are_the_variables(monkeypatch: pytest.MonkeyPatch, role_ids: s
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [*((name, value) for name in VARIABLES for value in WRONG), *(("EXECUTOR_ROLE_IDS", ids) for ids in NO_ROLE_IDS)],
+    [
+        *((name, value) for name in VARIABLES for value in ("", "a b")),
+        *(("EXECUTOR_ROLE_IDS", ids) for ids in (",AROA1", "AROA1,,AROA2", "AROA1,AIDA1", "AROA1\n")),
+    ],
 )
 def test_a_malformed_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
