@@ -13,7 +13,7 @@ from cross_account_lab.process import drop_aws_variables
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-pytest_plugins = ["tests.support.plugin"]
+pytest_plugins = ["pytester", "tests.support.plugin"]
 
 
 @pytest.fixture(scope="session", autouse=True)
