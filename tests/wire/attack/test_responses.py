@@ -67,20 +67,12 @@ RESPONSES = {
     ),
 }
 ODD = {
-    "status with underscores": b"HTTP/1.1 2_00 OK\r\n" + TWO,
     "status of four digits": b"HTTP/1.1 0200 OK\r\n" + TWO,
-    "status 0": b"HTTP/1.1 000 OK\r\n" + TWO,
     "HTTP/0.9": b"hi",
-    "HTTP/2 preface": b"\0\0\x12\4\0\0\0\0\0",
-    "TLS alert": b"\x15\3\1\0\2\2\x16",
     "another protocol": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     "lengths that contradict": HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi!",
-    "lengths in a list": HEAD + b"Content-Length: 2, 3\r\n\r\nhi!",
-    "length with underscores": HEAD + b"Content-Length: 0_2\r\n\r\nhi",
     "length with sign": HEAD + b"Content-Length: +2\r\n\r\nhi",
-    "length after a control character": HEAD + b"Content-Length: \x0b2\r\n\r\nhi",
     "negative length": HEAD + b"Content-Length: -2\r\n\r\nhi",
-    "no length": HEAD + b"\r\nhi",
     "no length, HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\nhi",
     "coding that is unknown": HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
     "negative chunk": CHUNKED + b"-2\r\nhi\r\n0\r\n\r\n",
@@ -128,15 +120,12 @@ def send(api: Server, connections: Connections, method: str = "GET", path: str =
     return connections.send(Request(method, api.url + path), TIMEOUT)
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("name", RESPONSES)
+@pytest.mark.parametrize(("name", "method"), [*((name, "GET") for name in RESPONSES), ("json", "HEAD")])
 def test_a_response_that_is_cut_off_anywhere_is_none(
     api: Server, connections: Connections, name: str, method: str
 ) -> None:
     whole, (status, body) = RESPONSES[name]
-    end = len(whole) if method == "GET" else len(whole.rpartition(b"\r\n\r\n")[0]) + 4
-    if name == "chunked" and method == "HEAD":
-        end = whole.index(b"\r\n\r\n") + 4
+    end = len(whole) if method == "GET" else whole.index(b"\r\n\r\n") + 4
 
     for length in range(end):
         answer(api, [whole[:length]])
