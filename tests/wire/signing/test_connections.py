@@ -83,10 +83,12 @@ def test_forked_processes_share_a_session_of_a_profile_at_most(
 
 
 @pytest.mark.parametrize(
-    ("method", "seconds", "connections"),
-    [("PUT", 59, 1), ("PUT", 61, 2), ("POST", 4, 1), ("POST", 6, 2), ("PATCH", 3600, 2)],
+    ("method", "seconds", "connections", "stopped"),
+    [
+        *(("PUT", 59, 1, ""), ("PUT", 61, 2, ""), ("POST", 4, 1, ""), ("POST", 6, 2, ""), ("PATCH", 3600, 2, "")),
+        *(("PUT", 61, 2, "monotonic"), ("PUT", 61, 2, "time")),
+    ],
 )
-@pytest.mark.parametrize("stopped", ["", "monotonic", "time"])
 def test_a_connection_that_was_idle_for_long_is_not_used_again(
     world: World, method: str, seconds: float, connections: int, stopped: str
 ) -> None:
@@ -128,15 +130,12 @@ def company_certificates(folder: Path) -> ssl.SSLContext:
     They lack the key identifiers that RFC 5280 asks for.
     """
     keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("root", "leaf")}
+    now, day = datetime.now(UTC), timedelta(days=1)
 
     def certificate(name: str, extension: x509.ExtensionType, *, critical: bool) -> x509.Certificate:
-        def called(text: str) -> x509.Name:
-            return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
-
-        now = datetime.now(UTC)
-        builder = x509.CertificateBuilder(called("root"), called(name), keys[name].public_key())
-        builder = builder.serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        issuer, subject = (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)]) for text in ("root", name))
+        number, public = x509.random_serial_number(), keys[name].public_key()
+        builder = x509.CertificateBuilder(issuer, subject, public, number, now - day, now + day)
         return builder.add_extension(extension, critical).sign(keys["root"], hashes.SHA256())
 
     root = certificate("root", x509.BasicConstraints(ca=True, path_length=None), critical=True)
