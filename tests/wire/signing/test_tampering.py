@@ -63,7 +63,9 @@ def send(world: World, text: str) -> tuple[int, str]:
         # Authorization
         (r"authorization: .*\r\n", "", MISSING),
         ("Credential=AKIDEXAMPLE/", "Credential=AKIDOTHER/", UNKNOWN),
+        ("/aws4_request", "/aws4_response", INVALID),
         ("SignedHeaders=host;", "SignedHeaders=", INVALID),
+        ("SignedHeaders=host;", "SignedHeaders=host;host;", INVALID),
         (r"(Signature=)\w+", r"\g<1>" + "0" * 64, INVALID),
     ],
 )
