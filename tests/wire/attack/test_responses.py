@@ -10,6 +10,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from typing import Any
 
 import pytest
 import urllib3
@@ -26,7 +27,7 @@ from cross_account_api.errors import (
 )
 from cross_account_api.response import read_response
 from cross_account_api.transport import Connections, HttpResponse, HttpStream, Request, Timeout
-from cross_account_lab.judge.loopback import HOST, ConnectionFault, Exchange, RequestFault, Server, always
+from cross_account_lab.judge.loopback import HOST, Exchange, RequestFault, Server, always
 from cross_account_lab.judge.loopback import Response as Canned
 from tests.support.certificates import Authority
 from tests.wire.attack.profile import attack
@@ -259,21 +260,21 @@ def test_a_response_that_drips_ends_in_time(pieces: Parts, monkeypatch: pytest.M
     assert caught.value.may_have_arrived
 
 
-def test_a_body_may_take_longer_to_send_than_to_connect(api: Server, connections: Connections) -> None:
-    def read_slowly(connection: socket.socket) -> None:
-        time.sleep(0.6)
-        left = 4_000_000
-        while left > 0:
-            left -= len(connection.recv(1 << 20))
-        connection.sendall(RESPONSES["json"][0])
+def test_a_body_may_take_longer_to_send_than_to_connect(
+    api: Server, connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeouts, sendall = [], socket.socket.sendall
 
-    api.inject(always(ConnectionFault(read_slowly)))
+    def watch(connection: socket.socket, *arguments: Any) -> None:
+        timeouts.append(connection.gettimeout() or 0)
+        sendall(connection, *arguments)
 
-    response = connections.send(
-        Request("PUT", f"{api.url}/", bytes(4_000_000)), Timeout(connect=0.2, read=120, total=120)
-    )
+    monkeypatch.setattr(socket.socket, "sendall", watch)
+    answer(api, [RESPONSES["json"][0]])
 
-    assert response.status == 201
+    connections.send(Request("PUT", f"{api.url}/", b"tea"), Timeout(connect=30, read=120, total=120))
+
+    assert min(timeouts) > 30
 
 
 # --- Streams ----------------------------------------------------------------------------------------------------------
