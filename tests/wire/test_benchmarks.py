@@ -1,23 +1,27 @@
 """The benchmarks: real signatures, ratios within a turn."""
 
-from collections.abc import Iterator
-
-import pytest
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from benchmarks.measure import Row
-from benchmarks.peers import PEERS, in_process
-from benchmarks.server import Server, running
+from benchmarks.server import running
+from cross_account_access.project import PROJECT
+
+EVERY_PEER = """
+from benchmarks.peers import PEERS, main
+for name in PEERS:
+    print("", name, end=": ", flush=True)
+    main(name, 3, "/verified", 2)
+"""
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.mark.parametrize("name", PEERS)
-def test_every_client_signs_correctly(name: str, server: Server) -> None:
-    assert in_process(server, name, 3, "/verified", 2).keys() == {"s", "ms"}
+def test_every_client_signs_correctly(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        subprocess.run(
+            [sys.executable, "-c", EVERY_PEER], cwd=PROJECT, env=os.environ | server.environment(), check=True
+        )
 
 
 def test_a_ratio_is_the_median_of_the_ratios_within_each_turn() -> None:
