@@ -15,8 +15,8 @@ from cross_account_access.templates import PROJECT
 from cross_account_lab.__main__ import main
 from cross_account_lab.containers.lab import ContainerLab
 from cross_account_lab.sam import SamError
-from tests.lab.containers.subjects import BACKEND, CALLER, GET
-from tests.support.requests import api_request
+
+EVENTS = {"CallerFunction": PROJECT / "events/direct-call.json", "OrdersFunction": PROJECT / "events/api-whoami.json"}
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def _running_lab(containers: ContainerLab, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_it_prints_the_response(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["local", str(PROJECT / "events/direct-call.json")]) == 0
+    assert main(["local", str(EVENTS["CallerFunction"])]) == 0
     output, log = capfd.readouterr()
     assert json.loads(output)["status"] == 200
     assert "as /var/task:ro" in log
@@ -46,7 +46,7 @@ def test_without_an_event_warm_containers_follow_every_build(
 ) -> None:
     responses: list[tuple[Any, Any]] = []
     warm: list[set[str]] = []
-    events = {CALLER.name: {"path": GET.example.path}, BACKEND.name: api_request(GET)}
+    events = {name: json.loads(path.read_text()) for name, path in EVENTS.items()}
 
     def ask(urls: dict[str, str]) -> None:
         with requests.Session() as http:
