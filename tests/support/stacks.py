@@ -1,5 +1,6 @@
 """Stacks deployed by CloudFormation alone, in a tenth of the time of `sam deploy`."""
 
+import json
 from collections.abc import Mapping
 
 import boto3
@@ -20,6 +21,11 @@ def create(session: boto3.Session, name: str, template: str, parameters: Mapping
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
     )
     return _finished(session, name, "CREATE_COMPLETE")
+
+
+def template_of(session: boto3.Session, name: str) -> str:
+    """Return the template of a stack, as the emulator has transformed it."""
+    return json.dumps(session.client("cloudformation").get_template(StackName=name)["TemplateBody"])
 
 
 def change(session: boto3.Session, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
