@@ -1,5 +1,6 @@
 """The provider's perimeter, as far as the emulator has one."""
 
+import json
 import os
 import runpy
 import subprocess
@@ -7,11 +8,13 @@ import sys
 
 import pytest
 from botocore.credentials import Credentials
+from samcli.yamlhelper import yaml_parse
 
 from cross_account_access.templates import PROJECT
+from cross_account_lab import workarounds
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION
-from cross_account_lab.lab import Lab
-from tests.support.stacks import update
+from cross_account_lab.lab import STACK_NAMES, Lab
+from tests.support.stacks import change, template_of, update
 
 # No DNS name leads to the emulator, so the domain is the address that it has.
 DOMAIN = {"DomainName": "127.0.0.1", "CertificateArn": "arn:aws:acm:eu-west-1:111111111111:certificate/0a1b2c3d"}
@@ -52,6 +55,20 @@ def test_a_private_api_answers_nobody_outside_its_endpoints(lab: Lab) -> None:
     assert lab.invoke({"path": "/whoami"})["status"] == 200
 
 
+def require_keys(lab: Lab, required: str, **parameters: str) -> None:
+    """Deploy with `RequireApiKeys`, as SAM CLI does, which reads it."""
+    session, name = lab.session(ACCOUNT_A), STACK_NAMES[ACCOUNT_A]
+    built = (lab.sam.build_folder(ACCOUNT_A) / "template.yaml").read_text()
+    template = yaml_parse(workarounds.with_default(built, "RequireApiKeys", required))
+    for key, deployed in json.loads(template_of(session, name))["Resources"].items():
+        if deployed["Type"] == "AWS::Lambda::Function":
+            code = deployed["Properties"]["Code"]
+            place = {"Bucket": code["S3Bucket"], "Key": code["S3Key"]}
+            template["Resources"][key]["Properties"]["CodeUri"] = place
+    given = lab.parameters(ACCOUNT_A) | {"RequireApiKeys": required} | parameters
+    lab.outputs[ACCOUNT_A] = change(session, name, given, json.dumps(template, separators=(",", ":")))
+
+
 def test_consumers_are_metered_without_an_outage(lab: Lab) -> None:
     session = lab.assume_executor(lab.user_key, "222222222222-my-user")
     plan = {"RateLimit": "1000", "BurstLimit": "1000"}
@@ -66,7 +83,7 @@ def test_consumers_are_metered_without_an_outage(lab: Lab) -> None:
     assert (status(), status(key)) == (200, 200)
     update(lab, ACCOUNT_B, ApiKey=key)
     assert lab.invoke({"path": "/whoami"})["status"] == 200
-    lab.deploy(ACCOUNT_A, RequireApiKeys="true")
+    require_keys(lab, "true")
     update(lab, ACCOUNT_B)  # the emulator replaces an API whose definition changes
     assert lab.invoke({"path": "/whoami"})["status"] == 200
     # The key opens nothing without a signature, nor the signature without the key.
@@ -79,7 +96,7 @@ def test_consumers_are_metered_without_an_outage(lab: Lab) -> None:
     assert "quota is used up" in failed
 
     # Back to what other tests expect.
-    lab.deploy(ACCOUNT_A, RequireApiKeys="", RateLimit="", BurstLimit="100", DailyQuota="")
+    require_keys(lab, "", RateLimit="", BurstLimit="100", DailyQuota="")
     update(lab, ACCOUNT_B, ApiKey="")
     assert lab.invoke({"path": "/whoami"})["status"] == 200
 

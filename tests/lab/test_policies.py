@@ -13,7 +13,7 @@ from cross_account_access.stack import from_template
 from cross_account_access.templates import PROJECT, Side
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
 from cross_account_lab.lab import STACK_NAMES, Lab
-from tests.support.stacks import create
+from tests.support.stacks import grant
 
 
 def test_the_deployment_has_the_policies_of_the_templates_and_no_other(lab: Lab) -> None:
@@ -65,9 +65,7 @@ def test_a_stack_that_is_missing_or_of_another_template_is_an_error(lab: Lab) ->
 
 def test_a_policy_that_was_added_by_hand_is_read_as_well(lab: Lab) -> None:
     session, arn = lab.session(ACCOUNT_A), "arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/prod/GET/a"
-    given = {"ConsumerAccountIds": "222222222222", "ExternalId": "of-a-shop", "GrantedMethodArns": arn}
-    template = (lab.sam.folder / "template-access.yaml").read_text()
-    role = create(session, "shop-access", template, given)["ExecutorRoleArn"].rpartition("/")[2]
+    role = grant(lab, "shop-access", ACCOUNT_B, [arn], "of-a-shop")["ExecutorRoleArn"].rpartition("/")[2]
     more = {"Sid": "More", "Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
     session.client("iam").put_role_policy(RoleName=role, PolicyName="more", PolicyDocument=json.dumps(document([more])))
 

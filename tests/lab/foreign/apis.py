@@ -11,11 +11,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from cross_account_lab import workarounds
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, ACCOUNT_IDS, REGION
 from cross_account_lab.iam import credentials
 from cross_account_lab.lab import Lab
-from tests.support.stacks import create
+from tests.support.stacks import create, grant
 
 STACK = "rights-of-b"
 _EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -63,15 +62,8 @@ class Foreign:
         self.rest = Api.deploy(lab, "rest-api", "prod", "products")
         self.http = Api.deploy(lab, "http-api", "$default", "items")
         self.user = lab.user(ACCOUNT_B, "ann", _EVERYTHING)
-        asked = {
-            "GrantedMethodArns": ",".join(
-                self.rest.arns("GET/products", "GET/products/*") + self.http.arns("GET/items", "GET/items/*")
-            ),
-            "ConsumerAccountIds": ACCOUNT_IDS[ACCOUNT_B],
-            "ExternalId": "external-id-of-b",
-        }
-        template = (lab.sam.folder / "template-access.yaml").read_text()
-        self.access = create(lab.session(ACCOUNT_A), STACK, template, workarounds.completed(asked))
+        methods = self.rest.arns("GET/products", "GET/products/*") + self.http.arns("GET/items", "GET/items/*")
+        self.access = grant(lab, STACK, ACCOUNT_B, methods, "external-id-of-b")
         self._guard()
 
     def _guard(self) -> None:
