@@ -10,30 +10,39 @@ from cross_account_api import Client, ForbiddenError
 from cross_account_lab import workarounds
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B, REGION
 from cross_account_lab.lab import STACK_NAMES
-from cross_account_lab.sam import stack_outputs
 from tests.lab.foreign.apis import Api, Foreign
 from tests.support.stacks import create, template_of
-
-
-def given(api: Api, **parameters: str) -> dict[str, str]:
-    """Return the parameters of a stack of template-account-b.yaml."""
-    return workarounds.completed({"ApiUrl": api.url, "ScheduleState": "DISABLED", "CallPath": "/", **parameters})
 
 
 def call(foreign: Foreign, account: str, outputs: Mapping[str, str], method: str, path: str, **fields: Any) -> Any:
     """Let the stack's function make a call, and return the response, or Lambda's form of the error."""
     session = foreign.lab.session(account)
-    workarounds.complete_consumer(session, outputs)
     payload = json.dumps({"method": method, "path": path, **fields})
     result = session.client("lambda").invoke(FunctionName=outputs["CallerFunctionName"], Payload=payload)
     return json.loads(result["Payload"].read())
 
 
+def deploy(foreign: Foreign, account: str, stack_name: str, api: Api, **parameters: str) -> dict[str, str]:
+    """Deploy the function that account B has, as a stack of its own."""
+    lab = foreign.lab
+    template = template_of(lab.session(ACCOUNT_B), STACK_NAMES[ACCOUNT_B])
+    if account != ACCOUNT_B:  # its Lambda reads no bucket of account B
+        code = json.loads(template)["Resources"]["CallerFunction"]["Properties"]["Code"]
+        found = lab.session(ACCOUNT_B).client("s3").get_object(Bucket=code["S3Bucket"], Key=code["S3Key"])
+        s3, bucket = lab.session(account).client("s3"), f"code-for-{stack_name}"
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_object(Bucket=bucket, Key=code["S3Key"], Body=found["Body"].read())
+        template = template.replace(code["S3Bucket"], bucket)
+    given = {"ApiUrl": api.url, "ScheduleState": "DISABLED", "CallPath": "/", **parameters}
+    outputs = create(lab.session(account), stack_name, template, workarounds.completed(given))
+    workarounds.complete_consumer(lab.session(account), outputs)
+    return outputs
+
+
 def test_the_function_reads_from_a_rest_api(foreign: Foreign) -> None:
-    session, access = foreign.lab.session(ACCOUNT_B), foreign.access
+    access = foreign.access
     role = {name: access[name] for name in ("ExecutorRoleArn", "ExternalId")}
-    template = template_of(session, STACK_NAMES[ACCOUNT_B])
-    outputs = create(session, "shop-reader", template, given(foreign.rest, **role))
+    outputs = deploy(foreign, ACCOUNT_B, "shop-reader", foreign.rest, **role)
 
     done = call(foreign, ACCOUNT_B, outputs, "GET", "/products/7")
     refused = call(foreign, ACCOUNT_B, outputs, "PUT", "/products/7", body={"name": "tea"}, idempotency_key="foreign")
@@ -46,10 +55,8 @@ def test_the_function_reads_from_a_rest_api(foreign: Foreign) -> None:
 
 def test_without_a_role_the_function_signs_as_itself(foreign: Foreign) -> None:
     # In the API's own account: the emulator returns 404 to direct calls from another one.
-    lab, account = foreign.lab, ("--profile", ACCOUNT_A, "--stack-name", "direct-caller")
     direct = {"ExecutorRoleArn": "", "ExternalId": "", "GrantedMethodArns": foreign.http.arns("GET/items/*")[0]}
-    lab.sam.deploy(ACCOUNT_B, given(foreign.http, **direct), *account)
-    outputs = stack_outputs(lab.session(ACCOUNT_A), "direct-caller")
+    outputs = deploy(foreign, ACCOUNT_A, "direct-caller", foreign.http, **direct)
 
     done = call(foreign, ACCOUNT_A, outputs, "GET", "/items/7")
     refused = call(foreign, ACCOUNT_A, outputs, "GET", "/items")
