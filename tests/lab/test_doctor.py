@@ -84,31 +84,3 @@ def test_account_a_does_not_trust_the_caller_whom_account_b_allows(lab: Lab, exa
     remedy = "Account A: one of CallerPrincipalArns must match arn:aws:iam::222222222222:user/colleague."
     assert refused.causes("remedy")["principal pattern"] == remedy
     examine(user=colleague, session_name="222222222222-colleague")
-
-
-@pytest.mark.parametrize(
-    ("effect", "methods", "remedy"),
-    [
-        (
-            "Allow",
-            "v1/GET/orders",
-            "Account A: the executor role's policy lacks this method and path. Account B: or the",
-        ),
-        ("Deny", "*", "Account A: a policy of the executor role denies this method and path. Such a policy suspends a"),
-    ],
-)
-def test_the_executors_policy_does_not_let_it_through(
-    lab: Lab, examine: Doctor, effect: str, methods: str, remedy: str
-) -> None:
-    iam = lab.session(ACCOUNT_A).client("iam")
-    role = lab.outputs[ACCOUNT_A]["ExecutorRoleArn"].rpartition("/")[2]
-    [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    before = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-    changed = {"Effect": effect, "Action": "execute-api:Invoke", "Resource": f"arn:aws:execute-api:*:*:*/{methods}"}
-    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=policy(changed))
-    try:
-        report = examine("permission")
-    finally:
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(before))
-
-    assert remedy in report.next

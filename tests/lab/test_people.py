@@ -1,7 +1,6 @@
-"""An IAM user with an access key, and a job, assume the executor role through an ordinary AWS profile."""
+"""An IAM user with an access key assumes the executor role through an ordinary AWS profile."""
 
 import json
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,29 +85,6 @@ def test_a_cached_session_serves_only_its_own_source(lab: Lab, call_api: CallApi
     done = call_api("/whoami", AWS_CONFIG_FILE=str(config), code=3)
 
     assert "no policy of the caller allows sts:AssumeRole" in done.stderr
-
-
-def test_a_job_needs_two_variables_and_no_file_or_a_profile_that_takes_its_credentials(
-    lab: Lab, call_api: CallApi, tmp_path: Path
-) -> None:
-    job = lab.role(ACCOUNT_B, "ci", lab.may_assume_executor())
-    arn = lab.outputs[ACCOUNT_A]["ExecutorRoleArn"]
-    task: dict[str, str | None] = {
-        "AWS_ACCESS_KEY_ID": job.access_key,
-        "AWS_SECRET_ACCESS_KEY": job.secret_key,
-        "AWS_SESSION_TOKEN": job.token,
-        "AWS_ENDPOINT_URL": lab.endpoint,
-        "AWS_REGION": "eu-west-1",
-        "AWS_CONFIG_FILE": str(tmp_path / "config"),
-        "AWS_PROFILE": None,
-    }
-    by_variables = {"EXECUTOR_ROLE_ARN": arn, "EXTERNAL_ID": lab.external_id, "AWS_CONFIG_FILE": os.devnull}
-    words = f"--role-arn {arn} --external-id {lab.external_id} --credential-source Environment --api-path /whoami"
-
-    call_api("configure", "--profile", "ci", *words.split(), "--api-url", lab.api_url, "--yes", **task)
-    for more, settings in ((), task | by_variables), (("--profile", "ci"), task):
-        called = call_api("/whoami", *more, **settings)
-        assert json.loads(called.stdout)["session_name"] == "222222222222-ci"
 
 
 def test_configure_writes_the_profile_that_calls(lab: Lab, call_api: CallApi, tmp_path: Path) -> None:
