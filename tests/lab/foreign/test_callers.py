@@ -30,7 +30,7 @@ def deploy(foreign: Foreign, account: str, stack_name: str, api: Api, **paramete
         code = json.loads(template)["Resources"]["CallerFunction"]["Properties"]["Code"]
         found = lab.session(ACCOUNT_B).client("s3").get_object(Bucket=code["S3Bucket"], Key=code["S3Key"])
         s3, bucket = lab.session(account).client("s3"), f"code-for-{stack_name}"
-        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         s3.put_object(Bucket=bucket, Key=code["S3Key"], Body=found["Body"].read())
         template = template.replace(code["S3Bucket"], bucket)
     given = {"ApiUrl": api.url, "ScheduleState": "DISABLED", "CallPath": "/", **parameters}
