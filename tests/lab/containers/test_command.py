@@ -13,10 +13,32 @@ import requests
 
 from cross_account_access.templates import PROJECT
 from cross_account_lab.__main__ import main
+from cross_account_lab.containers.image import RuntimeImageError, docker_client, runtime_image
 from cross_account_lab.containers.lab import ContainerLab
 from cross_account_lab.sam import SamError
+from tests.lab.containers.substitute import substitute
 
 EVENTS = {"CallerFunction": PROJECT / "events/direct-call.json", "OrdersFunction": PROJECT / "events/api-whoami.json"}
+
+
+@pytest.fixture(scope="module")
+def docker_engine() -> Iterator[docker.DockerClient]:
+    try:
+        client = docker_client()
+    except RuntimeImageError as error:
+        pytest.skip(str(error))
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def containers(docker_engine: docker.DockerClient) -> Iterator[ContainerLab]:
+    try:
+        image = runtime_image(docker_engine)
+    except RuntimeImageError:
+        image = substitute(docker_engine)
+    with ContainerLab.start(image=image) as containers:
+        yield containers
 
 
 @pytest.fixture(autouse=True)
