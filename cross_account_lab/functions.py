@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cross_account_access.model import Route, load
-from cross_account_access.project import PROJECT
 from cross_account_access.templates import Side, source
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
 
@@ -53,7 +51,7 @@ def function_for(event: Any) -> Function:
     return next(function for function in functions.values() if function.reads_queue)
 
 
-def example_path(project: Path = PROJECT) -> str:
+def example_path() -> str:
     """Return the path of a granted GET request that needs no query and no header."""
-    granted = [route.example for route in load(project).routes if route.granted and route.method == "GET"]
+    granted = [route.example for route in load().routes if route.granted and route.method == "GET"]
     return next((example.path for example in granted if not example.query and not example.headers), "/")

@@ -15,7 +15,6 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
-from cross_account_access.project import PROJECT
 from cross_account_lab import workarounds
 from cross_account_lab.accounts import (
     ACCOUNT_A,
@@ -51,7 +50,7 @@ class Lab:
         outputs: Outputs of each deployed stack, by account; of the access stack, by `ACCESS`.
     """
 
-    def __init__(self, folder: Path, endpoint: str, consumers: Sequence[str], project: Path, step: Step) -> None:
+    def __init__(self, folder: Path, endpoint: str, consumers: Sequence[str], step: Step) -> None:
         self.folder = folder
         self.endpoint = endpoint
         self.consumers = consumers
@@ -59,10 +58,10 @@ class Lab:
         self.config_file = folder / "aws-config"
         self.ca_file = folder / CA_FILE
         self.environment = environment(self.config_file, self.ca_file)
-        self.sam = Sam(folder / "sam", self.environment, endpoint, project)
+        self.sam = Sam(folder / "sam", self.environment, endpoint)
         self.outputs: dict[str, dict[str, str]] = {}
         self._step = step
-        self._example_path = example_path(project)
+        self._example_path = example_path()
         self._location = {"region": REGION, "endpoint_url": endpoint, "ca_bundle": str(self.ca_file)}
         write_accounts(self.config_file, self._location)
         self._lambda = self.session(ACCOUNT_B).client("lambda")
@@ -75,7 +74,6 @@ class Lab:
         *,
         deployed: bool = True,
         consumers: Sequence[str] = (ACCOUNT_B,),
-        project: Path = PROJECT,
         step: Step = nullcontext,
         **emulator_options: Any,
     ) -> Iterator[Self]:
@@ -87,7 +85,7 @@ class Lab:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="lab-")))
             with step("start the emulator"):
                 endpoint = stack.enter_context(emulator(folder, api_account=ACCOUNT_IDS[ACCOUNT_A], **emulator_options))
-            lab = cls(folder, endpoint, consumers, project, step)
+            lab = cls(folder, endpoint, consumers, step)
             with step(f"sam build --config-env {' · '.join(STACK_NAMES)}"):
                 lab.sam.build(STACK_NAMES)
             for account in (ACCOUNT_A, *consumers) if deployed else ():

@@ -7,11 +7,10 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, run
-from typing import Any
 from urllib.parse import urlsplit
 
 from cross_account_lab.accounts import REGION
@@ -28,7 +27,7 @@ _START_SECONDS = 600
 
 def invoke(containers: ContainerLab, function: Function, event: Path, *arguments: str) -> str:
     """Run `sam local invoke` and return the function's response, or the error that the runtime returned instead."""
-    command = [*_command(containers, "invoke", function, {}), function.name, "--event", event.resolve(), *arguments]
+    command = [*_command(containers, "invoke", function), function.name, "--event", event.resolve(), *arguments]
     process = run(command, env=environment(containers, function), stdin=DEVNULL, stdout=PIPE, text=True, check=False)
     if process.returncode:
         raise SamError(f"sam local invoke {function.name} failed ({process.returncode})")
@@ -36,15 +35,12 @@ def invoke(containers: ContainerLab, function: Function, event: Path, *arguments
 
 
 @contextmanager
-def serve(containers: ContainerLab, function: Function, changes: Mapping[str, Any] = {}) -> Iterator[str]:
-    """Run `sam local start-lambda` with a warm container, and yield its URL. Its containers end with the lab.
-
-    `changes` are properties of the function that differ; `Environment` adds to its variables.
-    """
+def serve(containers: ContainerLab, function: Function) -> Iterator[str]:
+    """Run `sam local start-lambda` with a warm container, and yield its URL. Its containers end with the lab."""
     folder = containers.lab.folder
     port = free_port("127.0.0.1")
     log = folder / f"start-lambda-{port}.log"
-    command = _command(containers, "start-lambda", function, changes)
+    command = _command(containers, "start-lambda", function)
     command += ["--port", str(port), "--warm-containers", "LAZY"]
     with running(command, cwd=folder, env=environment(containers, function), log=log) as process:
         deadline = time.monotonic() + _START_SECONDS
@@ -55,18 +51,16 @@ def serve(containers: ContainerLab, function: Function, changes: Mapping[str, An
         yield f"http://127.0.0.1:{port}"
 
 
-def _command(
-    containers: ContainerLab, command: str, function: Function, changes: Mapping[str, Any]
-) -> list[str | Path]:
+def _command(containers: ContainerLab, command: str, function: Function) -> list[str | Path]:
     return [
         *(Path(sys.executable).parent / "sam", "local", command, "--region", REGION),
-        *("--template", _template(containers, function, changes)),
+        *("--template", _template(containers, function)),
         *("--invoke-image", containers.image, "--skip-pull-image"),
         *("--add-host", f"{HOST}:host-gateway"),
     ]
 
 
-def _template(containers: ContainerLab, function: Function, changes: Mapping[str, Any]) -> Path:
+def _template(containers: ContainerLab, function: Function) -> Path:
     # `sam local` knows neither the stack's other resources nor its account, and passes on declared variables only.
     deployed = containers.configuration(function)
     declared = deployed["Environment"]["Variables"]
@@ -77,8 +71,7 @@ def _template(containers: ContainerLab, function: Function, changes: Mapping[str
     properties = {
         **{name: deployed[name] for name in ("Architectures", "Handler", "MemorySize", "Runtime", "Timeout")},
         "CodeUri": str(containers.package(function)),
-        **changes,
-        "Environment": {"Variables": variables | changes.get("Environment", {})},
+        "Environment": {"Variables": variables},
     }
     resources = {function.name: {"Type": "AWS::Serverless::Function", "Properties": properties}}
     path = containers.lab.folder / f"local-{secrets.token_hex(4)}.json"

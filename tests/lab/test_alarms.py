@@ -41,11 +41,11 @@ def in_alarm(lab: Lab) -> set[str]:
     return {name.split("-")[2] for name in names if name.startswith(STACK_NAMES[ACCOUNT_B])}
 
 
-def test_a_call_that_fails_sets_off_the_alarm_for_it(own_lab: Lab) -> None:
-    failed: dict[str, Any] = own_lab.invoke({"method": "DELETE", "path": "/echo/x"})
+def test_a_call_that_fails_sets_off_the_alarm_for_it(lab: Lab) -> None:
+    failed: dict[str, Any] = lab.invoke({"method": "DELETE", "path": "/orders/x"})
     assert "errorMessage" in failed
 
-    publish_metrics(own_lab)
+    publish_metrics(lab)
 
-    assert eventually(lambda: "FailedCallsAlarm" in in_alarm(own_lab))
-    assert "LostCallsAlarm" not in in_alarm(own_lab)
+    assert eventually(lambda: "FailedCallsAlarm" in in_alarm(lab))
+    assert "LostCallsAlarm" not in in_alarm(lab)

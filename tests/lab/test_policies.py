@@ -1,21 +1,19 @@
 """The policies of a deployment: read back, they are the templates', of which the properties are proven."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
 from cross_account_access import deployed
-from cross_account_access.__main__ import main
 from cross_account_access.documents import Document, document
 from cross_account_access.model import Model, assemble, load
 from cross_account_access.stack import from_template
 from cross_account_access.templates import PROJECT, Side
 from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
 from cross_account_lab.lab import STACK_NAMES, Lab
-from tests.support.stacks import create
+from tests.support.stacks import grant
 
 
 def test_the_deployment_has_the_policies_of_the_templates_and_no_other(lab: Lab) -> None:
@@ -65,23 +63,12 @@ def test_a_stack_that_is_missing_or_of_another_template_is_an_error(lab: Lab) ->
         deployed.read({"a": lab.session(ACCOUNT_B)}, {"a": STACK_NAMES[ACCOUNT_B], "b": ""})
 
 
-def test_the_command_reads_a_deployed_access_stack(
-    lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session, page = lab.session(ACCOUNT_A), tmp_path / "page.html"
-    arns = [f"arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/prod/{call}" for call in ("GET/a", "POST/a/*/b")]
-    given = {"ConsumerAccountIds": "222222222222", "ExternalId": "of-a-shop", "GrantedMethodArns": ",".join(arns)}
-    template = (lab.sam.folder / "template-access.yaml").read_text()
-    role = create(session, "shop-access", template, given)["ExecutorRoleArn"].rpartition("/")[2]
+def test_a_policy_that_was_added_by_hand_is_read_as_well(lab: Lab) -> None:
+    session, arn = lab.session(ACCOUNT_A), "arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/prod/GET/a"
+    role = grant(lab, "shop-access", ACCOUNT_B, [arn], "of-a-shop")["ExecutorRoleArn"].rpartition("/")[2]
     more = {"Sid": "More", "Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
     session.client("iam").put_role_policy(RoleName=role, PolicyName="more", PolicyDocument=json.dumps(document([more])))
 
-    for name, value in lab.environment.items():
-        monkeypatch.setenv(name, value)
-    options = ["--profile-access", ACCOUNT_A, "--stack-access", "shop-access", "--output", str(page)]
-    assert main(options) == 1
-    assert "as deployed in stack shop-access, for 222222222222: arn:aws:iam::111111111111" in page.read_text()
-    assert "POST /a/*/b" in page.read_text()
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "DELETE /not-listed (access stack): allowed, but not intended." in shown
-    assert "refuted An access stack's role may call the methods that GrantedMethodArns lists" in shown
+    model = deployed.read({"access": session}, {"a": "", "b": "", "access": "shop-access"})
+
+    assert "More" in [statement.get("Sid") for found in model.documents.values() for statement in found["Statement"]]

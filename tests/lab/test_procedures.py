@@ -23,20 +23,20 @@ def policy_of_the_executor(lab: Lab, policy: str) -> Iterator[None]:
     iam.delete_role_policy(RoleName=role, PolicyName="Procedure")
 
 
-def test_a_suspended_consumer_is_refused_until_readmitted(own_lab: Lab) -> None:
-    session = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
-    assert own_lab.request("GET", "/echo", session).status_code == 200
+def test_a_suspended_consumer_is_refused_until_readmitted(lab: Lab) -> None:
+    session = lab.assume_executor(lab.user_key, "222222222222-my-user")
+    assert lab.request("GET", "/whoami", session).status_code == 200
 
-    with policy_of_the_executor(own_lab, documented_policy("suspend")):
+    with policy_of_the_executor(lab, documented_policy("suspend")):
         # Sessions from before, new ones, and the function's.
-        assert own_lab.request("GET", "/echo", session).status_code == 403
-        new = own_lab.assume_executor(own_lab.user_key, "222222222222-my-user")
-        assert own_lab.request("GET", "/echo", new).status_code == 403
-        assert own_lab.invoke({"path": "/echo"})["errorMessage"].startswith("The API answered 403")
+        assert lab.request("GET", "/whoami", session).status_code == 403
+        new = lab.assume_executor(lab.user_key, "222222222222-my-user")
+        assert lab.request("GET", "/whoami", new).status_code == 403
+        assert lab.invoke({"path": "/whoami"})["errorMessage"].startswith("The API answered 403")
 
-    assert own_lab.request("GET", "/echo", session).status_code == 200
-    assert own_lab.invoke({"path": "/echo"})["status"] == 200
+    assert lab.request("GET", "/whoami", session).status_code == 200
+    assert lab.invoke({"path": "/whoami"})["status"] == 200
 
     # The same policy for another consumer leaves this one alone.
-    with policy_of_the_executor(own_lab, documented_policy("suspend").replace("222222222222", "333333333333")):
-        assert own_lab.request("GET", "/echo", session).status_code == 200
+    with policy_of_the_executor(lab, documented_policy("suspend").replace("222222222222", "333333333333")):
+        assert lab.request("GET", "/whoami", session).status_code == 200

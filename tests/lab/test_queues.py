@@ -6,16 +6,15 @@ from uuid import uuid4
 
 import pytest
 
-from cross_account_access.project import PROJECT
 from cross_account_lab.accounts import ACCOUNT_B
 from cross_account_lab.lab import Lab
 from tests.support.waiting import eventually
 
-REFUSED: dict[str, Any] = {"name": "refused", "status": 400}
+REFUSED: dict[str, Any] = {"sku": ""}
 
 
-def post(name: str = "tea", **fields: Any) -> dict[str, Any]:
-    return {"method": "POST", "path": "/echo", "body": {"name": name}, "idempotency_key": str(uuid4())} | fields
+def post(sku: str = "tea", **fields: Any) -> dict[str, Any]:
+    return {"method": "POST", "path": "/orders", "body": {"sku": sku}, "idempotency_key": str(uuid4())} | fields
 
 
 class Queues:
@@ -25,21 +24,17 @@ class Queues:
         self.lab = lab
         self.sqs = lab.session(ACCOUNT_B).client("sqs")
         self._calls, self._failed = (lab.outputs[ACCOUNT_B][name] for name in ("CallQueueUrl", "FailedCallQueueUrl"))
+        assert eventually(self.is_empty)
+        self.sqs.purge_queue(QueueUrl=self._failed)  # of what other tests left
 
     def enqueue(self, *bodies: str) -> None:
-        for start in range(0, len(bodies), 10):
-            entries = enumerate(bodies[start : start + 10])
-            self.sqs.send_message_batch(
-                QueueUrl=self._calls, Entries=[{"Id": str(number), "MessageBody": body} for number, body in entries]
-            )
+        for body in bodies:
+            self.sqs.send_message(QueueUrl=self._calls, MessageBody=body)
 
     def is_empty(self) -> bool:
         """Whether no call waits or is in flight."""
-        found = self.sqs.get_queue_attributes(
-            QueueUrl=self._calls,
-            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-        )
-        return not sum(map(int, found["Attributes"].values()))
+        found = self.sqs.get_queue_attributes(QueueUrl=self._calls, AttributeNames=["All"])["Attributes"]
+        return found["ApproximateNumberOfMessages"] == found["ApproximateNumberOfMessagesNotVisible"] == "0"
 
     def take_failed(self, count: int) -> list[str]:
         """Wait for calls that failed, and take them out of their queue."""
@@ -55,56 +50,45 @@ class Queues:
         assert eventually(take), f"{len(taken)} of {count} calls in FailedCallQueue"
         return taken
 
-    def done(self) -> list[str]:
-        names: list[str] = self.lab.invoke({"path": "/done"})["body"]["names"]
-        return names
+    def ordered(self) -> list[str]:
+        """Return the SKUs of the newest orders."""
+        newest = self.lab.invoke({"path": "/orders", "query": {"limit": 100}})["body"]["orders"]
+        return [order["sku"] for order in newest]
 
 
 @pytest.fixture(scope="module")
-def queues(own_lab: Lab) -> Queues:
-    return Queues(own_lab)
+def queues(lab: Lab) -> Queues:
+    return Queues(lab)
 
 
 def test_only_the_calls_that_fail_are_kept_unchanged(queues: Queues) -> None:
-    name = f"mixed-{uuid4()}"
+    sku = f"mixed-{uuid4()}"
     poison = [
         "this is no JSON",
-        '{"path": "/echo",   "colour": "é"}',
+        '{"path": "/orders",   "colour": "é"}',
         json.dumps(post(body=REFUSED)),
-        json.dumps({"method": "DELETE", "path": "/echo/x"}),
+        json.dumps({"method": "DELETE", "path": "/orders/x"}),
     ]
-    good = [json.dumps(post(name)) for _ in range(30)]
+    good = [json.dumps(post(sku)) for _ in range(12)]
 
-    queues.enqueue(poison[0], *good[:10], poison[1], *good[10:], *poison[2:])
+    queues.enqueue(poison[0], *good[:6], poison[1], *good[6:], *poison[2:])
 
     assert sorted(queues.take_failed(len(poison))) == sorted(poison)
     assert eventually(queues.is_empty)
-    assert queues.done().count(name) == 30
+    assert queues.ordered().count(sku) == 12
 
 
-def test_an_asynchronous_call_that_fails_is_kept_and_done_once_it_is_fixed(own_lab: Lab, queues: Queues) -> None:
-    name = f"fixed-{uuid4()}"
+def test_an_asynchronous_call_that_fails_is_kept_and_done_once_it_is_fixed(lab: Lab, queues: Queues) -> None:
+    sku = f"fixed-{uuid4()}"
     call = post(body=REFUSED)
-    own_lab.session(ACCOUNT_B).client("lambda").invoke(
-        FunctionName=own_lab.outputs[ACCOUNT_B]["CallerFunctionName"],
-        InvocationType="Event",
-        Payload=json.dumps(call),
-    )
+    name, payload = lab.outputs[ACCOUNT_B]["CallerFunctionName"], json.dumps(call)
+    lab.session(ACCOUNT_B).client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=payload)
 
     [kept] = queues.take_failed(1)
     message = json.loads(kept)
     # On AWS the message is the call itself, in the emulator an envelope around it; the caller accepts both.
     assert message.get("requestPayload", message) == call
 
-    message.get("requestPayload", message)["body"] = {"name": name}
+    message.get("requestPayload", message)["body"] = {"sku": sku}
     queues.enqueue(json.dumps(message))
-    assert eventually(lambda: name in queues.done())
-
-
-def test_the_invalid_messages_of_a_batch_are_kept_at_once(own_lab: Lab, queues: Queues) -> None:
-    event = json.loads((PROJECT / "events/call-sqs-poison.json").read_text())
-    event["Records"][0]["body"] = json.dumps(post())
-
-    assert own_lab.invoke(event) == {"batchItemFailures": []}
-
-    assert sorted(queues.take_failed(2)) == sorted(record["body"] for record in event["Records"][1:])
+    assert eventually(lambda: sku in queues.ordered())

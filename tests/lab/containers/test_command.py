@@ -13,10 +13,32 @@ import requests
 
 from cross_account_access.templates import PROJECT
 from cross_account_lab.__main__ import main
+from cross_account_lab.containers.image import RuntimeImageError, docker_client, runtime_image
 from cross_account_lab.containers.lab import ContainerLab
 from cross_account_lab.sam import SamError
-from tests.lab.containers.subjects import BACKEND, CALLER, GET
-from tests.support.requests import api_request
+from tests.lab.containers.substitute import substitute
+
+EVENTS = {"CallerFunction": PROJECT / "events/direct-call.json", "OrdersFunction": PROJECT / "events/api-whoami.json"}
+
+
+@pytest.fixture(scope="module")
+def docker_engine() -> Iterator[docker.DockerClient]:
+    try:
+        client = docker_client()
+    except RuntimeImageError as error:
+        pytest.skip(str(error))
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def containers(docker_engine: docker.DockerClient) -> Iterator[ContainerLab]:
+    try:
+        image = runtime_image(docker_engine)
+    except RuntimeImageError:
+        image = substitute(docker_engine)
+    with ContainerLab.start(image=image) as containers:
+        yield containers
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +50,7 @@ def _running_lab(containers: ContainerLab, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_it_prints_the_response(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["local", str(PROJECT / "events/direct-call.json")]) == 0
+    assert main(["local", str(EVENTS["CallerFunction"])]) == 0
     output, log = capfd.readouterr()
     assert json.loads(output)["status"] == 200
     assert "as /var/task:ro" in log
@@ -46,7 +68,7 @@ def test_without_an_event_warm_containers_follow_every_build(
 ) -> None:
     responses: list[tuple[Any, Any]] = []
     warm: list[set[str]] = []
-    events = {CALLER.name: {"path": GET.example.path}, BACKEND.name: api_request(GET)}
+    events = {name: json.loads(path.read_text()) for name, path in EVENTS.items()}
 
     def ask(urls: dict[str, str]) -> None:
         with requests.Session() as http:

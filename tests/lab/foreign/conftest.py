@@ -7,6 +7,6 @@ from tests.lab.foreign.apis import Foreign
 
 
 @pytest.fixture(scope="package")
-def foreign(own_lab: Lab) -> Foreign:
-    """Both APIs and an access stack for each of two consumers; each test leaves them as they were."""
-    return Foreign.deploy(own_lab)
+def foreign(lab: Lab) -> Foreign:
+    """Both APIs and the access stack of account B; each test leaves them as they were."""
+    return Foreign(lab)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cross_account_access.project import PROJECT
-from cross_account_lab.accounts import ACCOUNT_A, ACCOUNT_B
+from cross_account_lab.accounts import ACCOUNT_A
 from cross_account_lab.sam import stack_outputs
 from cross_account_lab.workarounds import adapted_template
 from tests.lab.foreign.apis import Foreign
@@ -44,6 +44,5 @@ def test_the_aws_cli_deploys_the_rights(foreign: Foreign, tmp_path: Path) -> Non
     )
 
     assert done.returncode == 0, done.stderr
-    foreign.access["plain"] = stack_outputs(lab.session(ACCOUNT_A), "plain-for-b")
-    session = foreign.assume(foreign.users[ACCOUNT_B], "plain", RoleSessionName="222222222222-ann")
+    session = foreign.assume(foreign.user, stack_outputs(lab.session(ACCOUNT_A), "plain-for-b"))
     assert [foreign.call(api, f"{method} /items", session).status_code for method in ("GET", "POST")] == [200, 403]

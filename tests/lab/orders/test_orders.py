@@ -54,13 +54,3 @@ def test_an_invalid_order_is_refused(lab: Lab, me: Credentials) -> None:
     for body in bodies:
         answer = lab.request("POST", "/orders", me, body=body, headers={"Idempotency-Key": str(uuid4())})
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_body")
-
-
-# --- Through the caller -----------------------------------------------------------------------------------------------
-
-
-def test_an_order_of_the_function_is_the_accounts(lab: Lab, me: Credentials) -> None:
-    answer = lab.invoke({"method": "POST", "path": "/orders", "body": {"sku": "tea"}, "idempotency_key": str(uuid4())})
-
-    assert answer["status"] == 201
-    assert lab.request("GET", f"/orders/{answer['body']['order_id']}", me).json() == answer["body"]

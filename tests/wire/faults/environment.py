@@ -1,11 +1,10 @@
 """An execution environment: the caller's handler as Lambda runs it, in this process and in virtual time."""
 
 import io
-import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -17,6 +16,7 @@ import pytest
 from cross_account_api import Client
 from tests.support.fixtures import CurrentStdout
 from tests.support.lambda_context import LambdaContext
+from tests.support.metrics import printed
 from tests.wire.faults.clock import CLOCK, KilledError
 
 TIMED_OUT = "Sandbox.Timedout"
@@ -71,8 +71,8 @@ class Environment:
         """Invoke the function; kill it when its timeout has passed."""
         CLOCK.start_invocation(self._later)
         self._later = 0.0
-        result, error, message, printed = None, "", "", io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        result, error, message, output = None, "", "", io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(output):
             for name in os.environ.keys() - self.variables.keys():
                 patch.delenv(name)
             for name, value in self.variables.items():
@@ -92,9 +92,9 @@ class Environment:
                 self.stop()
         if CLOCK.seconds >= self._timeout:
             result, error = None, TIMED_OUT
-        lines = [json.loads(line) for line in printed.getvalue().split("\n") if line]
-        logs = [line for line in lines if "_aws" not in line]
-        return Invocation(result, error, message, CLOCK.seconds, logs, _sum(line for line in lines if "_aws" in line))
+        logs, metrics = printed(output.getvalue())
+        sums = Counter({name: sum(values) for name, values in metrics.items()})
+        return Invocation(result, error, message, CLOCK.seconds, logs, sums)
 
     def stop(self) -> None:
         """End it; the next invocation starts another."""
@@ -118,13 +118,3 @@ def _function() -> Any:
     function.monotonic = CLOCK.monotonic
     function.Client = partial(function.Client, clock=CLOCK)
     return function
-
-
-def _sum(lines: Iterator[dict[str, Any]]) -> Counter[str]:
-    metrics: Counter[str] = Counter()
-    for line in lines:
-        for directive in line["_aws"]["CloudWatchMetrics"]:
-            for metric in directive["Metrics"]:
-                value = line[metric["Name"]]
-                metrics[metric["Name"]] += sum(value) if isinstance(value, list) else value
-    return metrics

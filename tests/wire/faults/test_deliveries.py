@@ -16,20 +16,13 @@ from tests.wire.faults.testbed import TestBed, order
 POISON = [
     "not JSON",
     "",
-    "null",
-    "[]",
-    '"/whoami"',
     "{}",
-    '{"path": 1}',
     '{"path": "//evil.example/orders"}',
-    '{"path": "https://evil.example/orders"}',
     '{"path": "/orders", "method": "POST", "body": {"sku": "x"}}',
     '{"path": "/orders", "retries": 3}',
     '{"path": "/orders", "headers": {"Host": "evil.example"}}',
     '{"path": "/orders", "path": "/whoami"}' + "}",
     "[" * 20_000,
-    '{"path": "/orders", "query": {"a": 1e999}}',
-    '{"path": "/\\ud800"}',
 ]
 
 

@@ -28,7 +28,7 @@ from tests.support.certificates import Authority
 from tests.support.hosts import names
 from tests.wire.world import KEY, FixedCredentials
 
-EXAMPLES = 1000
+EXAMPLES = 500
 TRACE_ID = "Root=1-69689f80-0f1e2d3c4b5a69788796a5b4;Parent=53995c3f42cd8ad8;Sampled=1"
 
 
