@@ -26,6 +26,6 @@ def _no_aws_configuration() -> None:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Both stacks, deployed, for the tests of this API. Others, and those that change a stack, use another lab."""
+    """Both stacks, deployed. What a test changes in them, it changes back."""
     with Lab.start() as lab:
         yield lab

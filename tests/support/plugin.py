@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-_LABS = {"lab", "own_lab", "foreign", "containers", "docker_engine"}
+_LABS = {"lab", "foreign", "containers", "docker_engine"}
 
 _SCOPES = {
     "containers": re.compile("tests/lab/containers/"),
-    "this API": re.compile("tests/lab/(orders/|wheel/|test_(access|commands|documented|policies|smoke)[.])"),
-    "the echo API": re.compile("tests/lab/(foreign/|test_(?!emulator))"),
+    "lab": re.compile("tests/lab/(foreign/|orders/|wheel/|test_(?!emulator))"),
 }
 """Tests that share what takes long to start run in one worker; all others are distributed by module."""
 
