@@ -10,9 +10,8 @@ from typing import Any
 
 import botocore.session
 import pytest
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from cross_account_access.templates import REGION, resolved
+from cross_account_access.templates import resolved
 from cross_account_api.call import Call
 from tests.templates.stacks import VPC, properties, resources, variables, written
 
@@ -133,21 +132,3 @@ def test_the_replay_command_is_one_that_sqs_knows() -> None:
 def test_only_named_users_and_roles_have_the_access_policy(names: str, given: list[str] | None) -> None:
     policy = properties("ApiAccessPolicy", "b", ApiUserNames=names, ApiRoleNames=names)
     assert policy.get("Users") == policy.get("Roles") == given
-
-
-def test_the_access_policy_can_be_left_out() -> None:
-    """As a deployment through GitHub does; nothing else changes."""
-    whole, without = resolved("b"), resolved("b", CreateApiAccessPolicy="false")
-    assert whole["Resources"].keys() - without["Resources"].keys() == {"ApiAccessPolicy"}
-    assert whole["Outputs"].keys() - without["Outputs"].keys() == {"ApiAccessPolicyArn"}
-    assert {name: whole["Resources"][name] for name in without["Resources"]} == without["Resources"]
-
-
-def test_the_access_policy_is_never_replaced() -> None:
-    """Its description is create-only, and CloudFormation cannot replace a policy that ApiAccessPolicyName names."""
-    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, "AWS::IAM::ManagedPolicy").schema
-    fixed = {path.rpartition("/")[2] for path in schema["createOnlyProperties"]} - {"ManagedPolicyName"}
-    found = written("b")["Resources"]["ApiAccessPolicy"]["Properties"]
-    assert {name: found[name] for name in fixed & set(found)} == {
-        "Description": "Gives people and workloads the same access to account A's API as CallerFunction."
-    }
