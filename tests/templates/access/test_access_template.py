@@ -3,8 +3,6 @@
 import json
 import re
 
-import pytest
-
 from cross_account_access.access_stack import guard_claim
 from cross_account_access.documents import Document, document, expand
 from cross_account_access.engine.languages import added
@@ -24,36 +22,12 @@ SPELLED_OUT = (
 MODEL = load()
 
 
-def beyond(pattern: str) -> str | None:
-    """Return an entry that a pattern accepts and that is not spelled out."""
-    return added({"AllowedPattern": SPELLED_OUT}, {"AllowedPattern": pattern})
-
-
 def test_the_pattern_accepts_only_entries_that_are_spelled_out() -> None:
-    assert beyond(ARN_PATTERN) is None
-
-
-@pytest.mark.parametrize(
-    ("right", "wrong"),
-    [
-        ("execute-api:[a-z0-9-]+", "execute-api:[a-z0-9*-]+"),
-        ("[0-9]{12}", "[0-9*]+"),
-        (":[a-z0-9]+/", ":[a-z0-9*]+/"),
-        (r"([A-Za-z0-9_-]+|\$default)", "[^/]+"),
-        ("(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)", "[A-Z*]+"),
-        (r"(\*|[\w.~:@%+=-]*)", r"[\w.~:@%+=*-]*"),
-        (r"((\*|[\w.~:@%+=-]+)/)*", r"([\w.~:@%+=?-]+/)*"),
-        (r"((\*|[\w.~:@%+=-]+)/)*", "(.+/)*"),
-        (ARN_PATTERN, "arn:.+"),
-    ],
-)
-def test_a_wider_pattern_accepts_more(right: str, wrong: str) -> None:
-    assert right in ARN_PATTERN
-    pattern = ARN_PATTERN.replace(right, wrong)
-    found = beyond(pattern)
-    assert found
-    assert re.fullmatch(pattern, found)
-    assert not re.fullmatch(SPELLED_OUT, found)
+    assert added({"AllowedPattern": SPELLED_OUT}, {"AllowedPattern": ARN_PATTERN}) is None
+    wider = ARN_PATTERN.replace("(GET|", "([A-Z*]+|")
+    more = added({"AllowedPattern": SPELLED_OUT}, {"AllowedPattern": wider})
+    assert more
+    assert not re.fullmatch(SPELLED_OUT, more)
 
 
 # --- The guard --------------------------------------------------------------------------------------------------------
