@@ -2,13 +2,11 @@
 
 import json
 import re
-from pathlib import Path
-
-import cfnlint
 
 from cross_account_access.engine import actions
+from tests.templates.stacks import CFN_LINT
 
-REFERENCE = json.loads((Path(cfnlint.__file__).parent / "data/AdditionalSpecs/Policies.json").read_text())
+REFERENCE = json.loads((CFN_LINT / "AdditionalSpecs/Policies.json").read_text())
 
 
 def test_every_action_of_a_service_is_there_as_aws_spells_it_and_no_other() -> None:
