@@ -243,8 +243,7 @@ def test_a_fault_in_the_template_of_another_api_is_found(
     change: Change, counterexample: str, second: Path, tmp_path: Path
 ) -> None:
     model = change_a(copied(second, tmp_path), change)
-    found = [refuted(prop, model) for prop in PROPERTIES]
-    assert any(re.search(counterexample, text) for text in found), found
+    assert any(re.search(counterexample, refuted(prop, model)) for prop in PROPERTIES)
 
 
 def test_a_wildcard_that_covers_a_route_that_is_not_granted_is_found(second: Path, tmp_path: Path) -> None:
@@ -258,5 +257,5 @@ def test_a_wildcard_that_covers_a_route_that_is_not_granted_is_found(second: Pat
     (folder / CONTRACT).write_text(json.dumps(contract))
 
     model = change_a(folder, route("/teas/{tea_id}/recipe"))
-    found = [refuted(prop, model) for prop in PROPERTIES]
-    assert any(re.search(r"allowed, but not intended: .*/GET/teas/[^/]+/recipe", text) for text in found), found
+    counterexample = r"allowed, but not intended: .*/GET/teas/[^/]+/recipe"
+    assert any(re.search(counterexample, refuted(prop, model)) for prop in PROPERTIES)
