@@ -93,9 +93,9 @@ def _by_sam(template: dict[str, Any], source: Source) -> dict[str, Any]:
     marked = {name: source.parameters.get(name, f"\ue000{name}\ue001") for name in declared}
     text = _translated(template, marked)
     used = [name for name, value in marked.items() if value not in source.parameters.values() and value in text]
-    used += [
-        name for name in declared if name not in used and name not in source.parameters and _in_sam(template, name)
-    ]
+    own = (item for item in template["Resources"].values() if item["Type"].startswith("AWS::Serverless::"))
+    read = {name for item in own for name in references(item["Properties"])}
+    used += [name for name in declared if name in read and name not in used and name not in source.parameters]
     usual = {name: _usual(declared[name]) for name in dict.fromkeys(used)}
     if usual and not _same(text, template, marked, usual):
         for name, value in usual.items():
@@ -107,11 +107,6 @@ def _by_sam(template: dict[str, Any], source: Source) -> dict[str, Any]:
     if declared:
         found["Parameters"] = declared
     return found
-
-
-def _in_sam(template: Mapping[str, Any], parameter: str) -> bool:
-    own = (item for item in template["Resources"].values() if item["Type"].startswith("AWS::Serverless::"))
-    return any(parameter in references(item["Properties"]) for item in own)
 
 
 def _usual(declaration: Mapping[str, Any]) -> str:

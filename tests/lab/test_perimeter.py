@@ -8,7 +8,6 @@ import sys
 
 import pytest
 from botocore.credentials import Credentials
-from samcli.yamlhelper import yaml_parse
 
 from cross_account_access.templates import PROJECT
 from cross_account_lab import workarounds
@@ -59,7 +58,7 @@ def require_keys(lab: Lab, required: str, **parameters: str) -> None:
     """Deploy with `RequireApiKeys`, as SAM CLI does, which reads it."""
     session, name = lab.session(ACCOUNT_A), STACK_NAMES[ACCOUNT_A]
     built = (lab.sam.build_folder(ACCOUNT_A) / "template.yaml").read_text()
-    template = yaml_parse(workarounds.with_default(built, "RequireApiKeys", required))
+    template = json.loads(workarounds.deployable(built, {"RequireApiKeys": required}))
     for key, deployed in json.loads(template_of(session, name))["Resources"].items():
         if deployed["Type"] == "AWS::Lambda::Function":
             code = deployed["Properties"]["Code"]

@@ -1,6 +1,10 @@
 """One way to look into the templates: as they are written, and as deployed with some parameters."""
 
+import json
 import re
+from functools import cache
+from importlib.metadata import distribution
+from pathlib import Path
 from typing import Any, cast
 
 from samtranslator.yaml_helper import yaml_parse
@@ -54,3 +58,15 @@ def variables(function: str, side: Side, **parameters: Any) -> dict[str, Any]:
 def accepts(name: str, parameter: str, value: str) -> bool:
     """Whether a parameter takes a value; CloudFormation's patterns are Java's, in which a word is ASCII."""
     return bool(re.fullmatch(written(name)["Parameters"][parameter]["AllowedPattern"], value, re.ASCII))
+
+
+# To import cfn-lint takes most of a second.
+CFN_LINT = Path(str(distribution("cfn-lint").locate_file("cfnlint/data")))
+
+
+@cache
+def schema(kind: str) -> dict[str, Any]:
+    """CloudFormation's own schema of a resource type, as cfn-lint carries it."""
+    files = json.loads((CFN_LINT / "schemas/providers/us-east-1.json").read_text())
+    found: dict[str, Any] = json.loads((CFN_LINT / f"schemas/resources/{files[kind]}.json").read_text())
+    return found

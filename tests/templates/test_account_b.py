@@ -10,16 +10,13 @@ from typing import Any
 
 import botocore.session
 import pytest
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from cross_account_access.templates import REGION, resolved
+from cross_account_access.templates import resolved
 from cross_account_api.call import Call
-from tests.templates.stacks import VPC, properties, resources, variables, written
+from tests.templates.stacks import VPC, properties, resources, written
 
 
-def test_the_caller_gets_the_key_only_if_there_is_one() -> None:
-    key = "a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6q7r8s9t0"
-    assert variables("CallerFunction", "b", ApiKey=key)["API_KEY"] == key
+def test_the_key_is_shown_nowhere() -> None:
     assert written("b")["Parameters"]["ApiKey"]["NoEcho"] is True
 
 
@@ -133,21 +130,3 @@ def test_the_replay_command_is_one_that_sqs_knows() -> None:
 def test_only_named_users_and_roles_have_the_access_policy(names: str, given: list[str] | None) -> None:
     policy = properties("ApiAccessPolicy", "b", ApiUserNames=names, ApiRoleNames=names)
     assert policy.get("Users") == policy.get("Roles") == given
-
-
-def test_the_access_policy_can_be_left_out() -> None:
-    """As a deployment through GitHub does; nothing else changes."""
-    whole, without = resolved("b"), resolved("b", CreateApiAccessPolicy="false")
-    assert whole["Resources"].keys() - without["Resources"].keys() == {"ApiAccessPolicy"}
-    assert whole["Outputs"].keys() - without["Outputs"].keys() == {"ApiAccessPolicyArn"}
-    assert {name: whole["Resources"][name] for name in without["Resources"]} == without["Resources"]
-
-
-def test_the_access_policy_is_never_replaced() -> None:
-    """Its description is create-only, and CloudFormation cannot replace a policy that ApiAccessPolicyName names."""
-    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, "AWS::IAM::ManagedPolicy").schema
-    fixed = {path.rpartition("/")[2] for path in schema["createOnlyProperties"]} - {"ManagedPolicyName"}
-    found = written("b")["Resources"]["ApiAccessPolicy"]["Properties"]
-    assert {name: found[name] for name in fixed & set(found)} == {
-        "Description": "Gives people and workloads the same access to account A's API as CallerFunction."
-    }

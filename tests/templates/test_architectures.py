@@ -17,10 +17,7 @@ from tests.templates.stacks import SIDES, written
 
 pytestmark = pytest.mark.slow  # Each test runs pip.
 
-# The ELF header's machine: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
-MACHINES = {"arm64": 183, "x86_64": 62}
 CPUS = {"arm64": "aarch64", "x86_64": "x86_64"}
-every_architecture = pytest.mark.parametrize("architecture", MACHINES)
 
 ORJSON = """\
 orjson==3.13.0 \\
@@ -46,26 +43,20 @@ class Functions:
         hashes = [f"--hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in made]
         return " ".join([f"{name}==1.0", *hashes]) + "\n"
 
-    def build(self, requirements: str, architecture: str | None, **settings: str) -> tuple[Path, str]:
+    def build(self, requirements: str, architecture: str, **settings: str) -> tuple[Path, str]:
         """Build the package as SAM does, and return it with what make printed."""
         (self._folder / "mine/requirements.txt").write_text(requirements)
-        package = self._folder / f"package-{architecture}"
+        package = self._folder / "package"
         package.mkdir()
-        if architecture is not None:
-            settings["ARCHITECTURE"] = architecture
-        environment = {"ARTIFACTS_DIR": str(package), **settings}
+        environment = {"ARTIFACTS_DIR": str(package), "ARCHITECTURE": architecture, **settings}
         made = make(self._folder, "build-MineFunction", "PACKAGES=mine", environment=environment)
         if made.returncode:
             raise RuntimeError(made.stdout)
         return package, made.stdout
 
-    def build_offline(self, requirements: str, architecture: str | None, **settings: str) -> tuple[Path, str]:
+    def build_offline(self, requirements: str, architecture: str, **settings: str) -> tuple[Path, str]:
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self._wheels)}
         return self.build(requirements, architecture, **offline | settings)
-
-
-def content(package: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(package)): path.read_bytes() for path in package.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -73,40 +64,37 @@ def functions(tmp_path: Path) -> Functions:
     return Functions(tmp_path)
 
 
-@every_architecture
-def test_a_compiled_dependency_is_built_for_the_architecture(functions: Functions, architecture: str) -> None:
+def test_a_compiled_dependency_is_built_for_the_architecture(functions: Functions) -> None:
+    """This machine's, so that the library can be loaded."""
+    architecture = next((name for name, cpu in CPUS.items() if cpu == platform.machine()), None)
+    if not architecture:
+        pytest.skip("Lambda's libraries cannot be loaded here")
     package, printed = functions.build(ORJSON, architecture)
-    [library] = package.rglob("*.so")
-    header = library.read_bytes()[:20]
-    assert header[:4] == b"\x7fELF"
-    assert int.from_bytes(header[18:20], "little") == MACHINES[architecture]
+    assert list(package.rglob("*.so"))
     assert f"build-MineFunction: compiled dependencies for {architecture}\n" in printed
-    if platform.machine() == CPUS[architecture]:
-        code = "import orjson; print(orjson.dumps({'a': [1]}).decode())"
-        run = subprocess.run(
-            [BARE_PYTHON, "-S", "-c", code],
-            env={"PYTHONPATH": str(package)},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=True,
-        )
-        assert run.stdout == '{"a":[1]}\n'
+    code = "import orjson; print(orjson.dumps({'a': [1]}).decode())"
+    run = subprocess.run(
+        [BARE_PYTHON, "-S", "-c", code],
+        env={"PYTHONPATH": str(package)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    assert run.stdout == '{"a":[1]}\n'
 
 
-def test_pure_packages_are_the_same_on_both_architectures(functions: Functions) -> None:
-    """Even if there are compiled wheels of them as well, as of charset-normalizer."""
+def test_a_pure_package_is_taken_on_either_architecture(functions: Functions) -> None:
+    """Even if there are compiled wheels of it as well, as of charset-normalizer."""
     requirement = functions.publish(
         "both", "py3-none-any", *(f"cp313-cp313-manylinux_2_17_{cpu}" for cpu in CPUS.values())
     )
-    packages = [functions.build_offline(requirement, architecture) for architecture in (None, *MACHINES)]
-    first, *others = (content(package) for package, _ in packages)
-    assert first["both.py"] == b"TAG = 'py3-none-any'\n"
-    assert all(other == first for other in others)
-    assert [printed for _, printed in packages] == ["", "", ""]
+    package, printed = functions.build_offline(requirement, "x86_64")
+    assert (package / "both.py").read_text() == "TAG = 'py3-none-any'\n"
+    assert printed == ""
 
 
-@every_architecture
+@pytest.mark.parametrize("architecture", CPUS)
 def test_every_wheel_that_lambda_can_load_is_taken(functions: Functions, architecture: str) -> None:
     linuxes = ("manylinux2014", "manylinux_2_17", "manylinux_2_28", "manylinux_2_34")
     tags = [f"{abi}-{linux}" for abi in ("cp313-cp313", "cp39-abi3") for linux in linuxes]
@@ -139,15 +127,12 @@ def test_a_wheel_with_another_hash_is_refused(functions: Functions) -> None:
         functions.build_offline(re.sub("sha256:.{8}", "sha256:00000000", requirement), "arm64")
 
 
-@pytest.mark.parametrize("name", ["USER", "TARGET", "CONFIG_FILE"])
-def test_where_the_users_own_pip_installs_does_not_matter(functions: Functions, tmp_path: Path, name: str) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    (tmp_path / "pip.conf").write_text(f"[install]\nuser = true\nprefix = {elsewhere}\nroot = {elsewhere}\n")
-    values = {"USER": "1", "CONFIG_FILE": str(tmp_path / "pip.conf")}
+def test_where_the_users_own_pip_installs_does_not_matter(functions: Functions, tmp_path: Path) -> None:
+    elsewhere, config = tmp_path / "elsewhere", tmp_path / "pip.conf"
+    config.write_text(f"[install]\nuser = true\nprefix = {elsewhere}\nroot = {elsewhere}\n")
+    settings = {"PIP_USER": "1", "PIP_TARGET": str(elsewhere), "PIP_CONFIG_FILE": str(config)}
 
-    package, _ = functions.build_offline(
-        functions.publish("pure", "py3-none-any"), "arm64", **{f"PIP_{name}": values.get(name, str(elsewhere))}
-    )
+    package, _ = functions.build_offline(functions.publish("pure", "py3-none-any"), "arm64", **settings)
 
     assert (package / "pure.py").exists()
     assert not elsewhere.exists()
@@ -163,4 +148,4 @@ def test_the_default_is_the_templates_default() -> None:
     default = re.findall(r"^ARCHITECTURE \?= (.+)$", (PROJECT / "functions/Makefile").read_text(), re.M)
     for parameter in (written(side)["Parameters"]["Architecture"] for side in SIDES):
         assert default == [parameter["Default"]]
-        assert set(parameter["AllowedValues"]) == set(MACHINES)
+        assert set(parameter["AllowedValues"]) == set(CPUS)

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from cross_account_access.deploy_role import SETTINGS, setting
 from cross_account_access.documents import listed
-from cross_account_access.templates import PROJECT, REGION, Side, rules_of
+from cross_account_access.templates import PROJECT, Side, rules_of
 from tests.templates.stacks import DEPLOY_ROLE as TEMPLATE
-from tests.templates.stacks import DOMAIN, EMAIL, PLAN, SIDES, VPC, accepts, resources
+from tests.templates.stacks import DOMAIN, EMAIL, PLAN, SIDES, VPC, accepts, resources, schema
 
 # What CloudFormation's handlers can need for features that neither stack uses.
 UNUSED = (
@@ -83,7 +82,7 @@ def allowed(side: Side, policy: str) -> list[str]:
 def needed(side: Side) -> Iterator[tuple[str, str]]:
     """What CloudFormation calls to create, read, change and delete each resource of a stack."""
     for name, resource in resources(side, **PARAMETERS[side]).items():
-        handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, resource["Type"]).schema["handlers"]
+        handlers = schema(resource["Type"])["handlers"]
         for kind in ("create", "read", "update", "delete"):
             for action in handlers.get(kind, {}).get("permissions", []):
                 yield name, action

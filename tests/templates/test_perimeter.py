@@ -122,26 +122,9 @@ def test_a_web_acl_stands_before_the_stage() -> None:
 # --- A fair share -----------------------------------------------------------------------------------------------------
 
 
-def security(**parameters: Any) -> set[str]:
-    """What the routes of the API ask for."""
-    paths = properties(API, "a", **parameters)["Body"]["paths"]
-    return {json.dumps(item["security"]) for methods in paths.values() for item in methods.values()}
-
-
-def test_a_key_is_asked_for_besides_the_signature_and_never_instead() -> None:
-    required = {"RequireApiKeys": "true", **PLAN}
-    # API Gateway takes both: the scheme api_key sets a method's apiKeyRequired, and leaves its authorizer alone.
-    assert security(**required) == {'[{"AWS_IAM": []}, {"api_key": []}]'}
-    scheme = properties(API, "a", **required)["Body"]["components"]["securitySchemes"]["api_key"]
-    assert scheme == {"type": "apiKey", "name": "x-api-key", "in": "header"}
-    # A key can be handed out before it is required, which changes neither its value nor its name.
-    assert security(**PLAN) == security() == {'[{"AWS_IAM": []}]'}
-    assert properties("ApiKey", "a", **PLAN) == properties("ApiKey", "a", **required)
-
-
-def test_sam_takes_any_text_for_yes_so_only_true_is_allowed() -> None:
+def test_keys_are_required_by_true_only() -> None:
+    # SAM takes any text for yes, "false" included.
     assert written("a")["Parameters"]["RequireApiKeys"]["AllowedValues"] == ["", "true"]
-    assert security(RequireApiKeys="false") == security(RequireApiKeys="true"), "as it would be if it were allowed"
 
 
 @pytest.mark.parametrize("side", ["a", "access"])

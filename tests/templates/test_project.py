@@ -15,7 +15,6 @@ from samtranslator.yaml_helper import yaml_parse
 from cross_account_access.project import PROJECT
 from cross_account_api import __version__
 from cross_account_project.__main__ import main
-from cross_account_project.derive import project_files
 from tests.support.scratch import commit, git
 
 EXAMPLE_ONLY = {"OrdersTable", "IdempotencyTable", "StoreThrottledAlarm"}
@@ -132,14 +131,6 @@ def test_a_name_that_is_not_allowed_changes_nothing(
 
     assert f"NAME is {name!r}" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize("name", ["a", "json", "MyShop", "my-shop-2"])
-def test_any_other_name_gives_valid_templates(first: Release, name: str) -> None:
-    found = {path.name: path.read_bytes() for path in first.wheels.glob("*.whl")}
-    template = yaml_parse(project_files(name, found)["template-account-a.yaml"].decode())
-
-    assert all(re.fullmatch("[A-Za-z0-9]+", logical_id) for logical_id in template["Resources"])
 
 
 def test_a_folder_that_is_not_empty_is_left_alone(

@@ -12,22 +12,9 @@ from reach.policy import PolicyError
 from cross_account_access.engine.sources import UnreadableError, load
 from tests.templates.access import concrete
 from tests.templates.access.edits import Edit, base, bases, edits
-from tests.templates.access.edits.rewrites import REWRITES, read, write
 from tests.templates.access.test_edits import RIGHT, judge
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("name", bases())
-def test_equal_rewrites_of_equal_rewrites_are_no_change(name: str, seed: int) -> None:
-    chance = random.Random(f"{name}{seed}")
-    chosen = chance.sample(REWRITES, 4)
-    template = read(base(name))
-    for rewrite in chosen:
-        template = rewrite(template, chance)
-    assert judge(base(name), write(template)) in RIGHT["none"], [rewrite.__name__ for rewrite in chosen]
-    assert concrete.disagreement(base(name), write(template), f"{name}{seed}") is None
 
 
 def composed() -> Iterator[tuple[list[Edit], str]]:

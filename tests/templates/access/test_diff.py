@@ -2,22 +2,17 @@
 
 import json
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from cross_account_access.__main__ import main
-from cross_account_access.engine.diff import diff
 from cross_account_access.engine.fields import Account, Field
 from cross_account_access.engine.solver import satisfied
-from cross_account_access.engine.sources import load
-from cross_account_access.revisions import WATCHED as WATCHED_PATHS
-from cross_account_access.revisions import configured, files_of
+from cross_account_access.revisions import CONFIG, configured, files_of
 from cross_account_access.templates import PROJECT
+from tests.support.scratch import commit, git
 
 WEAKER = (r"Bool: !If \[RequiresMfa", "BoolIfExists: !If [RequiresMfa")
 
@@ -27,23 +22,11 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with this project's templates in its only revision."""
     folder = tmp_path / "repository"
     folder.mkdir()
-    for path in (*set(configured(files_of(PROJECT, None))), "samconfig.toml"):
-        shutil.copy(PROJECT / path, folder / path)
     git(folder, "init", "--quiet")
-    commit(folder)
+    commit(folder, {path: (PROJECT / path).read_text() for path in (*configured(files_of(PROJECT, None)), CONFIG)})
     monkeypatch.setattr("cross_account_access.__main__.PROJECT", folder)
     monkeypatch.chdir(folder)
     return folder
-
-
-def commit(folder: Path) -> None:
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "--message", "a revision")
-
-
-def git(folder: Path, *arguments: str) -> None:
-    identity = ("-c", "user.name=me", "-c", "user.email=me@example.com", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", "-C", folder, *identity, *arguments], check=True, stdout=subprocess.PIPE)
 
 
 def edit(folder: Path, pattern: str, replacement: str, path: str = "template-account-a.yaml") -> None:
@@ -68,37 +51,11 @@ def changes(found: Iterable[dict[str, object]]) -> set[str]:
     return {re.sub("of (account 222222222222|any other account)", "of a consumer", line) for line in lines}
 
 
-@pytest.mark.parametrize(
-    ("pattern", "replacement", "path", "expected"),
-    [
-        ("Sid: AssumeForUsers", "Sid: LetUsersIn", "template-account-a.yaml", set[str]()),
-        (*WEAKER, "template-account-a.yaml", {"+ IAM users of a consumer: assume ExecutorRole"}),
-        (
-            r"environment:\[\\w\.-\]\+",
-            r".+",
-            "template-deploy-role.yaml",
-            {"+ whoever the parameter admits: Subjects now admits 'repo:a/a:a'"},
-        ),
-    ],
-    ids=["a Sid renamed", "MFA weakened", "subjects"],
-)
-def test_changes_of_a_template(
-    repository: Path,
-    capsys: pytest.CaptureFixture[str],
-    pattern: str,
-    replacement: str,
-    path: str,
-    expected: set[str],
-) -> None:
-    edit(repository, pattern, replacement, path)
-    assert lines(capsys) == expected
-
-
-def test_another_list_of_roles_that_the_backend_serves_is_access(
+def test_what_a_parameter_of_the_deploy_role_newly_admits_is_access(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    edit(repository, r"EXECUTOR_ROLE_IDS: !If", 'EXECUTOR_ROLE_IDS: "*"\n          OTHER: !If')
-    assert any("EXECUTOR_ROLE_IDS" in line for line in lines(capsys))
+    edit(repository, r"environment:\[\\w\.-\]\+", ".+", "template-deploy-role.yaml")
+    assert lines(capsys) == {"+ whoever the parameter admits: Subjects now admits 'repo:a/a:a'"}
 
 
 WATCHED = """
@@ -112,11 +69,15 @@ Resources:
 """
 
 
-def test_what_is_watched_is_found_in_every_case() -> None:
-    base, head = (load(text, "one.yaml", watched=WATCHED_PATHS) for text in (WATCHED, WATCHED.replace("ONE}", "TWO}")))
-    assert [change.who for change in diff([base], [head]).changes if change.gained] == [
-        "whoever EXECUTOR_ROLE_IDS of Function names"
-    ]
+def test_another_list_of_roles_that_the_backend_serves_is_access(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(repository, {"backend.yaml": WATCHED})
+    edit(repository, "ONE}", "TWO}", "backend.yaml")
+    found = lines(capsys, "--template", "backend.yaml")
+    assert {line.partition(":")[0] for line in found} == {
+        f"{sign} whoever EXECUTOR_ROLE_IDS of Function names" for sign in "+-"
+    }
 
 
 def test_a_witness_is_of_the_account_that_its_session_is_named_after() -> None:
@@ -180,9 +141,7 @@ def test_anybodys_template_is_judged_with_its_parameters(
     repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = repository / "stacks"
-    folder.mkdir()
-    (folder / "partner.yaml").write_text(FOREIGN)
-    commit(repository)
+    commit(repository, {"stacks/partner.yaml": FOREIGN})
     edit(folder, "!Ref Partner", '[!Ref Partner, "333333333333"]', "partner.yaml")
     monkeypatch.chdir(folder)
     # Its users, too: they are counted in the same line.
@@ -198,31 +157,13 @@ def test_anybodys_template_is_judged_with_its_parameters(
         (("HEAD", "--template", "template-none.yaml"), "Neither revision has template-none.yaml"),
         (("HEAD", "--parameter", "None=1"), "No template has the parameter None"),
         (("HEAD", "--parameter", "None"), "cannot be judged: ValueError"),
+        (("HEAD", "--template", "broken.yaml"), "broken.yaml is not YAML"),
     ],
 )
 def test_what_cannot_be_judged_is_said_in_a_line(
     repository: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], reason: str
 ) -> None:
+    (repository / "broken.yaml").write_text("Resources: [")
     assert main(["diff", *arguments]) == 2
     (line,) = capsys.readouterr().out.splitlines()
     assert reason in line
-
-
-def test_make_says_that_it_knows_one_code_for_all_failures() -> None:
-    text = (PROJECT / "Makefile").read_text()
-    assert re.search(r"access-diff: .*## .*make.* 2", text)
-
-
-def test_broken_yaml_is_no_verdict(repository: Path) -> None:
-    (repository / "template-access.yaml").write_text("Resources: [")
-    command = [sys.executable, "-m", "cross_account_access", "diff", "HEAD", "--template", "template-access.yaml"]
-    done = subprocess.run(
-        command,
-        cwd=repository,
-        env={"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (2, "")
-    assert "template-access.yaml is not YAML" in done.stdout

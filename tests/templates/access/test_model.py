@@ -63,33 +63,6 @@ def test_without_a_contract_nothing_is_promised(second: Path, tmp_path: Path) ->
     assert routes["GET /teas/{tea_id}"].example == Example("/teas/tea_id")
 
 
-def test_the_roles_use_what_their_functions_refer_to(second: Path) -> None:
-    uses = {role.name: {(use.type, use.event_source) for use in role.uses} for role in load(second).roles}
-    services = {role.name: set(role.services) for role in load(second).roles}
-    assert services["TeaFunctionRole"] == {"lambda.amazonaws.com"}
-    assert services["ScheduleRole"] == {"scheduler.amazonaws.com"}
-    assert services["ExecutorRole"] == set()
-    assert uses["ExecutorRole"] == set()
-    assert uses["TeaFunctionRole"] == {
-        ("AWS::DynamoDB::Table", False),
-        ("AWS::Logs::LogGroup", False),
-        ("AWS::XRay", False),
-    }
-    assert uses["CallerFunctionRole"] == {
-        ("AWS::IAM::Role", False),
-        ("AWS::Logs::LogGroup", False),
-        ("AWS::SQS::Queue", False),
-        ("AWS::SQS::Queue", True),
-        ("AWS::XRay", False),
-    }
-
-
-def test_without_a_role_account_b_uses_the_methods() -> None:
-    arn = "arn:aws:execute-api:eu-west-1:111111111111:a1b2c3d4e5/v1/GET/whoami"
-    model = load(b={"ExecutorRoleArn": "", "GrantedMethodArns": [arn]})
-    assert [(use.type, use.arn) for use in model.way_in] == [("AWS::ApiGateway::Method", arn)]
-
-
 def test_a_template_without_an_executor_role_is_an_error(second: Path, tmp_path: Path) -> None:
     folder = copied(second, tmp_path)
     path = folder / "template-account-a.yaml"

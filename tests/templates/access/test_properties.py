@@ -1,4 +1,4 @@
-"""The properties hold for every possible request, none is vacuous, and seeded faults refute them."""
+"""The properties hold for every possible request, and seeded faults refute them."""
 
 import json
 import re
@@ -11,12 +11,11 @@ from typing import Any, Self
 
 import pytest
 import yaml
-import z3
 
 from cross_account_access.contract import CONTRACT
 from cross_account_access.engine.request import Kind
 from cross_account_access.model import Model, load
-from cross_account_access.proof import Property, find, refutation
+from cross_account_access.proof import Property, refutation
 from cross_account_access.properties import PROPERTIES
 from cross_account_access.report import Report, examine, properties_of
 from cross_account_access.variants import variants
@@ -36,18 +35,6 @@ def test_the_templates_have_every_property(good: Report) -> None:
 def test_another_api_in_these_templates_has_every_property(second: Path) -> None:
     found = examine(variants(second), {})
     assert [(proof.property.sentence, proof.verdict) for proof in found.proofs if not proof.verdict.proven] == []
-
-
-@pytest.mark.parametrize("prop", ALL, ids=lambda item: item.sentence[:60])
-def test_no_property_is_vacuous(prop: Property) -> None:
-    """Of the requests that it speaks about, some are refused and, unless it says nobody, some are allowed."""
-    claims = [claim for kind in Kind for claim in prop.claims(VARIANTS["narrowed"], kind)]
-    if not claims:
-        assert prop.violations is not Property("").violations
-        return
-    assert any(find(claim, z3.Not(claim.allowed)) for claim in claims)
-    some_allowed = any(find(claim, claim.allowed) for claim in claims)
-    assert some_allowed != bool(re.search("can call the API|Nobody can assume", prop.sentence))
 
 
 # --- Seeded faults ----------------------------------------------------------------------------------------------------
@@ -256,8 +243,7 @@ def test_a_fault_in_the_template_of_another_api_is_found(
     change: Change, counterexample: str, second: Path, tmp_path: Path
 ) -> None:
     model = change_a(copied(second, tmp_path), change)
-    found = [refuted(prop, model) for prop in PROPERTIES]
-    assert any(re.search(counterexample, text) for text in found), found
+    assert any(re.search(counterexample, refuted(prop, model)) for prop in PROPERTIES)
 
 
 def test_a_wildcard_that_covers_a_route_that_is_not_granted_is_found(second: Path, tmp_path: Path) -> None:
@@ -271,5 +257,5 @@ def test_a_wildcard_that_covers_a_route_that_is_not_granted_is_found(second: Pat
     (folder / CONTRACT).write_text(json.dumps(contract))
 
     model = change_a(folder, route("/teas/{tea_id}/recipe"))
-    found = [refuted(prop, model) for prop in PROPERTIES]
-    assert any(re.search(r"allowed, but not intended: .*/GET/teas/[^/]+/recipe", text) for text in found), found
+    counterexample = r"allowed, but not intended: .*/GET/teas/[^/]+/recipe"
+    assert any(re.search(counterexample, refuted(prop, model)) for prop in PROPERTIES)

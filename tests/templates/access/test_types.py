@@ -1,20 +1,14 @@
 """The list of types covers the schemas, and calls nothing neutral that a name, a format or a handler speaks against."""
 
-import json
 import re
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import cfnlint
 import pytest
 
 from cross_account_access.engine import types
 from cross_account_access.engine.types import Change, Use, classify
-
-SCHEMAS = Path(cfnlint.__file__).parent / "data/schemas"
-REGION: dict[str, str] = json.loads((SCHEMAS / "providers/us-east-1.json").read_text())
+from tests.templates.stacks import schema
 
 # Names of properties that may have to do with access.
 SPEAKING = re.compile(
@@ -26,12 +20,6 @@ SPEAKING = re.compile(
 GIVING = re.compile(r":(\w*(Policy|Permission|PublicAccess|Acl|Grant|ResourceShare)\w*|PassRole)$")
 # Why a type without any property of this kind may make them all the same.
 GIVES_NOTHING = {"AWS::ApplicationAutoScaling::ScalingPolicy": "a policy of scaling"}
-
-
-@cache
-def schema(kind: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((SCHEMAS / f"resources/{REGION[kind]}.json").read_text())
-    return loaded
 
 
 def writable(kind: str) -> set[str]:
