@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import boto3
-from samcli.yamlhelper import yaml_parse
 
+from cross_account_access.engine.sources import load
 from cross_account_lab.process import host_architecture
 
 
@@ -48,7 +48,7 @@ def complete_consumer(session: boto3.Session, outputs: Mapping[str, str]) -> Non
 
 def adapted_template(text: str, endpoint: str) -> str:
     """Return a template in the form that the emulator at an endpoint can deploy."""
-    template: dict[str, Any] = yaml_parse(text)
+    template = dict(load(text, "the template").template)
     if "Conditions" in template:
         template["Conditions"] = _adapted_condition(template["Conditions"])
     for output in template.get("Outputs", {}).values():
@@ -63,7 +63,7 @@ def adapted_template(text: str, endpoint: str) -> str:
 
 def deployable(text: str, given: Mapping[str, str]) -> str:
     """Return a built template as it is deployed with these parameters: as JSON, because SAM parses it seven times."""
-    template: dict[str, Any] = yaml_parse(text)
+    template = load(text, "the built template").template
     if "RequireApiKeys" in given:
         # SAM reads the parameter, and the emulator's SAM sees only defaults.
         template["Parameters"]["RequireApiKeys"]["Default"] = given["RequireApiKeys"]
