@@ -32,7 +32,7 @@ def satisfied(*formulas: Any) -> Any:
     """
     if any(formula is FALSE for formula in formulas):
         return None
-    solver = z3.Solver()
+    solver = z3.SimpleSolver()
     solver.add(*formulas)
     solver.set(rlimit=_LIMIT // 10)
     answer = solver.check()
