@@ -3,11 +3,9 @@
 import json
 from collections.abc import Iterable, Iterator
 
-import z3
-
 from cross_account_access.documents import Document, document, expand
 from cross_account_access.engine.evaluator import allowed, identity_allows
-from cross_account_access.engine.fields import FALSE, TRUE, all_of, any_of
+from cross_account_access.engine.fields import FALSE, TRUE, all_of, any_of, no
 from cross_account_access.engine.request import Kind, Request
 from cross_account_access.model import Intent, Model
 from cross_account_access.proof import Claim, Property, new_request, statements
@@ -57,7 +55,7 @@ def _grants(model: Model, kind: Kind) -> Iterator[Claim]:
     if kind is Kind.ROLE:
         request = new_request(model, kind)
         written = all_of(request.action.like("execute-api:invoke"), request.resource.like(*granted_arns(model)))
-        may = all_of(written, z3.Not(suspended(request, intent(model))))
+        may = all_of(written, no(suspended(request, intent(model))))
         decision = identity_allows(request, statements(model, f"{_role(model)} identity"))
         is_it = request.is_session_of(model.access_role.arn) if model.access_role else FALSE
         yield Claim(request, is_it, decision, may, may)

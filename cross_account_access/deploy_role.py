@@ -10,12 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import z3
-
 from cross_account_access.documents import UnknownPolicyError, of_template
 from cross_account_access.engine import data
 from cross_account_access.engine.evaluator import allowed, identity_allows
-from cross_account_access.engine.fields import FALSE, TRUE, all_of, any_of
+from cross_account_access.engine.fields import FALSE, TRUE, all_of, any_of, no
 from cross_account_access.engine.intrinsics import Template
 from cross_account_access.engine.request import Key, Kind, Request
 from cross_account_access.engine.sources import load
@@ -142,7 +140,7 @@ def trust_claims(deployed: Setting) -> Iterator[Claim]:
                 request.action.like("sts:assumerolewithwebidentity"),
                 _is(audience, ["sts.amazonaws.com"]),
                 _is(subject, subjects),
-                z3.Not(_is(subject, refused)),
+                no(_is(subject, refused)),
             )
             trusted = allowed(request, deployed.policies[f"{role} trust"], owner=account, trust=True)
             yield Claim(request, TRUE, trusted, may, may)
@@ -188,9 +186,9 @@ def reach_claims(deployed: Setting) -> Iterator[Claim]:
         )
         function, tag = request.key("lambda:FunctionArn"), request.key("aws:ResourceTag/aws:cloudformation:stack-name")
         return any_of(
-            all_of(request.resource.like(*deployed.named), z3.Not(_does(request, _LISTS["data"], "*"))),
-            all_of(_does(request, ("cloudformation:*",), stack), z3.Not(imports)),
-            all_of(_does(request, ("cloudformation:CreateChangeSet",), transform), z3.Not(imports)),
+            all_of(request.resource.like(*deployed.named), no(_does(request, _LISTS["data"], "*"))),
+            all_of(_does(request, ("cloudformation:*",), stack), no(imports)),
+            all_of(_does(request, ("cloudformation:CreateChangeSet",), transform), no(imports)),
             _does(request, _LISTS["makes APIs"], *apis),
             all_of(_does(request, ("apigateway:*",), *(f"{api}/*" for api in apis)), _is(tag, [name])),
             _does(request, _LISTS["packages"], f"{bucket}/*"),
@@ -215,7 +213,7 @@ def rights_claims(deployed: Setting) -> Iterator[Claim]:
         boundary, service = request.key("iam:PermissionsBoundary"), request.key("iam:PassedToService")
         own = all_of(
             request.resource.like(deployed.roles),
-            z3.Not(request.resource.like(deployed.values["DeployRole.Arn"], deployed.values["SmokeTestRole.Arn"])),
+            no(request.resource.like(deployed.values["DeployRole.Arn"], deployed.values["SmokeTestRole.Arn"])),
         )
         within = all_of(
             request.action.like(*map(str.lower, _LISTS["in boundary"])), _is(boundary, [deployed.values["Boundary"]])

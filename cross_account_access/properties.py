@@ -13,7 +13,7 @@ from cross_account_access import contract
 from cross_account_access.documents import listed
 from cross_account_access.engine import patterns
 from cross_account_access.engine.evaluator import allowed, identity_allows
-from cross_account_access.engine.fields import FALSE, TRUE, Field, all_of, any_of
+from cross_account_access.engine.fields import FALSE, TRUE, Field, all_of, any_of, no
 from cross_account_access.engine.request import Kind, Request
 from cross_account_access.model import Intent, Model, Role, Route, Use
 from cross_account_access.proof import Claim, Property, new_request, statements
@@ -72,7 +72,7 @@ def is_call_of(model: Model, request: Request, route: Route) -> Any:
         return request.resource.matches(prefix + patterns.route(candidate.method, candidate.path))
 
     better = [other for other in model.routes if other is not route and _precedes(other, route)]
-    return all_of(fits(route), z3.Not(any_of(*map(fits, better))))
+    return all_of(fits(route), no(any_of(*map(fits, better))))
 
 
 def _precedes(one: Route, other: Route) -> bool:
@@ -90,7 +90,7 @@ def _may_call(model: Model, request: Request) -> Any:
     others = [route for route in model.routes if not route.promised]
     return all_of(
         request.resource.like(*(method_arn(model, route) for route in promised)) if promised else FALSE,
-        z3.Not(any_of(*(is_call_of(model, request, route) for route in others))),
+        no(any_of(*(is_call_of(model, request, route) for route in others))),
     )
 
 
@@ -128,7 +128,7 @@ def may_become(request: Request, intent: Intent, owner: str) -> tuple[Any, Any]:
         return session.like(pattern)
 
     by_type = {
-        Kind.ROLE: TRUE if intent.identity_center else z3.Not(request.principal_like(_IDENTITY_CENTER)),
+        Kind.ROLE: TRUE if intent.identity_center else no(request.principal_like(_IDENTITY_CENTER)),
         Kind.USER: all_of(mfa.present, mfa.like("true")) if intent.mfa else TRUE,
     }
     is_consumer = request.is_of(*intent.consumers)
@@ -139,7 +139,7 @@ def may_become(request: Request, intent: Intent, owner: str) -> tuple[Any, Any]:
             organization.present,
             organization.like(intent.organization),
             in_paths if intent.organization_paths else TRUE,
-            z3.Not(request.is_of(owner)),
+            no(request.is_of(owner)),
         )
     may_pass = all_of(is_consumer, any_of(*map(request.principal_like, intent.caller_arns)))
     may_assume = all_of(
@@ -221,7 +221,7 @@ def _api_calls(
     request = new_request(model, kind, session=session)
     on_api, decision = api_calls(model, request)
     executor = request.is_session_of(model.executor.arn)
-    admitted = all_of(z3.Not(suspended(request, model.intent)), arrives(request, model.intent))
+    admitted = all_of(no(suspended(request, model.intent)), arrives(request, model.intent))
     # Their identity policies are not part of these stacks.
     others = any_of(*map(request.is_of_role, model.intent.more_role_ids))
     intended = all_of(admitted, any_of(all_of(executor, _may_call(model, request)), others))
@@ -230,14 +230,14 @@ def _api_calls(
 
 
 def _calls_of_outsiders(model: Model, kind: Kind) -> Iterator[Claim]:
-    return _api_calls(model, kind, lambda request: z3.Not(request.is_of(model.stacks["a"].account)))
+    return _api_calls(model, kind, lambda request: no(request.is_of(model.stacks["a"].account)))
 
 
 def _calls_of_insiders(model: Model, kind: Kind) -> Iterator[Claim]:
     def insider(request: Request) -> Any:
         executors = [request.is_session_of(model.executor.arn)]
         executors += map(request.is_of_role, model.intent.more_role_ids)
-        return all_of(request.is_of(model.stacks["a"].account), z3.Not(any_of(*executors)))
+        return all_of(request.is_of(model.stacks["a"].account), no(any_of(*executors)))
 
     return _api_calls(model, kind, insider)
 
@@ -297,7 +297,7 @@ def _identity(model: Model, request: Request, domain: Any, document: str, uses: 
         if use.type == "AWS::EC2::NetworkInterface":
             code = request.key("lambda:SourceFunctionArn")
             by_code = all_of(code.present, code.arn_like(use.arn))
-            right = all_of(request.action.like(*map(str.lower, INTERFACES)), z3.Not(by_code))
+            right = all_of(request.action.like(*map(str.lower, INTERFACES)), no(by_code))
             intended.append(right)
             needed.append(right)
         for actions, suffixes, required in (READ_RIGHTS if use.event_source else RIGHTS).get(use.type, ()):
@@ -349,7 +349,7 @@ def _invocations(model: Model, kind: Kind) -> Iterator[Claim]:
         domain = all_of(
             request.resource.like(arn),
             request.action.like("lambda:*"),
-            any_of(z3.Not(request.is_of(account)), of_stack),
+            any_of(no(request.is_of(account)), of_stack),
         )
         yield Claim(request, domain, decision, intended, intended)
 
@@ -362,7 +362,7 @@ def _resource_policies(model: Model, kind: Kind) -> Iterator[Claim]:
             request = new_request(model, kind)
             account = model.stacks[side].account
             source, tls = request.key("aws:SourceAccount"), request.key("aws:SecureTransport")
-            secure = any_of(tls.like("true"), z3.Not(request.action.like(*what.with_tls))) if what.with_tls else TRUE
+            secure = any_of(tls.like("true"), no(request.action.like(*what.with_tls))) if what.with_tls else TRUE
             on_behalf = all_of(source.present, source.like(account), request.action.like(*what.by_services))
             services = model.publishers(arn) if governed == "AWS::SNS::Topic" else {"*"}
             by_service = all_of(any_of(*map(request.is_service, services)), on_behalf)

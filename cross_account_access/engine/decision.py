@@ -9,7 +9,7 @@ import z3
 from cross_account_access.documents import Document
 from cross_account_access.engine.case import Case
 from cross_account_access.engine.evaluator import allowed, identity_allows, parts
-from cross_account_access.engine.fields import TRUE
+from cross_account_access.engine.fields import TRUE, no
 from cross_account_access.engine.request import TYPES, Kind, Request
 
 _KINDS = {"": Kind.SERVICE, **{name: kind for kind, name in TYPES.items()}}
@@ -50,7 +50,7 @@ def decide(case: Case, documents: Mapping[str, Document]) -> Decision:
 
     def holds(formula: Any) -> bool:
         # What is not so in one model does not follow.
-        return z3.is_true(model.eval(formula, True)) and bool(solver.check(z3.Not(formula)) == z3.unsat)
+        return z3.is_true(model.eval(formula, True)) and bool(solver.check(no(formula)) == z3.unsat)
 
     applying = {label: statement for label, (statement, found) in matches.items() if all(map(holds, found.values()))}
     denying = {label: statement for label, statement in applying.items() if statement["Effect"] == "Deny"}
@@ -93,7 +93,7 @@ def _given(case: Case, request: Request) -> Iterator[Any]:
             yield key.present
             yield key.field.equals(context[name])
         elif not key.present.eq(TRUE):
-            yield z3.Not(key.present)
+            yield no(key.present)
 
 
 def _and(names: Iterable[str]) -> str:

@@ -34,7 +34,20 @@ def all_of(*formulas: Any) -> Any:
 
 def no(formula: Any) -> Any:
     """Negation, as `z3.Not`."""
-    return FALSE if formula is TRUE else TRUE if formula is FALSE else z3.Not(formula)
+    if formula is TRUE or formula is FALSE:
+        return truth(formula is FALSE)
+    context = z3.main_ctx()
+    return z3.BoolRef(z3.Z3_mk_not(context.ref(), formula.as_ast()), context)
+
+
+def truth(value: bool) -> Any:
+    """A constant, as `z3.BoolVal`, that the functions above recognize."""
+    return TRUE if value else FALSE
+
+
+def either(condition: Any, then: Any, otherwise: Any) -> Any:
+    """One or the other, as `z3.If`."""
+    return any_of(all_of(condition, then), all_of(no(condition), otherwise))
 
 
 def _join(operation: Any, formulas: list[Any]) -> Any:
@@ -84,7 +97,7 @@ class Field:
 
     def resembles(self, model: Any) -> Any:
         """Whether the field matches the same patterns as in a model of the solver."""
-        return all_of(*(atom if holds(model, atom) else z3.Not(atom) for atom in self._patterns.values()))
+        return all_of(*(atom if holds(model, atom) else no(atom) for atom in self._patterns.values()))
 
     @property
     def atoms(self) -> Iterable[Any]:
@@ -113,7 +126,7 @@ class Field:
 @cache
 def _law(name: str, among: tuple[Pattern, ...], alphabet: str, values: tuple[str, ...]) -> Any:
     """The possible combinations, as a formula; cached, since building formulas takes longer than solving them."""
-    atoms = [(z3.Not(atom), atom) for atom in (_atom(name, index) for index in range(len(among)))]
+    atoms = [(no(atom), atom) for atom in (_atom(name, index) for index in range(len(among)))]
     return any_of(
         *(
             all_of(*(literals[truth] for literals, truth in zip(atoms, combination, strict=True)))
@@ -166,9 +179,9 @@ class Account:
             named = {account: field.like(f"{account}{text}*") for account in self.ids}
             # A field may begin with an id that is named nowhere; that may be this account if it is not named either.
             same = z3.Bool(f"{self._name} same in {id(field)}")
-            unnamed = all_of(field.matches(patterns.account_then(text)), z3.Not(any_of(*named.values())))
+            unnamed = all_of(field.matches(patterns.account_then(text)), no(any_of(*named.values())))
             cases = [all_of(self.ids[account], carried) for account, carried in named.items()]
-            laws.append(begins == any_of(*cases, all_of(z3.Not(any_of(*self.ids.values())), unnamed, same)))
+            laws.append(begins == any_of(*cases, all_of(no(any_of(*self.ids.values())), unnamed, same)))
         return all_of(*laws)
 
     def value(self, model: Any) -> str:
