@@ -35,8 +35,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Twice as many as there are cores: half of the time, tests wait."""
-    return 2 * (os.process_cpu_count() or 1)
+    """One more than there are cores: tests wait, but each worker takes seconds to collect them."""
+    return 1 + (os.process_cpu_count() or 1)
 
 
 @pytest.hookimpl(tryfirst=True)
