@@ -17,7 +17,7 @@ from typing import Any
 import z3
 
 from cross_account_access.engine import patterns
-from cross_account_access.engine.fields import FALSE, TRUE, NotModelledError, all_of, any_of, either, no, truth
+from cross_account_access.engine.fields import FALSE, TRUE, NotModelledError, all_of, any_of, constant, either, no
 from cross_account_access.engine.intrinsics import NOTHING, Guard, Opaque, alternatives, items, plain
 from cross_account_access.engine.languages import text_of
 from cross_account_access.engine.request import TOKENS, Key, Kind, Request
@@ -157,7 +157,7 @@ def _principal(kind: str, value: Any, request: Request) -> tuple[Any, Any]:
         case "CanonicalUser":
             return FALSE, request.unknown("principal", f"canonical user {value}") if request.is_iam else FALSE
         case "AWS" if value == "*":
-            return truth(request.kind is not Kind.SERVICE), FALSE
+            return constant(request.kind is not Kind.SERVICE), FALSE
         case "AWS" if match := _ACCOUNT.fullmatch(value):
             return FALSE, request.is_of(match[1] or match[2])
         case "AWS" if _PRINCIPAL.fullmatch(value):
@@ -282,7 +282,7 @@ def _condition(operator: str, name: str, values: Any, request: Request) -> Any:
     else:
         matched = any_item(request, values, lambda value: _matches(positive, name.lower(), key, value, request))
         holds = no(matched) if is_negated else matched
-    return either(key.present, holds, truth(absent))
+    return either(key.present, holds, constant(absent))
 
 
 def _null(key: Key, value: Any) -> Any:

@@ -34,13 +34,15 @@ def all_of(*formulas: Any) -> Any:
 
 def no(formula: Any) -> Any:
     """Negation, as `z3.Not`."""
-    if formula is TRUE or formula is FALSE:
-        return truth(formula is FALSE)
+    if formula is TRUE:
+        return FALSE
+    if formula is FALSE:
+        return TRUE
     context = z3.main_ctx()
     return z3.BoolRef(z3.Z3_mk_not(context.ref(), formula.as_ast()), context)
 
 
-def truth(value: bool) -> Any:
+def constant(value: bool) -> Any:
     """A constant, as `z3.BoolVal`, that the functions above recognize."""
     return TRUE if value else FALSE
 

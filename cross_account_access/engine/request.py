@@ -25,8 +25,8 @@ from cross_account_access.engine.fields import (
     NotModelledError,
     all_of,
     any_of,
+    constant,
     holds,
-    truth,
 )
 from cross_account_access.engine.intrinsics import Conditions, Opaque
 
@@ -145,18 +145,18 @@ class Request:
         present = z3.Bool(f"{self._prefix}{name} present")
         match name:
             case "aws:principalarn":
-                return Key(truth(self.is_iam), _refused(name), self.principal_like, self._principal)
+                return Key(constant(self.is_iam), _refused(name), self.principal_like, self._principal)
             case "aws:principalaccount":
                 account = self.account
-                return Key(truth(self.is_iam), account.like, _refused(name), account.value)
+                return Key(constant(self.is_iam), account.like, _refused(name), account.value)
             case "aws:principaltype":
                 fixed = Field(self._prefix + name, values=[TYPES.get(self.kind, "")])
-                return self._field_key(truth(self.kind in TYPES), fixed)
+                return self._field_key(constant(self.kind in TYPES), fixed)
             case "aws:principalisawsservice":
                 by_service = "true" if self.kind is Kind.SERVICE else "false"
                 return self._field_key(TRUE, Field(self._prefix + name, values=[by_service]))
             case "aws:userid":
-                return Key(truth(self.kind in TYPES), self._user_id_like, _refused(name), lambda _: "")
+                return Key(constant(self.kind in TYPES), self._user_id_like, _refused(name), lambda _: "")
             case "sts:rolesessionname":
                 # Part of every request to assume a role.
                 there = any_of(self.action.like("sts:assumerole*"), present)
@@ -232,12 +232,12 @@ class Request:
         rest = patterns.after(kind, last)
         match self.kind:
             case Kind.ROOT:
-                name = truth(any(set(pattern) <= {"*"} for pattern in rest))
+                name = constant(any(set(pattern) <= {"*"} for pattern in rest))
             case Kind.FEDERATED:
                 name = self.session.like(*rest)
             case _:
                 name = self._name.like(*rest)
-        return all_of(truth(known), self.account.like(account), name)
+        return all_of(constant(known), self.account.like(account), name)
 
     def _arn_parts(self) -> tuple[str, str]:
         parts = {Kind.ROOT: ("iam", "root"), Kind.FEDERATED: ("sts", "federated-user/"), Kind.USER: ("iam", "user/")}
@@ -262,7 +262,7 @@ class Request:
             case Kind.ROOT:
                 return self.account.like(pattern)
             case Kind.ANONYMOUS:
-                return truth(patterns.matches("anonymous", patterns.glob(pattern)))
+                return constant(patterns.matches("anonymous", patterns.glob(pattern)))
             case Kind.ROLE:
                 first: Callable[[str], Any] = self._unique_id.like
             case _:
