@@ -2,7 +2,9 @@
 
 import os
 import re
+import signal
 import subprocess
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +24,24 @@ USERS_OWN = {
     "AWS_SESSION_TOKEN": "of-my-own",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+
+
+def test_the_demo_can_be_stopped_while_it_builds_and_leaves_no_file(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "cross_account_lab", "demo"],
+        cwd=PROJECT,
+        env=os.environ | USERS_OWN | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as demo:
+        assert demo.stdout
+        assert any("start the emulator" in line for line in demo.stdout)
+        demo.send_signal(signal.SIGTERM)
+        output, _ = demo.communicate(timeout=600)
+
+    assert demo.returncode == 130, output
+    assert list(tmp_path.iterdir()) == []
 
 
 def in_terminal(home: Path, *commands: str) -> str:
