@@ -97,3 +97,15 @@ def test_without_an_event_warm_containers_follow_every_build(
     assert responses == [(200, 200)] * 2
     before, after = warm
     assert len(after - before) == 2, "the new code runs"
+
+
+def test_an_image_that_the_engine_has_is_not_pulled(
+    docker_engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = substitute(docker_engine)
+    monkeypatch.setattr("cross_account_lab.containers.image.AWS_IMAGE", name)
+    assert runtime_image(docker_engine) == name
+
+    monkeypatch.setattr("cross_account_lab.containers.image.AWS_IMAGE", "no-such-registry.invalid/python:3.13")
+    with pytest.raises(RuntimeImageError, match=r"no-such-registry\.invalid/python:3\.13 cannot be pulled: "):
+        runtime_image(docker_engine)
