@@ -9,5 +9,3 @@ attack = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-attack_twice = settings(attack, max_examples=max(1, attack.max_examples // 2))
-"""For the tests that run with two kinds of API."""

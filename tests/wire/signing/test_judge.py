@@ -3,12 +3,15 @@
 import io
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -144,6 +147,10 @@ def differences(request: Request, api: Api = API) -> tuple[str, ...]:
     return explain(request, api, KEYS, NOW).differences
 
 
+def test_nothing_differs_in_a_request_that_is_signed_right() -> None:
+    assert differences(sign("/v1/a%20b/c;d?b=1&a=%C3%A9&a", body=b"tea")) == ()
+
+
 def line(number: int, text: str) -> Callable[[str], str]:
     """Sign another line of the canonical request: 0 method, 1 path, 2 query, 3 host, -1 hash of the body."""
 
@@ -231,6 +238,21 @@ def test_what_the_headers_say_wrong(request_: Request, sentence: str) -> None:
     found = differences(request_)
 
     assert [sentence in text for text in found] == [True], found
+
+
+def test_whatever_is_refused_is_explained() -> None:
+    request = sign("/v1/a?b=1", body=b"tea", headers=(("x-amz-content-sha256", sha256(b"tea").hexdigest()), TOKEN))
+    head = "".join(f"{name}: {value}\r\n" for name, value in (*request.headers, ("content-length", "3")))
+    genuine = f"PUT /v1/a?b=1 HTTP/1.1\r\n{head}\r\ntea".encode()
+    explained = 0
+    for index in range(len(genuine)):
+        raw = bytearray(genuine)
+        raw[index] ^= 1
+        with suppress(sigv4.MalformedRequestError):
+            changed = sigv4.receive(io.BytesIO(raw))
+            assert changed is not None
+            explained += bool(differences(changed))
+    assert explained > len(genuine) / 2
 
 
 def test_a_wrong_host_and_a_wrong_body_are_told_beside_each_other() -> None:
@@ -331,7 +353,7 @@ def test_the_command_serves_until_it_is_interrupted(monkeypatch: pytest.MonkeyPa
             while not line.done():
                 assert "not signed" in requests.get(variables["API_URL"], timeout=60).json()["message"]
         assert line.result() == "refused   GET /v1\n"
-        process.terminate()
+        process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
     assert variables["API_REGION"] == "us-east-2"
 

@@ -48,7 +48,9 @@ def send(world: World, text: str) -> tuple[int, str]:
         ("^POST ", "PUT ", INVALID),
         ("/v1/orders/", "/v2/orders/", INVALID),
         ("/orders/a%20b", "/orders/a%2520b", INVALID),
+        ("/orders/a%20b", "/orders/a%20b/", INVALID),
         ("limit=5", "limit=6", INVALID),
+        ("&limit=5", "", INVALID),
         ("status=accepted&status=cancelled", "status=accepted%26status=cancelled", INVALID),
         # Signed headers
         (r"(host: 127\.0\.0\.1):\d+", r"\1:1", INVALID),
@@ -60,9 +62,12 @@ def send(world: World, text: str) -> tuple[int, str]:
         (r"(host: )", r"x-amz-meta-role: admin\r\n\1", INVALID),
         # Body
         ('"quantity":2', '"quantity":3', INVALID),
+        (r'content-length: \d+((?s:.*))\{"sku".*', r"content-length: 0\1", INVALID),
         # Authorization
         (r"authorization: .*\r\n", "", MISSING),
+        ("AWS4-HMAC-SHA256 ", "AWS4-HMAC-SHA1 ", INCOMPLETE),
         ("Credential=AKIDEXAMPLE/", "Credential=AKIDOTHER/", UNKNOWN),
+        (r"(Credential=\w+)/\d{8}/", r"\1/20200101/", INVALID),
         ("/aws4_request", "/aws4_response", INVALID),
         ("SignedHeaders=host;", "SignedHeaders=", INVALID),
         ("SignedHeaders=host;", "SignedHeaders=host;host;", INVALID),
